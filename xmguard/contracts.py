@@ -1,0 +1,260 @@
+"""What each kind of plugin must offer, as protocols.
+
+Hooks (`xmguard.hookspecs`) run at start-up and return objects that satisfy these; hot code calls the objects, never
+the hooks. Nothing here imports an engine: shapes are given in words, token ids are plain integers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from xmguard.bias import AttentionBias, RebalancePlan
+from xmguard.context import Context, ContextSpan, EncodedPrompt
+from xmguard.deadline import Stop
+from xmguard.evidence import Estimate, Evidence, NormalizedAnswer
+from xmguard.measurement import Measurement
+from xmguard.request import AnswerRequest, Decoding, Prompt, Rebalance
+from xmguard.response import AnswerResponse, CheckResponse
+
+
+@dataclass(frozen=True)
+class TextPart:
+    """A piece of a span that an engine's tokenizer encodes as plain text: template tokens in it stay text."""
+
+    text: str
+
+
+@runtime_checkable
+class Modality(Protocol):
+    """Turns spans of one kind into parts an engine can encode."""
+
+    name: str
+    """Label of the modality in reports and metrics, for example `text`."""
+    media_types: tuple[str, ...]
+    """Media types it takes; empty for the text modality, which takes `Span.text`."""
+
+    def parts(self, span: ContextSpan) -> Sequence[TextPart]:
+        """The span's content, in order.
+
+        Raises:
+            InvalidRequest: if the content is not what its media type says; paths are relative to the span.
+        """
+        ...
+
+
+@runtime_checkable
+class Language(Protocol):
+    """What the verdict must know of a language. Stateless."""
+
+    tag: str
+    """BCP-47 primary tag, for example `en`."""
+    name: str
+
+    def normalize(self, answer: str) -> NormalizedAnswer:
+        """Reduce a short answer to its claim: numbers, dates, yes/no, "not stated", or folded text."""
+        ...
+
+    def reports_conflict(self, answer: str) -> bool:
+        """Whether an answer in this language says that its sources disagree."""
+        ...
+
+
+@runtime_checkable
+class RebalancePolicy(Protocol):
+    """Decides the bias from the measurement. Pure: same input, same plan."""
+
+    name: str
+    summary: str
+    parameters: Mapping[str, str]
+    """Parameter name to its meaning, unit and range; `GetModel` lists them, other keys are refused."""
+
+    def plan(self, measurement: Measurement, request: Rebalance) -> RebalancePlan:
+        """Decide.
+
+        Raises:
+            InvalidRequest: a parameter or bias is out of range; field paths start with `rebalance.`.
+        """
+        ...
+
+
+@runtime_checkable
+class VerdictEstimator(Protocol):
+    """Turns evidence into probabilities of a conflict."""
+
+    name: str
+    summary: str
+
+    def estimate(self, evidence: Evidence) -> Estimate:
+        """Estimate. An exception is reported as verdict status ERROR, never as a decision."""
+        ...
+
+
+@dataclass(frozen=True)
+class Branch:
+    """One way of reading a context: what comes after it, and under which bias it is read."""
+
+    name: str
+    tail: tuple[int, ...]
+    bias: AttentionBias
+
+
+@dataclass(frozen=True)
+class Token:
+    """One decoded token of one branch."""
+
+    branch: str
+    id: int
+    logprob: float
+    """Nats, under the branch's distribution at temperature 1."""
+    entropy: float
+    """Nats over the vocabulary, same distribution."""
+    last: bool
+    """Whether the branch ends here: an end-of-sequence token (not part of the text) or its token budget."""
+    is_end: bool
+    """Whether this token is an end-of-sequence token."""
+
+
+@dataclass(frozen=True)
+class SessionUsage:
+    """Tokens a session has run so far."""
+
+    context_tokens: int
+    branch_tokens: int
+    """Tail, generated and scored tokens over all branches."""
+    cached_tokens: int
+    """Context tokens that branches after the first read from the shared cache."""
+
+
+class Session(Protocol):
+    """One request's context inside an engine. Not thread-safe; closed by its owner."""
+
+    def measure(self, branch: Branch) -> Measurement:
+        """Contributions over the reader rows of the branch's tail, under its bias."""
+        ...
+
+    def decode(self, branches: Sequence[Branch], decoding: Mapping[str, Decoding]) -> Iterator[Token]:
+        """Decode the branches as one batch on the shared context; tokens come step by step, branch by branch.
+
+        `decoding` maps branch names to their settings. Raises what `Stop.check` raises, between steps.
+        """
+        ...
+
+    def generated(self, branch: Branch) -> Measurement:
+        """Contributions over the tokens that `decode` has generated for the branch so far (`rows` may be 0)."""
+        ...
+
+    def score(self, pairs: Sequence[tuple[Branch, tuple[int, ...]]]) -> list[tuple[float, ...]]:
+        """Log-probabilities (nats) of each token of a continuation of each branch, teacher-forced."""
+        ...
+
+    def usage(self) -> SessionUsage:
+        """What was run so far."""
+        ...
+
+    def close(self) -> None:
+        """Free the caches."""
+        ...
+
+
+class Backend(Protocol):
+    """A loaded model inside an engine."""
+
+    engine: str
+    """For example `transformers`."""
+    architecture: str
+    dtype: str
+    model_hash: str
+    """SHA-256 over the weight files, hexadecimal."""
+    context_length: int
+    """Tokens of prompt and answer together."""
+
+    def encode(self, context: Context, prompt: Prompt) -> EncodedPrompt:
+        """Tokens of the prompt and where each span landed.
+
+        Raises:
+            InvalidRequest: a span cannot be encoded.
+        """
+        ...
+
+    def open(self, prompt: EncodedPrompt, stop: Stop) -> Session:
+        """Prefill the context once and keep its cache."""
+        ...
+
+    def text(self, ids: Sequence[int]) -> str:
+        """Token ids to text, special tokens left out."""
+        ...
+
+
+@dataclass(frozen=True)
+class BackendProvider:
+    """How to load an engine, described without importing it."""
+
+    name: str
+    summary: str
+    target: str
+    """`module:function`; called as `function(path, registry=..., device=..., dtype=..., progress=...)`."""
+    requires: str
+    """The extra to install when the import fails, for example `xmguard[hf]`."""
+
+
+class ModelSource(Protocol):
+    """A model that xmguard can put on this machine by name."""
+
+    name: str
+    summary: str
+    license: str
+    requires: str
+    """The extra that `pull` needs."""
+
+    def path(self) -> Path | None:
+        """Folder of the converted model, or None while it has not been pulled."""
+        ...
+
+    def pull(self) -> Path:
+        """Fetch and convert it into the cache; returns the folder. Does nothing when it is there already."""
+        ...
+
+
+@dataclass(frozen=True)
+class GuardEvent:
+    """One finished request, as observers see it. Holds no prompt text unless the observer reads the request."""
+
+    method: str
+    """`answer` or `check`."""
+    request: AnswerRequest
+    response: AnswerResponse | CheckResponse
+    first_token_seconds: float | None
+    """From the start of the work to the first delta; None when there was none."""
+
+
+class Observer(Protocol):
+    """Sees every finished request. What it raises is counted and logged; it never reaches the caller."""
+
+    name: str
+
+    def observe(self, event: GuardEvent) -> None:
+        """Look at one finished request."""
+        ...
+
+
+@dataclass(frozen=True)
+class JudgeProvider:
+    """A judge of answers, used by the research package."""
+
+    name: str
+    summary: str
+    target: str
+    """`module:attribute`."""
+
+
+@dataclass(frozen=True)
+class BenchmarkProvider:
+    """A benchmark suite, used by the research package."""
+
+    name: str
+    summary: str
+    target: str
+    """`module:attribute`."""

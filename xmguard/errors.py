@@ -1,0 +1,139 @@
+"""Every error a caller can meet: what went wrong, which field, and what to do.
+
+Knows no transport: `ErrorCode` carries the canonical status *names*, and only the server maps them to gRPC.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from enum import Enum
+
+
+class ErrorCode(Enum):
+    """Canonical status of an error, named as google.rpc.Code names it."""
+
+    INVALID_ARGUMENT = "INVALID_ARGUMENT"
+    NOT_FOUND = "NOT_FOUND"
+    FAILED_PRECONDITION = "FAILED_PRECONDITION"
+    RESOURCE_EXHAUSTED = "RESOURCE_EXHAUSTED"
+    UNIMPLEMENTED = "UNIMPLEMENTED"
+    UNAVAILABLE = "UNAVAILABLE"
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+    CANCELLED = "CANCELLED"
+    INTERNAL = "INTERNAL"
+
+
+class Reason(Enum):
+    """Why, as a closed set: it becomes `ErrorInfo.reason` and the label of the rejection metric."""
+
+    REQUEST_INVALID = "REQUEST_INVALID"
+    REQUEST_MALFORMED = "REQUEST_MALFORMED"
+    PROMPT_TOO_LONG = "PROMPT_TOO_LONG"
+    MODEL_NOT_FOUND = "MODEL_NOT_FOUND"
+    MODEL_REFUSED = "MODEL_REFUSED"
+    PLUGIN_FAILED = "PLUGIN_FAILED"
+    SETUP_INCOMPLETE = "SETUP_INCOMPLETE"
+    QUEUE_FULL = "QUEUE_FULL"
+    SERVER_UNREACHABLE = "SERVER_UNREACHABLE"
+    SHUTTING_DOWN = "SHUTTING_DOWN"
+    DEADLINE_EXCEEDED = "DEADLINE_EXCEEDED"
+    CANCELLED = "CANCELLED"
+    INTERNAL = "INTERNAL"
+
+
+@dataclass(frozen=True)
+class FieldViolation:
+    """One thing wrong with one field of a request."""
+
+    field: str
+    """Path in the contract's names, for example `spans[2].text` or `rebalance.bias["s1"]`."""
+    description: str
+    """What is wrong and what would be right."""
+
+
+class XmguardError(Exception):
+    """Base of every error that xmguard raises on purpose.
+
+    `str(error)` is one line for a person; `code`, `reason` and `violations` are for programs.
+    """
+
+    code: ErrorCode = ErrorCode.INTERNAL
+    reason: Reason = Reason.INTERNAL
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        code: ErrorCode | None = None,
+        reason: Reason | None = None,
+        violations: Sequence[FieldViolation] = (),
+    ) -> None:
+        super().__init__(message)
+        if code is not None:
+            self.code = code
+        if reason is not None:
+            self.reason = reason
+        self.violations = tuple(violations)
+
+
+class InvalidRequest(XmguardError):
+    """The request cannot be answered as it is; all violations found are listed, not only the first."""
+
+    code = ErrorCode.INVALID_ARGUMENT
+    reason = Reason.REQUEST_INVALID
+
+    def __init__(self, violations: Sequence[FieldViolation], *, reason: Reason | None = None) -> None:
+        message = "; ".join(f"{v.field}: {v.description}" for v in violations)
+        super().__init__(message, reason=reason, violations=violations)
+
+    @classmethod
+    def field(cls, field: str, description: str, *, reason: Reason | None = None) -> InvalidRequest:
+        """The error for a single field."""
+        return cls([FieldViolation(field, description)], reason=reason)
+
+
+class ModelNotFound(XmguardError):
+    """The request or the command names a model that is not served or not on this machine."""
+
+    code = ErrorCode.NOT_FOUND
+    reason = Reason.MODEL_NOT_FOUND
+
+
+class ModelRefused(XmguardError):
+    """A model cannot be loaded safely or steered exactly. `reasons` holds every reason found."""
+
+    code = ErrorCode.FAILED_PRECONDITION
+    reason = Reason.MODEL_REFUSED
+
+    def __init__(self, model: str, reasons: Sequence[str]) -> None:
+        super().__init__(f"{model} is refused: " + "; ".join(reasons))
+        self.reasons = tuple(reasons)
+
+
+class PluginError(XmguardError):
+    """A plugin does not import, collides with another, or uses a hook that does not exist. Start-up stops."""
+
+    code = ErrorCode.FAILED_PRECONDITION
+    reason = Reason.PLUGIN_FAILED
+
+
+class SetupIncomplete(XmguardError):
+    """Something that must be installed or fetched first is missing; the message names the command."""
+
+    code = ErrorCode.FAILED_PRECONDITION
+    reason = Reason.SETUP_INCOMPLETE
+
+
+class DeadlineExceeded(XmguardError):
+    """The caller's deadline passed; the work stopped within one decoding step."""
+
+    code = ErrorCode.DEADLINE_EXCEEDED
+    reason = Reason.DEADLINE_EXCEEDED
+
+
+class Cancelled(XmguardError):
+    """The caller went away; the work stopped within one decoding step."""
+
+    code = ErrorCode.CANCELLED
+    reason = Reason.CANCELLED

@@ -1,0 +1,82 @@
+"""What the span-alone branches showed: the material from which a verdict is estimated.
+
+Pure values; the estimators in `xmguard.verdict` and in plugins turn them into probabilities.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+
+class AnswerKind(Enum):
+    """What sort of thing an answer is once it is normalised."""
+
+    NUMBER = "number"
+    DATE = "date"
+    BOOLEAN = "boolean"
+    TEXT = "text"
+    NONE = "none"
+    """The answer says that it does not know, or is empty."""
+
+
+@dataclass(frozen=True)
+class NormalizedAnswer:
+    """An answer reduced to what it claims, comparable across scripts and languages.
+
+    Two answers of the same kind (and not TEXT) claim the same exactly when value and unit are equal.
+    """
+
+    kind: AnswerKind
+    value: str
+    """Canonical form: `25`, `2021-03-03`, `yes`; for TEXT the folded words, space separated; empty for NONE."""
+    unit: str = ""
+    """Canonical unit of a NUMBER: `%`, `usd`, `km`; empty when none was named."""
+
+
+@dataclass(frozen=True)
+class SpanEvidence:
+    """What the model answers from one span alone, and how likely it finds that answer elsewhere."""
+
+    span_id: str
+    language: str
+    answer: str
+    normalized: NormalizedAnswer
+    entropy: float
+    """Nats over the vocabulary at the answer's first content token, this span read alone."""
+    own: tuple[float, ...]
+    """Log-probability (nats) of each token of `answer` under this span alone."""
+    under: Mapping[str, tuple[float, ...]]
+    """Span id of every other span to the log-probabilities of the same tokens under that span alone."""
+    prior: tuple[float, ...]
+    """The same with every span removed: what the model would say unread."""
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """Everything an estimator may look at. It never holds the joint answer: the verdict does not depend on it."""
+
+    question: str
+    spans: tuple[SpanEvidence, ...]
+
+
+@dataclass(frozen=True)
+class PairEstimate:
+    """How likely two spans contradict each other about the question."""
+
+    span_a: str
+    span_b: str
+    probability: float
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """An estimator's reading of the evidence."""
+
+    pairs: tuple[PairEstimate, ...]
+    """Every pair that could be compared."""
+    undetermined: str = ""
+    """Why nothing can be said although the check ran ("no span answers the question"); empty when it can."""
+    calibrated: bool = False
+    """Whether a profile fitted for this model, engine and dtype produced the probabilities."""
