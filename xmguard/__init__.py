@@ -39,7 +39,34 @@ _HOME = {
     "load_plugins": "xmguard.plugins",
 }
 
-__all__ = sorted(_HOME)  # noqa: PLE0605 - a list, computed so that it cannot drift from _HOME
+__all__ = [
+    "AnswerRequest",
+    "AnswerResponse",
+    "AsyncClient",
+    "CheckResponse",
+    "Client",
+    "ConflictVerdict",
+    "Decision",
+    "Decoding",
+    "Delta",
+    "Detail",
+    "Done",
+    "Guard",
+    "Media",
+    "OnConflict",
+    "OnError",
+    "Prompt",
+    "Rebalance",
+    "Scope",
+    "Span",
+    "SpanReport",
+    "Started",
+    "Status",
+    "XmguardError",
+    "hookimpl",
+    "load_guard",
+    "load_plugins",
+]
 
 if TYPE_CHECKING:
     from xmguard.client import AsyncClient, Client

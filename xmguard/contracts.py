@@ -97,8 +97,11 @@ class Branch:
     """One way of reading a context: what comes after it, and under which bias it is read."""
 
     name: str
+    """Unique among the branches of a session."""
     tail: tuple[int, ...]
     bias: AttentionBias
+    measured: bool = False
+    """Whether its contributions are recorded, over the tail and over what it generates."""
 
 
 @dataclass(frozen=True)

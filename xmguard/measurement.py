@@ -80,4 +80,6 @@ class Measurement:
     @staticmethod
     def _mean(cube: Cube, segment: int) -> float:
         heads = [head[segment] for layer in cube for head in layer]
+        if not heads:
+            raise ValueError("nothing was measured: rows is 0")
         return math.fsum(heads) / len(heads)

@@ -285,4 +285,3 @@ def _row(tensor: Tensor, row: int) -> Tensor:
 def _compute_dtype(tensor: Tensor) -> torch.dtype:
     """float32 at least: bfloat16 logits would round the very numbers a bias of a few nats is compared with."""
     return torch.promote_types(tensor.dtype, torch.float32)
-

@@ -1,0 +1,122 @@
+"""Turns spans and a question into token ids, and knows where each span landed because it put it there.
+
+The chat template is rendered once around a marker and cut there, so no caller's text ever passes through it; spans and
+questions are tokenised as plain text, in which a template's special tokens stay text. Nothing is searched for
+afterwards.
+"""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+from xmguard.context import Context, EncodedPrompt, SpanMap, SpanTokens
+from xmguard.errors import InvalidRequest, ModelRefused
+from xmguard.plugins import Registry
+from xmguard.request import Prompt
+
+PREAMBLE = "Here are some sources.\n\n"
+SEPARATOR = "\n\n"
+TASKS = {
+    Prompt.STANDARD: "\n\nUsing all of the sources above, answer this question in English.\n{question}",
+    Prompt.INSTRUCTED: (
+        "\n\nUsing all of the sources above, answer this question in English. "
+        "If the sources contradict each other, report the contradiction.\n{question}"
+    ),
+    Prompt.EXPLICIT: (
+        '\n\nWould each of the sources above lead to the same answer to the question "{question}"? '
+        "Reply yes or no in English, then explain."
+    ),
+}
+"""How the joint answer is asked for (the three prompts of the paper's section D, in our words)."""
+ALONE_TASK = "\n\nAnswer this question about the text above in English, as briefly as possible.\n{question}"
+"""How a span read alone is asked; the same under every prompt, because the verdict does not depend on the prompt."""
+
+
+class PromptEncoder:
+    """Encodes contexts for one tokenizer. Stateless once built."""
+
+    def __init__(self, tokenizer: Any, registry: Registry, model: str) -> None:
+        """`tokenizer` is a fast tokenizer of transformers.
+
+        Raises:
+            ModelRefused: if its chat template does not repeat a user's message exactly once, unchanged.
+        """
+        self._tokenizer = tokenizer
+        self._registry = registry
+        self._added = {token.content for token in tokenizer.added_tokens_decoder.values()}
+        self._added_ids = frozenset(tokenizer.added_tokens_decoder)
+        self._head, self._foot = self._template(model)
+
+    def encode(self, context: Context, prompt: Prompt) -> EncodedPrompt:
+        """Token ids of the prompt and the position of every span.
+
+        Raises:
+            InvalidRequest: naming the span or question that cannot be encoded.
+        """
+        ids = [*self._head, *self._plain(PREAMBLE, "")]
+        spans = []
+        for index, span in enumerate(context.spans):
+            if index:
+                ids += self._plain(SEPARATOR, "")
+            modality = self._registry.modalities.items[span.modality]
+            start = len(ids)
+            for part in modality.parts(span):
+                ids += self._plain(part.text, f"spans[{index}]")
+            if len(ids) == start:
+                raise InvalidRequest.field(f"spans[{index}]", "holds nothing that the model's tokenizer can encode")
+            spans.append(SpanTokens(span.id, start, len(ids)))
+        span_map = SpanMap(tuple(spans), len(ids))
+        joint = self._plain(TASKS[prompt].format(question=context.question), "question")
+        alone = self._plain(ALONE_TASK.format(question=context.question), "question")
+        return EncodedPrompt(tuple(ids), span_map, (*joint, *self._foot), (*alone, *self._foot))
+
+    def _template(self, model: str) -> tuple[list[int], list[int]]:
+        """Token ids before and after a user's message."""
+        tokenizer = self._tokenizer
+        if not getattr(tokenizer, "chat_template", None):
+            start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
+            return start, self._plain("\n", "")
+        marker = f"xmguard{secrets.token_hex(8)}marker"
+        rendered: str = tokenizer.apply_chat_template(
+            [{"role": "user", "content": marker}], tokenize=False, add_generation_prompt=True
+        )
+        pieces = rendered.split(marker)
+        if len(pieces) != 2:
+            raise ModelRefused(
+                model, [f"its chat template repeats a user's message {len(pieces) - 1} times, not exactly once"]
+            )
+        head, foot = (tokenizer(piece, add_special_tokens=False)["input_ids"] for piece in pieces)
+        return list(head), list(foot)
+
+    def _plain(self, text: str, field: str) -> list[int]:
+        """Ids of `text` with every added token (`<|im_end|>` and its like) spelled out as ordinary text."""
+        encoded = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)
+        ids: list[int] = list(encoded["input_ids"])
+        if self._added_ids.isdisjoint(ids):
+            return ids
+        # split_special_tokens spares only tokens marked special; the others are cut inside and encoded in two.
+        ids = [
+            token
+            for piece in self._cut(text)
+            for token in self._tokenizer(piece, add_special_tokens=False, split_special_tokens=True)["input_ids"]
+        ]
+        if not self._added_ids.isdisjoint(ids):
+            raise InvalidRequest.field(field, "holds text that this model's tokenizer can only read as a control token")
+        return ids
+
+    def _cut(self, text: str) -> list[str]:
+        """`text` in pieces none of which holds a whole added token."""
+        pieces = [text]
+        for token in sorted(self._added, key=len, reverse=True):
+            if len(token) < 2:
+                continue
+            cut = []
+            for piece in pieces:
+                parts = piece.split(token)
+                for index, part in enumerate(parts):
+                    before = token[1:] if index else ""
+                    after = token[:1] if index < len(parts) - 1 else ""
+                    cut.append(before + part + after)
+            pieces = cut
+        return [piece for piece in pieces if piece]

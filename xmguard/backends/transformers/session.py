@@ -1,0 +1,407 @@
+"""One request's context in a transformers model: prefilled once, read by many branches.
+
+Keys and values of the context are computed once and shared; each branch adds its own suffix (the tail and what it
+generates). A bias with scope ALL changes the context's own keys, so such a branch gets a prefill of its own. Knows
+nothing of verdicts or policies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from xmguard.attention.segments import Segmentation
+from xmguard.backends.transformers import attention
+from xmguard.backends.transformers.attention import ContextKeys, PlainReading, Reading, SegmentReading
+from xmguard.backends.transformers.branches import BranchBatch, BranchState
+from xmguard.bias import AttentionBias
+from xmguard.context import EncodedPrompt
+from xmguard.contracts import Branch, SessionUsage, Token
+from xmguard.deadline import Stop
+from xmguard.measurement import Cube, Measurement
+from xmguard.request import Decoding, Scope
+
+if TYPE_CHECKING:
+    from xmguard.backends.transformers.backend import TransformersBackend
+
+PREFILL_CHUNK = 512
+"""Context tokens per forward pass: how often a long prefill looks whether it should stop."""
+MAX_BATCH = 16
+"""Branches run together at most; more are run in chunks, so that memory stays bounded."""
+
+
+@dataclass
+class _Sums:
+    """Running sums over rows, [layer, segment, head]; None until something was recorded."""
+
+    norms: Tensor | None = None
+    masses: Tensor | None = None
+    rows: int = 0
+
+
+@dataclass
+class _Decoding:
+    """A branch that is being decoded."""
+
+    branch: Branch
+    settings: Decoding
+    budget: int
+    generator: torch.Generator | None
+    done: int = 0
+
+
+@dataclass
+class _Batch:
+    """Branches on one context, stepping together."""
+
+    caches: BranchBatch
+    rows: list[_Decoding]
+    logits: Tensor
+    """[branch, vocabulary]"""
+
+
+class TransformersSession:
+    """Satisfies `xmguard.contracts.Session`."""
+
+    def __init__(self, backend: TransformersBackend, prompt: EncodedPrompt, stop: Stop) -> None:
+        self._backend = backend
+        self._prompt = prompt
+        self._stop = stop
+        self._device = backend.model.device
+        self._segments = len(prompt.span_map) + 1
+        self._cut = Segmentation.from_spans(
+            [(span.start, span.stop) for span in prompt.span_map], prompt.span_map.context_tokens
+        )
+        self._branches: dict[str, Branch] = {}
+        self._states: dict[str, BranchState] = {}
+        self._measurements: dict[str, Measurement] = {}
+        self._generated: dict[str, _Sums] = {}
+        self._contexts: dict[tuple[tuple[str, float], ...], ContextKeys] = {}
+        self._context_tokens = 0
+        self._branch_tokens = 0
+        self._context(AttentionBias())
+
+    def measure(self, branch: Branch) -> Measurement:
+        """Contributions over the branch's tail rows, under its bias.
+
+        Raises:
+            ValueError: if the branch is not `measured`.
+        """
+        if not branch.measured:
+            raise ValueError(f"branch {branch.name!r} does not ask to be measured")
+        self._prepare([branch])
+        return self._measurements[branch.name]
+
+    def decode(self, branches: Sequence[Branch], decoding: Mapping[str, Decoding]) -> Iterator[Token]:
+        """Decode step by step, all branches of a step before the next; see `xmguard.contracts.Session`."""
+        self._prepare(branches)
+        batches = []
+        for group in self._by_context(branches):
+            states = [self._states[branch.name] for branch in group]
+            rows = [self._decoding(branch, decoding[branch.name]) for branch in group]
+            for row in rows:
+                self._generated[row.branch.name] = _Sums()
+            logits = torch.stack([state.logits for state in states])
+            batches.append(_Batch(BranchBatch(states), rows, logits))
+        while batches:
+            self._stop.check()
+            for batch in batches:
+                yield from self._step(batch)
+            batches = [batch for batch in batches if batch.rows]
+
+    def generated(self, branch: Branch) -> Measurement:
+        """Contributions over the generated tokens that have been read back so far."""
+        return self._measurement(self._generated.get(branch.name, _Sums()))
+
+    @torch.inference_mode()
+    def score(self, pairs: Sequence[tuple[Branch, tuple[int, ...]]]) -> list[tuple[float, ...]]:
+        """Teacher-forced log-probabilities; see `xmguard.contracts.Session`."""
+        self._prepare([branch for branch, _ in pairs])
+        scores: list[tuple[float, ...]] = []
+        for first in range(0, len(pairs), MAX_BATCH):
+            self._stop.check()
+            scores += self._score_chunk(pairs[first : first + MAX_BATCH])
+        return scores
+
+    def usage(self) -> SessionUsage:
+        """Tokens run so far."""
+        # Each branch would have run the whole context for itself; what was run is all that was paid.
+        cached = len(self._branches) * len(self._prompt.context_ids) - self._context_tokens
+        return SessionUsage(self._context_tokens, self._branch_tokens, max(0, cached))
+
+    def close(self) -> None:
+        """Free the caches."""
+        self._states.clear()
+        self._contexts.clear()
+
+    # -- prefill -----------------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def _context(self, bias: AttentionBias) -> ContextKeys:
+        """Keys and values of the context under a bias; only scope ALL makes a difference to them."""
+        steered = bias.scope is Scope.ALL and not bias.is_zero
+        name = tuple(sorted(bias.epsilon.items())) if steered else ()
+        if name in self._contexts:
+            return self._contexts[name]
+        cache = DynamicCache()
+        ids = self._prompt.context_ids
+        for start in range(0, len(ids), PREFILL_CHUNK):
+            self._stop.check()
+            chunk = torch.tensor([ids[start : start + PREFILL_CHUNK]], device=self._device)
+            positions = torch.arange(start, start + chunk.shape[1], device=self._device)
+            reading: Reading
+            if steered:
+                reading = SegmentReading(
+                    segments=self._segments,
+                    own=self._cut.truncated(start + chunk.shape[1]),
+                    context=None,
+                    query_positions=positions,
+                    key_mask=None,
+                    epsilon=self._epsilon_within(bias, positions),
+                    measured=None,
+                    factors=self._backend.factors,
+                )
+            else:
+                reading = PlainReading()
+            self._forward(chunk, positions.unsqueeze(0), cache, reading, keep=1)
+        self._context_tokens += len(ids)
+        keys = ContextKeys(
+            tuple(layer.keys for layer in cache.layers), tuple(layer.values for layer in cache.layers), self._cut
+        )
+        self._contexts[name] = keys
+        return keys
+
+    @torch.inference_mode()
+    def _prepare(self, branches: Sequence[Branch]) -> None:
+        """Run the tails of the branches that have not been run, those of equal tokens and context as one batch."""
+        groups: dict[tuple[int, tuple[int, ...]], list[Branch]] = {}
+        pending: set[str] = set()
+        for branch in branches:
+            known = self._branches.setdefault(branch.name, branch)
+            if known != branch:
+                raise ValueError(f"two branches of one session are named {branch.name!r}")
+            if branch.name not in self._states and branch.name not in pending:
+                pending.add(branch.name)
+                groups.setdefault((id(self._context(branch.bias)), branch.tail), []).append(branch)
+        for group in groups.values():
+            for first in range(0, len(group), MAX_BATCH):
+                self._stop.check()
+                self._run_tails(group[first : first + MAX_BATCH])
+
+    def _run_tails(self, branches: Sequence[Branch]) -> None:
+        context = self._context(branches[0].bias)
+        tail = branches[0].tail
+        start = self._prompt.span_map.context_tokens
+        positions = torch.arange(start, start + len(tail), device=self._device).expand(len(branches), -1)
+        ids = torch.tensor([tail] * len(branches), device=self._device)
+        reading = SegmentReading(
+            segments=self._segments,
+            own=Segmentation.from_spans([], len(tail)),
+            context=context,
+            query_positions=torch.arange(len(tail), device=self._device),
+            key_mask=None,
+            epsilon=self._epsilon([branch.bias for branch in branches], generated=False),
+            measured=self._measured_rows(branches),
+            factors=self._backend.factors,
+        )
+        cache = DynamicCache()
+        logits = self._forward(ids, positions, cache, reading, keep=1)[:, -1]
+        self._branch_tokens += ids.numel()
+        recorded = 0
+        for row, branch in enumerate(branches):
+            own = slice(row, row + 1)
+            self._states[branch.name] = BranchState(
+                context,
+                tuple(layer.keys[own] for layer in cache.layers),
+                tuple(layer.values[own] for layer in cache.layers),
+                logits[row],
+                start + len(tail),
+            )
+            if branch.measured:
+                sums = _Sums()
+                self._add(sums, reading, recorded)
+                self._measurements[branch.name] = self._measurement(sums)
+                recorded += 1
+
+    # -- decoding ----------------------------------------------------------------------------------------------------
+
+    @torch.inference_mode()
+    def _step(self, batch: _Batch) -> list[Token]:
+        """One token for every branch of the batch, then the forward pass for those that go on."""
+        logprobs = torch.log_softmax(batch.logits.float(), dim=-1)
+        entropies = -(logprobs.exp() * logprobs).nan_to_num(0.0).sum(-1)
+        tokens, going, next_ids = [], [], []
+        for row, decoding in enumerate(batch.rows):
+            token = self._sample(batch.logits[row], decoding)
+            decoding.done += 1
+            is_end = token in self._backend.end_ids
+            last = is_end or decoding.done >= decoding.budget
+            tokens.append(
+                Token(
+                    decoding.branch.name,
+                    token,
+                    float(logprobs[row, token]),
+                    float(entropies[row]),
+                    last,
+                    is_end,
+                )
+            )
+            if not last:
+                going.append(row)
+                next_ids.append(token)
+        if going and len(going) < len(batch.rows):
+            batch.caches.keep(torch.tensor(going, device=self._device))
+        batch.rows = [batch.rows[row] for row in going]
+        if going:
+            self._advance(batch, next_ids)
+        return tokens
+
+    def _advance(self, batch: _Batch, next_ids: Sequence[int]) -> None:
+        caches = batch.caches
+        ids = torch.tensor(next_ids, device=self._device).unsqueeze(-1)
+        reading = SegmentReading(
+            segments=self._segments,
+            own=Segmentation.from_spans([], caches.width + 1),
+            context=caches.context,
+            query_positions=torch.tensor([caches.width], device=self._device),
+            key_mask=caches.key_mask(1),
+            epsilon=self._epsilon([row.branch.bias for row in batch.rows], generated=True),
+            measured=self._measured_rows([row.branch for row in batch.rows]),
+            factors=self._backend.factors,
+        )
+        batch.logits = self._forward(ids, caches.positions.unsqueeze(-1), caches.cache, reading, keep=1)[:, -1]
+        caches.positions = caches.positions + 1
+        self._branch_tokens += ids.numel()
+        measured = [row.branch for row in batch.rows if row.branch.measured]
+        for index, branch in enumerate(measured):
+            self._add(self._generated[branch.name], reading, index)
+
+    def _measured_rows(self, branches: Sequence[Branch]) -> Tensor | None:
+        measured = [row for row, branch in enumerate(branches) if branch.measured]
+        return torch.tensor(measured, device=self._device) if measured else None
+
+    def _decoding(self, branch: Branch, settings: Decoding) -> _Decoding:
+        room = self._backend.context_length - self._states[branch.name].position
+        generator = None
+        if settings.temperature > 0:
+            generator = torch.Generator(device=self._device)
+            if settings.seed is None:
+                generator.seed()
+            else:
+                generator.manual_seed(settings.seed % 2**63)
+        return _Decoding(branch, settings, max(1, min(settings.max_tokens, room)), generator)
+
+    @staticmethod
+    def _sample(logits: Tensor, decoding: _Decoding) -> int:
+        if decoding.generator is None:
+            return int(logits.argmax())
+        probabilities = torch.softmax(logits.float() / decoding.settings.temperature, dim=-1)
+        return int(torch.multinomial(probabilities, 1, generator=decoding.generator))
+
+    # -- scoring -----------------------------------------------------------------------------------------------------
+
+    def _score_chunk(self, pairs: Sequence[tuple[Branch, tuple[int, ...]]]) -> list[tuple[float, ...]]:
+        results: dict[int, tuple[float, ...]] = {}
+        groups: dict[int, list[int]] = {}
+        for index, (branch, _) in enumerate(pairs):
+            groups.setdefault(id(self._states[branch.name].context), []).append(index)
+        for members in groups.values():
+            for index, scores in zip(members, self._score_batch([pairs[index] for index in members]), strict=True):
+                results[index] = scores
+        return [results[index] for index in range(len(pairs))]
+
+    def _score_batch(self, pairs: Sequence[tuple[Branch, tuple[int, ...]]]) -> list[tuple[float, ...]]:
+        states = [self._states[branch.name] for branch, _ in pairs]
+        first = torch.stack([state.logits for state in states]).unsqueeze(1)
+        width = max(len(ids) for _, ids in pairs) - 1
+        logits = first
+        if width > 0:
+            caches = BranchBatch(states)
+            # Padding on the right is read by nothing that is scored: attention is causal.
+            ids = torch.tensor([[*ids[:-1], *[0] * (width - len(ids) + 1)] for _, ids in pairs], device=self._device)
+            columns = torch.arange(width, device=self._device)
+            reading = SegmentReading(
+                segments=self._segments,
+                own=Segmentation.from_spans([], caches.width + width),
+                context=caches.context,
+                query_positions=caches.width + columns,
+                key_mask=caches.key_mask(width),
+                epsilon=self._epsilon([branch.bias for branch, _ in pairs], generated=True),
+                measured=None,
+                factors=self._backend.factors,
+            )
+            positions = caches.positions.unsqueeze(-1) + columns
+            logits = torch.cat([first, self._forward(ids, positions, caches.cache, reading, keep=width)], dim=1)
+            self._branch_tokens += ids.numel()
+        logprobs = torch.log_softmax(logits.float(), dim=-1)
+        return [
+            tuple(float(logprobs[row, column, token]) for column, token in enumerate(ids))
+            for row, (_, ids) in enumerate(pairs)
+        ]
+
+    # -- shared ------------------------------------------------------------------------------------------------------
+
+    def _forward(self, ids: Tensor, positions: Tensor, cache: DynamicCache, reading: Reading, *, keep: int) -> Tensor:
+        """Logits of the last `keep` positions, [batch, keep, vocabulary]."""
+        output = self._backend.model(
+            input_ids=ids,
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=keep,
+            **{attention.KEYWORD: reading},
+        )
+        missing = set(range(len(self._backend.factors))) - reading.layers
+        if missing:
+            raise RuntimeError(f"layers {sorted(missing)} did not read through xmguard's attention")
+        logits: Tensor = output.logits
+        return logits
+
+    def _epsilon(self, biases: Sequence[AttentionBias], *, generated: bool) -> Tensor | None:
+        """Nats per segment and branch for rows after the context, [segment, branch, 1, 1]; None when all are 0."""
+        columns = []
+        for bias in biases:
+            applies = generated or bias.scope is not Scope.GENERATED
+            columns.append(
+                [0.0, *(bias.epsilon.get(span, 0.0) if applies else 0.0 for span in self._prompt.span_map.ids)]
+            )
+        epsilon = torch.tensor(columns, device=self._device).T
+        return epsilon[..., None, None] if bool(epsilon.any()) else None
+
+    def _epsilon_within(self, bias: AttentionBias, positions: Tensor) -> Tensor:
+        """Nats per segment for rows inside the context: those past the span itself, [segment, 1, 1, query]."""
+        epsilon = torch.zeros(self._segments, 1, 1, positions.shape[0], device=self._device)
+        for segment, span in enumerate(self._prompt.span_map, start=1):
+            epsilon[segment, 0, 0, positions >= span.stop] = bias.epsilon.get(span.span_id, 0.0)
+        return epsilon
+
+    def _by_context(self, branches: Sequence[Branch]) -> list[list[Branch]]:
+        """Branches that share a context, in chunks."""
+        groups: dict[int, list[Branch]] = {}
+        for branch in branches:
+            groups.setdefault(id(self._states[branch.name].context), []).append(branch)
+        return [group[at : at + MAX_BATCH] for group in groups.values() for at in range(0, len(group), MAX_BATCH)]
+
+    def _add(self, sums: _Sums, reading: SegmentReading, index: int) -> None:
+        """Add the rows of the `index`-th measured branch of a forward pass."""
+        layers = range(len(self._backend.factors))
+        norms = torch.stack([reading.norms[layer][:, index] for layer in layers])
+        masses = torch.stack([reading.masses[layer][:, index] for layer in layers])
+        sums.norms = norms.sum(-1) if sums.norms is None else sums.norms + norms.sum(-1)
+        sums.masses = masses.sum(-1) if sums.masses is None else sums.masses + masses.sum(-1)
+        sums.rows += norms.shape[-1]
+
+    def _measurement(self, sums: _Sums) -> Measurement:
+        def cube(total: Tensor | None) -> Cube:
+            if total is None:
+                return ()
+            # [layer, segment, head] -> [layer][head][segment]
+            means = (total / sums.rows).transpose(1, 2).tolist()
+            return tuple(tuple(tuple(head) for head in layer) for layer in means)
+
+        return Measurement(self._prompt.span_map, cube(sums.norms), cube(sums.masses), sums.rows)

@@ -1,0 +1,429 @@
+"""What one Answer does, from spans and a question to a verdict and an answer. Reads top to bottom.
+
+Knows no engine, no transport and no policy by name: it puts together what the registry and the backend offer. Runs in
+the caller's thread, one request at a time; a server queues.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import chain
+
+from xmguard import __version__
+from xmguard.alone import ANSWER_LANGUAGE, AloneReading, answer_language
+from xmguard.bias import AttentionBias, RebalancePlan
+from xmguard.context import EncodedPrompt
+from xmguard.contracts import Backend, Branch, GuardEvent, Observer, Session, Token
+from xmguard.deadline import Stop
+from xmguard.errors import InvalidRequest, ModelNotFound, Reason, XmguardError
+from xmguard.evidence import AnswerKind
+from xmguard.measurement import Measurement
+from xmguard.plugins import Registry
+from xmguard.reports import imbalance, span_reports
+from xmguard.request import AnswerRequest, Decoding, OnConflict, OnError, Prompt
+from xmguard.response import (
+    AnswerResponse,
+    CheckResponse,
+    ConflictVerdict,
+    Decision,
+    Delta,
+    Done,
+    Event,
+    FinishReason,
+    Limits,
+    ModelInfo,
+    PolicyInfo,
+    Rebalancing,
+    SpanReport,
+    Stamp,
+    Started,
+    Status,
+    Usage,
+)
+from xmguard.text_stream import TextStream
+from xmguard.validation import UNDETERMINED_LANGUAGE, ValidRequest, validate
+from xmguard.verdict.composition import abstention, closed, preface
+from xmguard.verdict.decision import decide, failed, skipped
+
+log = logging.getLogger(__name__)
+
+DEFAULT_POLICY = "none"
+"""Policy of a model without a calibration profile: a bias nobody has measured is not applied unasked."""
+DEFAULT_ESTIMATOR = "provisional"
+_JOINT_BRANCHES = ("joint", "unbiased")
+DEFAULT_THRESHOLD = 0.5
+"""Probability above which the decision is CONFLICT when neither the request nor a profile says otherwise."""
+
+
+@dataclass
+class _Run:
+    """One request on its way through the guard."""
+
+    request_id: str
+    valid: ValidRequest
+    prompt: EncodedPrompt
+    session: Session
+    queue_seconds: float
+    started: float
+    first_token_seconds: float | None = None
+    warnings: list[str] = field(default_factory=list)
+    joint_tokens: int = 0
+
+    @property
+    def request(self) -> AnswerRequest:
+        """The request with its defaults settled."""
+        return self.valid.request
+
+    @property
+    def needs_alone(self) -> bool:
+        """Whether the spans are read alone: for the verdict, or because their answers were asked for."""
+        return len(self.valid.context.spans) > 1 or self.request.detail.alone_answers
+
+    def delta(self, text: str) -> Delta:
+        """A piece of the answer; the first one stops the clock."""
+        if self.first_token_seconds is None:
+            self.first_token_seconds = time.monotonic() - self.started
+        return Delta(text)
+
+
+@dataclass(frozen=True)
+class _Rebalanced:
+    """The joint reading, measured without and with the policy's bias."""
+
+    unbiased: Branch
+    joint: Branch
+    """The same branch as `unbiased` when nothing is applied."""
+    before: Measurement
+    after: Measurement
+    plan: RebalancePlan
+
+    @property
+    def applied(self) -> bool:
+        return self.joint is not self.unbiased
+
+
+class Guard:
+    """A loaded model with everything that turns it into a guard."""
+
+    def __init__(
+        self,
+        backend: Backend,
+        registry: Registry,
+        *,
+        model: str,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        """`model` is the name it is served under; `observers` see every finished request, beside the registry's."""
+        self.backend = backend
+        self.registry = registry
+        self.model = model
+        self.limits = Limits(max_prompt_tokens=backend.context_length)
+        self.observer_failures: Counter[str] = Counter()
+        """How often each observer raised."""
+        self._observers = (*registry.observers, *observers)
+        self._estimator = registry.verdict_estimators.items[DEFAULT_ESTIMATOR]
+
+    # -- the three calls ---------------------------------------------------------------------------------------------
+
+    def answer(
+        self, request: AnswerRequest, *, stop: Stop | None = None, request_id: str = "", queue_seconds: float = 0.0
+    ) -> AnswerResponse:
+        """Answer a request; raises what `stream` raises."""
+        for event in self.stream(request, stop=stop, request_id=request_id, queue_seconds=queue_seconds):
+            if isinstance(event, Done):
+                return event.response
+        raise RuntimeError("a stream ended without Done")
+
+    def stream(
+        self, request: AnswerRequest, *, stop: Stop | None = None, request_id: str = "", queue_seconds: float = 0.0
+    ) -> Iterator[Event]:
+        """Answer a request as it is decoded: Started, the verdict, deltas, Done.
+
+        Raises:
+            InvalidRequest: the request cannot be answered, with every violation found.
+            ModelNotFound: it names another model.
+            Cancelled, DeadlineExceeded: `stop` said so.
+        """
+        run = self._open(request, stop or Stop(), request_id, queue_seconds)
+        try:
+            yield from self._answer(run)
+        finally:
+            run.session.close()
+
+    def check(
+        self, request: AnswerRequest, *, stop: Stop | None = None, request_id: str = "", queue_seconds: float = 0.0
+    ) -> CheckResponse:
+        """The verdict and the contributions without the long answer; raises what `stream` raises."""
+        run = self._open(request, stop or Stop(), request_id, queue_seconds)
+        try:
+            rebalanced = self._rebalance(run)
+            alone = AloneReading(self.backend, run.valid.context, run.prompt)
+            if run.needs_alone:
+                for token in run.session.decode(alone.branches, alone.decoding):
+                    alone.take(token)
+            verdict = self._verdict(run, alone)
+            response = CheckResponse(
+                request_id=run.request_id,
+                verdict=verdict,
+                spans=self._reports(run, rebalanced, alone),
+                imbalance=imbalance(rebalanced.before, rebalanced.after),
+                usage=self._usage(run),
+                rebalancing=self._rebalancing(run, rebalanced),
+                warnings=tuple(run.warnings),
+                served_by=self.stamp,
+            )
+        finally:
+            run.session.close()
+        self._tell(GuardEvent("check", run.request, response, None))
+        return response
+
+    def describe(self, model: str = "") -> ModelInfo:
+        """What is served.
+
+        Raises:
+            ModelNotFound: `model` is another one.
+        """
+        if model and model != self.model:
+            raise ModelNotFound(f"model: {model!r} is not served here; served: {self.model}")
+        registry = self.registry
+        return ModelInfo(
+            model=self.model,
+            engine=self.backend.engine,
+            architecture=self.backend.architecture,
+            version=__version__,
+            plugins=registry.plugins,
+            modalities=registry.modalities.names(),
+            languages=registry.languages.names(),
+            policies=tuple(PolicyInfo(p.name, p.summary, dict(p.parameters)) for p in registry.policies),
+            limits=self.limits,
+            calibration=f"none; estimator {self._estimator.name}",
+            stamp=self.stamp,
+        )
+
+    @property
+    def stamp(self) -> Stamp:
+        """What produces this guard's numbers."""
+        backend = self.backend
+        return Stamp(
+            model=self.model,
+            model_hash=backend.model_hash,
+            engine=backend.engine,
+            dtype=backend.dtype,
+            xmguard_version=__version__,
+        )
+
+    # -- the story ---------------------------------------------------------------------------------------------------
+
+    def _open(self, request: AnswerRequest, stop: Stop, request_id: str, queue_seconds: float) -> _Run:
+        """Steps 1 and 2: validate, encode, prefill."""
+        started = time.monotonic()
+        valid = validate(
+            request, model=self.model, default_policy=DEFAULT_POLICY, limits=self.limits, registry=self.registry
+        )
+        prompt = self.backend.encode(valid.context, valid.request.prompt)
+        length = len(prompt.context_ids) + max(len(prompt.joint_tail), len(prompt.alone_tail))
+        if length >= self.backend.context_length:
+            raise InvalidRequest.field(
+                "spans",
+                f"the prompt takes {length} tokens; the model's context holds {self.backend.context_length}, "
+                "the answer included; send less text",
+                reason=Reason.PROMPT_TOO_LONG,
+            )
+        run = _Run(request_id, valid, prompt, self.backend.open(prompt, stop), queue_seconds, started)
+        if request.detail.toward_answer:
+            run.warnings.append("detail.toward_answer: this engine does not measure it; the field is absent")
+        unknown = [span.id for span in valid.context.spans if span.language == UNDETERMINED_LANGUAGE]
+        if unknown:
+            run.warnings.append(f"language of {', '.join(unknown)} was not recognised; say it in spans[].language")
+        return run
+
+    def _answer(self, run: _Run) -> Iterator[Event]:
+        """Steps 3 to 8."""
+        rebalanced = self._rebalance(run)
+        yield Started(run.request_id, self._reports(run, rebalanced))
+
+        alone = AloneReading(self.backend, run.valid.context, run.prompt)
+        branches, decoding = self._branches(run, rebalanced, alone)
+        tokens = run.session.decode(branches, decoding)
+        early = self._until_alone_answers(tokens, alone) if run.needs_alone else []
+        verdict = self._verdict(run, alone)
+        yield verdict
+
+        finish = self._withheld(run, verdict)
+        if finish is not None and run.request.detail.unbiased_answer:
+            run.warnings.append("unbiased_answer is withheld together with the answer")
+        raw = unbiased = ""
+        if finish is FinishReason.ABSTAINED:
+            shown = abstention(verdict, run.valid.context.spans)
+            yield run.delta(shown)
+        elif finish is FinishReason.CLOSED:
+            shown = closed(verdict)
+            yield run.delta(shown)
+        else:
+            shown = ""
+            if verdict.decision is Decision.CONFLICT and run.request.on_conflict is OnConflict.REPORT:
+                shown = preface(verdict, run.valid.context.spans) + "\n\n"
+                yield run.delta(shown)
+            words = {
+                branch.name: TextStream(self.backend.text) for branch in branches if branch.name in _JOINT_BRANCHES
+            }
+            finish = FinishReason.LENGTH
+            for token in chain(early, tokens):
+                text = words[token.branch].push(token)
+                if token.branch == rebalanced.joint.name:
+                    run.joint_tokens += 1
+                    finish = FinishReason.STOP if token.is_end else finish
+                    if text:
+                        yield run.delta(text)
+            raw = words[rebalanced.joint.name].text
+            shown += raw
+            if run.request.detail.unbiased_answer:
+                unbiased = words[rebalanced.unbiased.name].text
+            verdict = self._reported(run, verdict, raw, finish)
+
+        response = AnswerResponse(
+            request_id=run.request_id,
+            answer=shown,
+            raw_answer=raw,
+            verdict=verdict,
+            spans=self._reports(
+                run, rebalanced, alone, generated=run.session.generated(rebalanced.joint) if raw else None
+            ),
+            imbalance=imbalance(rebalanced.before, rebalanced.after),
+            rebalancing=self._rebalancing(run, rebalanced),
+            usage=self._usage(run),
+            warnings=tuple(run.warnings),
+            unbiased_answer=unbiased,
+            finish_reason=finish,
+            served_by=self.stamp,
+        )
+        self._tell(GuardEvent("answer", run.request, response, run.first_token_seconds))
+        yield Done(response)
+
+    def _rebalance(self, run: _Run) -> _Rebalanced:
+        """Steps 3 and 4: measure without bias, let the policy decide, measure again under its bias."""
+        unbiased = Branch("unbiased", run.prompt.joint_tail, AttentionBias(), measured=True)
+        before = run.session.measure(unbiased)
+        wanted = run.request.rebalance
+        plan = self.registry.policies.items[wanted.policy].plan(before, wanted)
+        if plan.bias is None or plan.bias.is_zero:
+            return _Rebalanced(unbiased, unbiased, before, before, plan)
+        joint = Branch("joint", run.prompt.joint_tail, plan.bias, measured=True)
+        return _Rebalanced(unbiased, joint, before, run.session.measure(joint), plan)
+
+    def _branches(
+        self, run: _Run, rebalanced: _Rebalanced, alone: AloneReading
+    ) -> tuple[list[Branch], dict[str, Decoding]]:
+        """Step 5: what is decoded as one batch."""
+        branches = [rebalanced.joint]
+        if run.request.detail.unbiased_answer and rebalanced.applied:
+            branches.append(rebalanced.unbiased)
+        decoding = {branch.name: run.request.decoding for branch in branches}
+        if run.needs_alone:
+            branches += alone.branches
+            decoding |= alone.decoding
+        return branches, decoding
+
+    @staticmethod
+    def _until_alone_answers(tokens: Iterator[Token], alone: AloneReading) -> list[Token]:
+        """Decode until every span has answered; the joint answer's tokens so far are kept for after the verdict."""
+        early = []
+        while not alone.finished:
+            token = next(tokens)
+            if not alone.take(token):
+                early.append(token)
+        return early
+
+    def _verdict(self, run: _Run, alone: AloneReading) -> ConflictVerdict:
+        """Step 6. A check that breaks is a verdict of status ERROR, never a decision."""
+        if len(run.valid.context.spans) < 2:
+            return skipped("There is only one span, so there is nothing it could contradict.")
+        threshold = run.request.conflict_threshold
+        try:
+            evidence = alone.evidence(run.session, self.registry)
+            estimate = self._estimator.estimate(evidence)
+            return decide(evidence, estimate, DEFAULT_THRESHOLD if threshold is None else threshold)
+        except XmguardError:  # cancelled, or past the deadline: the whole request ends
+            raise
+        except Exception:
+            # An estimator or language plugin may raise anything, and fail closed is what the contract wants then.
+            log.exception("the verdict of request %s failed", run.request_id)
+            return failed(f"The check failed inside estimator {self._estimator.name!r}; the server's log says where.")
+
+    @staticmethod
+    def _withheld(run: _Run, verdict: ConflictVerdict) -> FinishReason | None:
+        """Why the model's words are not shown, or None."""
+        if verdict.decision is Decision.CONFLICT and run.request.on_conflict is OnConflict.ABSTAIN:
+            return FinishReason.ABSTAINED
+        established = verdict.status is Status.OK and verdict.decision is not Decision.UNDETERMINED
+        if not established and run.request.on_error is OnError.CLOSED:
+            return FinishReason.CLOSED
+        return None
+
+    def _reported(self, run: _Run, verdict: ConflictVerdict, raw: str, finish: FinishReason) -> ConflictVerdict:
+        """Whether the joint answer itself says that the sources disagree; unknown for an answer that was cut."""
+        if finish is not FinishReason.STOP:
+            return verdict
+        languages = [answer_language(self.registry, span.language) for span in run.valid.context.spans]
+        languages.append(answer_language(self.registry, ANSWER_LANGUAGE))
+        reported = any(language.reports_conflict(raw) for language in languages)
+        if run.request.prompt is Prompt.EXPLICIT:  # asked whether the answers would be the same; "no" reports it
+            first = re.split(r"[.,;:!\n]", raw, maxsplit=1)[0]
+            claim = languages[-1].normalize(first)
+            reported = reported or (claim.kind is AnswerKind.BOOLEAN and claim.value == "no")
+        return replace(verdict, model_reported=reported)
+
+    # -- reports -----------------------------------------------------------------------------------------------------
+
+    @staticmethod
+    def _reports(
+        run: _Run,
+        rebalanced: _Rebalanced,
+        alone: AloneReading | None = None,
+        *,
+        generated: Measurement | None = None,
+    ) -> tuple[SpanReport, ...]:
+        detail = run.request.detail
+        return span_reports(
+            run.valid.context,
+            rebalanced.before,
+            rebalanced.after,
+            bias=rebalanced.joint.bias.epsilon if rebalanced.applied else None,
+            generated=generated,
+            alone=alone.answers() if alone is not None and detail.alone_answers else None,
+            layers=detail.layers,
+        )
+
+    @staticmethod
+    def _rebalancing(run: _Run, rebalanced: _Rebalanced) -> Rebalancing:
+        wanted = run.request.rebalance
+        scope = rebalanced.joint.bias.scope if rebalanced.applied else wanted.scope
+        return Rebalancing(rebalanced.applied, wanted.policy, rebalanced.plan.reason, scope)
+
+    @staticmethod
+    def _usage(run: _Run) -> Usage:
+        spent = run.session.usage()
+        prompt = len(run.prompt.context_ids) + len(run.prompt.joint_tail)
+        run_for_answer = len(run.prompt.joint_tail) + run.joint_tokens
+        return Usage(
+            prompt_tokens=prompt,
+            completion_tokens=run.joint_tokens,
+            seconds=time.monotonic() - run.started,
+            queue_seconds=run.queue_seconds,
+            cached_tokens=spent.cached_tokens,
+            evidence_tokens=max(0, spent.branch_tokens - run_for_answer),
+        )
+
+    def _tell(self, event: GuardEvent) -> None:
+        """Step 8. An observer that raises is counted and logged; the caller's answer is not its business."""
+        for observer in self._observers:
+            try:
+                observer.observe(event)
+            except Exception:  # an observer may raise anything
+                self.observer_failures[observer.name] += 1
+                log.exception("observer %s failed", observer.name)

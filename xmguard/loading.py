@@ -1,0 +1,64 @@
+"""From a model's name or folder to a guard: plugins, engine, weights. The one place that puts them together."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from importlib import import_module
+from pathlib import Path
+
+from xmguard.contracts import Backend, Observer
+from xmguard.errors import SetupIncomplete
+from xmguard.guard import Guard
+from xmguard.models.resolve import resolve
+from xmguard.plugins import Registry, load_plugins
+
+DEFAULT_MODEL = "smollm2"
+DEFAULT_ENGINE = "transformers"
+
+
+def load_guard(
+    model: str = DEFAULT_MODEL,
+    *,
+    device: str = "cpu",
+    dtype: str = "float32",
+    observers: Sequence[Observer] = (),
+    registry: Registry | None = None,
+    progress: Callable[[str], None] | None = None,
+) -> Guard:
+    """Load a model and everything around it.
+
+    Args:
+        model: a name of `xmguard models list`, a folder, or a hub name.
+        device: a torch device.
+        dtype: `float32` or `bfloat16`.
+        observers: see every finished request, beside those that plugins bring.
+        registry: plugins that are loaded already; None loads them.
+        progress: told each step in words.
+
+    Raises:
+        PluginError: a plugin cannot be used.
+        ModelNotFound: no such model here.
+        ModelRefused: it cannot be loaded safely or read exactly, with every reason.
+        SetupIncomplete: the engine is not installed.
+    """
+    tell = progress or (lambda step: None)
+    tell("loading plugins")
+    plugins = registry or load_plugins()
+    found = resolve(model, plugins)
+    tell(f"starting the {DEFAULT_ENGINE} engine")
+    backend = _load_backend(plugins, found.path, device, dtype, tell)
+    return Guard(backend, plugins, model=found.name, observers=observers)
+
+
+def _load_backend(registry: Registry, path: Path, device: str, dtype: str, tell: Callable[[str], None]) -> Backend:
+    provider = registry.backends.items[DEFAULT_ENGINE]
+    module, function = provider.target.split(":")
+    try:
+        load = getattr(import_module(module), function)
+    except ImportError as error:
+        raise SetupIncomplete(
+            f"engine {provider.name!r} needs a package that is not installed ({error}); "
+            f'run: pip install "{provider.requires}"'
+        ) from error
+    backend: Backend = load(path, registry=registry, device=device, dtype=dtype, progress=tell)
+    return backend

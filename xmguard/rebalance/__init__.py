@@ -1,0 +1,16 @@
+"""Rebalancing policies: from a measurement to a bias per span. One policy per file; pure, without tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from xmguard.contracts import RebalancePolicy
+from xmguard.hookspecs import hookimpl
+from xmguard.rebalance.fixed import Fixed
+from xmguard.rebalance.none import MeasureOnly
+
+
+@hookimpl
+def xmguard_policies() -> Iterable[RebalancePolicy]:
+    """The built-in policies."""
+    return [MeasureOnly(), Fixed()]

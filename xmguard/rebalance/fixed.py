@@ -1,0 +1,79 @@
+"""Policy `fixed`: the paper's manipulation (section 3, Eq. 2), a constant epsilon on chosen spans.
+
+With `bias` the caller chooses spans and values. With the parameter `epsilon` alone the span with the smallest
+contribution is lifted, as the paper does.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+from xmguard.bias import AttentionBias, RebalancePlan
+from xmguard.errors import FieldViolation, InvalidRequest
+from xmguard.measurement import Measurement
+from xmguard.request import Rebalance, Scope
+
+MAX_EPSILON = 20.0
+"""Nats. e^20 is half a billion: past it a span drowns everything else in float32."""
+
+
+class Fixed:
+    """A constant bias."""
+
+    name = "fixed"
+    summary = "Add a constant epsilon (nats) to the attention logits of chosen spans; minus infinity removes a span."
+    parameters: Mapping[str, str] = {
+        "epsilon": "nats, 0 to 20, added to the span with the smallest contribution when `bias` names no span"
+    }
+
+    def plan(self, measurement: Measurement, request: Rebalance) -> RebalancePlan:
+        """The bias asked for.
+
+        Raises:
+            InvalidRequest: neither or both of `bias` and `epsilon`, an unknown span, a value out of range or NaN.
+        """
+        scope = request.scope or Scope.READERS
+        if request.bias and "epsilon" in request.parameters:
+            raise InvalidRequest.field(
+                "rebalance.parameters[epsilon]", "chooses the span by itself; leave it out, or leave `bias` out"
+            )
+        if request.bias:
+            return self._chosen(measurement, request.bias, scope)
+        if "epsilon" not in request.parameters:
+            raise InvalidRequest.field(
+                "rebalance.bias", "is empty; policy fixed needs an epsilon per span id, or the parameter `epsilon`"
+            )
+        return self._smallest(measurement, request.parameters["epsilon"], scope)
+
+    @staticmethod
+    def _chosen(measurement: Measurement, bias: Mapping[str, float], scope: Scope) -> RebalancePlan:
+        known = measurement.span_map.ids
+        violations = []
+        for span, epsilon in bias.items():
+            field = f"rebalance.bias[{span}]"
+            if span not in known:
+                violations.append(FieldViolation(field, f"is no span of this request; spans: {', '.join(known)}"))
+            if math.isnan(epsilon) or epsilon > MAX_EPSILON:
+                violations.append(FieldViolation(field, f"is {epsilon}; from -infinity to {MAX_EPSILON:g} nats"))
+        if violations:
+            raise InvalidRequest(violations)
+        if all(epsilon == 0.0 for epsilon in bias.values()):
+            return RebalancePlan(None, "every epsilon is 0, which changes nothing")
+        named = ", ".join(f"{epsilon:+g} on {span}" for span, epsilon in bias.items() if epsilon)
+        return RebalancePlan(AttentionBias(dict(bias), scope), f"the caller's bias: {named} nats")
+
+    @staticmethod
+    def _smallest(measurement: Measurement, epsilon: float, scope: Scope) -> RebalancePlan:
+        if not 0.0 <= epsilon <= MAX_EPSILON:
+            raise InvalidRequest.field("rebalance.parameters[epsilon]", f"is {epsilon}; from 0 to {MAX_EPSILON:g} nats")
+        if epsilon == 0.0:
+            return RebalancePlan(None, "epsilon is 0, which changes nothing")
+        contributions = measurement.contributions
+        if len(contributions) < 2:
+            return RebalancePlan(None, "one span alone has no other to be balanced against")
+        span = min(contributions, key=lambda name: contributions[name])
+        return RebalancePlan(
+            AttentionBias({span: epsilon}, scope),
+            f"{epsilon:+g} nats on {span}, the span with the smallest contribution",
+        )
