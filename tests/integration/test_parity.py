@@ -1,0 +1,278 @@
+"""The transformers engine against transformers' own eager attention under a 4-D mask, float32."""
+
+import math
+
+import pytest
+import torch
+
+from tests.conftest import make_model
+from tests.integration.eager import Eager
+from xmguard.backends.transformers import session as session_module
+from xmguard.backends.transformers.loader import load
+from xmguard.backends.transformers.session import TransformersSession
+from xmguard.bias import REMOVE, AttentionBias
+from xmguard.context import Context, ContextSpan
+from xmguard.contracts import Branch
+from xmguard.deadline import Stop
+from xmguard.request import Decoding, Prompt, Scope
+from xmguard.span import Span
+
+STEPS = 32
+FAMILY_MEMBERS = {
+    "grouped queries": {},
+    "one key head": {"num_key_value_heads": 1},
+    "no grouping": {"num_key_value_heads": 6},
+    "biases, o_proj's too": {"attention_bias": True, "mlp_bias": True},
+    "llama 3 rope": {
+        "rope_parameters": {
+            "rope_type": "llama3",
+            "rope_theta": 10000.0,
+            "factor": 4.0,
+            "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0,
+            "original_max_position_embeddings": 256,
+        }
+    },
+}
+BIASES = {
+    "none": AttentionBias({}),
+    "lift the second": AttentionBias({"b": 2.0}),
+    "lower the first": AttentionBias({"a": -3.0}),
+    "remove the first": AttentionBias({"a": REMOVE}),
+    "remove all": AttentionBias({"a": REMOVE, "b": REMOVE, "c": REMOVE}),
+    "several": AttentionBias({"a": -1.0, "b": 2.5, "c": 0.5}),
+    "lift the first, every later row": AttentionBias({"a": 2.0, "b": -1.0}, Scope.ALL),
+    "remove the first, every later row": AttentionBias({"a": REMOVE}, Scope.ALL),
+    "generated rows only": AttentionBias({"b": 2.0}, Scope.GENERATED),
+}
+
+
+def context(*texts):
+    names = "abcdefgh"
+    spans = tuple(ContextSpan(Span(names[index], text), "text", "en") for index, text in enumerate(texts))
+    return Context(spans, "What does the sign say?")
+
+
+THREE = context("The sign says OPEN until nine.", "标志上写着：关门。", "x")
+
+
+class Spy(TransformersSession):
+    """Keeps the logits of every forward pass."""
+
+    def __init__(self, *args):
+        self.logits = []
+        super().__init__(*args)
+
+    def _forward(self, *args, **kwargs):
+        logits = super()._forward(*args, **kwargs)
+        self.logits.append(logits[:, -1])
+        return logits
+
+
+def decode(session, branches, steps=STEPS):
+    tokens = {branch.name: [] for branch in branches}
+    for token in session.decode(branches, {branch.name: Decoding(max_tokens=steps) for branch in branches}):
+        tokens[token.branch].append(token)
+    return tokens
+
+
+@pytest.fixture(scope="module", params=FAMILY_MEMBERS.values(), ids=FAMILY_MEMBERS.keys())
+def pair(request, tmp_path_factory, registry):
+    """The engine under test and the reference, with the same weights."""
+    folder = make_model(tmp_path_factory.mktemp("model"), **request.param)
+    return load(folder, registry=registry), Eager(folder)
+
+
+@pytest.mark.parametrize("bias", BIASES.values(), ids=BIASES.keys())
+def test_tokens_logits_and_contributions_equal_the_reference(pair, bias):
+    backend, eager = pair
+    prompt = backend.encode(THREE, Prompt.STANDARD)
+    session = Spy(backend, prompt, Stop())
+    branch = Branch("joint", prompt.joint_tail, bias, measured=True)
+    before_tokens = len(session.logits)
+    tokens = decode(session, [branch])["joint"]
+    ids = [*prompt.context_ids, *prompt.joint_tail]
+    want, want_logits = eager.greedy(ids, prompt.span_map, bias, STEPS)
+
+    assert [token.id for token in tokens] == want
+    ours = torch.cat(session.logits[-STEPS:])  # the tail's last row, then one row per generated token read back
+    assert len(session.logits) - before_tokens >= STEPS
+    torch.testing.assert_close(ours, want_logits, rtol=1e-4, atol=1e-4)
+    logprobs = torch.log_softmax(want_logits, -1)
+    assert [token.logprob for token in tokens] == pytest.approx(
+        [float(logprobs[step, token]) for step, token in enumerate(want)], abs=1e-4
+    )
+    entropies = torch.distributions.Categorical(logits=want_logits).entropy().tolist()
+    assert [token.entropy for token in tokens] == pytest.approx(entropies, abs=1e-4)
+
+    step = eager.run([*ids, *want], prompt.span_map, bias, len(ids))
+    tail = slice(prompt.span_map.context_tokens, len(ids))
+    generated = slice(len(ids), len(ids) + STEPS - 1)  # the last token is never read back
+    for measured, rows in ((session.measure(branch), tail), (session.generated(branch), generated)):
+        assert measured.rows == rows.stop - rows.start
+        norms = torch.tensor(measured.norms, dtype=torch.float64)
+        masses = torch.tensor(measured.masses, dtype=torch.float64)
+        torch.testing.assert_close(norms, step.norms[..., rows].mean(-1), rtol=1e-4, atol=1e-7)
+        torch.testing.assert_close(masses, step.masses[..., rows].mean(-1), rtol=1e-4, atol=1e-7)
+
+
+def test_the_reference_can_fail(pair):
+    """A bias of 2 nats changes at least 8 of 32 tokens, so an engine that dropped it could not pass the parity test."""
+    backend, eager = pair
+    prompt = backend.encode(THREE, Prompt.STANDARD)
+    ids = [*prompt.context_ids, *prompt.joint_tail]
+    plain, _ = eager.greedy(ids, prompt.span_map, BIASES["none"], STEPS)
+    lifted, _ = eager.greedy(ids, prompt.span_map, BIASES["lift the second"], STEPS)
+    assert sum(a != b for a, b in zip(plain, lifted, strict=True)) >= 8
+
+
+def test_an_engine_that_drops_the_bias_fails_the_parity_test(pair, monkeypatch):
+    monkeypatch.setattr(TransformersSession, "_epsilon", lambda self, biases, generated: None)
+    with pytest.raises(AssertionError):
+        test_tokens_logits_and_contributions_equal_the_reference(pair, BIASES["lift the second"])
+
+
+def test_branches_decoded_together_equal_branches_decoded_alone(tiny_backend, tiny_folder):
+    """One batch of different biases, tails of different lengths, and different contexts (scope ALL)."""
+    eager = Eager(tiny_folder)
+    prompt = tiny_backend.encode(THREE, Prompt.STANDARD)
+    tails = [prompt.joint_tail, prompt.alone_tail]
+    branches = [
+        Branch(f"{name} {index}", tail, bias, measured=index == 0)
+        for name, bias in BIASES.items()
+        for index, tail in enumerate(tails)
+    ]
+    session = TransformersSession(tiny_backend, prompt, Stop())
+    lengths = {branch.name: 3 + 2 * index for index, branch in enumerate(branches)}
+    got = {branch.name: [] for branch in branches}
+    for token in session.decode(branches, {name: Decoding(max_tokens=n) for name, n in lengths.items()}):
+        got[token.branch].append(token.id)
+    for branch in branches:
+        ids = [*prompt.context_ids, *branch.tail]
+        want, _ = eager.greedy(ids, prompt.span_map, branch.bias, lengths[branch.name])
+        assert got[branch.name] == want, branch.name
+
+
+def test_a_prefill_in_chunks_equals_a_prefill_at_once(tiny_backend, tiny_folder, monkeypatch):
+    eager = Eager(tiny_folder)
+    monkeypatch.setattr(session_module, "PREFILL_CHUNK", 7)
+    prompt = tiny_backend.encode(THREE, Prompt.STANDARD)
+    for bias in (BIASES["several"], BIASES["lift the first, every later row"]):
+        session = TransformersSession(tiny_backend, prompt, Stop())
+        tokens = decode(session, [Branch("joint", prompt.joint_tail, bias)])["joint"]
+        want, _ = eager.greedy([*prompt.context_ids, *prompt.joint_tail], prompt.span_map, bias, STEPS)
+        assert [token.id for token in tokens] == want
+
+
+def test_scores_equal_the_reference_also_after_decoding(tiny_backend, tiny_folder):
+    eager = Eager(tiny_folder)
+    prompt = tiny_backend.encode(THREE, Prompt.STANDARD)
+    session = TransformersSession(tiny_backend, prompt, Stop())
+    branches = [Branch(name, prompt.alone_tail, bias) for name, bias in BIASES.items()]
+    branches.append(Branch("other tail", prompt.joint_tail, BIASES["several"]))
+    decode(session, branches, steps=5)
+    answers = [(7,), (30, 31, 32, 33), tuple(range(40, 59))]
+    pairs = [(branch, answer) for branch in branches for answer in answers]
+    for (branch, answer), scores in zip(pairs, session.score(pairs), strict=True):
+        ids = [*prompt.context_ids, *branch.tail]
+        step = eager.run([*ids, *answer], prompt.span_map, branch.bias, len(ids), measure=False)
+        logprobs = torch.log_softmax(step.logits, -1)
+        want = [float(logprobs[len(ids) - 1 + index, token]) for index, token in enumerate(answer)]
+        assert scores == pytest.approx(want, abs=1e-4), branch.name
+
+
+def test_a_span_read_alone_is_the_others_removed_at_read_time(tiny_backend):
+    """Its mass is that of the rest and itself only."""
+    prompt = tiny_backend.encode(THREE, Prompt.STANDARD)
+    session = TransformersSession(tiny_backend, prompt, Stop())
+    branch = Branch("alone", prompt.alone_tail, AttentionBias({"a": REMOVE, "c": REMOVE}), measured=True)
+    measured = session.measure(branch)
+    assert measured.attention["a"] == measured.attention["c"] == 0.0
+    assert measured.contributions["a"] == 0.0
+    assert measured.attention["b"] > 0.0
+
+
+def test_measuring_writes_nothing(tiny_backend):
+    """Bias 0, measured or not, gives bit for bit the same logits."""
+    prompt = tiny_backend.encode(THREE, Prompt.STANDARD)
+    runs = []
+    for bias, measured in ((AttentionBias(), False), (AttentionBias({"a": 0.0}), True)):
+        session = Spy(tiny_backend, prompt, Stop())
+        decode(session, [Branch("joint", prompt.joint_tail, bias, measured=measured)], steps=6)
+        runs.append(torch.cat(session.logits))
+    assert torch.equal(*runs)
+
+
+def test_bfloat16_follows_the_float32_reference(tiny_folder, registry):
+    backend = load(tiny_folder, registry=registry, dtype="bfloat16")
+    eager = Eager(tiny_folder)
+    prompt = backend.encode(THREE, Prompt.STANDARD)
+    for bias in (BIASES["none"], BIASES["lift the second"]):
+        session = Spy(backend, prompt, Stop())
+        branch = Branch("joint", prompt.joint_tail, bias, measured=True)
+        measured = session.measure(branch)
+        ids = [*prompt.context_ids, *prompt.joint_tail]
+        step = eager.run(ids, prompt.span_map, bias, len(ids))
+        want = step.norms[..., prompt.span_map.context_tokens :].mean(dim=(0, 1, 3))
+        got = [measured.rest, *measured.contributions.values()]
+        assert got == pytest.approx(want.tolist(), rel=0.03)
+
+
+def test_sampling_is_repeatable_by_seed_and_independent_of_the_batch(tiny_backend):
+    prompt = tiny_backend.encode(THREE, Prompt.STANDARD)
+
+    def sample(seed, company=()):
+        session = TransformersSession(tiny_backend, prompt, Stop())
+        branch = Branch("joint", prompt.joint_tail, AttentionBias())
+        settings = {"joint": Decoding(12, 1.5, seed)} | {other.name: Decoding(4) for other in company}
+        return [t.id for t in session.decode([branch, *company], settings) if t.branch == "joint"]
+
+    assert sample(3) == sample(3)
+    assert sample(3) != sample(4)
+    assert sample(3) == sample(3, [Branch("alone", prompt.alone_tail, BIASES["remove the first"])])
+
+
+def test_two_branches_of_one_name_are_refused(tiny_backend):
+    prompt = tiny_backend.encode(THREE, Prompt.STANDARD)
+    session = TransformersSession(tiny_backend, prompt, Stop())
+    session.measure(Branch("joint", prompt.joint_tail, AttentionBias(), measured=True))
+    with pytest.raises(ValueError, match="two branches of one session are named 'joint'"):
+        session.measure(Branch("joint", prompt.joint_tail, BIASES["several"], measured=True))
+
+
+def test_a_pass_that_does_not_reach_xmguards_attention_is_an_error(tiny_backend, monkeypatch):
+    """Silent absence of the bias is the one thing that must not happen."""
+    prompt = tiny_backend.encode(THREE, Prompt.STANDARD)
+    monkeypatch.setattr(tiny_backend.model.config, "_attn_implementation", "sdpa")
+    with pytest.raises(RuntimeError, match="did not read through xmguard's attention"):
+        TransformersSession(tiny_backend, prompt, Stop())
+
+
+def test_a_forward_pass_without_a_reading_is_an_error(tiny_backend):
+    with pytest.raises(RuntimeError, match="must carry a Reading"):
+        tiny_backend.model(input_ids=torch.tensor([[1, 2, 3]]))
+
+
+@pytest.mark.model
+@pytest.mark.parametrize("epsilon", [0.0, 1.0, -math.inf])
+def test_the_embedded_model_equals_the_reference(smollm2_folder, registry, epsilon):
+    backend, eager = load(smollm2_folder, registry=registry), Eager(smollm2_folder)
+    prompt = backend.encode(
+        context(
+            "Field trials of the new seed raised the harvest by about 25%, the institute said.",
+            "The new seed raised the harvest by only 15% in field trials, a farmers' union reported.",
+        ),
+        Prompt.STANDARD,
+    )
+    bias = AttentionBias({"a": epsilon})
+    session = Spy(backend, prompt, Stop())
+    branch = Branch("joint", prompt.joint_tail, bias, measured=True)
+    tokens = decode(session, [branch])["joint"]
+    ids = [*prompt.context_ids, *prompt.joint_tail]
+    want, want_logits = eager.greedy(ids, prompt.span_map, bias, len(tokens))
+    assert [token.id for token in tokens] == want
+    torch.testing.assert_close(torch.cat(session.logits[-len(tokens) :]), want_logits, rtol=1e-4, atol=1e-4)
+    step = eager.run(ids, prompt.span_map, bias, len(ids))
+    norms = torch.tensor(session.measure(branch).norms, dtype=torch.float64)
+    reference = step.norms[..., prompt.span_map.context_tokens :].mean(-1)
+    torch.testing.assert_close(norms, reference, rtol=1e-4, atol=1e-6)
