@@ -1,0 +1,103 @@
+"""Checks on the loaded model itself that a bias does what it says, for `xmguard doctor`.
+
+The comparison is torch's SDPA under an explicit additive mask over the same weights: none of the split and merge that
+serves requests takes part in it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import torch
+from torch import Tensor, nn
+from transformers import DynamicCache
+
+from xmguard.backends.transformers import attention
+from xmguard.backends.transformers.attention import AttentionCall
+from xmguard.backends.transformers.backend import TransformersBackend
+from xmguard.backends.transformers.session import TransformersSession
+from xmguard.bias import REMOVE, AttentionBias
+from xmguard.context import Context, ContextSpan, EncodedPrompt
+from xmguard.contracts import Branch
+from xmguard.deadline import Stop
+from xmguard.request import Decoding, Prompt
+from xmguard.span import Span
+
+TOLERANCE = {"float32": 1e-3, "bfloat16": 0.25}
+"""Largest difference in nats of the first token's log-probability; bfloat16 keeps 8 bits of every activation."""
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was tried."""
+
+    name: str
+    passed: bool
+    detail: str
+
+
+def run(backend: TransformersBackend) -> list[Check]:
+    """Compare the engine with masked SDPA at eps = 0, +2 and -inf, and see that the span's attention follows."""
+    context = Context(
+        (
+            ContextSpan(Span("first", "The museum opened in 1962 on the north bank."), "text", "en"),
+            ContextSpan(Span("second", "The museum opened in 1975 on the north bank."), "text", "en"),
+        ),
+        "When did the museum open?",
+    )
+    prompt = backend.encode(context, Prompt.STANDARD)
+    session = TransformersSession(backend, prompt, Stop())
+    tolerance = TOLERANCE[backend.dtype]
+    checks = []
+    masses = []
+    for name, epsilon in (("eps = 0 changes nothing", 0.0), ("eps = +2 is Eq. 2", 2.0), ("eps = -inf removes", REMOVE)):
+        branch = Branch(name, prompt.joint_tail, AttentionBias({"first": epsilon}), measured=True)
+        token = next(session.decode([branch], {name: Decoding(max_tokens=1)}))
+        masses.append(session.measure(branch).attention["first"])
+        gap = abs(float(_masked(backend, prompt, epsilon)[token.id]) - token.logprob)
+        checks.append(Check(name, gap <= tolerance, f"differs from masked SDPA by {gap:.1e} nats, allowed {tolerance}"))
+    plain, lifted, removed = masses
+    checks.append(
+        Check(
+            "the bias moves attention",
+            lifted > 1.5 * plain and removed == 0.0,
+            f"mass of the span: {plain:.3f} without bias, {lifted:.3f} at +2, {removed:.3f} removed",
+        )
+    )
+    return checks
+
+
+@torch.inference_mode()
+def _masked(backend: TransformersBackend, prompt: EncodedPrompt, epsilon: float) -> Tensor:
+    """Log-probabilities of the first token, [vocabulary], by one pass under an additive mask."""
+    ids = [*prompt.context_ids, *prompt.joint_tail]
+    device = backend.model.device
+    mask = torch.full((len(ids), len(ids)), -torch.inf, device=device).triu(1)
+    span = prompt.span_map.spans[0]
+    mask[prompt.span_map.context_tokens :, span.start : span.stop] += epsilon
+    output = backend.model(
+        input_ids=torch.tensor([ids], device=device),
+        past_key_values=DynamicCache(),
+        use_cache=True,
+        logits_to_keep=1,
+        **{attention.KEYWORD: _MaskedReading(mask)},
+    )
+    return torch.log_softmax(output.logits[0, -1].float(), dim=-1)
+
+
+@dataclass
+class _MaskedReading:
+    """SDPA under an additive mask, [query, key]."""
+
+    mask: Tensor
+    layers: set[int] = field(default_factory=set)
+
+    def read(self, call: AttentionCall) -> Tensor:
+        groups = call.query.shape[1] // call.key.shape[1]
+        return nn.functional.scaled_dot_product_attention(
+            call.query,
+            call.key.repeat_interleave(groups, dim=1),
+            call.value.repeat_interleave(groups, dim=1),
+            attn_mask=self.mask.to(call.query.dtype),
+            scale=call.scaling,
+        )
