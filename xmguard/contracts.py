@@ -6,7 +6,7 @@ the hooks. Nothing here imports an engine: shapes are given in words, token ids 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -216,8 +216,11 @@ class ModelSource(Protocol):
         """Folder of the converted model, or None while it has not been pulled."""
         ...
 
-    def pull(self) -> Path:
-        """Fetch and convert it into the cache; returns the folder. Does nothing when it is there already."""
+    def pull(self, progress: Callable[[str], None] = ...) -> Path:
+        """Fetch and convert it into the cache; returns the folder. Does nothing when it is there already.
+
+        `progress` is told each step in words.
+        """
         ...
 
 

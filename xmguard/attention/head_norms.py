@@ -19,7 +19,8 @@ def norm_factors(o_proj_weight: Tensor, heads: int) -> Tensor:
     """
     d_model, width = o_proj_weight.shape
     slices = o_proj_weight.detach().float().view(d_model, heads, width // heads).permute(1, 0, 2)
-    return torch.linalg.qr(slices, mode="r").R
+    factors: Tensor = torch.linalg.qr(slices, mode="r").R
+    return factors
 
 
 def contribution_norms(segment_out: Tensor, weights: Tensor, factors: Tensor) -> Tensor:
@@ -33,4 +34,5 @@ def contribution_norms(segment_out: Tensor, weights: Tensor, factors: Tensor) ->
         factors: R_h of `norm_factors`.
     """
     projected = torch.einsum("sbhqd,hed->sbhqe", segment_out.to(factors.dtype), factors)
-    return weights.to(factors.dtype) * torch.linalg.vector_norm(projected, dim=-1)
+    norms: Tensor = torch.linalg.vector_norm(projected, dim=-1)
+    return weights.to(factors.dtype) * norms

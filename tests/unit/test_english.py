@@ -1,0 +1,367 @@
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from xmguard.contracts import Language
+from xmguard.evidence import AnswerKind, NormalizedAnswer
+from xmguard.languages.english import English
+
+ENGLISH = English()
+
+NUMBERS = {
+    "25%": ("25", "%"),
+    "25 %": ("25", "%"),
+    "25 percent": ("25", "%"),
+    "25 per cent": ("25", "%"),
+    "twenty-five percent": ("25", "%"),
+    "Twenty five percent.": ("25", "%"),
+    "25 por ciento": ("25", "%"),
+    "25 pour cent": ("25", "%"),
+    "25 Prozent": ("25", "%"),
+    "\uff12\uff15\uff05": ("25", "%"),
+    "约25%": ("25", "%"),
+    "产量提高了25%": ("25", "%"),
+    "(25%)": ("25", "%"),
+    "**25%**": ("25", "%"),
+    "25.0%": ("25", "%"),
+    "0.25": ("0.25", ""),
+    "25% (twenty-five percent)": ("25", "%"),
+    "The yield improved by approximately 25%.": ("25", "%"),
+    "In 2021, 25% of students": ("25", "%"),
+    "It was 15 percent, although the year is not stated.": ("15", "%"),
+    "15%. The cause is not mentioned.": ("15", "%"),
+    "about 1,200 people": ("1200", "person"),
+    "1,200": ("1200", ""),
+    "1\u202f200": ("1200", ""),
+    "1\u00a0200\u00a0000": ("1200000", ""),
+    "1,20,000": ("120000", ""),
+    "1.200.000": ("1200000", ""),
+    "3,5 kg": ("3.5", "kg"),
+    "3.5 kg": ("3.5", "kg"),
+    "3.5kg": ("3.5", "kg"),
+    ".5": ("0.5", ""),
+    "-5°C": ("-5", "°c"),
+    "\u22125": ("-5", ""),
+    "minus 5 degrees Celsius": ("-5", "°c"),
+    "-0": ("0", ""),
+    "$3.5 million": ("3500000", "usd"),
+    "$25bn": ("25000000000", "usd"),
+    "USD 25 million": ("25000000", "usd"),
+    "US$ 25": ("25", "usd"),
+    "25 US dollars": ("25", "usd"),
+    "€3,500": ("3500", "eur"),
+    "3,500 euros": ("3500", "eur"),
+    "£20": ("20", "gbp"),
+    "¥1000": ("1000", "jpy"),
+    "20 pounds": ("20", ""),
+    "120 km": ("120", "km"),
+    "120 kilometres": ("120", "km"),
+    "50 km/h": ("50", "km/h"),
+    "10 square kilometers": ("10", "km2"),
+    "25 years old": ("25", "year"),
+    "a 25-year-old": ("25", "year"),
+    "30 second delay": ("30", "s"),
+    "The Panthers gave up 308 points": ("308", ""),
+    "308": ("308", ""),
+    "308.": ("308", ""),
+    "There were 12 of them.": ("12", ""),
+    "1999": ("1999", ""),
+    "in 1999": ("1999", ""),
+    "It opened in 1999.": ("1999", ""),
+    "zero": ("0", ""),
+    "one": ("1", ""),
+    "only one person": ("1", "person"),
+    "seventeen": ("17", ""),
+    "one hundred and five": ("105", ""),
+    "two thousand three hundred": ("2300", ""),
+    "one million two hundred thousand": ("1200000", ""),
+    "three billion": ("3000000000", ""),
+    "3 million": ("3000000", ""),
+    "a million": ("1000000", ""),
+    "half a million": ("500000", ""),
+    "two and a half million": ("2500000", ""),
+    "three point five": ("3.5", ""),
+    "two point five million": ("2500000", ""),
+    "five thousand million": ("5000000000", ""),
+    "no. 5": ("5", ""),
+}
+
+DATES = {
+    "March 3, 2021": "2021-03-03",
+    "3 March 2021": "2021-03-03",
+    "March 3rd 2021": "2021-03-03",
+    "the 3rd of March, 2021": "2021-03-03",
+    "on Wednesday, March 3, 2021.": "2021-03-03",
+    "2021-03-03": "2021-03-03",
+    "2021/03/03": "2021-03-03",
+    "Sept. 5, 2020": "2020-09-05",
+    "25/03/2021": "2021-03-25",
+    "03/25/2021": "2021-03-25",
+    "He was born on March 3, 2021 in Paris.": "2021-03-03",
+    "March 2021": "2021-03",
+    "in March of 2021": "2021-03",
+    "March 3": "XXXX-03-03",
+    "on the 3rd of March": "XXXX-03-03",
+    "February 29": "XXXX-02-29",
+}
+
+BOOLEANS = {
+    "Yes": "yes",
+    "yes.": "yes",
+    "Yes, he is.": "yes",
+    "Yes he is": "yes",
+    "Yes, by 25%.": "yes",
+    "Yes. The date is not mentioned.": "yes",
+    "True": "yes",
+    "No": "no",
+    "No.": "no",
+    "No, he is dead.": "no",
+    "No it is not": "no",
+    "False": "no",
+}
+
+NONES = [
+    "",
+    "   \n",
+    "...",
+    "?",
+    "None",
+    "N/A",
+    "Unknown",
+    "unknown.",
+    "It is unknown.",
+    "Not mentioned in the text.",
+    "Not stated",
+    "Not specified.",
+    "The text does not say",
+    "The text doesn't say.",
+    "The passage does not mention the number of people.",
+    "The article did not specify.",
+    "The 2021 report does not say.",
+    "No information is provided.",
+    "There is no information about this.",
+    "The text contains no information on this.",
+    "It is not mentioned.",
+    "The date is not stated in the text.",
+    "I don't know.",
+    "I do not know",
+    "Sorry, I don't know.",
+    "The answer cannot be determined.",
+    "It is impossible to say.",
+    "It's unclear.",
+    "No, the text does not mention that.",
+    "The 'unknown'",
+]
+
+TEXTS = {
+    "a double-decker bus": "double decker bus",
+    "The double decker bus.": "double decker bus",
+    "“Double-Decker Bus”": "double decker bus",
+    "Paris, France": "paris france",
+    "the mayor's office": "mayor office",
+    "U.S.": "us",
+    "A": "a",
+    "nineteen ninety-nine": "nineteen ninety nine",
+    "Apollo 11": "apollo11",
+    "COVID-19": "covid19",
+    "Covid 19": "covid19",
+    "R2D2": "r2d2",
+    "no one": "no one",
+    "one of them": "one of them",
+    "No changes": "no changes",
+    "between 10 and 20": "between 10 and 20",
+    "10-12": "10-12",
+    "10\u201312": "10-12",
+    "12:30": "12:30",
+    "3-2": "3-2",
+    "1/2": "1/2",
+    "two-thirds": "two thirds",
+    "twenty-first century": "twenty first century",
+    "3rd": "3rd",
+    "1990s": "1990s",
+    "the 1990s": "1990s",
+    "25k": "25k",
+    "25人": "25人",
+    "25万": "25万",
+    "1 200 000": "1 200 000",
+    "555 0100": "555 0100",
+    "03/04/2021": "03/04/2021",
+    "2021-02-30": "2021-02-30",
+    "thousands of people": "thousands of people",
+    "March": "march",
+    "may": "may",
+    "Rauður strætó": "rauður strætó",
+    "12 apples and 1,300 pears": "12 apples and 1300 pears",
+    "It was founded in 1998 by Larry Page and Sergey Brin at Stanford University": (
+        "it was founded in 1998 by larry page and sergey brin at stanford university"
+    ),
+}
+
+
+def test_is_the_language_en() -> None:
+    assert isinstance(ENGLISH, Language)
+    assert (ENGLISH.tag, ENGLISH.name) == ("en", "English")
+
+
+@pytest.mark.parametrize(("answer", "expected"), NUMBERS.items())
+def test_numbers(answer: str, expected: tuple[str, str]) -> None:
+    assert ENGLISH.normalize(answer) == NormalizedAnswer(AnswerKind.NUMBER, *expected)
+
+
+@pytest.mark.parametrize(("answer", "expected"), DATES.items())
+def test_dates(answer: str, expected: str) -> None:
+    assert ENGLISH.normalize(answer) == NormalizedAnswer(AnswerKind.DATE, expected)
+
+
+@pytest.mark.parametrize(("answer", "expected"), BOOLEANS.items())
+def test_yes_and_no(answer: str, expected: str) -> None:
+    assert ENGLISH.normalize(answer) == NormalizedAnswer(AnswerKind.BOOLEAN, expected)
+
+
+@pytest.mark.parametrize("answer", NONES)
+def test_not_stated(answer: str) -> None:
+    assert ENGLISH.normalize(answer) == NormalizedAnswer(AnswerKind.NONE, "")
+
+
+@pytest.mark.parametrize(("answer", "expected"), TEXTS.items())
+def test_text(answer: str, expected: str) -> None:
+    assert ENGLISH.normalize(answer) == NormalizedAnswer(AnswerKind.TEXT, expected)
+
+
+PIECES = st.sampled_from(
+    [
+        *NUMBERS,
+        *DATES,
+        *BOOLEANS,
+        *NONES,
+        *TEXTS,
+        "and",
+        "the",
+        "-",
+        "$",
+        "%",
+        ".",
+        ",",
+        "5",
+        "2021",
+        "in",
+        "half",
+        "one",
+    ]
+)
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.one_of(
+        st.text(max_size=80), st.lists(PIECES, max_size=5).map(" ".join), st.lists(PIECES, max_size=4).map("".join)
+    )
+)
+def test_never_raises_and_reading_a_text_again_changes_nothing(answer: str) -> None:
+    first = ENGLISH.normalize(answer)
+    if first.kind is AnswerKind.TEXT:
+        assert first.value
+        assert ENGLISH.normalize(first.value) == first
+    elif first.kind is AnswerKind.NUMBER:
+        again = ENGLISH.normalize(f"{first.value} {first.unit}")
+        assert again == first
+    elif first.kind is AnswerKind.NONE:
+        assert first.value == ""
+
+
+@given(st.integers(0, 10**12))
+def test_thousands_separators_do_not_change_a_number(number: int) -> None:
+    assert ENGLISH.normalize(f"{number:,}") == ENGLISH.normalize(str(number))
+
+
+CONFLICTS = [
+    "The sources contradict each other.",
+    "The two texts are contradictory.",
+    "There is a contradiction between the sources.",
+    "The sources give conflicting information.",
+    "The documents conflict on this point.",
+    "The sources disagree.",
+    "The articles disagree about the date.",
+    "There is disagreement between the two reports.",
+    "The accounts are inconsistent.",
+    "There is an inconsistency between the passages.",
+    "There is a discrepancy between the two figures.",
+    "The two statements are incompatible.",
+    "These claims are mutually exclusive.",
+    "The sources are at odds.",
+    "The two sources do not agree.",
+    "The numbers in the texts don't match, so they do not agree.",
+    "The reports differ.",
+    "The figures vary.",
+    "The number differs between the two texts.",
+    "The sources give different answers.",
+    "The two articles report different numbers.",
+    "One source says 25% while another says 15%.",
+    "One text states 25%, but the other states 15%.",
+    "The first source says yes; the second says no.",
+    "One article claims he is alive, whereas the other article says he is dead.",
+    "Some reports put it at 25%, while others say 15%.",
+    "The answers would not be the same.",
+    "No, the sources are not consistent.",
+    "Both claims cannot both be true.",
+    "There is a conflict between the two sources.",
+    "The first text conflicts with the second.",
+    "It is 25%, although this contradicts the second source.",
+]
+
+NO_CONFLICTS = [
+    "",
+    "25%",
+    "The sources do not contradict each other.",
+    "The sources don't contradict each other.",
+    "There is no contradiction.",
+    "There is no conflict between the two sources.",
+    "There are no conflicting statements.",
+    "There is no obvious contradiction between the sources.",
+    "I found no contradiction.",
+    "The texts are not contradictory.",
+    "The accounts are not inconsistent.",
+    "The sources do not disagree.",
+    "The reports do not differ.",
+    "The sources never contradict each other.",
+    "Both sources agree.",
+    "Both sources agree that it is 25%.",
+    "The sources are consistent.",
+    "All texts say the same, without contradiction.",
+    "Neither text contradicts the other.",
+    "The armed conflict began in 1991.",
+    "One source of income is tourism.",
+    "The conflict began in 1991.",
+    "He was killed in conflict.",
+    "He visited on different dates.",
+    "He is not the same person.",
+    "Do the sources contradict each other? No.",
+    "Contradictions: none.",
+    "He wore a different coat.",
+    "Yes.",
+]
+
+
+@pytest.mark.parametrize("answer", CONFLICTS)
+def test_reports_of_a_conflict(answer: str) -> None:
+    assert ENGLISH.reports_conflict(answer)
+
+
+@pytest.mark.parametrize("answer", NO_CONFLICTS)
+def test_no_report_of_a_conflict(answer: str) -> None:
+    assert not ENGLISH.reports_conflict(answer)
+
+
+@pytest.mark.parametrize(
+    "piece", ["one source says, ", "differs between ", "no any ", "1,", "1 ", "a.", "march 3 ", "x\n"]
+)
+def test_time_grows_no_faster_than_a_rambling_answer(piece: str) -> None:
+    answer = piece * (20_000 // len(piece))
+    started = time.process_time()
+    ENGLISH.normalize(answer)
+    ENGLISH.reports_conflict(answer)
+    assert time.process_time() - started < 5  # below 0.4 s where it was written; quadratic patterns took minutes

@@ -1,0 +1,53 @@
+"""Names the language of an unlabelled text with py3langid's naive Bayes model over byte n-grams.
+
+Prefers to say nothing: a wrong label would pick the wrong language plugin, while no label is reported as `und`.
+Knows nothing of which language plugins are installed.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from typing import Any
+
+MIN_PROBABILITY = 0.3
+"""Below this normalised probability the text counts as unrecognised.
+
+Tried on about 90 texts in 20 languages, a third of them of one to three words. Whole sentences score 0.37 to 1.0 and
+were all right once varieties were folded (below); two-word sentences such as "Is he alive?" or "Lebt er noch?" score
+0.32 to 0.7. Every wrong winner scored below 0.23 ("Bus" Ganda 0.04, "Who won?" Xhosa 0.17, "Un bus rouge" English
+0.15), as did "OK", "No", "25%" and part numbers (0.01 to 0.04). The exception is a word of Chinese characters alone:
+the Japanese "東京" is called Chinese.
+"""
+
+_VARIETY_OF = {"arz": "ar", "ary": "ar", "ext": "es", "wuu": "zh", "yue": "zh"}
+# The model gives each label the same weight, so a variety with little writing of its own takes sentences from the
+# language it is close to: "北京" came out as Wu (0.43) and "Madrid es la capital de España." as Extremaduran (0.65).
+# Except for `ext`, the targets are the macrolanguages under which BCP 47 registers the varieties.
+
+_NO_LANGUAGE = "zxx"
+
+_lock = threading.Lock()
+_identifier: Any = None
+
+
+def detect(text: str) -> str | None:
+    """BCP-47 primary tag of the text's language, or None when it is not clear."""
+    if not any(character.isalpha() for character in text):
+        return None
+    probabilities: defaultdict[str, float] = defaultdict(float)
+    for tag, probability in _load().rank(text):
+        probabilities[_VARIETY_OF.get(tag, tag)] += probability
+    tag = max(probabilities, key=probabilities.__getitem__)
+    return tag if probabilities[tag] >= MIN_PROBABILITY and tag != _NO_LANGUAGE else None
+
+
+def _load() -> Any:
+    """The classifier: loading takes a second, so it is shared; reading it from many threads is safe."""
+    global _identifier
+    with _lock:
+        if _identifier is None:
+            from py3langid.langid import MODEL_FILE, LanguageIdentifier
+
+            _identifier = LanguageIdentifier.from_model_file(MODEL_FILE, norm_probs=True)
+        return _identifier

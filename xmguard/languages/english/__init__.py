@@ -1,0 +1,128 @@
+"""English: reduces short answers to their claims, and spots answers that report a disagreement.
+
+Also reads what a model answers from a source in a language without a plugin of its own, as far as digits, `%` and
+English words go. Knows neither the question nor the other answers, so where a reading could be wrong the answer stays
+TEXT: an unread number only leaves a verdict open, a misread one makes a false conflict.
+"""
+
+from __future__ import annotations
+
+from xmguard.evidence import AnswerKind, NormalizedAnswer
+from xmguard.languages.english import phrases
+from xmguard.languages.english.cleaning import ARTICLES, FUNCTION_WORDS, clauses, clean, words
+from xmguard.languages.english.dates import find_dates
+from xmguard.languages.english.numerals import Quantity, canonical, find_quantities
+
+MAX_WORDS_BESIDE_NUMBER = 6
+"""More content words than this beside a bare number make it incidental: the answer stays TEXT."""
+MAX_WORDS_BESIDE_MEASURE = 12
+"""The same beside a date or a number with a unit, which is seldom incidental in a short answer."""
+
+_NONE = NormalizedAnswer(AnswerKind.NONE, "")
+_MAX_PASSES = 4
+
+
+class English:
+    """The built-in language."""
+
+    tag = "en"
+    name = "English"
+
+    def normalize(self, answer: str) -> NormalizedAnswer:
+        """Reduce a short answer to its claim.
+
+        "Not stated" is recognised first, then yes/no, a single date, a single quantity; the rest is folded text.
+        Folding may uncover a claim ("the 'unknown'"), so it is read again until nothing changes.
+        """
+        reading = _read(answer)
+        for _ in range(_MAX_PASSES):
+            if reading.kind is not AnswerKind.TEXT:
+                break
+            again = _read(reading.value)
+            if again == reading:
+                break
+            reading = again
+        return reading
+
+    def reports_conflict(self, answer: str) -> bool:
+        """Whether the answer says that its sources disagree, rather than that they agree."""
+        return phrases.reports_conflict(clean(answer))
+
+
+def _read(answer: str) -> NormalizedAnswer:
+    said = clauses(clean(answer))
+    if not said or phrases.says_unknown(said[0]):
+        return _NONE
+    # "25 percent, although the year is not stated": what follows the claim does not take it back.
+    text = ". ".join(clause for clause in said if not phrases.says_unknown(clause))
+    if polarity := phrases.yes_or_no(text):
+        return NormalizedAnswer(AnswerKind.BOOLEAN, polarity)
+    found = words(text)
+    quantities = find_quantities(found)
+    return _date(text) or _number(found, quantities) or _text(found, quantities)
+
+
+def _date(text: str) -> NormalizedAnswer | None:
+    """The date, if the answer names exactly one and no quantity beside it."""
+    dates = find_dates(text)
+    if len({date.value for date in dates}) != 1:
+        return None
+    for date in reversed(dates):
+        text = text[: date.start] + " " + text[date.stop :]
+    beside = words(text)
+    if find_quantities(beside) or _content(beside, []) > MAX_WORDS_BESIDE_MEASURE:
+        return None
+    return NormalizedAnswer(AnswerKind.DATE, dates[0].value)
+
+
+def _number(found: list[str], quantities: list[Quantity]) -> NormalizedAnswer | None:
+    """The one quantity the answer means, if that is clear.
+
+    Several mentions of one value are one. Among different values a year that only tells when gives way, and then one
+    number with a unit is preferred to others without; anything else stays unread.
+    """
+    if any(quantity.value is None for quantity in quantities):
+        return None
+    timeless = [quantity for quantity in quantities if not quantity.year_like] or quantities
+    candidates = timeless
+    if len({quantity.value for quantity in candidates}) > 1:
+        candidates = [quantity for quantity in timeless if quantity.unit]
+    units = {quantity.unit for quantity in candidates if quantity.unit}
+    if len({quantity.value for quantity in candidates}) != 1 or len(units) > 1:
+        return None
+    unit = units.pop() if units else ""
+    limit = MAX_WORDS_BESIDE_MEASURE if unit else MAX_WORDS_BESIDE_NUMBER
+    value = candidates[0].value
+    if value is None or _content(found, quantities) > limit:
+        return None
+    return NormalizedAnswer(AnswerKind.NUMBER, canonical(value), unit)
+
+
+def _content(found: list[str], quantities: list[Quantity]) -> int:
+    """How many words neither belong to a quantity nor are function words."""
+    taken = {index for quantity in quantities for index in range(quantity.start, quantity.stop)}
+    return sum(index not in taken and word.casefold() not in FUNCTION_WORDS for index, word in enumerate(found))
+
+
+def _text(found: list[str], quantities: list[Quantity]) -> NormalizedAnswer:
+    """Folded words: case, articles and punctuation gone, numbers in canonical form."""
+    folded: list[str] = []
+    position = 0
+    for quantity in quantities:
+        folded += _fold(found[position : quantity.start])
+        if quantity.value is None:
+            folded += _fold(found[quantity.start : quantity.stop])
+        else:
+            folded += [canonical(quantity.value), *([quantity.unit] if quantity.unit else [])]
+        position = quantity.stop
+    folded += _fold(found[position:])
+    if not folded:  # the choice "A", which looks like an article
+        folded = [word.casefold() for word in found]
+    if not folded:
+        return _NONE
+    return NormalizedAnswer(AnswerKind.TEXT, " ".join(folded))
+
+
+def _fold(found: list[str]) -> list[str]:
+    folded = [word.casefold() for word in found]
+    return [word for word in folded if word not in ARTICLES]

@@ -1,0 +1,18 @@
+"""The built-in verdict estimator, offered through the same hook as a plugin's.
+
+The other modules take evidence to a verdict and a verdict to words; none of them runs a model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from xmguard.contracts import VerdictEstimator
+from xmguard.hookspecs import hookimpl
+from xmguard.verdict.provisional import ProvisionalEstimator
+
+
+@hookimpl
+def xmguard_verdict_estimators() -> Iterable[VerdictEstimator]:
+    """The hand-set estimator."""
+    return [ProvisionalEstimator()]

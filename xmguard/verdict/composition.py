@@ -1,0 +1,54 @@
+"""What an answer tells its reader about a verdict, in plain English.
+
+Only words: whether to speak, abstain or stay closed is the guard's choice, made from the request.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from xmguard.context import ContextSpan
+from xmguard.response import AnswerGroup, ConflictVerdict, Decision
+from xmguard.verdict.wording import MAX_NAMED, join_ids, quote, shorten
+
+
+def preface(verdict: ConflictVerdict, spans: Sequence[ContextSpan]) -> str:
+    """That the sources disagree and what each says, naming them; empty unless the decision is CONFLICT."""
+    if verdict.decision is not Decision.CONFLICT:
+        return ""
+    labels = {span.id: _label(span) for span in spans}
+    said = [_saying(group, labels) for group in verdict.groups if group.answer]
+    if len(said) < 2:
+        # Spans whose answers count as equal can still be judged to disagree; then only the reason tells how.
+        return f"The sources disagree: {verdict.reason}"
+    silent = [_saying(group, labels) for group in verdict.groups if not group.answer]
+    if len(said) > MAX_NAMED:
+        said = [*said[:MAX_NAMED], f"{len(said) - MAX_NAMED} more answers differ from these"]
+    return f"The sources disagree: {'; '.join(said + silent)}."
+
+
+def abstention(verdict: ConflictVerdict, spans: Sequence[ContextSpan]) -> str:
+    """The answer when the caller asked for none on a conflict; empty unless the decision is CONFLICT."""
+    told = preface(verdict, spans)
+    return f"{told} So no answer is given." if told else ""
+
+
+def closed(verdict: ConflictVerdict) -> str:
+    """The answer when no verdict could be established: why, and how to ask all the same."""
+    reason = verdict.reason or "No reason was reported."
+    return (
+        f"No answer is given, because it could not be established whether the sources agree: {reason} "
+        "To get an answer all the same, ask again with on_error set to OPEN."
+    )
+
+
+def _label(span: ContextSpan) -> str:
+    return f"{span.id} ({shorten(span.span.source)})" if span.span.source.strip() else span.id
+
+
+def _saying(group: AnswerGroup, labels: Mapping[str, str]) -> str:
+    names = join_ids([labels.get(span_id, span_id) for span_id in group.span_ids])
+    one = len(group.span_ids) == 1
+    if not group.answer:
+        return f"{names} {'gives' if one else 'give'} no answer"
+    return f"{names} {'says' if one else 'say'} {quote(group.answer)}"

@@ -1,0 +1,150 @@
+"""From an estimate to a verdict: a decision, and one sentence a person can act on.
+
+Agreement must be established: whatever is missing, unread or too close to call ends UNDETERMINED, never CONSISTENT.
+Knows no features and no weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import combinations
+
+from xmguard.evidence import Estimate, Evidence, PairEstimate, SpanEvidence
+from xmguard.response import AnswerGroup, ConflictVerdict, Decision, Disagreement, Status
+from xmguard.verdict.grouping import answered, group_answers
+from xmguard.verdict.wording import join_ids, quote
+
+CONSISTENT_BELOW = 0.35
+"""Agreement takes a probability of a conflict below this (and below the threshold): in between is too close to call."""
+
+
+def decide(evidence: Evidence, estimate: Estimate, threshold: float) -> ConflictVerdict:
+    """Judge the context by its worst pair.
+
+    The probability is the largest over the pairs. CONFLICT if it is above `threshold`. CONSISTENT only if it is below
+    both `threshold` and `CONSISTENT_BELOW`, every span answered, and every pair was compared. UNDETERMINED otherwise,
+    and whenever the estimator says so. All of these have status OK.
+
+    Raises:
+        ValueError: if the threshold or a probability is not within [0, 1], or a pair names a span there is not.
+    """
+    spans = {span.span_id: span for span in evidence.spans}
+    _check(spans, estimate, threshold)
+    probability = max((pair.probability for pair in estimate.pairs), default=None)
+    groups = group_answers(evidence)
+    disagreements: tuple[Disagreement, ...] = ()
+    if estimate.undetermined:
+        decision, reason = Decision.UNDETERMINED, _sentence(estimate.undetermined)
+    elif probability is not None and probability > threshold:
+        decision = Decision.CONFLICT
+        disagreements = _disagreements(spans, estimate, threshold)
+        reason = _conflict_reason(disagreements, threshold)
+    elif doubt := _doubt(evidence, estimate, probability, threshold):
+        decision, reason = Decision.UNDETERMINED, _sentence(doubt)
+    else:
+        decision, reason = Decision.CONSISTENT, _consistent_reason(groups, len(spans))
+    return ConflictVerdict(
+        decision=decision,
+        probability=probability,
+        status=Status.OK,
+        reason=reason,
+        disagreements=disagreements,
+        calibrated=estimate.calibrated,
+        groups=groups,
+    )
+
+
+def skipped(reason: str) -> ConflictVerdict:
+    """The verdict when there was nothing to check."""
+    return ConflictVerdict(decision=Decision.UNDETERMINED, status=Status.SKIPPED, reason=_sentence(reason))
+
+
+def failed(reason: str) -> ConflictVerdict:
+    """The verdict when the check broke down."""
+    return ConflictVerdict(decision=Decision.UNDETERMINED, status=Status.ERROR, reason=_sentence(reason))
+
+
+def _check(spans: Mapping[str, SpanEvidence], estimate: Estimate, threshold: float) -> None:
+    if not 0.0 <= threshold <= 1.0:  # also false for NaN
+        raise ValueError(f"conflict threshold {threshold} is not within [0, 1]")
+    for pair in estimate.pairs:
+        if not 0.0 <= pair.probability <= 1.0:
+            raise ValueError(f"probability {pair.probability} of {pair.span_a} and {pair.span_b} is not within [0, 1]")
+        if pair.span_a == pair.span_b or pair.span_a not in spans or pair.span_b not in spans:
+            raise ValueError(f"{pair.span_a} and {pair.span_b} are no pair of the evidence's spans")
+
+
+def _doubt(evidence: Evidence, estimate: Estimate, probability: float | None, threshold: float) -> str:
+    """What stands in the way of CONSISTENT; empty when nothing does."""
+    silent = [span.span_id for span in evidence.spans if not answered(span)]
+    if silent:
+        return f"{join_ids(silent)} {_verb(silent, 'gives', 'give')} no answer to the question, so agreement is open"
+    compared = {frozenset((pair.span_a, pair.span_b)) for pair in estimate.pairs}
+    wanted = combinations([span.span_id for span in evidence.spans], 2)
+    missing = [pair for pair in wanted if frozenset(pair) not in compared]
+    if missing:
+        more = len(missing) - 1
+        rest = f", and neither could {more} other {'pair' if more == 1 else 'pairs'}" if more else ""
+        return f"the answers of {missing[0][0]} and {missing[0][1]} could not be compared{rest}"
+    if probability is None:
+        return "there are no two sources to compare"
+    bound = min(threshold, CONSISTENT_BELOW)
+    if probability >= bound:
+        worst = max(estimate.pairs, key=lambda pair: pair.probability)
+        return (
+            f"too close to call: {_claims(evidence, worst)} (probability of a conflict {probability:.2f}; "
+            f"agreement takes less than {bound:.2f}, a conflict more than {threshold:.2f})"
+        )
+    return ""
+
+
+def _claims(evidence: Evidence, pair: PairEstimate) -> str:
+    answers = {span.span_id: span.answer for span in evidence.spans}
+    return f"{pair.span_a} says {quote(answers[pair.span_a])}, {pair.span_b} says {quote(answers[pair.span_b])}"
+
+
+def _disagreements(spans: Mapping[str, SpanEvidence], estimate: Estimate, threshold: float) -> tuple[Disagreement, ...]:
+    """The pairs above the threshold, the surest first, ties in the order of their ids."""
+    above = (pair for pair in estimate.pairs if pair.probability > threshold)
+    return tuple(
+        Disagreement(
+            span_a=pair.span_a,
+            span_b=pair.span_b,
+            answer_a=spans[pair.span_a].answer.strip(),
+            answer_b=spans[pair.span_b].answer.strip(),
+            score=pair.probability,
+        )
+        for pair in sorted(above, key=lambda pair: (-pair.probability, pair.span_a, pair.span_b))
+    )
+
+
+def _conflict_reason(disagreements: tuple[Disagreement, ...], threshold: float) -> str:
+    worst = disagreements[0]
+    more = len(disagreements) - 1
+    rest = f"; {more} more {'pair disagrees' if more == 1 else 'pairs disagree'}" if more else ""
+    return (
+        f"{worst.span_a} says {quote(worst.answer_a)} but {worst.span_b} says {quote(worst.answer_b)} "
+        f"(probability of a conflict {worst.score:.2f}, threshold {threshold:.2f}){rest}."
+    )
+
+
+def _consistent_reason(groups: tuple[AnswerGroup, ...], count: int) -> str:
+    if len(groups) == 1:
+        return f"All {count} sources say {quote(groups[0].answer)}."
+    said = [
+        f"{join_ids(group.span_ids)} {_verb(group.span_ids, 'says', 'say')} {quote(group.answer)}" for group in groups
+    ]
+    return f"No two of the {count} sources contradict each other: {join_ids(said)}."
+
+
+def _verb(names: tuple[str, ...] | list[str], one: str, many: str) -> str:
+    return one if len(names) == 1 else many
+
+
+def _sentence(text: str) -> str:
+    """With a full stop, and a capital unless it begins with a span id, which must stay as it is."""
+    text = " ".join(text.split())
+    if text and not text.endswith((".", "!", "?")):
+        text += "."
+    first = text.split(" ", 1)[0]
+    return text[:1].upper() + text[1:] if first.isalpha() and first.islower() else text
