@@ -46,9 +46,7 @@ def make_model(folder: Path, *, seed: int = 0, end_token: bool = False, **change
 
     torch.manual_seed(seed)
     fast = tokenizer()
-    config = LlamaConfig(
-        vocab_size=len(fast), bos_token_id=None, eos_token_id=fast.eos_token_id, **(CONFIG | changes)
-    )
+    config = LlamaConfig(vocab_size=len(fast), bos_token_id=None, eos_token_id=fast.eos_token_id, **(CONFIG | changes))
     model = LlamaForCausalLM(config)
     # Default initialisation is so flat that no bias would change a token; see the test that requires the opposite.
     for name, parameter in model.named_parameters():

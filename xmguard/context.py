@@ -92,3 +92,5 @@ class EncodedPrompt:
     """Tokens after the context that put the question for the joint answer."""
     alone_tail: tuple[int, ...]
     """Tokens after the context that ask for a short answer; used when spans are read alone."""
+    unreadable: tuple[str, ...] = ()
+    """Field paths of texts that lost characters, because the tokenizer has no token for them."""

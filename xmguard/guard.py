@@ -237,6 +237,11 @@ class Guard:
         run = _Run(request_id, valid, prompt, self.backend.open(prompt, stop), queue_seconds, started)
         if request.detail.toward_answer:
             run.warnings.append("detail.toward_answer: this engine does not measure it; the field is absent")
+        if prompt.unreadable:
+            run.warnings.append(
+                f"{', '.join(prompt.unreadable)}: the model's tokenizer has no token for some characters; "
+                "the model does not see them"
+            )
         unknown = [span.id for span in valid.context.spans if span.language == UNDETERMINED_LANGUAGE]
         if unknown:
             run.warnings.append(f"language of {', '.join(unknown)} was not recognised; say it in spans[].language")

@@ -56,20 +56,28 @@ class PromptEncoder:
         """
         ids = [*self._head, *self._plain(PREAMBLE, "")]
         spans = []
+        unreadable = []
         for index, span in enumerate(context.spans):
             if index:
                 ids += self._plain(SEPARATOR, "")
             modality = self._registry.modalities.items[span.modality]
             start = len(ids)
             for part in modality.parts(span):
-                ids += self._plain(part.text, f"spans[{index}]")
+                encoded = self._plain(part.text, f"spans[{index}]")
+                if self._loses(part.text, encoded):
+                    unreadable.append(f"spans[{index}]")
+                ids += encoded
             if len(ids) == start:
                 raise InvalidRequest.field(f"spans[{index}]", "holds nothing that the model's tokenizer can encode")
             spans.append(SpanTokens(span.id, start, len(ids)))
         span_map = SpanMap(tuple(spans), len(ids))
         joint = self._plain(TASKS[prompt].format(question=context.question), "question")
         alone = self._plain(ALONE_TASK.format(question=context.question), "question")
-        return EncodedPrompt(tuple(ids), span_map, (*joint, *self._foot), (*alone, *self._foot))
+        if self._loses(context.question, joint):
+            unreadable.append("question")
+        return EncodedPrompt(
+            tuple(ids), span_map, (*joint, *self._foot), (*alone, *self._foot), tuple(dict.fromkeys(unreadable))
+        )
 
     def _template(self, model: str) -> tuple[list[int], list[int]]:
         """Token ids before and after a user's message."""
@@ -104,6 +112,11 @@ class PromptEncoder:
         if not self._added_ids.isdisjoint(ids):
             raise InvalidRequest.field(field, "holds text that this model's tokenizer can only read as a control token")
         return ids
+
+    def _loses(self, text: str, ids: list[int]) -> bool:
+        """Whether characters of `text` are in none of the tokens: some vocabularies lack bytes and drop them."""
+        decoded = self._tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+        return any(not character.isspace() for character in set(text) - set(decoded))
 
     def _cut(self, text: str) -> list[str]:
         """`text` in pieces none of which holds a whole added token."""

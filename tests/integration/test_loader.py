@@ -1,0 +1,103 @@
+import json
+import shutil
+
+import pytest
+
+from tests.conftest import make_model
+from xmguard.backends.transformers import selftest
+from xmguard.backends.transformers.loader import load
+from xmguard.errors import InvalidRequest, ModelRefused
+
+
+@pytest.fixture
+def folder(tiny_folder, tmp_path):
+    return shutil.copytree(tiny_folder, tmp_path / "model")
+
+
+def edit(path, **changes):
+    content = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps(content))
+
+
+def spoil_architecture(folder):
+    edit(folder / "config.json", architectures=["GPT2LMHeadModel"])
+
+
+def spoil_code(folder):
+    (folder / "modeling_tiny.py").write_text("raise SystemExit")
+    edit(folder / "config.json", auto_map={"AutoModel": "modeling_tiny.Tiny"})
+
+
+def spoil_pickle(folder):
+    (folder / "pytorch_model.bin").write_bytes(b"\x80\x04.")
+
+
+def spoil_weights(folder):
+    (folder / "model.safetensors").unlink()
+
+
+def spoil_tokenizer(folder):
+    (folder / "tokenizer.json").unlink()
+
+
+def spoil_quantisation(folder):
+    edit(folder / "config.json", quantization_config={"quant_method": "gptq"})
+
+
+def spoil_config(folder):
+    (folder / "config.json").write_text("{")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "reasons"),
+    [
+        (spoil_architecture, ["GPT2LMHeadModel is not proven", "LlamaForCausalLM"]),
+        (spoil_code, ["auto_map", "modeling_tiny.py"]),
+        (spoil_pickle, ["pytorch_model.bin"]),
+        (spoil_weights, ["no *.safetensors"]),
+        (spoil_tokenizer, ["no tokenizer.json"]),
+        (spoil_quantisation, ["quantised"]),
+        (spoil_config, ["config.json cannot be read"]),
+    ],
+)
+def test_a_folder_is_refused_with_the_reason(folder, registry, spoil, reasons):
+    spoil(folder)
+    with pytest.raises(ModelRefused) as caught:
+        load(folder, registry=registry)
+    for reason in reasons:
+        assert reason in str(caught.value)
+
+
+def test_all_reasons_are_given_at_once(folder, registry):
+    for spoil in (spoil_architecture, spoil_pickle, spoil_tokenizer):
+        spoil(folder)
+    with pytest.raises(ModelRefused) as caught:
+        load(folder, registry=registry)
+    assert len(caught.value.reasons) == 3
+
+
+def test_an_unknown_dtype_or_device_is_refused(tiny_folder, registry):
+    with pytest.raises(InvalidRequest, match="float32, bfloat16"):
+        load(tiny_folder, registry=registry, dtype="int4")
+    with pytest.raises(InvalidRequest, match="'warp' cannot be used"):
+        load(tiny_folder, registry=registry, device="warp")
+
+
+def test_the_hash_follows_the_weights(tiny_backend, tmp_path, registry):
+    other = load(make_model(tmp_path, seed=1), registry=registry)
+    assert len(tiny_backend.model_hash) == 64
+    assert other.model_hash != tiny_backend.model_hash
+
+
+def test_the_self_test_passes(tiny_backend):
+    checks = selftest.run(tiny_backend)
+    assert len(checks) == 4
+    assert all(check.passed for check in checks), checks
+
+
+def test_the_self_test_notices_a_dropped_bias(tiny_backend, monkeypatch):
+    from xmguard.backends.transformers.session import TransformersSession
+
+    monkeypatch.setattr(TransformersSession, "_epsilon", lambda self, biases, generated: None)
+    failed = {check.name for check in selftest.run(tiny_backend) if not check.passed}
+    assert failed == {"eps = +2 is Eq. 2", "eps = -inf removes", "the bias moves attention"}

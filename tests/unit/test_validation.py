@@ -1,0 +1,134 @@
+import math
+from dataclasses import replace
+
+import pytest
+
+from xmguard.errors import ErrorCode, InvalidRequest, ModelNotFound
+from xmguard.request import AnswerRequest, Decoding, OnConflict, OnError, Prompt, Rebalance, Scope
+from xmguard.response import Limits
+from xmguard.span import Media, Span
+from xmguard.validation import DEFAULT_MAX_TOKENS, validate
+
+RED = "The bus that stops in front of the town hall is painted red."
+GOOD = AnswerRequest(spans=(Span(text=RED), Span(text=RED.replace("red", "blue"))), question="Which colour?")
+LIMITS = Limits(max_prompt_tokens=100)
+
+
+def check(request, registry):
+    return validate(request, model="tiny", default_policy="none", limits=LIMITS, registry=registry)
+
+
+def test_defaults_are_settled(registry):
+    valid = check(GOOD, registry)
+    request = valid.request
+    assert [span.id for span in request.spans] == ["s1", "s2"]
+    assert request.model == "tiny"
+    assert request.prompt is Prompt.STANDARD
+    assert request.on_conflict is OnConflict.REPORT
+    assert request.on_error is OnError.CLOSED
+    assert request.rebalance == Rebalance("none", scope=Scope.READERS)
+    assert request.decoding.max_tokens == DEFAULT_MAX_TOKENS
+    assert [(span.modality, span.language) for span in valid.context.spans] == [("text", "en"), ("text", "en")]
+
+
+def test_free_ids_skip_those_that_are_taken(registry):
+    spans = (Span(text="a b c"), Span("s1", "d e f"), Span(text="g h i"), Span("s3", "j"), Span(text="k"))
+    assert [span.id for span in check(replace(GOOD, spans=spans), registry).request.spans] == [
+        "s2",
+        "s1",
+        "s4",
+        "s3",
+        "s5",
+    ]
+
+
+def test_a_callers_language_is_kept_and_an_unknown_one_is_und(registry):
+    spans = (Span(text=RED, language="pt-BR"), Span(text="42"))
+    assert [span.language for span in check(replace(GOOD, spans=spans), registry).context.spans] == ["pt-BR", "und"]
+
+
+SPAN = Span(text="x y")
+BAD = {
+    "empty question": (replace(GOOD, question=""), "question", "empty"),
+    "blank question": (replace(GOOD, question=" \n"), "question", "empty"),
+    "no spans": (replace(GOOD, spans=()), "spans", "empty"),
+    "65 spans": (replace(GOOD, spans=(SPAN,) * 65), "spans", "holds 65; at most 64"),
+    "duplicate ids": (replace(GOOD, spans=(Span("a", "x"), Span("a", "y"))), "spans[1].id", "used twice"),
+    "blank text": (replace(GOOD, spans=(SPAN, Span(text=" "))), "spans[1].text", "empty"),
+    "no content": (replace(GOOD, spans=(SPAN, Span("b"))), "spans[1]", "no content"),
+    "media without a plugin": (
+        replace(GOOD, spans=(SPAN, Span(media=Media("image/png", b"\x89PNG")))),
+        "spans[1].media.media_type",
+        "no installed plugin takes 'image/png'",
+    ),
+    "empty media": (
+        replace(GOOD, spans=(Span(media=Media("image/png", b"")),)),
+        "spans[0].media.data",
+        "empty",
+    ),
+    "too large media": (
+        replace(GOOD, spans=(Span(media=Media("image/png", bytes(LIMITS.max_media_bytes + 1))),)),
+        "spans[0].media.data",
+        "at most 8388608",
+    ),
+    "unknown policy": (
+        replace(GOOD, rebalance=Rebalance("fix")),
+        "rebalance.policy",
+        "'fix' is not known; known: fixed, none",
+    ),
+    "unknown parameter": (
+        replace(GOOD, rebalance=Rebalance("fixed", {"eps": 1.0})),
+        "rebalance.parameters[eps]",
+        "its parameters: epsilon",
+    ),
+    "parameter of the wrong policy": (
+        replace(GOOD, rebalance=Rebalance("none", {"epsilon": 1.0})),
+        "rebalance.parameters[epsilon]",
+        "its parameters: none",
+    ),
+    "NaN parameter": (
+        replace(GOOD, rebalance=Rebalance("fixed", {"epsilon": math.nan})),
+        "rebalance.parameters[epsilon]",
+        "not a number",
+    ),
+    "bias without policy fixed": (replace(GOOD, rebalance=Rebalance(bias={"s1": 1.0})), "rebalance.bias", '"fixed"'),
+    "NaN bias": (
+        replace(GOOD, rebalance=Rebalance("fixed", bias={"s1": math.nan})),
+        "rebalance.bias[s1]",
+        "not a number",
+    ),
+    "too many tokens": (replace(GOOD, decoding=Decoding(5000)), "decoding.max_tokens", "at most 1024"),
+    "negative temperature": (replace(GOOD, decoding=Decoding(1, -0.1)), "decoding.temperature", "-0.1"),
+    "NaN temperature": (replace(GOOD, decoding=Decoding(1, math.nan)), "decoding.temperature", "nan"),
+    "threshold": (replace(GOOD, conflict_threshold=1.5), "conflict_threshold", "from 0 to 1"),
+    "NaN threshold": (replace(GOOD, conflict_threshold=math.nan), "conflict_threshold", "from 0 to 1"),
+}
+
+
+@pytest.mark.parametrize(("request_", "field", "words"), BAD.values(), ids=BAD.keys())
+def test_bad_input_names_its_field(registry, request_, field, words):
+    with pytest.raises(InvalidRequest) as caught:
+        check(request_, registry)
+    found = {violation.field: violation.description for violation in caught.value.violations}
+    assert words in found[field]
+    assert caught.value.code is ErrorCode.INVALID_ARGUMENT
+    assert "\n" not in str(caught.value)
+
+
+def test_all_violations_are_listed_at_once(registry):
+    request = AnswerRequest(spans=(Span("a", " "), Span("a", "y")), decoding=Decoding(5000), conflict_threshold=-1)
+    with pytest.raises(InvalidRequest) as caught:
+        check(request, registry)
+    assert [violation.field for violation in caught.value.violations] == [
+        "question",
+        "spans[0].text",
+        "spans[1].id",
+        "decoding.max_tokens",
+        "conflict_threshold",
+    ]
+
+
+def test_another_model_is_not_found(registry):
+    with pytest.raises(ModelNotFound, match="'gpt' is not served here; served: tiny"):
+        check(replace(GOOD, model="gpt"), registry)
+    assert check(replace(GOOD, model="tiny"), registry).request.model == "tiny"
