@@ -18,7 +18,7 @@ from xmguard.reports import AloneAnswer
 from xmguard.request import Decoding
 
 MAX_ANSWER_TOKENS = 24
-"""An answer alone is a few words; what is longer is cut, and compared as far as it goes."""
+"""An answer alone is one line of a few words; what is longer is cut, and compared as far as it goes."""
 ANSWER_LANGUAGE = "en"
 """Language in which prompts ask for answers; its plugin reads the answers of spans whose language has none."""
 
@@ -32,7 +32,12 @@ class AloneReading:
         ids = prompt.span_map.ids
         self._span_of = {f"alone:{span}": span for span in ids}
         self.branches = tuple(
-            Branch(name, prompt.alone_tail, AttentionBias({other: REMOVE for other in ids if other != span}))
+            Branch(
+                name,
+                prompt.alone_tail,
+                AttentionBias({other: REMOVE for other in ids if other != span}),
+                single_line=True,
+            )
             for name, span in self._span_of.items()
         )
         self._unread = Branch("unread", prompt.alone_tail, AttentionBias(dict.fromkeys(ids, REMOVE)))

@@ -102,6 +102,8 @@ class Branch:
     bias: AttentionBias
     measured: bool = False
     """Whether its contributions are recorded, over the tail and over what it generates."""
+    single_line: bool = False
+    """Whether it ends at the first line break after something was said, as at an end-of-sequence token."""
 
 
 @dataclass(frozen=True)
@@ -115,9 +117,9 @@ class Token:
     entropy: float
     """Nats over the vocabulary, same distribution."""
     last: bool
-    """Whether the branch ends here: an end-of-sequence token (not part of the text) or its token budget."""
+    """Whether the branch ends here: at `is_end`, or at its token budget."""
     is_end: bool
-    """Whether this token is an end-of-sequence token."""
+    """Whether this token ends the text and is no part of it: end of sequence, or the line break of a single line."""
 
 
 @dataclass(frozen=True)

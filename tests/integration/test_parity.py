@@ -232,6 +232,17 @@ def test_sampling_is_repeatable_by_seed_and_independent_of_the_batch(tiny_backen
     assert sample(3) == sample(3, [Branch("alone", prompt.alone_tail, BIASES["remove the first"])])
 
 
+def test_a_single_line_ends_at_the_first_break_after_a_word(tiny_backend):
+    prompt = tiny_backend.encode(THREE, Prompt.STANDARD)
+    script = iter(tiny_backend.tokenizer("\n A\nB", add_special_tokens=False)["input_ids"])
+    session = TransformersSession(tiny_backend, prompt, Stop())
+    session._sample = lambda logits, decoding: next(script)
+    branch = Branch("alone", prompt.alone_tail, AttentionBias(), single_line=True)
+    tokens = list(session.decode([branch], {"alone": Decoding(max_tokens=9)}))
+    assert tiny_backend.text([token.id for token in tokens if not token.is_end]) == "\n A"
+    assert [token.last for token in tokens] == [False, False, False, True]
+
+
 def test_two_branches_of_one_name_are_refused(tiny_backend):
     prompt = tiny_backend.encode(THREE, Prompt.STANDARD)
     session = TransformersSession(tiny_backend, prompt, Stop())

@@ -20,8 +20,8 @@ def shorten(text: str) -> str:
 
 
 def quote(answer: str) -> str:
-    """The answer in quotation marks, shortened."""
-    return f"“{shorten(answer)}”"
+    """The answer in quotation marks, shortened, without its full stop: it stands inside a sentence."""
+    return f"“{shorten(answer).removesuffix('.')}”"
 
 
 def join_ids(names: Sequence[str]) -> str:

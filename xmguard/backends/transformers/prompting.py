@@ -29,8 +29,10 @@ TASKS = {
     ),
 }
 """How the joint answer is asked for (the three prompts of the paper's section D, in our words)."""
-ALONE_TASK = "\n\nAnswer this question about the text above in English, as briefly as possible.\n{question}"
+ALONE_TASK = "\n\nQuestion: {question}\nAnswer in English with only a few words."
 """How a span read alone is asked; the same under every prompt, because the verdict does not depend on the prompt."""
+ALONE_OPENING = "Answer:"
+"""Put into the model's mouth when a span is read alone: small models then name the answer instead of talking of it."""
 
 
 class PromptEncoder:
@@ -76,7 +78,11 @@ class PromptEncoder:
         if self._loses(context.question, joint):
             unreadable.append("question")
         return EncodedPrompt(
-            tuple(ids), span_map, (*joint, *self._foot), (*alone, *self._foot), tuple(dict.fromkeys(unreadable))
+            tuple(ids),
+            span_map,
+            (*joint, *self._foot),
+            (*alone, *self._foot, *self._plain(ALONE_OPENING, "")),
+            tuple(dict.fromkeys(unreadable)),
         )
 
     def _template(self, model: str) -> tuple[list[int], list[int]]:

@@ -53,6 +53,8 @@ class _Decoding:
     budget: int
     generator: torch.Generator | None
     done: int = 0
+    said: bool = False
+    """Whether a letter or digit has been generated; followed for single-line branches only."""
 
 
 @dataclass
@@ -239,7 +241,7 @@ class TransformersSession:
         for row, decoding in enumerate(batch.rows):
             token = self._sample(batch.logits[row], decoding)
             decoding.done += 1
-            is_end = token in self._backend.end_ids
+            is_end = token in self._backend.end_ids or self._ends_line(token, decoding)
             last = is_end or decoding.done >= decoding.budget
             tokens.append(
                 Token(
@@ -260,6 +262,16 @@ class TransformersSession:
         if going:
             self._advance(batch, next_ids)
         return tokens
+
+    def _ends_line(self, token: int, decoding: _Decoding) -> bool:
+        """Whether a single-line branch is over at this token."""
+        if not decoding.branch.single_line:
+            return False
+        text = self._backend.text([token])
+        if decoding.said and "\n" in text:
+            return True
+        decoding.said = decoding.said or any(character.isalnum() for character in text)
+        return False
 
     def _advance(self, batch: _Batch, next_ids: Sequence[int]) -> None:
         caches = batch.caches
