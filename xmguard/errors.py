@@ -30,6 +30,7 @@ class Reason(Enum):
     REQUEST_INVALID = "REQUEST_INVALID"
     REQUEST_MALFORMED = "REQUEST_MALFORMED"
     PROMPT_TOO_LONG = "PROMPT_TOO_LONG"
+    MODEL_LOADING = "MODEL_LOADING"
     MODEL_NOT_FOUND = "MODEL_NOT_FOUND"
     MODEL_REFUSED = "MODEL_REFUSED"
     PLUGIN_FAILED = "PLUGIN_FAILED"
@@ -55,7 +56,7 @@ class FieldViolation:
 class XmguardError(Exception):
     """Base of every error that xmguard raises on purpose.
 
-    `str(error)` is one line for a person; `code`, `reason` and `violations` are for programs.
+    `str(error)` is one line for a person; `code`, `reason`, `violations` and `retry_after` are for programs.
     """
 
     code: ErrorCode = ErrorCode.INTERNAL
@@ -68,13 +69,16 @@ class XmguardError(Exception):
         code: ErrorCode | None = None,
         reason: Reason | None = None,
         violations: Sequence[FieldViolation] = (),
+        retry_after: float | None = None,
     ) -> None:
+        """`retry_after`: seconds after which asking again makes sense; None when it does not."""
         super().__init__(message)
         if code is not None:
             self.code = code
         if reason is not None:
             self.reason = reason
         self.violations = tuple(violations)
+        self.retry_after = retry_after
 
 
 class InvalidRequest(XmguardError):

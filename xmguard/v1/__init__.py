@@ -1,0 +1,1 @@
+"""Code generated from protos/xmguard/v1/guard.proto by `make proto`. Never edited; only `xmguard.wire` uses it."""

@@ -1,0 +1,161 @@
+"""The canonical proto3 JSON of values: what files and the command line hold.
+
+Field names are accepted in both spellings (`onConflict`, `on_conflict`) and written in the canonical one. Errors name
+the field by its path in the contract. Knows nothing of files or terminals.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from types import NoneType
+from typing import Any, TypeVar
+
+from google.protobuf import json_format
+from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.message import Message
+
+from xmguard.errors import FieldViolation, InvalidRequest, Reason
+from xmguard.wire.messages import MESSAGE_TYPES, decode, encode
+
+V = TypeVar("V")
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/_-]*={0,2}")  # proto3 JSON allows both alphabets and leaves out padding
+
+
+def to_json(value: object, *, indent: int | None = 2) -> str:
+    """The value as proto3 JSON text. An infinite number is written as the string `"-Infinity"` or `"Infinity"`."""
+    return json_format.MessageToJson(encode(value), indent=indent, ensure_ascii=False)
+
+
+def from_json(kind: type[V], text: str | bytes) -> V:
+    """The value that a proto3 JSON text describes.
+
+    Raises:
+        InvalidRequest: the text is not JSON (reason REQUEST_MALFORMED), or fields are unknown or of the wrong type.
+    """
+    try:
+        data = json.loads(text, object_pairs_hook=_without_duplicates)
+    except _DuplicateKeyError as error:
+        raise InvalidRequest.field("request", str(error), reason=Reason.REQUEST_MALFORMED) from error
+    except json.JSONDecodeError as error:
+        raise InvalidRequest.field(
+            "request",
+            f"not valid JSON at line {error.lineno}, column {error.colno}: {error.msg}",
+            reason=Reason.REQUEST_MALFORMED,
+        ) from error
+    except UnicodeDecodeError as error:
+        raise InvalidRequest.field("request", "not valid UTF-8", reason=Reason.REQUEST_MALFORMED) from error
+    except RecursionError as error:
+        raise InvalidRequest.field("request", "nested too deeply", reason=Reason.REQUEST_MALFORMED) from error
+    # protobuf's own parser stops at the first fault, words it for programmers, and takes `[]` for an empty message, so
+    # everything is looked at here first.
+    problems = list(_problems(MESSAGE_TYPES[kind], data, ""))
+    if problems:
+        raise InvalidRequest(problems)
+    return decode(kind, json_format.ParseDict(data, MESSAGE_TYPES[kind]()))
+
+
+class _DuplicateKeyError(ValueError):
+    """Two values for one key: JSON parsers would drop one of them silently."""
+
+
+def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        key = next(key for index, (key, _) in enumerate(pairs) if key in dict(pairs[:index]))
+        raise _DuplicateKeyError(f"{key!r} is given twice in one object")
+    return found
+
+
+def _problems(kind: type[Message], data: object, path: str) -> Iterator[FieldViolation]:
+    if not isinstance(data, dict):
+        yield FieldViolation(path or "request", f"must be an object, not {_noun(data)}")
+        return
+    descriptor = kind.DESCRIPTOR
+    by_name = {name: field for field in descriptor.fields for name in (field.name, field.json_name)}
+    given: list[str] = []
+    for key, content in data.items():
+        name = by_name[key].name if key in by_name else key
+        where = f"{path}.{name}" if path else name
+        if key not in by_name:
+            known = ", ".join(field.name for field in descriptor.fields)
+            yield FieldViolation(where, f"no such field; known here: {known}")
+        elif name in given:
+            yield FieldViolation(where, f"is given in both spellings, {name} and {by_name[key].json_name}")
+        elif content is not None:  # null means absent
+            given.append(name)
+            yield from _field_problems(kind, by_name[key], content, where)
+    for oneof in descriptor.oneofs:
+        rivals = [field.name for field in oneof.fields if field.name in given]
+        if len(rivals) > 1:
+            yield FieldViolation(path or oneof.name, f"may hold only one of {' and '.join(rivals)}")
+
+
+def _field_problems(kind: type[Message], field: Any, content: Any, where: str) -> Iterator[FieldViolation]:
+    inner = field.message_type
+    if inner is not None and inner.GetOptions().map_entry:
+        if not isinstance(content, dict):
+            yield FieldViolation(where, f"must be an object, not {_noun(content)}")
+            return
+        for key, item in content.items():
+            if not _parses(kind, field.json_name, {key: item}):
+                yield FieldViolation(f'{where}["{key}"]', _mismatch(inner.fields_by_name["value"], item))
+    elif _is_list(kind, field):
+        if not isinstance(content, list):
+            yield FieldViolation(where, f"must be a list, not {_noun(content)}")
+            return
+        for index, item in enumerate(content):
+            if inner is not None:
+                yield from _problems(_message_type(kind, field), item, f"{where}[{index}]")
+            elif not _parses(kind, field.json_name, [item]):
+                yield FieldViolation(f"{where}[{index}]", _mismatch(field, item))
+    elif inner is not None:
+        yield from _problems(_message_type(kind, field), content, where)
+    elif field.type == FieldDescriptor.TYPE_BYTES and isinstance(content, str) and not _BASE64.fullmatch(content):
+        # protobuf's parser drops what is not base64 and would take damaged media for sound.
+        yield FieldViolation(where, "must be base64 text; it holds other characters")
+    elif not _parses(kind, field.json_name, content):
+        yield FieldViolation(where, _mismatch(field, content))
+
+
+def _is_list(kind: type[Message], field: Any) -> bool:
+    # Asked of an empty message, because the descriptor's own way of saying it differs between protobuf versions.
+    return hasattr(getattr(kind(), field.name), "append")
+
+
+def _message_type(kind: type[Message], field: Any) -> type[Message]:
+    empty = getattr(kind(), field.name)
+    return type(empty.add()) if hasattr(empty, "add") else type(empty)
+
+
+def _parses(kind: type[Message], key: str, content: object) -> bool:
+    try:
+        json_format.ParseDict({key: content}, kind())
+    except json_format.ParseError:
+        return False
+    return True
+
+
+def _mismatch(field: Any, content: object) -> str:
+    if field.enum_type is not None:
+        return f"must be one of {', '.join(value.name for value in field.enum_type.values)}"
+    wanted = {
+        FieldDescriptor.CPPTYPE_BOOL: "true or false",
+        FieldDescriptor.CPPTYPE_DOUBLE: 'a number, "Infinity" or "-Infinity"',
+        FieldDescriptor.CPPTYPE_UINT32: "a whole number from 0 to 2^32 - 1",
+        FieldDescriptor.CPPTYPE_UINT64: "a whole number from 0 to 2^64 - 1",
+        FieldDescriptor.CPPTYPE_STRING: "base64 text" if field.type == FieldDescriptor.TYPE_BYTES else "text",
+    }[field.cpp_type]
+    return f"must be {wanted}, not {_noun(content)}"
+
+
+def _noun(content: object) -> str:
+    if isinstance(content, float) and content != content:
+        return "NaN"
+    if isinstance(content, bool):
+        return "true" if content else "false"
+    if isinstance(content, int | float):
+        return f"the number {content}"
+    return {dict: "an object", list: "a list", str: "this text", NoneType: "null"}[type(content)]

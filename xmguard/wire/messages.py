@@ -1,0 +1,234 @@
+"""Values to protobuf messages and back, driven by the dataclasses' own type hints.
+
+One rule for every message of the contract: a value field is set on the wire under the same name; `X | None` means
+field presence; a tuple is a repeated field; a mapping is a map of scalars. Knows nothing of JSON, methods or errors
+on the wire.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import IntEnum
+from types import NoneType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+from google.protobuf.message import Message
+
+from xmguard import request, response, span
+from xmguard.errors import FieldViolation, InvalidRequest
+from xmguard.v1 import guard_pb2 as pb
+
+V = TypeVar("V")
+
+MESSAGE_TYPES: Mapping[type, type[Message]] = {
+    span.Media: pb.Media,
+    span.Span: pb.Span,
+    request.AnswerRequest: pb.AnswerRequest,
+    request.Decoding: pb.Decoding,
+    request.Detail: pb.Detail,
+    request.Rebalance: pb.Rebalance,
+    response.AnswerGroup: pb.AnswerGroup,
+    response.AnswerResponse: pb.AnswerResponse,
+    response.CheckResponse: pb.CheckResponse,
+    response.ConflictVerdict: pb.Verdict,
+    response.Delta: pb.Delta,
+    response.Disagreement: pb.Disagreement,
+    response.Done: pb.Done,
+    response.Imbalance: pb.Imbalance,
+    response.LayerContribution: pb.LayerContribution,
+    response.Limits: pb.Limits,
+    response.ModelInfo: pb.GetModelResponse,
+    response.PluginInfo: pb.Plugin,
+    response.PolicyInfo: pb.Policy,
+    response.Quote: pb.Quote,
+    response.Rebalancing: pb.Rebalancing,
+    response.SpanReport: pb.SpanReport,
+    response.Stamp: pb.Stamp,
+    response.Started: pb.Started,
+    response.Usage: pb.Usage,
+}
+"""Value type to message type, for every message that is a value; the others only wrap one request or event."""
+
+ENUM_TYPES: Mapping[type[IntEnum], Any] = {
+    request.OnConflict: pb.OnConflict,
+    request.OnError: pb.OnError,
+    request.Prompt: pb.Prompt,
+    request.Scope: pb.Scope,
+    response.Decision: pb.Decision,
+    response.FinishReason: pb.FinishReason,
+    response.Status: pb.Status,
+}
+"""Value enum to the contract's enum; numbers are the same."""
+
+
+def encode(value: object) -> Message:
+    """The message of a value.
+
+    Raises:
+        InvalidRequest: naming every field whose value does not fit the contract's type.
+    """
+    problems: list[FieldViolation] = []
+    message = _encode(value, "", problems)
+    if problems:
+        raise InvalidRequest(problems)
+    return message
+
+
+def decode(kind: type[V], message: Message) -> V:
+    """The value of a message.
+
+    Raises:
+        InvalidRequest: naming every enum field that holds a number the contract does not define.
+    """
+    problems: list[FieldViolation] = []
+    value = _decode(kind, message, "", problems)
+    if problems:
+        raise InvalidRequest(problems)
+    return value
+
+
+@dataclass(frozen=True)
+class _Field:
+    name: str
+    shape: Literal["one", "many", "map"]
+    item: type
+    optional: bool
+
+
+def _fields(kind: type) -> tuple[_Field, ...]:
+    hints = get_type_hints(kind)
+    return tuple(_field(field.name, hints[field.name]) for field in dataclasses.fields(kind))
+
+
+def _field(name: str, hint: Any) -> _Field:
+    origin, arguments = get_origin(hint), get_args(hint)
+    if origin is tuple:
+        return _Field(name, "many", arguments[0], optional=False)
+    if origin is Mapping:
+        return _Field(name, "map", arguments[1], optional=False)
+    if NoneType in arguments:
+        return _Field(name, "one", next(item for item in arguments if item is not NoneType), optional=True)
+    return _Field(name, "one", hint, optional=False)
+
+
+_FIELDS: Mapping[type, tuple[_Field, ...]] = {kind: _fields(kind) for kind in MESSAGE_TYPES}
+
+
+def _join(path: str, name: str) -> str:
+    return f"{path}.{name}" if path else name
+
+
+def _encode(value: object, path: str, problems: list[FieldViolation]) -> Message:
+    message = MESSAGE_TYPES[type(value)]()
+    for field in _FIELDS[type(value)]:
+        content, where = getattr(value, field.name), _join(path, field.name)
+        if content is None and field.optional:
+            continue
+        try:
+            _set(message, field, content, where, problems)
+        # What protobuf says when a value does not fit: wrong type, out of range, or text that is not valid Unicode.
+        except (TypeError, ValueError, AttributeError):
+            problems.append(FieldViolation(where, f"must be {_wanted(field)}, not {_shown(content)}"))
+    for oneof in message.DESCRIPTOR.oneofs:
+        given = [member.name for member in oneof.fields if getattr(value, member.name) is not None]
+        if len(given) > 1 and len(oneof.fields) > 1:
+            problems.append(FieldViolation(path or oneof.name, f"may hold only one of {' and '.join(given)}"))
+    return message
+
+
+def _set(message: Message, field: _Field, content: Any, where: str, problems: list[FieldViolation]) -> None:
+    if field.shape == "map":
+        target = getattr(message, field.name)
+        for key, item in content.items():
+            try:
+                target[key] = item
+            except (TypeError, ValueError):
+                problems.append(
+                    FieldViolation(f'{where}["{key}"]', f"must be {_NOUNS[field.item]}, not {_shown(item)}")
+                )
+    elif field.shape == "many":
+        if isinstance(content, str | bytes):
+            raise TypeError("a string is not a list of strings")
+        target = getattr(message, field.name)
+        for index, item in enumerate(content):
+            if field.item in MESSAGE_TYPES:
+                part = _part(field.item, item, f"{where}[{index}]", problems)
+                if part is not None:
+                    target.add().CopyFrom(part)
+            else:
+                target.append(item)
+    elif field.item in MESSAGE_TYPES:
+        part = _part(field.item, content, where, problems)
+        # An empty part is left out where absence means the same, so that JSON shows what was said and nothing else.
+        if part is not None and (field.optional or part.ByteSize()):
+            getattr(message, field.name).CopyFrom(part)
+            getattr(message, field.name).SetInParent()
+    elif issubclass(field.item, IntEnum):
+        setattr(message, field.name, field.item(content).value)
+    else:
+        setattr(message, field.name, content)
+
+
+def _part(kind: type, item: object, where: str, problems: list[FieldViolation]) -> Message | None:
+    if type(item) is kind:
+        return _encode(item, where, problems)
+    problems.append(FieldViolation(where, f"must be a {kind.__name__}, not {_shown(item)}"))
+    return None
+
+
+_NOUNS: Mapping[type, str] = {
+    bool: "true or false",
+    bytes: "bytes",
+    float: "a number",
+    int: "a whole number in the field's range",
+    str: "valid Unicode text",
+}
+
+
+def _wanted(field: _Field) -> str:
+    if field.shape == "many":
+        return "a list"
+    if field.shape == "map":
+        return "a mapping"
+    if issubclass(field.item, IntEnum):
+        return f"one of {', '.join(f'{field.item.__name__}.{member.name}' for member in field.item)}"
+    return _NOUNS[field.item]
+
+
+def _shown(content: object) -> str:
+    """Numbers are shown, anything else only by type: content may be long, and may be private."""
+    return repr(content) if isinstance(content, bool | int | float) else type(content).__name__
+
+
+def _decode(kind: type[V], message: Any, path: str, problems: list[FieldViolation]) -> V:
+    values: dict[str, Any] = {}
+    for field in _FIELDS[kind]:
+        where = _join(path, field.name)
+        if field.optional and not message.HasField(field.name):
+            values[field.name] = None
+            continue
+        content = getattr(message, field.name)
+        if field.shape == "map":
+            values[field.name] = dict(content)
+        elif field.shape == "many":
+            values[field.name] = tuple(
+                _item(field.item, item, f"{where}[{index}]", problems) for index, item in enumerate(content)
+            )
+        else:
+            values[field.name] = _item(field.item, content, where, problems)
+    return kind(**values)
+
+
+def _item(kind: type, content: Any, where: str, problems: list[FieldViolation]) -> Any:
+    if kind in MESSAGE_TYPES:
+        return _decode(kind, content, where, problems)
+    if issubclass(kind, IntEnum):
+        try:
+            return kind(content)
+        except ValueError:
+            known = ", ".join(f"{ENUM_TYPES[kind].Name(member)} = {member.value}" for member in kind)
+            problems.append(FieldViolation(where, f"{content} is not defined; known: {known}"))
+            return kind(0)
+    return content
