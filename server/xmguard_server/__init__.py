@@ -1,0 +1,1 @@
+"""The gRPC server around a guard: admission, errors, metrics, lifecycle. Knows nothing of models or verdicts."""

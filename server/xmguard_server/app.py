@@ -1,0 +1,179 @@
+"""Composes the server and runs its life: listen, load, serve, drain, stop.
+
+Listens before the model is loaded, with health NOT_SERVING, so that an orchestrator can tell "starting" from "gone".
+Knows how to load nothing: it is given a function that does.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import signal
+import socket
+from collections.abc import Callable
+from contextlib import aclosing
+from typing import Any
+
+import grpc
+import grpc.aio
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+from prometheus_client import disable_created_metrics, start_http_server
+
+from xmguard.deadline import Stop
+from xmguard.errors import SetupIncomplete
+from xmguard.wire import SERVICE
+from xmguard_server.config import ServerConfig
+from xmguard_server.interceptors import Observability
+from xmguard_server.metrics import Metrics
+from xmguard_server.servicer import GuardServicer, ServedGuard
+from xmguard_server.worker import Worker
+
+_WATCHERS_GRACE = 0.5
+"""Seconds for what is left once every request is answered: health watchers, which never end by themselves."""
+_STEP_GRACE = 5.0
+"""Seconds a cancelled request may take to reach the end of its step."""
+
+logger = logging.getLogger(__name__)
+
+
+class Server:
+    """One server process's parts. `start`, then `load`, then at the end `stop`, all in one event loop."""
+
+    def __init__(self, config: ServerConfig, metrics: Metrics) -> None:
+        self.port = 0
+        self.metrics_port = 0
+        self._config = config
+        self._metrics = metrics
+        self._worker = Worker(max_queue=config.max_queue)
+        metrics.watch(running=lambda: self._worker.running, waiting=lambda: self._worker.waiting)
+        self._servicer = GuardServicer(self._worker, config, metrics)
+        self._observability = Observability(metrics)
+        self._health = health.aio.HealthServicer()
+        self._grpc: Any = grpc.aio.server(interceptors=(self._observability,), options=_options(config))
+        self._grpc.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, self._servicer.handlers()),))
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
+        reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc)
+        self._metrics_http: Any = None
+        self._metrics_thread: Any = None
+
+    async def start(self) -> None:
+        """Listen on both ports; health says NOT_SERVING, and requests are told to come back.
+
+        Raises:
+            SetupIncomplete: a port cannot be listened on.
+        """
+        config = self._config
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        try:
+            _try_to_listen(config.host, config.port)
+            self.port = self._grpc.add_insecure_port(_address(config.host, config.port))
+        except (OSError, RuntimeError) as error:
+            raise _cannot_listen(config.host, config.port, "--port", error) from error
+        # `_created` series double every counter and have no use with today's Prometheus.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
+        try:
+            self._metrics_http, self._metrics_thread = start_http_server(
+                config.metrics_port, config.host, registry=self._metrics.registry
+            )
+        except OSError as error:
+            raise _cannot_listen(config.host, config.metrics_port, "--metrics-port", error) from error
+        self.metrics_port = self._metrics_http.server_port
+        await self._grpc.start()
+        self._worker.start()
+        if not config.host.startswith("127.") and config.host not in ("::1", "localhost"):
+            logger.warning("listening on %s without authentication: whoever reaches it can use the model", config.host)
+
+    async def load(self, load: Callable[[], ServedGuard]) -> ServedGuard:
+        """Load the guard on the model thread, then serve. Raises what `load` raises."""
+        async with aclosing(self._worker.admit(lambda waited: (load(),), Stop())) as loaded:
+            guard = await anext(loaded)
+        self._servicer.guard = guard
+        self._metrics.watch_observers(lambda: guard.observer_failures)
+        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
+        return guard
+
+    async def stop(self) -> None:
+        """Say NOT_SERVING, refuse what is new, let what is in flight finish within the grace, and close everything."""
+        await self._health.enter_graceful_shutdown()
+        self._worker.drain()
+        try:
+            async with asyncio.timeout(self._config.grace):
+                await self._observability.idle()
+        except TimeoutError:
+            logger.warning("requests were still running after %g s and are cut off", self._config.grace)
+        await asyncio.to_thread(self._worker.stop, _STEP_GRACE)
+        await self._grpc.stop(_WATCHERS_GRACE)
+        if self._metrics_http is not None:
+            await asyncio.to_thread(self._metrics_http.shutdown)
+            self._metrics_http.server_close()
+            self._metrics_thread.join()
+
+    async def _set_health(self, status: Any) -> None:
+        for service in ("", SERVICE):
+            await self._health.set(service, status)
+
+
+async def run(
+    config: ServerConfig,
+    metrics: Metrics,
+    load: Callable[[], ServedGuard],
+    ready: Callable[[str, Server], None],
+) -> None:
+    """Serve until SIGTERM or SIGINT. `ready` is called with the served model's name once requests are answered.
+
+    Raises:
+        XmguardError: a port is taken, or the model cannot be loaded.
+    """
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    server = Server(config, metrics)
+    try:
+        await server.start()
+        loading = asyncio.create_task(server.load(load))
+        signalled = asyncio.create_task(stopping.wait())
+        await asyncio.wait((loading, signalled), return_when=asyncio.FIRST_COMPLETED)
+        if loading.done():
+            ready(loading.result().describe().model, server)
+            await signalled
+        else:
+            loading.cancel()
+        logger.info("stopping: refusing new requests, finishing those in flight")
+    finally:
+        await server.stop()
+
+
+def _options(config: ServerConfig) -> tuple[tuple[str, int], ...]:
+    return (
+        ("grpc.max_receive_message_length", config.max_message_bytes),
+        ("grpc.max_send_message_length", config.max_message_bytes),
+        ("grpc.so_reuseport", 0),  # a second server on the same port must fail, not share its requests
+        ("grpc.keepalive_time_ms", 60_000),
+        ("grpc.keepalive_timeout_ms", 20_000),
+        ("grpc.keepalive_permit_without_calls", 1),
+        # The default, five minutes, ends the connections of clients that ping to keep a NAT entry alive.
+        ("grpc.http2.min_recv_ping_interval_without_data_ms", 10_000),
+        # Connections are renewed now and then, so that a balancer that works by connection spreads them again.
+        ("grpc.max_connection_age_ms", 30 * 60_000),
+        ("grpc.max_connection_age_grace_ms", 5 * 60_000),
+    )
+
+
+def _try_to_listen(host: str, port: int) -> None:
+    """Raise OSError if the address cannot be had: grpc would say why only in C++ lines of its own on stderr."""
+    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        probe.bind(address)
+        probe.listen()
+
+
+def _address(host: str, port: int) -> str:
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _cannot_listen(host: str, port: int, option: str, error: Exception) -> SetupIncomplete:
+    why = error.strerror if isinstance(error, OSError) and error.strerror else "no such address, or it is in use"
+    return SetupIncomplete(f"cannot listen on {_address(host, port)}: {why}; {option} 0 takes any free port")

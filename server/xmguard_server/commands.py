@@ -1,0 +1,84 @@
+"""The `xmguard serve` command: options in, one server out. Imports nothing heavy until it is called."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Annotated, NoReturn
+
+import typer
+
+from xmguard.errors import XmguardError
+from xmguard.loading import DEFAULT_MODEL, load_guard
+from xmguard.plugins import load_plugins
+from xmguard_server.config import ServerConfig
+
+if TYPE_CHECKING:
+    from xmguard_server.app import Server
+
+DEFAULTS = ServerConfig()
+
+
+def serve(
+    host: Annotated[
+        str,
+        typer.Option(help="Address to listen on. There is no authentication: keep it on loopback or behind a proxy."),
+    ] = DEFAULTS.host,
+    port: Annotated[int, typer.Option(min=0, max=65535, help="gRPC port; 0 takes any free one.")] = DEFAULTS.port,
+    model: Annotated[
+        str, typer.Option(help="A model's name (see `xmguard models list`) or a folder with safetensors weights.")
+    ] = DEFAULT_MODEL,
+    device: Annotated[str, typer.Option(help="Where the model runs, for example cpu or cuda:0.")] = "cpu",
+    dtype: Annotated[str, typer.Option(help="float32, or bfloat16 for half the memory.")] = "float32",
+    metrics_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="Prometheus metrics over HTTP at /metrics; 0 takes any free port.")
+    ] = DEFAULTS.metrics_port,
+    max_queue: Annotated[
+        int, typer.Option(min=0, help="Requests that may wait for the model; one more gets RESOURCE_EXHAUSTED.")
+    ] = DEFAULTS.max_queue,
+    grace: Annotated[
+        float, typer.Option(min=0, help="Seconds that requests in flight may take to finish after SIGTERM or Ctrl-C.")
+    ] = DEFAULTS.grace,
+) -> None:
+    """Serve a model: answers, verdicts and contributions over gRPC.
+
+    Prints one line once requests are answered, then runs until SIGTERM or Ctrl-C. Health (grpc.health.v1) says
+    NOT_SERVING until then, and reflection lets any gRPC client list the service.
+    """
+    import asyncio
+
+    try:
+        from xmguard_server.app import run
+        from xmguard_server.logs import log_to_stderr
+        from xmguard_server.metrics import Metrics
+    except ImportError as error:
+        _fail(f'a package is missing ({error}); run: pip install "xmguard[server]"', error)
+
+    def ready(name: str, server: Server) -> None:
+        metrics_url = f"http://{host}:{server.metrics_port}/metrics"
+        print(f"xmguard: serving {name} on {host}:{server.port}, metrics on {metrics_url}", flush=True)
+
+    def progress(message: str) -> None:
+        print(message, file=sys.stderr, flush=True)
+
+    log_to_stderr()
+    config = ServerConfig(host=host, port=port, metrics_port=metrics_port, max_queue=max_queue, grace=grace)
+    try:
+        registry = load_plugins()
+        metrics = Metrics(registry)
+        asyncio.run(
+            run(
+                config,
+                metrics,
+                lambda: load_guard(
+                    model, device=device, dtype=dtype, observers=[metrics], registry=registry, progress=progress
+                ),
+                ready,
+            )
+        )
+    except XmguardError as error:
+        _fail(str(error), error)
+
+
+def _fail(reason: str, error: Exception) -> NoReturn:
+    print(f"xmguard serve: {reason}", file=sys.stderr)
+    raise typer.Exit(2) from error

@@ -1,0 +1,236 @@
+"""Every number of the server for Prometheus, on a registry of its own, and the observer that fills them in.
+
+Labels come from closed sets only: what is not in a set is counted as `other`. No request, span or caller is ever a
+label. Knows nothing of gRPC or of the model thread.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from xmguard import __version__
+from xmguard.contracts import GuardEvent
+from xmguard.errors import Reason
+from xmguard.plugins import Registry
+from xmguard.response import SpanReport
+
+OTHER = "other"
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
+_RATIOS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
+_NATS = (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8)
+
+
+class Metrics:
+    """The server's metrics. As an observer (`xmguard.contracts.Observer`) it is told of each finished request."""
+
+    name = "prometheus"
+
+    def __init__(self, plugins: Registry) -> None:
+        self.registry = CollectorRegistry()
+        self._languages = frozenset(plugins.languages.names())
+        self._modalities = frozenset(plugins.modalities.names())
+        self._policies = frozenset(plugins.policies.names())
+        ProcessCollector(registry=self.registry)
+        self._rpc_metrics()
+        self._load_metrics()
+        self._guard_metrics()
+
+    def watch(self, *, running: Callable[[], int], waiting: Callable[[], int]) -> None:
+        """Read the two load gauges from these at every scrape."""
+        self._requests_running.set_function(running)
+        self._requests_waiting.set_function(waiting)
+
+    def watch_observers(self, failures: Callable[[], Mapping[str, int]]) -> None:
+        """Read how often each observer raised from this at every scrape."""
+        self.registry.register(_ObserverFailures(failures))
+
+    def rpc_started(self, service: str, method: str, kind: str) -> None:
+        """A call has begun. Only methods that exist get here, so the label sets are closed."""
+        self._grpc_started.labels(kind, service, method).inc()
+
+    def rpc_handled(self, service: str, method: str, kind: str, code: str, seconds: float) -> None:
+        """A call has ended; `code` is a canonical status name."""
+        self._grpc_handled.labels(kind, service, method, code).inc()
+        self._grpc_seconds.labels(kind, service, method).observe(seconds)
+
+    def request_handled(self, method: str, code: str, seconds: float) -> None:
+        """A call of the guard service has ended."""
+        self._requests.labels(method, code).inc()
+        self._seconds.labels(method).observe(seconds)
+
+    def rejected(self, reason: Reason) -> None:
+        """A call ended without an answer."""
+        self._rejected.labels(reason.value).inc()
+
+    def waited(self, seconds: float) -> None:
+        """A request has reached the model."""
+        self._queue_seconds.observe(seconds)
+
+    def observe(self, event: GuardEvent) -> None:
+        """A request was answered or checked."""
+        response = event.response
+        usage = response.usage
+        if event.first_token_seconds is not None:
+            self._first_token_seconds.observe(usage.queue_seconds + event.first_token_seconds)
+        self._prompt_tokens.inc(usage.prompt_tokens)
+        self._generated_tokens.inc(usage.completion_tokens)
+        self._evidence_tokens.inc(usage.evidence_tokens)
+        self._conflicts.labels(
+            response.verdict.decision.name.lower(), self._modality_pair(response.spans), _language_pair(response.spans)
+        ).inc()
+        self._rebalances.labels(
+            _fold(response.rebalancing.policy, self._policies),
+            "applied" if response.rebalancing.applied else "not_applied",
+        ).inc()
+        self._observe_attention(response.spans, event)
+
+    def _observe_attention(self, spans: Iterable[SpanReport], event: GuardEvent) -> None:
+        imbalance = event.response.imbalance
+        for histogram, phase, value in (
+            (self._imbalance, "before", imbalance.log_ratio_before),
+            (self._imbalance, "after", imbalance.log_ratio_after),
+            (self._imbalance_per_token, "before", imbalance.log_ratio_per_token_before),
+            (self._imbalance_per_token, "after", imbalance.log_ratio_per_token_after),
+        ):
+            if value is not None:
+                histogram.labels(phase).observe(value)
+        for span in spans:
+            share = span.share_before if span.share_after is None else span.share_after
+            if share is not None:
+                language = _fold(_primary(span.language), self._languages)
+                self._share.labels(_fold(span.modality, self._modalities), language).observe(share)
+
+    def _modality_pair(self, spans: Iterable[SpanReport]) -> str:
+        folded = [_fold(span.modality, self._modalities) for span in spans]
+        distinct = sorted(set(folded))
+        if len(folded) < 2:
+            return "single"
+        if len(distinct) > 2:
+            return "mixed"
+        return f"{distinct[0]}-{distinct[-1]}"
+
+    def _rpc_metrics(self) -> None:
+        # Names and labels of go-grpc-prometheus, so that dashboards made for any gRPC server work.
+        labels = ("grpc_type", "grpc_service", "grpc_method")
+        self._grpc_started = Counter(
+            "grpc_server_started_total", "Calls begun on the server.", labels, registry=self.registry
+        )
+        self._grpc_handled = Counter(
+            "grpc_server_handled_total",
+            "Calls ended on the server, by status code.",
+            (*labels, "grpc_code"),
+            registry=self.registry,
+        )
+        self._grpc_seconds = Histogram(
+            "grpc_server_handling_seconds",
+            "Time from the start of a call to its end, waiting included.",
+            labels,
+            registry=self.registry,
+            buckets=_SECONDS,
+        )
+
+    def _load_metrics(self) -> None:
+        self._requests_running = Gauge("xmguard_requests_running", "Requests on the model.", registry=self.registry)
+        self._requests_waiting = Gauge(
+            "xmguard_requests_waiting", "Requests waiting for the model.", registry=self.registry
+        )
+        self._queue_seconds = Histogram(
+            "xmguard_queue_time_seconds", "Time a request waited.", registry=self.registry, buckets=_SECONDS
+        )
+        self._rejected = Counter(
+            "xmguard_rejected_total",
+            "Calls that ended without an answer, by reason.",
+            ("reason",),
+            registry=self.registry,
+        )
+        for reason in Reason:  # a rate over a series that does not exist yet misses its first increment
+            self._rejected.labels(reason.value)
+        build = Gauge("xmguard_build_info", "Always 1; the labels say what runs.", ("version",), registry=self.registry)
+        build.labels(__version__).set(1)
+
+    def _guard_metrics(self) -> None:
+        registry = self.registry
+        self._requests = Counter(
+            "xmguard_requests_total", "Guard calls ended, by status code.", ("method", "code"), registry=registry
+        )
+        self._seconds = Histogram(
+            "xmguard_request_duration_seconds",
+            "Time of a guard call, waiting included.",
+            ("method",),
+            registry=registry,
+            buckets=_SECONDS,
+        )
+        self._first_token_seconds = Histogram(
+            "xmguard_time_to_first_token_seconds",
+            "Time to the first piece of an answer, waiting included.",
+            registry=registry,
+            buckets=_SECONDS,
+        )
+        self._prompt_tokens = Counter("xmguard_prompt_tokens_total", "Tokens of prompts.", registry=registry)
+        self._generated_tokens = Counter("xmguard_generated_tokens_total", "Tokens of answers.", registry=registry)
+        self._evidence_tokens = Counter(
+            "xmguard_evidence_tokens_total", "Tokens run for the evidence of verdicts.", registry=registry
+        )
+        self._conflicts = Counter(
+            "xmguard_conflicts_total",
+            "Verdicts, by decision, by the spans' modalities, and by whether they share a language.",
+            ("decision", "modality_pair", "language"),
+            registry=registry,
+        )
+        self._rebalances = Counter(
+            "xmguard_rebalances_total",
+            "Requests, by rebalancing policy and whether it was applied.",
+            ("policy", "outcome"),
+            registry=registry,
+        )
+        self._imbalance = Histogram(
+            "xmguard_attention_imbalance_log_ratio",
+            "Log of the largest over the smallest span contribution, before and after rebalancing.",
+            ("phase",),
+            registry=registry,
+            buckets=_NATS,
+        )
+        self._imbalance_per_token = Histogram(
+            "xmguard_attention_imbalance_per_token_log_ratio",
+            "The same of contributions per token of the span.",
+            ("phase",),
+            registry=registry,
+            buckets=_NATS,
+        )
+        self._share = Histogram(
+            "xmguard_span_contribution_share",
+            "Share of the contributions that one span had in the answer, after rebalancing where there was any.",
+            ("modality", "language"),
+            registry=registry,
+            buckets=_RATIOS,
+        )
+
+
+class _ObserverFailures(Collector):
+    """The guard counts these itself: it must go on when an observer fails, this one included."""
+
+    def __init__(self, failures: Callable[[], Mapping[str, int]]) -> None:
+        self._failures = failures
+
+    def collect(self) -> Iterable[Metric]:
+        family = CounterMetricFamily("xmguard_observer_failures", "Observers that raised.", labels=("observer",))
+        for observer, count in self._failures().items():
+            family.add_metric((observer,), count)
+        yield family
+
+
+def _fold(name: str, known: frozenset[str]) -> str:
+    return name if name in known else OTHER
+
+
+def _primary(tag: str) -> str:
+    return tag.lower().split("-")[0]
+
+
+def _language_pair(spans: Iterable[SpanReport]) -> str:
+    return "same" if len({_primary(span.language) for span in spans}) < 2 else "cross"

@@ -1,0 +1,132 @@
+"""What the client does on its own: building requests, checking sizes and streams, and saying what went wrong."""
+
+from __future__ import annotations
+
+import dataclasses
+import inspect
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any
+
+import grpc
+import pytest
+
+from xmguard import wire
+from xmguard.client import AsyncClient, Client, RequestFields
+from xmguard.errors import ErrorCode, InvalidRequest, Reason, XmguardError
+from xmguard.request import AnswerRequest
+from xmguard.response import AnswerResponse, Delta, Done, Limits, Started
+from xmguard.span import Span
+
+
+@contextmanager
+def answering(*methods: tuple[wire.Method[Any, Any], Callable[..., Any]]) -> Iterator[str]:
+    """The address of a bare gRPC server whose methods are these functions of bytes."""
+    server = grpc.server(ThreadPoolExecutor(2))
+    handlers = {
+        method.name: (grpc.unary_stream_rpc_method_handler if method.streams else grpc.unary_unary_rpc_method_handler)(
+            behaviour
+        )
+        for method, behaviour in methods
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(wire.SERVICE, handlers),))
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    try:
+        yield f"127.0.0.1:{port}"
+    finally:
+        server.stop(None).wait()
+
+
+def echo(data: bytes, context: Any) -> bytes:
+    return wire.ANSWER.pack_response(AnswerResponse(raw_answer=wire.to_json(wire.ANSWER.unpack_request(data))))
+
+
+def streamed(*numbered: wire.Numbered) -> tuple[wire.Method[Any, Any], Callable[..., Any]]:
+    return wire.STREAM_ANSWER, lambda data, context: (wire.STREAM_ANSWER.pack_response(item) for item in numbered)
+
+
+def test_keywords_are_the_fields_of_a_request() -> None:
+    assert set(RequestFields.__annotations__) == {field.name for field in dataclasses.fields(AnswerRequest)}
+
+
+def test_a_request_can_be_given_whole_as_keywords_or_both() -> None:
+    request = AnswerRequest(spans=(Span(text="a"),), question="q?")
+    with answering((wire.ANSWER, echo)) as address, Client(address) as client:
+
+        def sent(*arguments: Any, **fields: Any) -> AnswerRequest:
+            return wire.from_json(AnswerRequest, client.answer(*arguments, **fields).raw_answer)
+
+        assert sent(request) == request
+        assert sent(question="q?", spans=[Span(text="a")]) == request
+        assert sent(request, question="another?") == dataclasses.replace(request, question="another?")
+        with pytest.raises(TypeError, match="qestion"):
+            sent(qestion="q?")
+
+
+def test_a_value_of_the_wrong_type_is_named_before_anything_is_sent() -> None:
+    with Client("127.0.0.1:1") as client, pytest.raises(InvalidRequest) as caught:
+        client.answer(question="q?", spans=["not a span"])  # type: ignore[list-item]
+    assert [violation.field for violation in caught.value.violations] == ["spans[0]"]
+
+
+def test_a_request_that_cannot_be_sent_is_refused_with_the_limit() -> None:
+    limit = Limits().max_message_bytes
+    with Client("127.0.0.1:1") as client, pytest.raises(InvalidRequest, match=f"at most {limit:,}"):
+        client.answer(question="q?", spans=[Span(text="x" * (limit + 1))])
+
+
+@pytest.mark.parametrize(
+    ("numbered", "complaint"),
+    [
+        (((0, Started()), (1, Delta("a"))), "without its last event"),
+        (((0, Started()), (2, Done())), "event 2 came where 1 was due"),
+        (((0, Done()), (1, Delta("late"))), "broken"),
+    ],
+)
+def test_a_stream_that_is_not_whole_is_an_error(numbered: tuple[wire.Numbered, ...], complaint: str) -> None:
+    with (
+        answering(streamed(*numbered)) as address,
+        Client(address) as client,
+        pytest.raises(XmguardError, match=complaint),
+    ):
+        list(client.stream(question="q?"))
+
+
+def test_a_server_of_another_kind_is_told_apart_from_none() -> None:
+    with (
+        answering() as address,
+        Client(address) as client,
+        pytest.raises(XmguardError, match="not an xmguard") as caught,
+    ):
+        client.model()
+    assert (caught.value.code, caught.value.reason) == (ErrorCode.UNIMPLEMENTED, Reason.SERVER_UNREACHABLE)
+    assert address in str(caught.value)
+
+
+async def test_nobody_answers_the_async_client() -> None:
+    async with AsyncClient("127.0.0.1:1", timeout=5) as client:
+        with pytest.raises(XmguardError, match="xmguard serve") as caught:
+            await client.model()
+        assert caught.value.reason is Reason.SERVER_UNREACHABLE
+        with pytest.raises(XmguardError, match="xmguard serve"):
+            await anext(client.stream(question="q?"))
+
+
+def test_both_clients_offer_the_same() -> None:
+    def offered(client: type) -> dict[str, list[str]]:
+        return {
+            name: list(inspect.signature(member).parameters)
+            for name, member in inspect.getmembers(client, inspect.isfunction)
+            if not name.startswith("_")
+        }
+
+    assert offered(Client) == offered(AsyncClient)
+
+
+def test_it_needs_no_model_libraries() -> None:
+    program = "import sys, xmguard; xmguard.Client; sys.exit('torch' in sys.modules or 'transformers' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", program], check=False).returncode == 0
