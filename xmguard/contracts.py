@@ -164,6 +164,16 @@ class Session(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class SelfCheck:
+    """One thing a backend tried on its loaded model."""
+
+    name: str
+    passed: bool
+    detail: str
+    """What was measured, in words."""
+
+
 class Backend(Protocol):
     """A loaded model inside an engine."""
 
@@ -190,6 +200,10 @@ class Backend(Protocol):
 
     def text(self, ids: Sequence[int]) -> str:
         """Token ids to text, special tokens left out."""
+        ...
+
+    def self_test(self) -> Sequence[SelfCheck]:
+        """Check on the loaded model that a bias does exactly what it says."""
         ...
 
 

@@ -1,4 +1,4 @@
-"""The guard's story on a tiny real model; the verdict is set by a scripted estimator where a test needs a certain one."""
+"""The guard's story on a tiny real model; a scripted estimator sets the verdict where a test needs a certain one."""
 
 import math
 import threading

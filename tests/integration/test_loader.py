@@ -4,7 +4,6 @@ import shutil
 import pytest
 
 from tests.conftest import make_model
-from xmguard.backends.transformers import selftest
 from xmguard.backends.transformers.loader import load
 from xmguard.errors import InvalidRequest, ModelRefused
 
@@ -90,7 +89,7 @@ def test_the_hash_follows_the_weights(tiny_backend, tmp_path, registry):
 
 
 def test_the_self_test_passes(tiny_backend):
-    checks = selftest.run(tiny_backend)
+    checks = tiny_backend.self_test()
     assert len(checks) == 4
     assert all(check.passed for check in checks), checks
 
@@ -99,5 +98,5 @@ def test_the_self_test_notices_a_dropped_bias(tiny_backend, monkeypatch):
     from xmguard.backends.transformers.session import TransformersSession
 
     monkeypatch.setattr(TransformersSession, "_epsilon", lambda self, biases, generated: None)
-    failed = {check.name for check in selftest.run(tiny_backend) if not check.passed}
+    failed = {check.name for check in tiny_backend.self_test() if not check.passed}
     assert failed == {"eps = +2 is Eq. 2", "eps = -inf removes", "the bias moves attention"}

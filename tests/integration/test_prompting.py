@@ -4,9 +4,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from xmguard.backends.transformers.prompting import PromptEncoder
 from xmguard.context import Context, ContextSpan
 from xmguard.errors import ModelRefused
-from xmguard.backends.transformers.prompting import PromptEncoder
 from xmguard.request import Prompt
 from xmguard.span import Span
 

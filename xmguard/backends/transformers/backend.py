@@ -8,9 +8,11 @@ from typing import Any
 
 from torch import Tensor
 
+from xmguard.backends.transformers import selftest
 from xmguard.backends.transformers.prompting import PromptEncoder
 from xmguard.backends.transformers.session import TransformersSession
 from xmguard.context import Context, EncodedPrompt
+from xmguard.contracts import SelfCheck
 from xmguard.deadline import Stop
 from xmguard.request import Prompt
 
@@ -45,3 +47,7 @@ class TransformersBackend:
         """Token ids to text, special tokens left out."""
         decoded: str = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
         return decoded
+
+    def self_test(self) -> Sequence[SelfCheck]:
+        """Compare the loaded model with masked SDPA."""
+        return selftest.run(self)

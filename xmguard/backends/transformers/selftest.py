@@ -7,6 +7,7 @@ serves requests takes part in it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -14,29 +15,22 @@ from transformers import DynamicCache
 
 from xmguard.backends.transformers import attention
 from xmguard.backends.transformers.attention import AttentionCall
-from xmguard.backends.transformers.backend import TransformersBackend
 from xmguard.backends.transformers.session import TransformersSession
 from xmguard.bias import REMOVE, AttentionBias
 from xmguard.context import Context, ContextSpan, EncodedPrompt
-from xmguard.contracts import Branch
+from xmguard.contracts import Branch, SelfCheck
 from xmguard.deadline import Stop
 from xmguard.request import Decoding, Prompt
 from xmguard.span import Span
+
+if TYPE_CHECKING:
+    from xmguard.backends.transformers.backend import TransformersBackend
 
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.25}
 """Largest difference in nats of the first token's log-probability; bfloat16 keeps 8 bits of every activation."""
 
 
-@dataclass(frozen=True)
-class Check:
-    """One thing that was tried."""
-
-    name: str
-    passed: bool
-    detail: str
-
-
-def run(backend: TransformersBackend) -> list[Check]:
+def run(backend: TransformersBackend) -> list[SelfCheck]:
     """Compare the engine with masked SDPA at eps = 0, +2 and -inf, and see that the span's attention follows."""
     context = Context(
         (
@@ -55,10 +49,12 @@ def run(backend: TransformersBackend) -> list[Check]:
         token = next(session.decode([branch], {name: Decoding(max_tokens=1)}))
         masses.append(session.measure(branch).attention["first"])
         gap = abs(float(_masked(backend, prompt, epsilon)[token.id]) - token.logprob)
-        checks.append(Check(name, gap <= tolerance, f"differs from masked SDPA by {gap:.1e} nats, allowed {tolerance}"))
+        checks.append(
+            SelfCheck(name, gap <= tolerance, f"differs from masked SDPA by {gap:.1e} nats, allowed {tolerance}")
+        )
     plain, lifted, removed = masses
     checks.append(
-        Check(
+        SelfCheck(
             "the bias moves attention",
             lifted > 1.5 * plain and removed == 0.0,
             f"mass of the span: {plain:.3f} without bias, {lifted:.3f} at +2, {removed:.3f} removed",
