@@ -159,7 +159,7 @@ def _table(scored: Sequence[Scored]) -> Table:
 
 
 def _words(text: str) -> set[str]:
-    return set(re.findall(r"\w+", text.lower())) - ENGLISH_STOP_WORDS
+    return {word for word in re.findall(r"\w+", text.lower()) if word not in ENGLISH_STOP_WORDS}
 
 
 def _read(path: Path) -> Iterator[Scored]:

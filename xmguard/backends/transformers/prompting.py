@@ -29,9 +29,9 @@ TASKS = {
     ),
 }
 """How the joint answer is asked for (the three prompts of the paper's section D, in our words)."""
-ALONE_TASK = "\n\nQuestion: {question}\nAnswer in English with only a few words."
+ALONE_TASK = "\n\nQuestion: {question}\nAnswer in English."
 """How a span read alone is asked; the same under every prompt, because the verdict does not depend on the prompt."""
-ALONE_OPENING = "Answer:"
+ALONE_OPENING = "Short answer:"
 """Put into the model's mouth when a span is read alone: small models then name the answer instead of talking of it."""
 
 

@@ -1,0 +1,53 @@
+# Every target sets up what it needs by itself. `make help` lists them.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+PROTO_VENV := .venv-proto
+PROTO_STAMP := $(PROTO_VENV)/.installed
+# The oldest supported generator: generated stubs refuse a grpcio older than the one that made them.
+GRPCIO_TOOLS := 1.71.2
+
+# Servers under test are processes of their own. Passive waiting keeps their thread pools from spinning against each other.
+TEST_ENVIRONMENT := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint proto clean
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-6s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## install into .venv and fetch the default model
+	$(BIN)/python -m xmguard models pull smollm2
+
+demo: setup ## real server, real client, three questions, one steered
+	$(BIN)/python -m xmguard demo
+
+test: setup ## run every test, without a model hub
+	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest
+
+lint: $(STAMP) ## ruff, mypy, buf
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/buf lint protos
+
+proto: $(PROTO_STAMP) ## generate xmguard/v1 from protos
+	$(PROTO_VENV)/bin/python -m grpc_tools.protoc -Iprotos --python_out=. --pyi_out=. --grpc_python_out=. \
+		protos/xmguard/v1/guard.proto
+
+clean: ## remove the environments and caches; pulled models stay
+	rm -rf $(VENV) $(PROTO_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+
+# The stamp is written last: an interrupted install is started again.
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(sys.version_info < (3, 11) and "xmguard needs Python 3.11 or newer, $(PYTHON) is " + v)'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	touch $@
+
+$(PROTO_STAMP): Makefile
+	$(PYTHON) -m venv $(PROTO_VENV)
+	$(PROTO_VENV)/bin/python -m pip install --quiet --disable-pip-version-check grpcio-tools==$(GRPCIO_TOOLS)
+	touch $@

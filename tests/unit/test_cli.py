@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import importlib.metadata
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from typer.testing import CliRunner
+
+from xmguard import wire
+from xmguard.cli import app as cli_app
+from xmguard.cli import ask, render
+from xmguard.cli.terminal import printable
+from xmguard.errors import InvalidRequest, SetupIncomplete
+from xmguard.request import AnswerRequest, OnConflict, Prompt, Scope
+from xmguard.response import (
+    AnswerGroup,
+    AnswerResponse,
+    CheckResponse,
+    ConflictVerdict,
+    Decision,
+    Delta,
+    Done,
+    Event,
+    Imbalance,
+    LayerContribution,
+    Rebalancing,
+    SpanReport,
+    Started,
+    Status,
+    Usage,
+)
+from xmguard.span import Span
+
+VERDICT = ConflictVerdict(
+    decision=Decision.CONFLICT,
+    probability=0.91,
+    status=Status.OK,
+    reason="The sources name different costs.",
+    groups=(AnswerGroup("42 million", ("s1",)), AnswerGroup("65 million", ("s2",))),
+)
+REPORTS = (
+    SpanReport(
+        "s1", "text", "en", 22, 1.5, 1.0, 0.12, 0.08, 0.18, 0.13, 0.0, layers=(LayerContribution(0, (1.0, 3.0)),)
+    ),
+    SpanReport(
+        "s2", "text", "en", 24, 1.1, 3.0, 0.09, 0.25, 0.08, 0.23, 1.5, layers=(LayerContribution(0, (8.0, 8.0)),)
+    ),
+)
+IMBALANCE = Imbalance(0.31, 1.1, "s2", "s1", 0.79, 0.67, 0.4, 1.0)
+REBALANCING = Rebalancing(True, "fixed", "the caller's bias", Scope.READERS)
+USAGE = Usage(prompt_tokens=120, completion_tokens=9, seconds=1.5, evidence_tokens=80)
+
+
+class ScriptedGuard:
+    """Stands in for a guard and for a client: gives a fixed answer, keeps the requests, refuses an empty question."""
+
+    def __init__(self, verdict: ConflictVerdict = VERDICT) -> None:
+        self.verdict = verdict
+        self.requests: list[AnswerRequest] = []
+
+    def stream(self, request: AnswerRequest) -> Iterator[Event]:
+        self.requests.append(request)
+        if not request.question:
+            raise InvalidRequest.field("question", "must not be empty")
+        yield Started("r1", REPORTS)
+        yield self.verdict
+        yield Delta("It cost ")
+        yield Delta("65 million.\x1b[31m")
+        yield Done(self.answer(request))
+
+    def answer(self, request: AnswerRequest) -> AnswerResponse:
+        self.requests.append(request)
+        return AnswerResponse(
+            answer="It cost 65 million.",
+            verdict=self.verdict,
+            spans=REPORTS,
+            imbalance=IMBALANCE,
+            rebalancing=REBALANCING,
+            usage=USAGE,
+            warnings=("one warning",),
+        )
+
+    def check(self, request: AnswerRequest) -> CheckResponse:
+        self.requests.append(request)
+        return CheckResponse("r1", self.verdict, REPORTS, IMBALANCE, USAGE, REBALANCING)
+
+
+@pytest.fixture
+def guard(monkeypatch: pytest.MonkeyPatch) -> ScriptedGuard:
+    scripted = ScriptedGuard()
+
+    @contextmanager
+    def connect(server: str, request: AnswerRequest) -> Iterator[tuple[ScriptedGuard, AnswerRequest]]:
+        yield scripted, request
+
+    monkeypatch.setattr(ask, "connect", connect)
+    return scripted
+
+
+def xmguard(*arguments: str, stdin: str | None = None):
+    """Run the command in this process, 80 columns wide and without colour."""
+    environment = {"COLUMNS": "80", "NO_COLOR": "1", "TERM": "dumb"}
+    return CliRunner().invoke(cli_app.build_app(), list(arguments), input=stdin, env=environment)
+
+
+def one_error_line(result) -> str:
+    """The error of a refused command, having checked that it is a single line and the status is 2."""
+    assert result.exit_code == 2, result.output
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, result.stderr
+    assert lines[0].startswith("error: ")
+    return lines[0]
+
+
+REQUEST = AnswerRequest(
+    spans=(Span(text="It cost 42 million.", source="city council"), Span(text="It cost 65 million.")),
+    question="What did it cost?",
+)
+
+
+def test_ask_shows_spans_verdict_answer_and_what_was_steered(guard: ScriptedGuard):
+    shown = xmguard("ask", "--span", "en:It cost 42 million.", "--span", "es:Costó 65.", "What did it cost?").stdout
+    for expected in (
+        "text/en",
+        "22 tok",
+        "1.500",
+        "3.000",
+        "+1.50",
+        "CONFLICT  p(conflict) = 0.91  provisional",
+        "The sources name different costs.",
+        "s2: 65 million",
+        "It cost 65 million.",
+        "log ratio 0.31 → 1.10",
+        "policy fixed applied, scope readers: the caller's bias",
+        "warning: one warning",
+    ):
+        assert expected in shown
+    assert max(map(len, shown.splitlines())) <= 80
+    assert shown.index("CONFLICT") < shown.index("It cost 65 million.")
+
+
+def test_control_characters_of_an_answer_do_not_reach_the_terminal(guard: ScriptedGuard):
+    assert "\x1b" not in xmguard("ask", "--span", "en:a", "--span", "en:b", "q").stdout
+    assert printable("a\x1b[2J\u202eb\n\tc\x9b") == "a\ufffd[2J\ufffdb\n\tc\ufffd"
+
+
+def test_flags_become_the_request(guard: ScriptedGuard, tmp_path):
+    (tmp_path / "zh.txt").write_text("长", encoding="utf-8")
+    result = xmguard(
+        *("ask", "--span", ":unlabelled: text", "--span-file", f"zh-Hant:{tmp_path / 'zh.txt'}", "--model", "m"),
+        *(
+            "--bias",
+            "s2=1.5",
+            "--bias",
+            "s1=-inf",
+            "--scope",
+            "all",
+            "--prompt",
+            "explicit",
+            "--on-conflict",
+            "abstain",
+        ),
+        *("--max-tokens", "7", "--temperature", "0.5", "--seed", "3", "--layers", "q?"),
+    )
+    assert result.exit_code == 0, result.output
+    request = guard.requests[0]
+    assert request.spans == (
+        Span(text="unlabelled: text"),
+        Span(text="长", language="zh-Hant", source="zh.txt"),
+    )
+    assert (request.model, request.question) == ("m", "q?")
+    assert dict(request.rebalance.bias) == {"s2": 1.5, "s1": float("-inf")}
+    assert (request.rebalance.policy, request.rebalance.scope) == ("fixed", Scope.ALL)
+    assert (request.prompt, request.on_conflict) == (Prompt.EXPLICIT, OnConflict.ABSTAIN)
+    assert (request.decoding.max_tokens, request.decoding.temperature, request.decoding.seed) == (7, 0.5, 3)
+    assert request.detail.layers
+    assert "contribution by layer" in result.stdout
+
+
+def test_epsilon_is_the_policys_parameter(guard: ScriptedGuard):
+    xmguard("ask", "--span", "en:a", "--policy", "later", "--epsilon", "2", "q")
+    assert (guard.requests[0].rebalance.policy, dict(guard.requests[0].rebalance.parameters)) == (
+        "later",
+        {"epsilon": 2},
+    )
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["ask", "--span", "no language", "q"], "--span: 'no language' names no language; write en:TEXT"),
+        (["ask", "--span", "en:a", "--bias", "s1", "q"], "--bias: 's1' is not NAME=NUMBER"),
+        (["ask", "--span", "en:a", "--bias", "s1=x", "q"], "--bias: 's1=x' is not NAME=NUMBER"),
+        (["ask", "--span", "en:a", "--bias", "s1=1", "--bias", "s1=2", "q"], "'s1' is given twice"),
+        (["ask", "--span-file", "en:/nowhere", "q"], "/nowhere cannot be read: No such file"),
+        (["ask", "--span", "en:a", ""], "question: must not be empty"),
+        (["answer", "/nowhere.json"], "/nowhere.json cannot be read"),
+        (["models", "pull", "gpt"], "no model 'gpt' can be pulled by name; known: smollm2"),
+    ],
+)
+def test_bad_input_is_one_line_and_status_2(guard: ScriptedGuard, arguments: list[str], expected: str):
+    assert expected in one_error_line(xmguard(*arguments))
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"nope": 1}', '{"spans": [{"text": 5}]}'])
+def test_a_malformed_request_file_is_one_line_and_status_2(guard: ScriptedGuard, text: str):
+    for command in ("answer", "check"):
+        one_error_line(xmguard(command, "-", stdin=text))
+    assert not guard.requests
+
+
+def test_bytes_that_are_not_utf8_are_refused(guard: ScriptedGuard, tmp_path):
+    (tmp_path / "latin.json").write_bytes(b'{"question": "\xe9"}')
+    assert "not UTF-8 at byte 14" in one_error_line(xmguard("answer", str(tmp_path / "latin.json")))
+
+
+def test_answer_as_json_round_trips(guard: ScriptedGuard):
+    result = xmguard("answer", "-", "--json", "--model", "other", stdin=wire.to_json(REQUEST))
+    assert wire.from_json(AnswerResponse, result.stdout).verdict == VERDICT
+    assert guard.requests[0].model == "other"
+    assert guard.requests[0].spans == REQUEST.spans
+
+
+def test_check_shows_source_labels_and_no_answer(guard: ScriptedGuard):
+    result = xmguard("check", "-", stdin=wire.to_json(REQUEST))
+    assert result.exit_code == 0
+    assert "city council" in result.stdout
+    assert "It cost 65 million." not in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("decision", "status"),
+    [(Decision.CONSISTENT, 0), (Decision.CONFLICT, 3), (Decision.UNDETERMINED, 4), (Decision.UNSPECIFIED, 4)],
+)
+def test_check_tells_the_decision_by_exit_status_when_asked(guard: ScriptedGuard, decision: Decision, status: int):
+    guard.verdict = ConflictVerdict(decision=decision)
+    text = wire.to_json(REQUEST)
+    assert xmguard("check", "-", "--exit-code", stdin=text).exit_code == status
+    assert xmguard("check", "-", stdin=text).exit_code == 0
+
+
+def test_an_interrupt_ends_with_130(guard: ScriptedGuard, monkeypatch: pytest.MonkeyPatch):
+    def interrupted(request: AnswerRequest) -> CheckResponse:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(guard, "check", interrupted)
+    assert xmguard("check", "-", stdin="{}").exit_code == 130
+
+
+def test_a_bug_is_not_dressed_up_as_bad_input(guard: ScriptedGuard, monkeypatch: pytest.MonkeyPatch):
+    def broken(request: AnswerRequest) -> CheckResponse:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(guard, "check", broken)
+    result = xmguard("check", "-", stdin="{}")
+    assert (result.exit_code, type(result.exception)) == (1, ZeroDivisionError)
+
+
+def test_a_command_that_does_not_load_says_why_when_it_is_used(monkeypatch: pytest.MonkeyPatch):
+    entry = importlib.metadata.EntryPoint("broken", "no_such_module:command", cli_app.COMMANDS)
+    monkeypatch.setattr(cli_app, "entry_points", lambda group: [entry])
+    line = one_error_line(xmguard("broken", "--any", "flag"))
+    assert "'broken' (no_such_module:command) does not load" in line
+    assert "No module named 'no_such_module'" in line
+    assert "Not available" in xmguard("--help").stdout
+    with pytest.raises(SetupIncomplete):
+        cli_app._failing(entry, ImportError("x"))()
+
+
+def test_plugins_lists_the_built_ins():
+    found = {plugin["name"]: plugin for plugin in json.loads(xmguard("plugins", "--json").stdout)}
+    assert "model:smollm2" in found["builtin-models"]["provides"]
+    assert "policy:fixed" in xmguard("plugins").stdout
+
+
+def test_version():
+    assert xmguard("--version").stdout.startswith("xmguard 0.")
+
+
+def test_an_unknown_number_is_a_dash_and_never_zero():
+    assert render.number(None) == render.percent(None) == "-"
+    assert "not defined" in render.imbalance_line(Imbalance(), steered=False).plain
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0.0, ""), (4.0, "████"), (2.0, "██"), (1.5, "█▌"), (9.0, "████")])
+def test_bars_are_proportional_and_never_longer_than_their_column(value: float, expected: str):
+    assert render.bar(value, largest=4.0, width=4) == expected
+
+
+def test_a_row_of_layers_rises_with_the_contribution():
+    _, low, high = (line.plain for line in render.layers_lines(REPORTS))
+    assert (low, high) == ("s1: ▃", "s2: █")

@@ -1,0 +1,180 @@
+from __future__ import annotations
+
+import importlib.metadata
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from xmguard import hookspecs
+from xmguard import plugins as registry_module
+from xmguard.errors import PluginError
+from xmguard.hookspecs import hookimpl
+from xmguard.plugins import ALLOW_LIST, BUILT_INS, load_plugins
+
+
+@pytest.fixture(autouse=True)
+def only_built_ins(monkeypatch: pytest.MonkeyPatch):
+    """Plugins that happen to be installed here stay out."""
+    monkeypatch.setattr(registry_module, "entry_points", lambda group: [])
+
+
+def entry_points_are(monkeypatch: pytest.MonkeyPatch, **modules: str) -> None:
+    found = [importlib.metadata.EntryPoint(name, value, hookspecs.PROJECT) for name, value in modules.items()]
+    monkeypatch.setattr(registry_module, "entry_points", lambda group: found)
+
+
+def a_module(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, source: str) -> None:
+    (tmp_path / f"{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.delitem(sys.modules, name, raising=False)
+
+
+class ProvidesPolicy:
+    """A plugin with one policy."""
+
+    __version__ = "1.2"
+
+    def __init__(self, name: object) -> None:
+        self.policy = SimpleNamespace(name=name)
+
+    @hookimpl
+    def xmguard_policies(self):
+        return [self.policy]
+
+
+def test_every_built_in_provides_something_and_says_what():
+    found = {plugin.name: plugin.provides for plugin in load_plugins().plugins}
+    assert set(found) == set(BUILT_INS)
+    assert all(found.values()), found
+    assert "policy:fixed" in found["builtin-rebalance"]
+
+
+def test_what_a_plugin_provides_is_found_by_name_together_with_its_owner():
+    plugin = ProvidesPolicy("later")
+    registry = load_plugins(extra={"mine": plugin})
+    assert registry.policies.get("later") is plugin.policy
+    assert registry.policies.owners["later"] == "mine"
+    assert "later" in registry.policies.names()
+    mine = next(plugin for plugin in registry.plugins if plugin.name == "mine")
+    assert (mine.version, mine.provides) == ("1.2", ("policy:later",))
+
+
+def test_two_plugins_with_one_name_stop_start_up_and_both_are_named():
+    with pytest.raises(PluginError, match="policy 'x' is provided twice") as error:
+        load_plugins(extra={"one": ProvidesPolicy("x"), "two": ProvidesPolicy("x")})
+    assert "'one'" in str(error.value)
+    assert "'two'" in str(error.value)
+
+
+def test_a_plugin_cannot_replace_a_built_in():
+    with pytest.raises(PluginError, match=r"policy 'fixed' is provided twice.*builtin-rebalance"):
+        load_plugins(extra={"mine": ProvidesPolicy("fixed")})
+
+
+@pytest.mark.parametrize("name", ["", None, 5])
+def test_a_provided_object_without_a_name_is_refused(name: object):
+    with pytest.raises(PluginError, match=r"plugin 'mine': xmguard_policies returned .* which has no name"):
+        load_plugins(extra={"mine": ProvidesPolicy(name)})
+
+
+def test_a_hook_that_does_not_exist_is_refused():
+    class Misspelt:
+        @hookimpl
+        def xmguard_policy(self):
+            return []
+
+    with pytest.raises(PluginError, match=r"plugin 'mine'.*unknown hook 'xmguard_policy'"):
+        load_plugins(extra={"mine": Misspelt()})
+
+
+def test_an_argument_that_the_hook_does_not_have_is_refused():
+    class Curious:
+        @hookimpl
+        def xmguard_policies(self, config):
+            return []
+
+    with pytest.raises(PluginError, match=r"(?s)plugin 'mine' cannot be registered.*config"):
+        load_plugins(extra={"mine": Curious()})
+
+
+def test_a_hook_that_raises_stops_start_up():
+    class Broken:
+        @hookimpl
+        def xmguard_policies(self):
+            raise OSError("no such file")
+
+    with pytest.raises(PluginError, match="plugin 'mine': xmguard_policies failed: OSError: no such file"):
+        load_plugins(extra={"mine": Broken()})
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        ("import no_such_package", "ModuleNotFoundError: No module named 'no_such_package'"),
+        ("raise SystemExit(0)", "SystemExit: 0"),
+        ("def", "SyntaxError"),
+    ],
+)
+def test_a_plugin_that_does_not_import_stops_start_up(monkeypatch, tmp_path: Path, source: str, expected: str):
+    a_module(monkeypatch, tmp_path, "broken_plugin", source)
+    entry_points_are(monkeypatch, culprit="broken_plugin")
+    with pytest.raises(PluginError, match=rf"plugin 'culprit' \(broken_plugin\) does not load: {expected}"):
+        load_plugins()
+
+
+def test_the_allow_list_decides_what_is_imported(monkeypatch, tmp_path: Path):
+    a_module(monkeypatch, tmp_path, "broken_plugin", "raise ImportError")
+    a_module(monkeypatch, tmp_path, "quiet_plugin", "")
+    entry_points_are(monkeypatch, culprit="broken_plugin", quiet="quiet_plugin")
+
+    def names() -> set[str]:
+        return {plugin.name for plugin in load_plugins().plugins} - set(BUILT_INS)
+
+    monkeypatch.setenv(ALLOW_LIST, "")
+    assert names() == set()
+    monkeypatch.setenv(ALLOW_LIST, " quiet , builtin-models")
+    assert names() == {"quiet"}
+    monkeypatch.delenv(ALLOW_LIST)
+    with pytest.raises(PluginError, match="culprit"):
+        load_plugins()
+
+
+def test_an_allowed_plugin_that_is_missing_stops_start_up(monkeypatch):
+    entry_points_are(monkeypatch, quiet="json")
+    monkeypatch.setenv(ALLOW_LIST, "quiet,gone")
+    with pytest.raises(PluginError, match="names plugins that are not installed: gone; installed: quiet"):
+        load_plugins()
+
+
+def test_every_hook_has_a_user():
+    """A built-in, or the stand-ins below: hooks nobody uses rot."""
+
+    class Research:
+        """Stands in for the plugins that bring observers, judges and benchmarks."""
+
+        @hookimpl
+        def xmguard_observers(self):
+            return [SimpleNamespace(name="watch", observe=lambda event: None)]
+
+        @hookimpl
+        def xmguard_judges(self):
+            return [SimpleNamespace(name="judge")]
+
+        @hookimpl
+        def xmguard_benchmarks(self):
+            return [SimpleNamespace(name="suite")]
+
+    registry = load_plugins(extra={"research": Research()})
+    declared = {name for name in vars(hookspecs) if name.startswith("xmguard_")}
+    manager = registry._manager
+    assert {name for name in declared if not getattr(manager.hook, name).get_hookimpls()} == set()
+    research = next(plugin for plugin in registry.plugins if plugin.name == "research")
+    assert research.provides == ("benchmark:suite", "judge:judge", "observer:watch")
+
+
+def test_language_falls_back_to_the_primary_tag():
+    registry = load_plugins()
+    assert registry.language("en-GB") is registry.language("EN") is not None
+    assert registry.language("xx") is None

@@ -1,0 +1,196 @@
+"""The commands that put a question: `ask` from flags, `answer` and `check` from a JSON file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import replace
+from typing import Annotated, Literal
+
+import typer
+from rich.text import Text
+
+from xmguard.cli import render
+from xmguard.cli.connection import connect
+from xmguard.cli.flags import parse_numbers, parse_spans, read_text
+from xmguard.cli.terminal import output, printable, progress
+from xmguard.request import AnswerRequest, Decoding, Detail, OnConflict, OnError, Prompt, Rebalance, Scope
+from xmguard.response import CheckResponse, ConflictVerdict, Decision, Delta, Done, Event, Rebalancing, Started
+
+EXIT_CONFLICT = 3
+EXIT_UNDETERMINED = 4
+
+Server = Annotated[str, typer.Option(metavar="HOST:PORT", help="Ask this server instead of loading a model here.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the response as proto3 JSON.")]
+Model = Annotated[str, typer.Option(help="A name from `xmguard models list`, a folder, or owner/name on the hub.")]
+RequestFile = Annotated[str, typer.Argument(metavar="FILE", help="An AnswerRequest as proto3 JSON; - reads stdin.")]
+
+
+def ask(
+    question: Annotated[str, typer.Argument(help="The question to answer from the spans.")],
+    span: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LANG:TEXT", help='A source, in order, for example en:"...". :TEXT detects the language.'),
+    ] = None,
+    span_file: Annotated[
+        list[str] | None,
+        typer.Option(metavar="LANG:PATH", help="A source from a file. Files come after every --span."),
+    ] = None,
+    model: Model = "",
+    policy: Annotated[
+        str,
+        typer.Option(
+            help="Rebalancing policy, as `xmguard plugins` lists them; --bias or --epsilon without it means fixed."
+        ),
+    ] = "",
+    bias: Annotated[
+        list[str] | None,
+        typer.Option(metavar="SPAN=NATS", help="Policy fixed: epsilon for one span; s1=-inf removes it."),
+    ] = None,
+    epsilon: Annotated[float | None, typer.Option(help="The policy's parameter epsilon, in nats.")] = None,
+    scope: Annotated[
+        Literal["readers", "all", "generated"] | None, typer.Option(help="Which positions read with the bias.")
+    ] = None,
+    prompt: Annotated[
+        Literal["standard", "instructed", "explicit"] | None, typer.Option(help="How the question is put.")
+    ] = None,
+    on_conflict: Annotated[
+        Literal["report", "abstain", "plain"] | None, typer.Option(help="The answer when the sources disagree.")
+    ] = None,
+    on_error: Annotated[
+        Literal["closed", "open"] | None, typer.Option(help="Whether to answer when no verdict could be established.")
+    ] = None,
+    max_tokens: Annotated[int, typer.Option(min=0, help="At most this many new tokens; 0 is the default.")] = 0,
+    temperature: Annotated[float, typer.Option(help="0 is greedy.")] = 0.0,
+    seed: Annotated[int | None, typer.Option(min=0, help="Makes sampling repeatable.")] = None,
+    layers: Annotated[bool, typer.Option("--layers", help="Also show contributions layer by layer.")] = False,
+    unbiased: Annotated[bool, typer.Option("--unbiased", help="Also answer without the bias.")] = False,
+    server: Server = "",
+    as_json: Json = False,
+) -> None:
+    """Put a question over sources given as flags."""
+    biases = parse_numbers("--bias", bias or [])
+    request = AnswerRequest(
+        model=model,
+        spans=parse_spans(span or [], span_file or []),
+        question=question,
+        prompt=Prompt[prompt.upper()] if prompt else Prompt.UNSPECIFIED,
+        rebalance=Rebalance(
+            policy=policy or ("fixed" if biases or epsilon is not None else ""),
+            parameters={} if epsilon is None else {"epsilon": epsilon},
+            bias=biases,
+            scope=Scope[scope.upper()] if scope else Scope.UNSPECIFIED,
+        ),
+        on_conflict=OnConflict[on_conflict.upper()] if on_conflict else OnConflict.UNSPECIFIED,
+        on_error=OnError[on_error.upper()] if on_error else OnError.UNSPECIFIED,
+        decoding=Decoding(max_tokens=max_tokens, temperature=temperature, seed=seed),
+        detail=Detail(layers=layers, alone_answers=True, unbiased_answer=unbiased),
+    )
+    _answer(request, server, as_json)
+
+
+def answer(file: RequestFile, model: Model = "", server: Server = "", as_json: Json = False) -> None:
+    """Put the question of a JSON file; --model overrides the file's."""
+    _answer(_read(file, model), server, as_json)
+
+
+def check(
+    file: RequestFile,
+    model: Model = "",
+    server: Server = "",
+    as_json: Json = False,
+    exit_code: Annotated[
+        bool,
+        typer.Option(
+            "--exit-code",
+            help=f"Exit {EXIT_CONFLICT} on CONFLICT and {EXIT_UNDETERMINED} on UNDETERMINED, for scripts.",
+        ),
+    ] = False,
+) -> None:
+    """Say whether the sources of a JSON file contradict each other, without the long answer."""
+    from xmguard import wire
+
+    with connect(server, _read(file, model)) as (answerer, request), progress("checking"):
+        response = answerer.check(request)
+    if as_json:
+        typer.echo(wire.to_json(response))
+    else:
+        _show_check(response, request)
+    if exit_code and response.verdict.decision is not Decision.CONSISTENT:
+        # Whatever is neither consistent nor a conflict was not determined.
+        raise typer.Exit(EXIT_CONFLICT if response.verdict.decision is Decision.CONFLICT else EXIT_UNDETERMINED)
+
+
+def _read(path: str, model: str) -> AnswerRequest:
+    from xmguard import wire
+
+    request = wire.from_json(AnswerRequest, read_text(path))
+    return replace(request, model=model) if model else request
+
+
+def _answer(request: AnswerRequest, server: str, as_json: bool) -> None:
+    with connect(server, request) as (answerer, put):
+        if as_json:
+            from xmguard import wire
+
+            with progress("answering"):
+                response = answerer.answer(put)
+            typer.echo(wire.to_json(response))
+        else:
+            show_stream(answerer.stream(put), put)
+
+
+def show_stream(events: Iterator[Event], request: AnswerRequest) -> Done:
+    """Show a streamed answer while it comes: spans and verdict first, then the words, then the rest.
+
+    Raises:
+        RuntimeError: the stream ended without its last event; it breaks the contract.
+    """
+    console = output()
+    sources = [span.source for span in request.spans]
+    started = Started()
+    # The spinner must be gone before the first word, and also when the stream fails.
+    with ExitStack() as waiting:
+        step = waiting.enter_context(progress("reading the sources"))
+        for event in events:
+            if isinstance(event, Started):
+                started = event
+                step("reading each source alone")
+            elif isinstance(event, ConflictVerdict):
+                waiting.close()
+                steered = any(report.bias for report in started.spans)
+                console.print(render.spans_table(started.spans, sources, event, steered=steered))
+                if request.detail.layers:
+                    console.print(*render.layers_lines(started.spans), sep="\n")
+                console.print(render.verdict_panel(event))
+            elif isinstance(event, Delta):
+                console.print(Text(printable(event.text)), end="", soft_wrap=True)
+            else:
+                console.print()
+                _show_lines(event.response.rebalancing, event)
+                return event
+    raise RuntimeError("the stream of the answer ended without a Done event")
+
+
+def _show_lines(rebalancing: Rebalancing, done: Done) -> None:
+    console = output()
+    response = done.response
+    console.print(render.imbalance_line(response.imbalance, steered=rebalancing.applied))
+    console.print(render.rebalancing_line(rebalancing))
+    closing = render.closing_lines(response.usage, response.warnings, response.finish_reason, response.unbiased_answer)
+    for line in closing:
+        console.print(line)
+
+
+def _show_check(response: CheckResponse, request: AnswerRequest) -> None:
+    console = output()
+    steered = response.rebalancing.applied
+    sources = [span.source for span in request.spans]
+    console.print(render.spans_table(response.spans, sources, response.verdict, steered=steered))
+    if request.detail.layers:
+        console.print(*render.layers_lines(response.spans), sep="\n")
+    console.print(render.imbalance_line(response.imbalance, steered=steered))
+    console.print(render.rebalancing_line(response.rebalancing))
+    console.print(render.verdict_panel(response.verdict))
+    for line in render.closing_lines(response.usage, response.warnings):
+        console.print(line)

@@ -1,0 +1,51 @@
+"""Where answers come from: a server, or a model loaded into this process. Commands see no difference."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Protocol
+
+from xmguard.cli.terminal import progress
+from xmguard.loading import DEFAULT_MODEL, load_guard
+from xmguard.request import AnswerRequest
+from xmguard.response import AnswerResponse, CheckResponse, Event
+
+SERVER_SECONDS = 600.0
+"""How long a person waits for a server, which may have others to answer first; Ctrl-C ends it sooner."""
+
+
+class Answerer(Protocol):
+    """What `xmguard.Guard` and `xmguard.Client` have in common."""
+
+    def stream(self, request: AnswerRequest) -> Iterator[Event]:
+        """The answer as it comes."""
+        ...
+
+    def answer(self, request: AnswerRequest) -> AnswerResponse:
+        """The whole answer."""
+        ...
+
+    def check(self, request: AnswerRequest) -> CheckResponse:
+        """The verdict without the answer."""
+        ...
+
+
+@contextmanager
+def connect(server: str, request: AnswerRequest) -> Iterator[tuple[Answerer, AnswerRequest]]:
+    """Something that answers, and the request to put to it.
+
+    A server is asked for the model by name. In this process the name says what to load, and a loaded guard has only
+    that one model, so the request no longer names it.
+    """
+    if server:
+        from xmguard.client import Client
+
+        with Client(server, timeout=SERVER_SECONDS) as client:
+            yield client, request
+    else:
+        name = request.model or DEFAULT_MODEL
+        with progress(f"loading {name}") as step:
+            guard = load_guard(name, progress=step)
+        yield guard, replace(request, model="")

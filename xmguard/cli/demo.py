@@ -1,0 +1,187 @@
+"""`xmguard demo`: the whole product once, for real: server, client, three questions, steering, metrics, stop.
+
+Uses only what any user has: the `serve` command in a process of its own, `xmguard.Client`, and the metrics page.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import tempfile
+import threading
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
+from importlib.resources import files
+from typing import IO, TYPE_CHECKING
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from xmguard.cli import render
+from xmguard.cli.ask import show_stream
+from xmguard.cli.terminal import one_line, output, printable, progress
+from xmguard.errors import ErrorCode, Reason, XmguardError
+from xmguard.loading import DEFAULT_MODEL
+from xmguard.plugins import load_plugins
+from xmguard.request import AnswerRequest, Detail, OnConflict, Rebalance
+
+if TYPE_CHECKING:
+    from xmguard.client import Client
+
+EPSILONS = (0.0, 0.5, 1.0, 2.0)
+"""Nats added to the least used span of the first question."""
+
+START_SECONDS = 120.0
+STOP_SECONDS = 20.0
+METRIC_LINES = 12
+
+_READY = re.compile(r"xmguard: serving (?P<model>\S+) on (?P<address>\S+), metrics on (?P<metrics>http://\S+)")
+
+
+@dataclass(frozen=True)
+class _Served:
+    address: str
+    metrics: str
+
+
+@dataclass(frozen=True)
+class _Example:
+    title: str
+    request: AnswerRequest
+
+
+def demo() -> None:
+    """Start the real server with SmolLM2, ask it three questions, steer one, show its metrics, stop it."""
+    from xmguard.client import Client
+
+    console = output()
+    with progress("looking for the model") as step:
+        load_plugins().models.items[DEFAULT_MODEL].pull(progress=step)  # does nothing when it is there
+    examples = _examples()
+    with _server() as served, Client(served.address) as client:
+        console.print(Text(f"server on {served.address}, metrics on {served.metrics}", style="dim"))
+        under_read, *_ = [_ask(console, client, example) for example in examples]
+        _sweep(console, client, examples[0].request, under_read)
+        _show_metrics(console, served.metrics)
+    console.print(Text("The server stopped cleanly.", style="green"))
+
+
+def _examples() -> list[_Example]:
+    from xmguard import wire
+
+    entries = json.loads((files("xmguard.cli") / "demo_requests.json").read_text(encoding="utf-8"))
+    return [
+        _Example(entry["title"], wire.from_json(AnswerRequest, json.dumps(entry["request"])))
+        for entry in entries.values()
+    ]
+
+
+def _ask(console: Console, client: Client, example: _Example) -> str:
+    """Show one example; returns the id of the span that contributed least."""
+    console.print()
+    console.rule(Text(example.title, style="bold"), align="left")
+    console.print(Text.assemble(("question: ", "dim"), printable(example.request.question)))
+    for span in example.request.spans:
+        console.print(Text.assemble((f"{span.id}: ", "dim"), printable(span.text or "")))
+    console.print()
+    done = show_stream(client.stream(example.request), example.request)
+    return done.response.imbalance.under_attended or example.request.spans[-1].id
+
+
+def _sweep(console: Console, client: Client, request: AnswerRequest, span_id: str) -> None:
+    """The same question while more and more attention goes to one span."""
+    console.print()
+    console.rule(Text(f"The first question again, steering attention towards {span_id}", style="bold"), align="left")
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for heading in ("epsilon", "contribution", "share", "attention"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("the model's own words", overflow="fold")
+    for epsilon in EPSILONS:
+        with progress(f"answering with epsilon {epsilon:g}"):
+            response = client.answer(
+                replace(
+                    request,
+                    rebalance=Rebalance(policy="fixed", bias={span_id: epsilon}),
+                    on_conflict=OnConflict.PLAIN,
+                    detail=Detail(),
+                )
+            )
+        report = next(report for report in response.spans if report.span_id == span_id)
+        table.add_row(
+            f"{epsilon:+g}",
+            render.number(report.contribution_after),
+            render.percent(report.share_after),
+            render.percent(report.attention_after),
+            Text(one_line(response.raw_answer)),
+        )
+    console.print(table)
+
+
+def _show_metrics(console: Console, url: str) -> None:
+    console.print()
+    console.rule(Text("The server's own metrics, a few lines", style="bold"), align="left")
+    with urllib.request.urlopen(url, timeout=10) as page:
+        lines = page.read().decode("utf-8").splitlines()
+    counted = [line for line in lines if re.match(r"xmguard_\w+_total\b", line) and not line.endswith(" 0.0")]
+    if not counted:
+        raise XmguardError(f"{url} shows no counted request", code=ErrorCode.INTERNAL)
+    for line in counted[:METRIC_LINES]:
+        console.print(Text(line), soft_wrap=True)
+
+
+@contextmanager
+def _server() -> Iterator[_Served]:
+    """A server in a process of its own; leaving the block stops it and checks that it ended well."""
+    # Client and server share this machine: threads that wait should not spin while others work.
+    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
+    command = [sys.executable, "-m", "xmguard", "serve", "--port", "0", "--metrics-port", "0", "--model", DEFAULT_MODEL]
+    with (
+        tempfile.TemporaryFile("w+") as log,
+        subprocess.Popen(
+            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
+        ) as process,
+    ):
+        try:
+            with progress("starting the server"):
+                served = _wait_until_ready(process, log)
+            yield served
+        except BaseException:
+            process.kill()
+            raise
+        process.send_signal(signal.SIGTERM)
+        try:
+            status = process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            raise _failure(f"did not stop within {STOP_SECONDS:g} s of SIGTERM", log) from None
+        if status:
+            raise _failure(f"ended with status {status} after SIGTERM, expected 0", log)
+
+
+def _wait_until_ready(process: subprocess.Popen[str], log: IO[str]) -> _Served:
+    assert process.stdout is not None
+    # A line cannot be read with a time limit; killing the process ends the wait instead.
+    watchdog = threading.Timer(START_SECONDS, process.kill)
+    watchdog.start()
+    try:
+        for line in process.stdout:
+            if match := _READY.match(line):
+                return _Served(match["address"], match["metrics"])
+    finally:
+        watchdog.cancel()
+    raise _failure("ended before it was ready", log)
+
+
+def _failure(what: str, log: IO[str]) -> XmguardError:
+    log.seek(0)
+    said = log.read().strip().splitlines()
+    last = f"; its last line: {one_line(said[-1])}" if said else ""
+    return XmguardError(f"the server {what}{last}", code=ErrorCode.UNAVAILABLE, reason=Reason.SERVER_UNREACHABLE)

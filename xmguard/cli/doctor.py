@@ -1,0 +1,127 @@
+"""`xmguard doctor`: what is installed, what can be steered, and whether steering does here what it should."""
+
+from __future__ import annotations
+
+import platform
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, requires, version
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from xmguard import __version__
+from xmguard.cli.terminal import ABSENT, output, printable, progress
+from xmguard.contracts import SelfCheck
+from xmguard.errors import ErrorCode, Reason, XmguardError
+from xmguard.loading import DEFAULT_MODEL, load_guard
+from xmguard.plugins import Registry, load_plugins
+
+_REQUIREMENT = re.compile(
+    r"(?P<name>[A-Za-z0-9._-]+)(?:\[[^]]*\])?[^;]*(?:;.*extra\s*==\s*['\"](?P<extra>[\w-]+)['\"])?"
+)
+_FOR_DEVELOPERS = "dev"
+
+
+def doctor(
+    model: Annotated[str, typer.Option(help="The model to test the steering of: a name or a folder.")] = DEFAULT_MODEL,
+) -> None:
+    """Show what is installed and what can be steered, and test the steering on a model.
+
+    Exits 2 when a check fails or cannot be run.
+    """
+    console = output()
+    console.print(_table("installed", _installed()))
+    console.print(_table("torch", _torch()))
+    registry = load_plugins()
+    console.print(
+        _table("plugins", ((p.name, f"{p.version}: {', '.join(p.provides) or ABSENT}") for p in registry.plugins))
+    )
+    console.print(_table("models", ((m.name, str(m.path() or "not pulled")) for m in registry.models)))
+    console.print(_table("can be steered", _steerable(registry)))
+    checks = _self_test(model, registry)
+    table = _table(f"self-test on {model}", ())
+    for check in checks:
+        mark = Text("passed", style="green") if check.passed else Text("FAILED", style="bold red")
+        table.add_row(Text(check.name), Text.assemble(mark, f"  {printable(check.detail)}"))
+    console.print(table)
+    failed = [check.name for check in checks if not check.passed]
+    if failed:
+        raise XmguardError(
+            f"{len(failed)} of {len(checks)} self-tests failed on {model}: {', '.join(failed)}; "
+            "do not rely on steering with this installation",
+            code=ErrorCode.FAILED_PRECONDITION,
+            reason=Reason.MODEL_REFUSED,
+        )
+
+
+def _table(title: str, rows: Iterable[tuple[str, str]]) -> Table:
+    table = Table(box=box.SIMPLE, show_header=False, title=Text(title, style="bold"), title_justify="left")
+    table.add_column(no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in rows:
+        table.add_row(Text(printable(name)), Text(printable(value)))
+    return table
+
+
+def _installed() -> Iterator[tuple[str, str]]:
+    yield "python", f"{platform.python_version()} ({platform.system()} {platform.machine()})"
+    yield "xmguard", __version__
+    for extra, packages in _extras().items():
+        yield f"xmguard[{extra}]" if extra else "required", ", ".join(f"{name} {_version(name)}" for name in packages)
+
+
+def _extras() -> dict[str, list[str]]:
+    """Extra to the packages it asks for, as the installed distribution declares them; the base is the extra ''."""
+    extras: dict[str, list[str]] = {}
+    try:
+        declared = requires("xmguard") or []
+    except PackageNotFoundError:  # run from a source tree that was never installed: nothing is declared
+        declared = []
+    for line in declared:
+        match = _REQUIREMENT.match(line)
+        if match and match["name"] != "xmguard" and match["extra"] != _FOR_DEVELOPERS:
+            extras.setdefault(match["extra"] or "", []).append(match["name"])
+    return extras
+
+
+def _version(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "missing"
+
+
+def _torch() -> Iterator[tuple[str, str]]:
+    try:
+        import torch
+    except ImportError as error:
+        yield "torch", f'not usable ({error}); run: pip install "xmguard[hf]"'
+        return
+    yield "version", torch.__version__
+    yield "cpu", f"{torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
+    devices = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
+    yield "cuda", ", ".join(devices) or "no device"
+    try:
+        torch.ones(2, 2, dtype=torch.bfloat16) @ torch.ones(2, 2, dtype=torch.bfloat16)
+        yield "bfloat16", "computes on cpu"
+    except RuntimeError as error:
+        yield "bfloat16", f"does not compute on cpu: {error}"
+
+
+def _steerable(registry: Registry) -> Iterator[tuple[str, str]]:
+    for backend in registry.backends:
+        yield f"engine {backend.name}", backend.summary
+    for policy in registry.policies:
+        parameters = "".join(f"; {name}: {meaning}" for name, meaning in sorted(policy.parameters.items()))
+        yield f"policy {policy.name}", policy.summary + parameters
+
+
+def _self_test(model: str, registry: Registry) -> Sequence[SelfCheck]:
+    with progress(f"loading {model}") as step:
+        backend = load_guard(model, registry=registry, progress=step).backend
+        step("testing")
+        return backend.self_test()

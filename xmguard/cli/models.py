@@ -1,0 +1,42 @@
+"""`xmguard models`: the models that plugins can put on this machine, and putting them there."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from xmguard.cli.terminal import output, printable, progress
+from xmguard.errors import ModelNotFound
+from xmguard.plugins import load_plugins
+
+app = typer.Typer(no_args_is_help=True, help="List and fetch models.")
+
+
+@app.command("list")
+def list_models() -> None:
+    """List the models known by name, and where they are."""
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for heading in ("model", "licence", "summary", "folder"):
+        table.add_column(heading, overflow="fold")
+    for source in load_plugins().models:
+        path = source.path()
+        cells = (source.name, source.license, source.summary, str(path) if path else "not pulled")
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    output().print(table)
+
+
+@app.command("pull")
+def pull(name: Annotated[str, typer.Argument(help="A name from `xmguard models list`.")]) -> None:
+    """Fetch a model and convert it, unless it is there already; prints its folder."""
+    registry = load_plugins()
+    source = registry.models.get(name)
+    if source is None:
+        known = ", ".join(registry.models.names()) or "none"
+        raise ModelNotFound(f"no model {name!r} can be pulled by name; known: {known}")
+    with progress(f"pulling {name}") as step:
+        folder = source.pull(progress=step)
+    typer.echo(folder)

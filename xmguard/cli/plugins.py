@@ -1,0 +1,32 @@
+"""`xmguard plugins`: what is installed and what each plugin provides."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich import box
+from rich.table import Table
+from rich.text import Text
+
+from xmguard.cli.terminal import ABSENT, output, printable
+from xmguard.plugins import load_plugins
+
+
+def plugins(
+    as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
+) -> None:
+    """List every loaded plugin with its version and what it provides."""
+    found = load_plugins().plugins
+    if as_json:
+        typer.echo(json.dumps([asdict(plugin) for plugin in found], indent=2))
+        return
+    table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for heading in ("plugin", "version", "provides"):
+        table.add_column(heading, overflow="fold")
+    for plugin in found:
+        cells = (plugin.name, plugin.version, "\n".join(plugin.provides) or ABSENT)
+        table.add_row(*(Text(printable(cell)) for cell in cells))
+    output().print(table)
