@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 
 _CLI_PACKAGES = ("rich", "typer")
@@ -9,6 +10,9 @@ _CLI_PACKAGES = ("rich", "typer")
 
 def main() -> None:
     """Run the command line; the process ends here."""
+    # Read once, when torch loads its OpenMP runtime: threads that spin while they wait for each other make every
+    # small operation wait for the scheduler as soon as another process wants a core.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         from xmguard.cli.app import run
     except ModuleNotFoundError as error:
