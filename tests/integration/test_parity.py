@@ -7,7 +7,7 @@ import torch
 
 from tests.conftest import make_model
 from tests.integration.eager import Eager
-from xmguard.backends.transformers import session as session_module
+from xmguard.backends.transformers import prefill
 from xmguard.backends.transformers.loader import load
 from xmguard.backends.transformers.session import TransformersSession
 from xmguard.bias import REMOVE, AttentionBias
@@ -155,7 +155,7 @@ def test_branches_decoded_together_equal_branches_decoded_alone(tiny_backend, ti
 
 def test_a_prefill_in_chunks_equals_a_prefill_at_once(tiny_backend, tiny_folder, monkeypatch):
     eager = Eager(tiny_folder)
-    monkeypatch.setattr(session_module, "PREFILL_CHUNK", 7)
+    monkeypatch.setattr(prefill, "PREFILL_CHUNK", 7)
     prompt = tiny_backend.encode(THREE, Prompt.STANDARD)
     for bias in (BIASES["several"], BIASES["lift the first, every later row"]):
         session = TransformersSession(tiny_backend, prompt, Stop())

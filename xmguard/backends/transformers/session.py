@@ -1,7 +1,6 @@
 """One request's context in a transformers model: prefilled once, read by many branches.
 
-Keys and values of the context are computed once and shared; each branch adds its own suffix (the tail and what it
-generates). A bias with scope ALL changes the context's own keys, so such a branch gets a prefill of its own. Knows
+Each branch adds its own suffix (the tail and what it generates) to the shared keys and values of the context. Knows
 nothing of verdicts or policies.
 """
 
@@ -16,32 +15,22 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from xmguard.attention.segments import Segmentation
-from xmguard.backends.transformers import attention
-from xmguard.backends.transformers.attention import ContextKeys, PlainReading, Reading, SegmentReading
+from xmguard.backends.transformers.attention import Reading, SegmentReading
 from xmguard.backends.transformers.branches import BranchBatch, BranchState
+from xmguard.backends.transformers.prefill import ContextStore, forward
+from xmguard.backends.transformers.recording import Recording
 from xmguard.bias import AttentionBias
 from xmguard.context import EncodedPrompt
 from xmguard.contracts import Branch, SessionUsage, Token
 from xmguard.deadline import Stop
-from xmguard.measurement import Cube, Measurement
+from xmguard.measurement import Measurement
 from xmguard.request import Decoding, Scope
 
 if TYPE_CHECKING:
     from xmguard.backends.transformers.backend import TransformersBackend
 
-PREFILL_CHUNK = 512
-"""Context tokens per forward pass: how often a long prefill looks whether it should stop."""
 MAX_BATCH = 16
 """Branches run together at most; more are run in chunks, so that memory stays bounded."""
-
-
-@dataclass
-class _Sums:
-    """Running sums over rows, [layer, segment, head]; None until something was recorded."""
-
-    norms: Tensor | None = None
-    masses: Tensor | None = None
-    rows: int = 0
 
 
 @dataclass
@@ -76,17 +65,13 @@ class TransformersSession:
         self._stop = stop
         self._device = backend.model.device
         self._segments = len(prompt.span_map) + 1
-        self._cut = Segmentation.from_spans(
-            [(span.start, span.stop) for span in prompt.span_map], prompt.span_map.context_tokens
-        )
         self._branches: dict[str, Branch] = {}
         self._states: dict[str, BranchState] = {}
         self._measurements: dict[str, Measurement] = {}
-        self._generated: dict[str, _Sums] = {}
-        self._contexts: dict[tuple[tuple[str, float], ...], ContextKeys] = {}
-        self._context_tokens = 0
+        self._generated: dict[str, Recording] = {}
+        self._contexts = ContextStore(backend, prompt, stop)
         self._branch_tokens = 0
-        self._context(AttentionBias())
+        self._contexts.get(AttentionBias())
 
     def measure(self, branch: Branch) -> Measurement:
         """Contributions over the branch's tail rows, under its bias.
@@ -107,7 +92,7 @@ class TransformersSession:
             states = [self._states[branch.name] for branch in group]
             rows = [self._decoding(branch, decoding[branch.name]) for branch in group]
             for row in rows:
-                self._generated[row.branch.name] = _Sums()
+                self._generated[row.branch.name] = Recording()
             logits = torch.stack([state.logits for state in states])
             batches.append(_Batch(BranchBatch(states), rows, logits))
         while batches:
@@ -118,7 +103,7 @@ class TransformersSession:
 
     def generated(self, branch: Branch) -> Measurement:
         """Contributions over the generated tokens that have been read back so far."""
-        return self._measurement(self._generated.get(branch.name, _Sums()))
+        return self._generated.get(branch.name, Recording()).measurement(self._prompt.span_map)
 
     @torch.inference_mode()
     def score(self, pairs: Sequence[tuple[Branch, tuple[int, ...]]]) -> list[tuple[float, ...]]:
@@ -133,50 +118,16 @@ class TransformersSession:
     def usage(self) -> SessionUsage:
         """Tokens run so far."""
         # Each branch would have run the whole context for itself; what was run is all that was paid.
-        cached = len(self._branches) * len(self._prompt.context_ids) - self._context_tokens
-        return SessionUsage(self._context_tokens, self._branch_tokens, max(0, cached))
+        run = self._contexts.tokens_run
+        cached = len(self._branches) * len(self._prompt.context_ids) - run
+        return SessionUsage(run, self._branch_tokens, max(0, cached))
 
     def close(self) -> None:
         """Free the caches."""
         self._states.clear()
         self._contexts.clear()
 
-    # -- prefill -----------------------------------------------------------------------------------------------------
-
-    @torch.inference_mode()
-    def _context(self, bias: AttentionBias) -> ContextKeys:
-        """Keys and values of the context under a bias; only scope ALL makes a difference to them."""
-        steered = bias.scope is Scope.ALL and not bias.is_zero
-        name = tuple(sorted(bias.epsilon.items())) if steered else ()
-        if name in self._contexts:
-            return self._contexts[name]
-        cache = DynamicCache()
-        ids = self._prompt.context_ids
-        for start in range(0, len(ids), PREFILL_CHUNK):
-            self._stop.check()
-            chunk = torch.tensor([ids[start : start + PREFILL_CHUNK]], device=self._device)
-            positions = torch.arange(start, start + chunk.shape[1], device=self._device)
-            reading: Reading
-            if steered:
-                reading = SegmentReading(
-                    segments=self._segments,
-                    own=self._cut.truncated(start + chunk.shape[1]),
-                    context=None,
-                    query_positions=positions,
-                    key_mask=None,
-                    epsilon=self._epsilon_within(bias, positions),
-                    measured=None,
-                    factors=self._backend.factors,
-                )
-            else:
-                reading = PlainReading()
-            self._forward(chunk, positions.unsqueeze(0), cache, reading, keep=1)
-        self._context_tokens += len(ids)
-        keys = ContextKeys(
-            tuple(layer.keys for layer in cache.layers), tuple(layer.values for layer in cache.layers), self._cut
-        )
-        self._contexts[name] = keys
-        return keys
+    # -- tails -------------------------------------------------------------------------------------------------------
 
     @torch.inference_mode()
     def _prepare(self, branches: Sequence[Branch]) -> None:
@@ -189,14 +140,14 @@ class TransformersSession:
                 raise ValueError(f"two branches of one session are named {branch.name!r}")
             if branch.name not in self._states and branch.name not in pending:
                 pending.add(branch.name)
-                groups.setdefault((id(self._context(branch.bias)), branch.tail), []).append(branch)
+                groups.setdefault((id(self._contexts.get(branch.bias)), branch.tail), []).append(branch)
         for group in groups.values():
             for first in range(0, len(group), MAX_BATCH):
                 self._stop.check()
                 self._run_tails(group[first : first + MAX_BATCH])
 
     def _run_tails(self, branches: Sequence[Branch]) -> None:
-        context = self._context(branches[0].bias)
+        context = self._contexts.get(branches[0].bias)
         tail = branches[0].tail
         start = self._prompt.span_map.context_tokens
         positions = torch.arange(start, start + len(tail), device=self._device).expand(len(branches), -1)
@@ -213,7 +164,6 @@ class TransformersSession:
         )
         cache = DynamicCache()
         logits = self._forward(ids, positions, cache, reading, keep=1)[:, -1]
-        self._branch_tokens += ids.numel()
         recorded = 0
         for row, branch in enumerate(branches):
             own = slice(row, row + 1)
@@ -225,9 +175,9 @@ class TransformersSession:
                 start + len(tail),
             )
             if branch.measured:
-                sums = _Sums()
-                self._add(sums, reading, recorded)
-                self._measurements[branch.name] = self._measurement(sums)
+                recording = Recording()
+                recording.add(reading, recorded)
+                self._measurements[branch.name] = recording.measurement(self._prompt.span_map)
                 recorded += 1
 
     # -- decoding ----------------------------------------------------------------------------------------------------
@@ -288,10 +238,9 @@ class TransformersSession:
         )
         batch.logits = self._forward(ids, caches.positions.unsqueeze(-1), caches.cache, reading, keep=1)[:, -1]
         caches.positions = caches.positions + 1
-        self._branch_tokens += ids.numel()
         measured = [row.branch for row in batch.rows if row.branch.measured]
         for index, branch in enumerate(measured):
-            self._add(self._generated[branch.name], reading, index)
+            self._generated[branch.name].add(reading, index)
 
     def _measured_rows(self, branches: Sequence[Branch]) -> Tensor | None:
         measured = [row for row, branch in enumerate(branches) if branch.measured]
@@ -349,7 +298,6 @@ class TransformersSession:
             )
             positions = caches.positions.unsqueeze(-1) + columns
             logits = torch.cat([first, self._forward(ids, positions, caches.cache, reading, keep=width)], dim=1)
-            self._branch_tokens += ids.numel()
         logprobs = torch.log_softmax(logits.float(), dim=-1)
         return [
             tuple(float(logprobs[row, column, token]) for column, token in enumerate(ids))
@@ -359,20 +307,9 @@ class TransformersSession:
     # -- shared ------------------------------------------------------------------------------------------------------
 
     def _forward(self, ids: Tensor, positions: Tensor, cache: DynamicCache, reading: Reading, *, keep: int) -> Tensor:
-        """Logits of the last `keep` positions, [batch, keep, vocabulary]."""
-        output = self._backend.model(
-            input_ids=ids,
-            position_ids=positions,
-            past_key_values=cache,
-            use_cache=True,
-            logits_to_keep=keep,
-            **{attention.KEYWORD: reading},
-        )
-        missing = set(range(len(self._backend.factors))) - reading.layers
-        if missing:
-            raise RuntimeError(f"layers {sorted(missing)} did not read through xmguard's attention")
-        logits: Tensor = output.logits
-        return logits
+        """Logits of the last `keep` positions, [batch, keep, vocabulary]; the tokens count as the branches'."""
+        self._branch_tokens += ids.numel()
+        return forward(self._backend, ids, positions, cache, reading, keep=keep)
 
     def _epsilon(self, biases: Sequence[AttentionBias], *, generated: bool) -> Tensor | None:
         """Nats per segment and branch for rows after the context, [segment, branch, 1, 1]; None when all are 0."""
@@ -385,35 +322,9 @@ class TransformersSession:
         epsilon = torch.tensor(columns, device=self._device).T
         return epsilon[..., None, None] if bool(epsilon.any()) else None
 
-    def _epsilon_within(self, bias: AttentionBias, positions: Tensor) -> Tensor:
-        """Nats per segment for rows inside the context: those past the span itself, [segment, 1, 1, query]."""
-        epsilon = torch.zeros(self._segments, 1, 1, positions.shape[0], device=self._device)
-        for segment, span in enumerate(self._prompt.span_map, start=1):
-            epsilon[segment, 0, 0, positions >= span.stop] = bias.epsilon.get(span.span_id, 0.0)
-        return epsilon
-
     def _by_context(self, branches: Sequence[Branch]) -> list[list[Branch]]:
         """Branches that share a context, in chunks."""
         groups: dict[int, list[Branch]] = {}
         for branch in branches:
             groups.setdefault(id(self._states[branch.name].context), []).append(branch)
         return [group[at : at + MAX_BATCH] for group in groups.values() for at in range(0, len(group), MAX_BATCH)]
-
-    def _add(self, sums: _Sums, reading: SegmentReading, index: int) -> None:
-        """Add the rows of the `index`-th measured branch of a forward pass."""
-        layers = range(len(self._backend.factors))
-        norms = torch.stack([reading.norms[layer][:, index] for layer in layers])
-        masses = torch.stack([reading.masses[layer][:, index] for layer in layers])
-        sums.norms = norms.sum(-1) if sums.norms is None else sums.norms + norms.sum(-1)
-        sums.masses = masses.sum(-1) if sums.masses is None else sums.masses + masses.sum(-1)
-        sums.rows += norms.shape[-1]
-
-    def _measurement(self, sums: _Sums) -> Measurement:
-        def cube(total: Tensor | None) -> Cube:
-            if total is None:
-                return ()
-            # [layer, segment, head] -> [layer][head][segment]
-            means = (total / sums.rows).transpose(1, 2).tolist()
-            return tuple(tuple(tuple(head) for head in layer) for layer in means)
-
-        return Measurement(self._prompt.span_map, cube(sums.norms), cube(sums.masses), sums.rows)

@@ -1,0 +1,108 @@
+"""Forward passes of a model that must read through xmguard, and the contexts they prefill.
+
+A context is prefilled once for all branches. A bias with scope ALL is read inside the context too, so such a context
+is prefilled again under it. Knows nothing of branches.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from xmguard.attention.segments import Segmentation
+from xmguard.backends.transformers import attention
+from xmguard.backends.transformers.attention import ContextKeys, PlainReading, Reading, SegmentReading
+from xmguard.bias import AttentionBias
+from xmguard.context import EncodedPrompt
+from xmguard.deadline import Stop
+from xmguard.request import Scope
+
+if TYPE_CHECKING:
+    from xmguard.backends.transformers.backend import TransformersBackend
+
+PREFILL_CHUNK = 512
+"""Context tokens per forward pass: how often a long prefill looks whether it should stop."""
+
+
+def forward(
+    backend: TransformersBackend, ids: Tensor, positions: Tensor, cache: DynamicCache, reading: Reading, *, keep: int
+) -> Tensor:
+    """Logits of the last `keep` positions, [batch, keep, vocabulary].
+
+    Raises:
+        RuntimeError: a layer did not read through xmguard's attention, so the bias would silently be missing there.
+    """
+    output = backend.model(
+        input_ids=ids,
+        position_ids=positions,
+        past_key_values=cache,
+        use_cache=True,
+        logits_to_keep=keep,
+        **{attention.KEYWORD: reading},
+    )
+    missing = set(range(len(backend.factors))) - reading.layers
+    if missing:
+        raise RuntimeError(f"layers {sorted(missing)} did not read through xmguard's attention")
+    logits: Tensor = output.logits
+    return logits
+
+
+class ContextStore:
+    """The prefilled contexts of one request, by the bias they were read with."""
+
+    def __init__(self, backend: TransformersBackend, prompt: EncodedPrompt, stop: Stop) -> None:
+        self.tokens_run = 0
+        self._backend = backend
+        self._prompt = prompt
+        self._stop = stop
+        self._device = backend.model.device
+        self._cut = Segmentation.from_spans(
+            [(span.start, span.stop) for span in prompt.span_map], prompt.span_map.context_tokens
+        )
+        self._contexts: dict[tuple[tuple[str, float], ...], ContextKeys] = {}
+
+    def get(self, bias: AttentionBias) -> ContextKeys:
+        """Keys and values of the context under a bias; only scope ALL makes a difference to them."""
+        steered = bias.scope is Scope.ALL and not bias.is_zero
+        name = tuple(sorted(bias.epsilon.items())) if steered else ()
+        if name not in self._contexts:
+            self._contexts[name] = self._prefill(bias if steered else None)
+        return self._contexts[name]
+
+    def clear(self) -> None:
+        """Free them."""
+        self._contexts.clear()
+
+    @torch.inference_mode()
+    def _prefill(self, bias: AttentionBias | None) -> ContextKeys:
+        cache = DynamicCache()
+        ids = self._prompt.context_ids
+        for start in range(0, len(ids), PREFILL_CHUNK):
+            self._stop.check()
+            chunk = torch.tensor([ids[start : start + PREFILL_CHUNK]], device=self._device)
+            positions = torch.arange(start, start + chunk.shape[1], device=self._device)
+            reading = PlainReading() if bias is None else self._steered(bias, positions)
+            forward(self._backend, chunk, positions.unsqueeze(0), cache, reading, keep=1)
+        self.tokens_run += len(ids)
+        keys = tuple(layer.keys for layer in cache.layers)
+        return ContextKeys(keys, tuple(layer.values for layer in cache.layers), self._cut)
+
+    def _steered(self, bias: AttentionBias, positions: Tensor) -> SegmentReading:
+        """Rows at `positions` of the context read each span with its epsilon once they are past it."""
+        segments = self._cut.segments
+        epsilon = torch.zeros(segments, 1, 1, positions.shape[0], device=self._device)
+        for segment, span in enumerate(self._prompt.span_map, start=1):
+            epsilon[segment, 0, 0, positions >= span.stop] = bias.epsilon.get(span.span_id, 0.0)
+        return SegmentReading(
+            segments=segments,
+            own=self._cut.truncated(int(positions[-1]) + 1),
+            context=None,
+            query_positions=positions,
+            key_mask=None,
+            epsilon=epsilon,
+            measured=None,
+            factors=self._backend.factors,
+        )
