@@ -11,42 +11,37 @@ import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from itertools import chain
 
 from xmguard import __version__
 from xmguard.alone import ANSWER_LANGUAGE, AloneReading, answer_language
-from xmguard.bias import AttentionBias, RebalancePlan
-from xmguard.context import EncodedPrompt
-from xmguard.contracts import Backend, Branch, GuardEvent, Observer, Session, Token
+from xmguard.bias import AttentionBias
+from xmguard.contracts import Backend, Branch, GuardEvent, Observer, Token
 from xmguard.deadline import Stop
 from xmguard.errors import InvalidRequest, ModelNotFound, Reason, XmguardError
 from xmguard.evidence import AnswerKind
-from xmguard.measurement import Measurement
 from xmguard.plugins import Registry
-from xmguard.reports import imbalance, span_reports
+from xmguard.reports import imbalance
 from xmguard.request import AnswerRequest, Decoding, OnConflict, OnError, Prompt
 from xmguard.response import (
     AnswerResponse,
     CheckResponse,
     ConflictVerdict,
     Decision,
-    Delta,
     Done,
     Event,
     FinishReason,
     Limits,
     ModelInfo,
     PolicyInfo,
-    Rebalancing,
-    SpanReport,
     Stamp,
     Started,
     Status,
-    Usage,
 )
+from xmguard.run import Rebalanced, Run
 from xmguard.text_stream import TextStream
-from xmguard.validation import UNDETERMINED_LANGUAGE, ValidRequest, validate
+from xmguard.validation import UNDETERMINED_LANGUAGE, validate
 from xmguard.verdict.composition import abstention, closed, preface
 from xmguard.verdict.decision import decide, failed, skipped
 
@@ -58,53 +53,6 @@ DEFAULT_ESTIMATOR = "provisional"
 _JOINT_BRANCHES = ("joint", "unbiased")
 DEFAULT_THRESHOLD = 0.5
 """Probability above which the decision is CONFLICT when neither the request nor a profile says otherwise."""
-
-
-@dataclass
-class _Run:
-    """One request on its way through the guard."""
-
-    request_id: str
-    valid: ValidRequest
-    prompt: EncodedPrompt
-    session: Session
-    queue_seconds: float
-    started: float
-    first_token_seconds: float | None = None
-    warnings: list[str] = field(default_factory=list)
-    joint_tokens: int = 0
-
-    @property
-    def request(self) -> AnswerRequest:
-        """The request with its defaults settled."""
-        return self.valid.request
-
-    @property
-    def needs_alone(self) -> bool:
-        """Whether the spans are read alone: for the verdict, or because their answers were asked for."""
-        return len(self.valid.context.spans) > 1 or self.request.detail.alone_answers
-
-    def delta(self, text: str) -> Delta:
-        """A piece of the answer; the first one stops the clock."""
-        if self.first_token_seconds is None:
-            self.first_token_seconds = time.monotonic() - self.started
-        return Delta(text)
-
-
-@dataclass(frozen=True)
-class _Rebalanced:
-    """The joint reading, measured without and with the policy's bias."""
-
-    unbiased: Branch
-    joint: Branch
-    """The same branch as `unbiased` when nothing is applied."""
-    before: Measurement
-    after: Measurement
-    plan: RebalancePlan
-
-    @property
-    def applied(self) -> bool:
-        return self.joint is not self.unbiased
 
 
 class Guard:
@@ -170,10 +118,10 @@ class Guard:
             response = CheckResponse(
                 request_id=run.request_id,
                 verdict=verdict,
-                spans=self._reports(run, rebalanced, alone),
+                spans=run.reports(rebalanced, alone),
                 imbalance=imbalance(rebalanced.before, rebalanced.after),
-                usage=self._usage(run),
-                rebalancing=self._rebalancing(run, rebalanced),
+                usage=run.usage(),
+                rebalancing=run.rebalancing(rebalanced),
                 warnings=tuple(run.warnings),
                 served_by=self.stamp,
             )
@@ -219,7 +167,7 @@ class Guard:
 
     # -- the story ---------------------------------------------------------------------------------------------------
 
-    def _open(self, request: AnswerRequest, stop: Stop, request_id: str, queue_seconds: float) -> _Run:
+    def _open(self, request: AnswerRequest, stop: Stop, request_id: str, queue_seconds: float) -> Run:
         """Steps 1 and 2: validate, encode, prefill."""
         started = time.monotonic()
         valid = validate(
@@ -234,7 +182,7 @@ class Guard:
                 "the answer included; send less text",
                 reason=Reason.PROMPT_TOO_LONG,
             )
-        run = _Run(request_id, valid, prompt, self.backend.open(prompt, stop), queue_seconds, started)
+        run = Run(request_id, valid, prompt, self.backend.open(prompt, stop), queue_seconds, started)
         if request.detail.toward_answer:
             run.warnings.append("detail.toward_answer: this engine does not measure it; the field is absent")
         if prompt.unreadable:
@@ -247,10 +195,10 @@ class Guard:
             run.warnings.append(f"language of {', '.join(unknown)} was not recognised; say it in spans[].language")
         return run
 
-    def _answer(self, run: _Run) -> Iterator[Event]:
+    def _answer(self, run: Run) -> Iterator[Event]:
         """Steps 3 to 8."""
         rebalanced = self._rebalance(run)
-        yield Started(run.request_id, self._reports(run, rebalanced))
+        yield Started(run.request_id, run.reports(rebalanced))
 
         alone = AloneReading(self.backend, run.valid.context, run.prompt)
         branches, decoding = self._branches(run, rebalanced, alone)
@@ -296,12 +244,10 @@ class Guard:
             answer=shown,
             raw_answer=raw,
             verdict=verdict,
-            spans=self._reports(
-                run, rebalanced, alone, generated=run.session.generated(rebalanced.joint) if raw else None
-            ),
+            spans=run.reports(rebalanced, alone, generated=run.session.generated(rebalanced.joint) if raw else None),
             imbalance=imbalance(rebalanced.before, rebalanced.after),
-            rebalancing=self._rebalancing(run, rebalanced),
-            usage=self._usage(run),
+            rebalancing=run.rebalancing(rebalanced),
+            usage=run.usage(),
             warnings=tuple(run.warnings),
             unbiased_answer=unbiased,
             finish_reason=finish,
@@ -310,19 +256,19 @@ class Guard:
         self._tell(GuardEvent("answer", run.request, response, run.first_token_seconds))
         yield Done(response)
 
-    def _rebalance(self, run: _Run) -> _Rebalanced:
+    def _rebalance(self, run: Run) -> Rebalanced:
         """Steps 3 and 4: measure without bias, let the policy decide, measure again under its bias."""
         unbiased = Branch("unbiased", run.prompt.joint_tail, AttentionBias(), measured=True)
         before = run.session.measure(unbiased)
         wanted = run.request.rebalance
         plan = self.registry.policies.items[wanted.policy].plan(before, wanted)
         if plan.bias is None or plan.bias.is_zero:
-            return _Rebalanced(unbiased, unbiased, before, before, plan)
+            return Rebalanced(unbiased, unbiased, before, before, plan)
         joint = Branch("joint", run.prompt.joint_tail, plan.bias, measured=True)
-        return _Rebalanced(unbiased, joint, before, run.session.measure(joint), plan)
+        return Rebalanced(unbiased, joint, before, run.session.measure(joint), plan)
 
     def _branches(
-        self, run: _Run, rebalanced: _Rebalanced, alone: AloneReading
+        self, run: Run, rebalanced: Rebalanced, alone: AloneReading
     ) -> tuple[list[Branch], dict[str, Decoding]]:
         """Step 5: what is decoded as one batch."""
         branches = [rebalanced.joint]
@@ -344,7 +290,7 @@ class Guard:
                 early.append(token)
         return early
 
-    def _verdict(self, run: _Run, alone: AloneReading) -> ConflictVerdict:
+    def _verdict(self, run: Run, alone: AloneReading) -> ConflictVerdict:
         """Step 6. A check that breaks is a verdict of status ERROR, never a decision."""
         if len(run.valid.context.spans) < 2:
             return skipped("There is only one span, so there is nothing it could contradict.")
@@ -361,7 +307,7 @@ class Guard:
             return failed(f"The check failed inside estimator {self._estimator.name!r}; the server's log says where.")
 
     @staticmethod
-    def _withheld(run: _Run, verdict: ConflictVerdict) -> FinishReason | None:
+    def _withheld(run: Run, verdict: ConflictVerdict) -> FinishReason | None:
         """Why the model's words are not shown, or None."""
         if verdict.decision is Decision.CONFLICT and run.request.on_conflict is OnConflict.ABSTAIN:
             return FinishReason.ABSTAINED
@@ -370,7 +316,7 @@ class Guard:
             return FinishReason.CLOSED
         return None
 
-    def _reported(self, run: _Run, verdict: ConflictVerdict, raw: str, finish: FinishReason) -> ConflictVerdict:
+    def _reported(self, run: Run, verdict: ConflictVerdict, raw: str, finish: FinishReason) -> ConflictVerdict:
         """Whether the joint answer itself says that the sources disagree; unknown for an answer that was cut."""
         if finish is not FinishReason.STOP:
             return verdict
@@ -382,47 +328,6 @@ class Guard:
             claim = languages[-1].normalize(first)
             reported = reported or (claim.kind is AnswerKind.BOOLEAN and claim.value == "no")
         return replace(verdict, model_reported=reported)
-
-    # -- reports -----------------------------------------------------------------------------------------------------
-
-    @staticmethod
-    def _reports(
-        run: _Run,
-        rebalanced: _Rebalanced,
-        alone: AloneReading | None = None,
-        *,
-        generated: Measurement | None = None,
-    ) -> tuple[SpanReport, ...]:
-        detail = run.request.detail
-        return span_reports(
-            run.valid.context,
-            rebalanced.before,
-            rebalanced.after,
-            bias=rebalanced.joint.bias.epsilon if rebalanced.applied else None,
-            generated=generated,
-            alone=alone.answers() if alone is not None and detail.alone_answers else None,
-            layers=detail.layers,
-        )
-
-    @staticmethod
-    def _rebalancing(run: _Run, rebalanced: _Rebalanced) -> Rebalancing:
-        wanted = run.request.rebalance
-        scope = rebalanced.joint.bias.scope if rebalanced.applied else wanted.scope
-        return Rebalancing(rebalanced.applied, wanted.policy, rebalanced.plan.reason, scope)
-
-    @staticmethod
-    def _usage(run: _Run) -> Usage:
-        spent = run.session.usage()
-        prompt = len(run.prompt.context_ids) + len(run.prompt.joint_tail)
-        run_for_answer = len(run.prompt.joint_tail) + run.joint_tokens
-        return Usage(
-            prompt_tokens=prompt,
-            completion_tokens=run.joint_tokens,
-            seconds=time.monotonic() - run.started,
-            queue_seconds=run.queue_seconds,
-            cached_tokens=spent.cached_tokens,
-            evidence_tokens=max(0, spent.branch_tokens - run_for_answer),
-        )
 
     def _tell(self, event: GuardEvent) -> None:
         """Step 8. An observer that raises is counted and logged; the caller's answer is not its business."""

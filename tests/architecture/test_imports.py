@@ -24,7 +24,7 @@ LAYERS = (
         for name in ["attention", "languages", "modalities", "models", "rebalance", "validation", "verdict"]
     ),
     ("xmguard.backends",),
-    ("xmguard.guard", "xmguard.alone", "xmguard.reports", "xmguard.text_stream", "xmguard.loading"),
+    ("xmguard.guard", "xmguard.alone", "xmguard.reports", "xmguard.run", "xmguard.text_stream", "xmguard.loading"),
     ("xmguard.v1", "xmguard.wire", "xmguard.client"),
     ("xmguard.cli", "xmguard.__main__"),
     ("xmguard_server", "xmguard_research"),
@@ -151,4 +151,4 @@ def test_what_an_import_loads(statement: str, heavy: tuple[str, ...]):
 def test_files_stay_small_enough_to_read():
     # About 400 lines is the aim; what is a little above may wait for its next change, what is far above may not.
     lengths = {name: len(path.read_text(encoding="utf-8").splitlines()) for name, path in MODULES.items()}
-    assert {name: lines for name, lines in lengths.items() if lines > 450 and not within(name, ("xmguard.v1",))} == {}
+    assert {name: lines for name, lines in lengths.items() if lines > 400 and not within(name, ("xmguard.v1",))} == {}

@@ -6,7 +6,6 @@ Uses only what any user has: the `serve` command in a process of its own, `xmgua
 from __future__ import annotations
 
 import json
-import os
 import re
 import signal
 import subprocess
@@ -140,14 +139,10 @@ def _show_metrics(console: Console, url: str) -> None:
 @contextmanager
 def _server() -> Iterator[_Served]:
     """A server in a process of its own; leaving the block stops it and checks that it ended well."""
-    # Client and server share this machine: threads that wait should not spin while others work.
-    environment = {"OMP_WAIT_POLICY": "PASSIVE", **os.environ}
     command = [sys.executable, "-m", "xmguard", "serve", "--port", "0", "--metrics-port", "0", "--model", DEFAULT_MODEL]
     with (
         tempfile.TemporaryFile("w+") as log,
-        subprocess.Popen(
-            command, env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True
-        ) as process,
+        subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True) as process,
     ):
         try:
             with progress("starting the server"):

@@ -1,0 +1,102 @@
+"""One request on its way through the guard: what it is made of, and the reports on it.
+
+Holds state and arithmetic; the order of events is `xmguard.guard`'s.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass, field
+
+from xmguard.alone import AloneReading
+from xmguard.bias import RebalancePlan
+from xmguard.context import EncodedPrompt
+from xmguard.contracts import Branch, Session
+from xmguard.measurement import Measurement
+from xmguard.reports import span_reports
+from xmguard.request import AnswerRequest
+from xmguard.response import Delta, Rebalancing, SpanReport, Usage
+from xmguard.validation import ValidRequest
+
+
+@dataclass(frozen=True)
+class Rebalanced:
+    """The joint reading, measured without and with the policy's bias."""
+
+    unbiased: Branch
+    joint: Branch
+    """The same branch as `unbiased` when nothing is applied."""
+    before: Measurement
+    after: Measurement
+    plan: RebalancePlan
+
+    @property
+    def applied(self) -> bool:
+        """Whether a bias is applied."""
+        return self.joint is not self.unbiased
+
+
+@dataclass
+class Run:
+    """One request on its way through the guard."""
+
+    request_id: str
+    valid: ValidRequest
+    prompt: EncodedPrompt
+    session: Session
+    queue_seconds: float
+    started: float
+    """`time.monotonic` when the work began."""
+    first_token_seconds: float | None = None
+    warnings: list[str] = field(default_factory=list)
+    joint_tokens: int = 0
+
+    @property
+    def request(self) -> AnswerRequest:
+        """The request with its defaults settled."""
+        return self.valid.request
+
+    @property
+    def needs_alone(self) -> bool:
+        """Whether the spans are read alone: for the verdict, or because their answers were asked for."""
+        return len(self.valid.context.spans) > 1 or self.request.detail.alone_answers
+
+    def delta(self, text: str) -> Delta:
+        """A piece of the answer; the first one stops the clock."""
+        if self.first_token_seconds is None:
+            self.first_token_seconds = time.monotonic() - self.started
+        return Delta(text)
+
+    def reports(
+        self, rebalanced: Rebalanced, alone: AloneReading | None = None, *, generated: Measurement | None = None
+    ) -> tuple[SpanReport, ...]:
+        """One report per span."""
+        detail = self.request.detail
+        return span_reports(
+            self.valid.context,
+            rebalanced.before,
+            rebalanced.after,
+            bias=rebalanced.joint.bias.epsilon if rebalanced.applied else None,
+            generated=generated,
+            alone=alone.answers() if alone is not None and detail.alone_answers else None,
+            layers=detail.layers,
+        )
+
+    def rebalancing(self, rebalanced: Rebalanced) -> Rebalancing:
+        """Whether attention was steered, and why."""
+        wanted = self.request.rebalance
+        scope = rebalanced.joint.bias.scope if rebalanced.applied else wanted.scope
+        return Rebalancing(rebalanced.applied, wanted.policy, rebalanced.plan.reason, scope)
+
+    def usage(self) -> Usage:
+        """What the request has cost so far."""
+        spent = self.session.usage()
+        tail = len(self.prompt.joint_tail)
+        return Usage(
+            prompt_tokens=len(self.prompt.context_ids) + tail,
+            completion_tokens=self.joint_tokens,
+            seconds=time.monotonic() - self.started,
+            queue_seconds=self.queue_seconds,
+            cached_tokens=spent.cached_tokens,
+            evidence_tokens=max(0, spent.branch_tokens - tail - self.joint_tokens),
+        )
