@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -63,6 +64,18 @@ def test_consistent_with_different_wording_lists_it() -> None:
     assert (
         verdict.reason == "No two of the 2 sources contradict each other: s1 says “a car” and s2 says “an automobile”."
     )
+
+
+@pytest.mark.parametrize(
+    ("own", "prior", "decision"), [(-1.0, -3.0, Decision.CONSISTENT), (-3.0, -1.0, Decision.UNDETERMINED)]
+)
+def test_agreement_needs_answers_that_reading_made_likelier(own: float, prior: float, decision: Decision) -> None:
+    """A model that says "no" to everything makes all sources agree without having read any."""
+    first, second = evidence("no", "no").spans
+    read = Evidence("Is it?", (first, replace(second, own=(own, -0.1), prior=(prior, -0.1))))
+    verdict = decide(read, Estimate((pair(1, 2, 0.01),)), 0.5)
+    assert verdict.decision is decision
+    assert ("s2 would be as likely without reading" in verdict.reason) is (decision is Decision.UNDETERMINED)
 
 
 def test_in_between_is_undetermined_and_says_so() -> None:

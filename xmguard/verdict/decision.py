@@ -22,8 +22,8 @@ def decide(evidence: Evidence, estimate: Estimate, threshold: float) -> Conflict
     """Judge the context by its worst pair.
 
     The probability is the largest over the pairs. CONFLICT if it is above `threshold`. CONSISTENT only if it is below
-    both `threshold` and `CONSISTENT_BELOW`, every span answered, and every pair was compared. UNDETERMINED otherwise,
-    and whenever the estimator says so. All of these have status OK.
+    both `threshold` and `CONSISTENT_BELOW`, every span answered with something it made likelier, and every pair was
+    compared. UNDETERMINED otherwise, and whenever the estimator says so. All of these have status OK.
 
     Raises:
         ValueError: if the threshold or a probability is not within [0, 1], or a pair names a span there is not.
@@ -79,6 +79,12 @@ def _doubt(evidence: Evidence, estimate: Estimate, probability: float | None, th
     silent = [span.span_id for span in evidence.spans if not answered(span)]
     if silent:
         return f"{join_ids(silent)} {_verb(silent, 'gives', 'give')} no answer to the question, so agreement is open"
+    unread = [span.span_id for span in evidence.spans if not _drawn_from_span(span)]
+    if unread:
+        return (
+            f"the {'answer' if len(unread) == 1 else 'answers'} from {join_ids(unread)} would be as likely without "
+            "reading, so agreement is open"
+        )
     compared = {frozenset((pair.span_a, pair.span_b)) for pair in estimate.pairs}
     wanted = combinations([span.span_id for span in evidence.spans], 2)
     missing = [pair for pair in wanted if frozenset(pair) not in compared]
@@ -96,6 +102,11 @@ def _doubt(evidence: Evidence, estimate: Estimate, probability: float | None, th
             f"agreement takes less than {bound:.2f}, a conflict more than {threshold:.2f})"
         )
     return ""
+
+
+def _drawn_from_span(span: SpanEvidence) -> bool:
+    """Whether reading the span made its answer likelier than with every span removed; an unscored one counts."""
+    return not (span.own and span.prior) or sum(span.own) > sum(span.prior)
 
 
 def _claims(evidence: Evidence, pair: PairEstimate) -> str:
