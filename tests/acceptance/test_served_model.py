@@ -18,7 +18,7 @@ import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from xmguard import AnswerRequest, Client, Decision, Decoding, Detail, OnError, Rebalance, Span, wire
+from xmguard import AnswerRequest, Client, Decision, Decoding, Detail, Media, OnError, Rebalance, Span, wire
 from xmguard.errors import InvalidRequest, ModelNotFound
 from xmguard.request import Scope
 from xmguard.response import FinishReason, Status
@@ -163,6 +163,10 @@ BAD = {
     "no spans": (replace(CONFLICT, spans=()), "spans"),
     "65 spans": (replace(CONFLICT, spans=CONFLICT.spans[:1] * 65), "spans"),
     "duplicate ids": (replace(CONFLICT, spans=(Span("a", "x"), Span("a", "y"))), "spans[1].id"),
+    "media without a plugin": (
+        replace(CONFLICT, spans=(*CONFLICT.spans, Span(media=Media("image/png", b"\x89PNG")))),
+        "spans[2].media.media_type",
+    ),
     "unknown span in the bias": (replace(CONFLICT, rebalance=Rebalance("fixed", bias={"z": 1.0})), "rebalance.bias[z]"),
     "NaN bias": (replace(CONFLICT, rebalance=Rebalance("fixed", bias={"s1": math.nan})), "rebalance.bias[s1]"),
     "bias out of range": (replace(CONFLICT, rebalance=Rebalance("fixed", bias={"s1": 21.0})), "rebalance.bias[s1]"),
@@ -191,6 +195,15 @@ def test_bad_input_through_the_command_exits_2_with_one_line(served, tmp_path, r
     assert result.stdout == ""
     assert len(result.stderr.strip().splitlines()) == 1
     assert field in result.stderr
+
+
+def test_bad_input_to_a_model_in_process_exits_2_with_one_line(smollm2_folder):
+    result = xmguard(
+        "answer", "-", stdin=wire.to_json(replace(CONFLICT, rebalance=Rebalance("fixed", bias={"z": 1.0})))
+    )
+    assert (result.returncode, result.stdout) == (2, "")
+    assert result.stderr.startswith("error: rebalance.bias[z]: is no span of this request; spans: s1, s2")
+    assert len(result.stderr.strip().splitlines()) == 1
 
 
 def test_an_unknown_model_is_not_found(client):
