@@ -15,6 +15,10 @@ REMOVE = -math.inf
 """Epsilon that removes a span at read time while its keys stay in the cache."""
 
 
+MAX_EPSILON = 20.0
+"""Largest epsilon a request may ask for, in nats. e^20 is half a billion: past it a span drowns everything else."""
+
+
 @dataclass(frozen=True)
 class AttentionBias:
     """Epsilon in nats added to the attention logits of each named span (paper, Eq. 2). Spans not named get 0.

@@ -219,6 +219,7 @@ class BackendProvider:
     """The extra to install when the import fails, for example `xmguard[hf]`."""
 
 
+@runtime_checkable
 class ModelSource(Protocol):
     """A model that xmguard can put on this machine by name."""
 
@@ -252,6 +253,7 @@ class GuardEvent:
     """From the start of the work to the first delta; None when there was none."""
 
 
+@runtime_checkable
 class Observer(Protocol):
     """Sees every finished request. What it raises is counted and logged; it never reaches the caller."""
 

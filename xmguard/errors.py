@@ -5,6 +5,7 @@ Knows no transport: `ErrorCode` carries the canonical status *names*, and only t
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -51,6 +52,11 @@ class FieldViolation:
     """Path in the contract's names, for example `spans[2].text` or `rebalance.bias["s1"]`."""
     description: str
     """What is wrong and what would be right."""
+
+
+def keyed(field: str, key: str) -> str:
+    """Path of a map's entry, the key quoted as JSON: `rebalance.bias["s1"]`."""
+    return f"{field}[{json.dumps(key, ensure_ascii=False)}]"
 
 
 class XmguardError(Exception):

@@ -7,6 +7,7 @@ the caller's thread, one request at a time; a server queues.
 from __future__ import annotations
 
 import logging
+import math
 import re
 import time
 from collections import Counter
@@ -16,14 +17,15 @@ from itertools import chain
 
 from xmguard import __version__
 from xmguard.alone import ANSWER_LANGUAGE, AloneReading, answer_language
-from xmguard.bias import AttentionBias
+from xmguard.bias import AttentionBias, RebalancePlan
 from xmguard.contracts import Backend, Branch, GuardEvent, Observer, Token
 from xmguard.deadline import Stop
-from xmguard.errors import InvalidRequest, ModelNotFound, Reason, XmguardError
+from xmguard.errors import InvalidRequest, ModelNotFound, PluginError, Reason, XmguardError
 from xmguard.evidence import AnswerKind
+from xmguard.measurement import Measurement
 from xmguard.plugins import Registry
 from xmguard.reports import imbalance
-from xmguard.request import AnswerRequest, Decoding, OnConflict, OnError, Prompt
+from xmguard.request import AnswerRequest, Decoding, OnConflict, OnError, Prompt, Scope
 from xmguard.response import (
     AnswerResponse,
     CheckResponse,
@@ -70,7 +72,8 @@ class Guard:
         self.backend = backend
         self.registry = registry
         self.model = model
-        self.limits = Limits(max_prompt_tokens=backend.context_length)
+        # One token of the context is kept for an answer.
+        self.limits = Limits(max_prompt_tokens=backend.context_length - 1)
         self.observer_failures: Counter[str] = Counter()
         """How often each observer raised."""
         self._observers = (*registry.observers, *observers)
@@ -109,7 +112,7 @@ class Guard:
         """The verdict and the contributions without the long answer; raises what `stream` raises."""
         run = self._open(request, stop or Stop(), request_id, queue_seconds)
         try:
-            rebalanced = self._rebalance(run)
+            rebalanced = self._rebalance(run, generates=False)
             alone = AloneReading(self.backend, run.valid.context, run.prompt)
             if run.needs_alone:
                 for token in run.session.decode(alone.branches, alone.decoding):
@@ -149,7 +152,6 @@ class Guard:
             languages=registry.languages.names(),
             policies=tuple(PolicyInfo(p.name, p.summary, dict(p.parameters)) for p in registry.policies),
             limits=self.limits,
-            calibration=f"none; estimator {self._estimator.name}",
             stamp=self.stamp,
         )
 
@@ -174,10 +176,11 @@ class Guard:
             request, model=self.model, default_policy=DEFAULT_POLICY, limits=self.limits, registry=self.registry
         )
         prompt = self.backend.encode(valid.context, valid.request.prompt)
-        length = len(prompt.context_ids) + max(len(prompt.joint_tail), len(prompt.alone_tail))
-        if length >= self.backend.context_length:
+        tail = max(len(prompt.joint_tail), len(prompt.alone_tail))
+        length = len(prompt.context_ids) + tail
+        if length > self.limits.max_prompt_tokens:
             raise InvalidRequest.field(
-                "spans",
+                "question" if tail > len(prompt.context_ids) else "spans",
                 f"the prompt takes {length} tokens; the model's context holds {self.backend.context_length}, "
                 "the answer included; send less text",
                 reason=Reason.PROMPT_TOO_LONG,
@@ -197,7 +200,7 @@ class Guard:
 
     def _answer(self, run: Run) -> Iterator[Event]:
         """Steps 3 to 8."""
-        rebalanced = self._rebalance(run)
+        rebalanced = self._rebalance(run, generates=True)
         yield Started(run.request_id, run.reports(rebalanced))
 
         alone = AloneReading(self.backend, run.valid.context, run.prompt)
@@ -237,16 +240,18 @@ class Guard:
             shown += raw
             if run.request.detail.unbiased_answer:
                 unbiased = words[rebalanced.unbiased.name].text
-            verdict = self._reported(run, verdict, raw, finish)
+            if finish is FinishReason.STOP:  # of an answer that was cut nothing is known
+                verdict = replace(verdict, model_reported=self._reported(run, raw))
 
+        generated = run.session.generated(rebalanced.joint) if raw else None
         response = AnswerResponse(
             request_id=run.request_id,
             answer=shown,
             raw_answer=raw,
             verdict=verdict,
-            spans=run.reports(rebalanced, alone, generated=run.session.generated(rebalanced.joint) if raw else None),
+            spans=run.reports(rebalanced, alone, generated=generated),
             imbalance=imbalance(rebalanced.before, rebalanced.after),
-            rebalancing=run.rebalancing(rebalanced),
+            rebalancing=run.rebalancing(rebalanced, generated),
             usage=run.usage(),
             warnings=tuple(run.warnings),
             unbiased_answer=unbiased,
@@ -256,7 +261,7 @@ class Guard:
         self._tell(GuardEvent("answer", run.request, response, run.first_token_seconds))
         yield Done(response)
 
-    def _rebalance(self, run: Run) -> Rebalanced:
+    def _rebalance(self, run: Run, *, generates: bool) -> Rebalanced:
         """Steps 3 and 4: measure without bias, let the policy decide, measure again under its bias."""
         unbiased = Branch("unbiased", run.prompt.joint_tail, AttentionBias(), measured=True)
         before = run.session.measure(unbiased)
@@ -264,6 +269,10 @@ class Guard:
         plan = self.registry.policies.items[wanted.policy].plan(before, wanted)
         if plan.bias is None or plan.bias.is_zero:
             return Rebalanced(unbiased, unbiased, before, before, plan)
+        _check_plan(wanted.policy, plan.bias, before)
+        if plan.bias.scope is Scope.GENERATED and not generates:
+            nothing = "scope GENERATED acts on generated tokens, and a check generates none"
+            return Rebalanced(unbiased, unbiased, before, before, RebalancePlan(None, nothing))
         joint = Branch("joint", run.prompt.joint_tail, plan.bias, measured=True)
         return Rebalanced(unbiased, joint, before, run.session.measure(joint), plan)
 
@@ -304,7 +313,7 @@ class Guard:
         except Exception:
             # An estimator or language plugin may raise anything, and fail closed is what the contract wants then.
             log.exception("the verdict of request %s failed", run.request_id)
-            return failed(f"The check failed inside estimator {self._estimator.name!r}; the server's log says where.")
+            return failed("The check itself failed; the server's log says where.")
 
     @staticmethod
     def _withheld(run: Run, verdict: ConflictVerdict) -> FinishReason | None:
@@ -316,18 +325,21 @@ class Guard:
             return FinishReason.CLOSED
         return None
 
-    def _reported(self, run: Run, verdict: ConflictVerdict, raw: str, finish: FinishReason) -> ConflictVerdict:
-        """Whether the joint answer itself says that the sources disagree; unknown for an answer that was cut."""
-        if finish is not FinishReason.STOP:
-            return verdict
+    def _reported(self, run: Run, raw: str) -> bool | None:
+        """Whether the joint answer itself says that the sources disagree; None, with a warning, if that failed."""
         languages = [answer_language(self.registry, span.language) for span in run.valid.context.spans]
         languages.append(answer_language(self.registry, ANSWER_LANGUAGE))
-        reported = any(language.reports_conflict(raw) for language in languages)
-        if run.request.prompt is Prompt.EXPLICIT:  # asked whether the answers would be the same; "no" reports it
-            first = re.split(r"[.,;:!\n]", raw, maxsplit=1)[0]
-            claim = languages[-1].normalize(first)
-            reported = reported or (claim.kind is AnswerKind.BOOLEAN and claim.value == "no")
-        return replace(verdict, model_reported=reported)
+        try:
+            reported = any(language.reports_conflict(raw) for language in languages)
+            if run.request.prompt is Prompt.EXPLICIT:  # asked whether the answers would be the same; "no" reports it
+                first = re.split(r"[.,;:!\n]", raw, maxsplit=1)[0]
+                claim = languages[-1].normalize(first)
+                reported = reported or (claim.kind is AnswerKind.BOOLEAN and claim.value == "no")
+        except Exception:  # a language plugin may raise anything; the answer is finished and stays
+            log.exception("reading the answer of request %s failed", run.request_id)
+            run.warnings.append("verdict.model_reported: a language plugin failed; the server's log says where")
+            return None
+        return reported
 
     def _tell(self, event: GuardEvent) -> None:
         """Step 8. An observer that raises is counted and logged; the caller's answer is not its business."""
@@ -337,3 +349,17 @@ class Guard:
             except Exception:  # an observer may raise anything
                 self.observer_failures[observer.name] += 1
                 log.exception("observer %s failed", observer.name)
+
+
+def _check_plan(policy: str, bias: AttentionBias, measured: Measurement) -> None:
+    """A bias that could not be applied as it stands must not look applied.
+
+    Raises:
+        PluginError: naming the policy.
+    """
+    unknown = set(bias.epsilon) - set(measured.span_map.ids)
+    if unknown:
+        raise PluginError(f"policy {policy!r} planned a bias for {', '.join(sorted(unknown))}, which are no spans")
+    wrong = {span: epsilon for span, epsilon in bias.epsilon.items() if math.isnan(epsilon) or epsilon == math.inf}
+    if wrong:
+        raise PluginError(f"policy {policy!r} planned a bias that is no number: {wrong}")

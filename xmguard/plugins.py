@@ -162,13 +162,17 @@ def _register(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
 def _collect(manager: pluggy.PluginManager, versions: Mapping[str, str]) -> Registry:
     provides: dict[str, list[str]] = {name: [] for name in versions}
 
-    def gather(hook: str, kind: str, key: str = "name") -> Named[Any]:
+    def gather(hook: str, kind: str, contract: type, key: str = "name") -> Named[Any]:
         items: dict[str, Any] = {}
         owners: dict[str, str] = {}
         for owner, item in _results(manager, hook):
             name = getattr(item, key, None)
             if not isinstance(name, str) or not name:
                 raise PluginError(f"plugin {owner!r}: {hook} returned {item!r}, which has no {key}")
+            if not isinstance(item, contract):
+                lacks = ", ".join(member for member in _members(contract) if not hasattr(item, member)) or "its type"
+                raise PluginError(f"plugin {owner!r}: {kind} {name!r} is no {contract.__name__}; it lacks {lacks}")
+            name = name.lower() if key == "tag" else name  # BCP-47 tags are compared without case
             if name in items:
                 raise PluginError(f"{kind} {name!r} is provided twice: by plugin {owners[name]!r} and by {owner!r}")
             items[name], owners[name] = item, owner
@@ -176,20 +180,26 @@ def _collect(manager: pluggy.PluginManager, versions: Mapping[str, str]) -> Regi
         return Named(kind, items, owners)
 
     collected = {
-        "modalities": gather("xmguard_modalities", "modality"),
-        "languages": gather("xmguard_languages", "language", key="tag"),
-        "backends": gather("xmguard_backends", "backend"),
-        "models": gather("xmguard_models", "model"),
-        "policies": gather("xmguard_policies", "policy"),
-        "verdict_estimators": gather("xmguard_verdict_estimators", "verdict-estimator"),
-        "observers": gather("xmguard_observers", "observer"),
-        "judges": gather("xmguard_judges", "judge"),
-        "benchmarks": gather("xmguard_benchmarks", "benchmark"),
+        "modalities": gather("xmguard_modalities", "modality", Modality),
+        "languages": gather("xmguard_languages", "language", Language, key="tag"),
+        "backends": gather("xmguard_backends", "backend", BackendProvider),
+        "models": gather("xmguard_models", "model", ModelSource),
+        "policies": gather("xmguard_policies", "policy", RebalancePolicy),
+        "verdict_estimators": gather("xmguard_verdict_estimators", "verdict-estimator", VerdictEstimator),
+        "observers": gather("xmguard_observers", "observer", Observer),
+        "judges": gather("xmguard_judges", "judge", JudgeProvider),
+        "benchmarks": gather("xmguard_benchmarks", "benchmark", BenchmarkProvider),
     }
     for impl in manager.hook.xmguard_detect_language.get_hookimpls():
         provides[impl.plugin_name].append("language-detection")
     plugins = tuple(PluginInfo(name, versions[name], tuple(sorted(provides[name]))) for name in sorted(versions))
     return Registry(plugins=plugins, _manager=manager, **collected)
+
+
+def _members(contract: type) -> list[str]:
+    """Public attributes and methods that a contract names."""
+    named = {*vars(contract), *getattr(contract, "__annotations__", {})}
+    return sorted(name for name in named if not name.startswith("_"))
 
 
 def _results(manager: pluggy.PluginManager, hook: str) -> Iterable[tuple[str, object]]:

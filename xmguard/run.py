@@ -14,7 +14,7 @@ from xmguard.context import EncodedPrompt
 from xmguard.contracts import Branch, Session
 from xmguard.measurement import Measurement
 from xmguard.reports import span_reports
-from xmguard.request import AnswerRequest
+from xmguard.request import AnswerRequest, Scope
 from xmguard.response import Delta, Rebalancing, SpanReport, Usage
 from xmguard.validation import ValidRequest
 
@@ -76,17 +76,27 @@ class Run:
             self.valid.context,
             rebalanced.before,
             rebalanced.after,
-            bias=rebalanced.joint.bias.epsilon if rebalanced.applied else None,
+            bias=rebalanced.joint.bias.epsilon if self._took_effect(rebalanced, generated) else None,
             generated=generated,
             alone=alone.answers() if alone is not None and detail.alone_answers else None,
             layers=detail.layers,
         )
 
-    def rebalancing(self, rebalanced: Rebalanced) -> Rebalancing:
-        """Whether attention was steered, and why."""
+    def rebalancing(self, rebalanced: Rebalanced, generated: Measurement | None = None) -> Rebalancing:
+        """Whether attention was steered, and why; `generated` is what was read back of a shown answer."""
         wanted = self.request.rebalance
-        scope = rebalanced.joint.bias.scope if rebalanced.applied else wanted.scope
-        return Rebalancing(rebalanced.applied, wanted.policy, rebalanced.plan.reason, scope)
+        if not rebalanced.applied or self._took_effect(rebalanced, generated):
+            scope = rebalanced.joint.bias.scope if rebalanced.applied else wanted.scope
+            return Rebalancing(rebalanced.applied, wanted.policy, rebalanced.plan.reason, scope)
+        nothing = "scope GENERATED acts on generated tokens that are read back, and there were none"
+        return Rebalancing(False, wanted.policy, nothing, Scope.GENERATED)
+
+    @staticmethod
+    def _took_effect(rebalanced: Rebalanced, generated: Measurement | None) -> bool:
+        """Whether any row was read with the bias."""
+        if not rebalanced.applied or rebalanced.joint.bias.scope is not Scope.GENERATED:
+            return rebalanced.applied
+        return generated is not None and generated.rows > 0
 
     def usage(self) -> Usage:
         """What the request has cost so far."""

@@ -7,10 +7,12 @@ an engine can count them.
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass, replace
 
+from xmguard.bias import MAX_EPSILON
 from xmguard.context import Context, ContextSpan
-from xmguard.errors import FieldViolation, InvalidRequest, ModelNotFound
+from xmguard.errors import FieldViolation, InvalidRequest, ModelNotFound, Reason, keyed
 from xmguard.plugins import Registry
 from xmguard.request import AnswerRequest, Decoding, OnConflict, OnError, Prompt, Rebalance, Scope
 from xmguard.response import Limits
@@ -21,6 +23,18 @@ UNDETERMINED_LANGUAGE = "und"
 """BCP-47's own tag for a language that is not known."""
 TEXT = "text"
 """Modality of spans that carry text."""
+BIASABLE = "fixed"
+"""The policy that the contract gives `bias` to."""
+MAX_LABEL = 128
+"""Characters of a span's id or source: both are quoted in sentences."""
+MAX_CHARACTERS_PER_TOKEN = 64
+"""A text longer than the context's tokens times this cannot fit; it is refused before it is tokenised, which takes
+seconds for megabytes and cannot be interrupted."""
+DETECTED_CHARACTERS = 2000
+"""How much of an unlabelled text is looked at to tell its language."""
+MIN_TEMPERATURE = 0.01
+"""Below it only the likeliest token is ever drawn, and logits divided by it leave float32."""
+_LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 
 
 @dataclass(frozen=True)
@@ -47,11 +61,15 @@ def validate(
     if not request.question.strip():
         found.append(FieldViolation("question", "is empty"))
     spans = _spans(request.spans, limits, registry, found)
-    rebalance = _rebalance(request.rebalance, default_policy, registry, found)
+    ids = [span.id for span in spans]
+    rebalance = _rebalance(request.rebalance, default_policy, ids, registry, found)
     decoding = _decoding(request.decoding, limits, found)
     threshold = request.conflict_threshold
     if threshold is not None and not 0.0 <= threshold <= 1.0:  # NaN fails the comparison too
         found.append(FieldViolation("conflict_threshold", f"is {threshold}; a probability from 0 to 1"))
+    too_long = _too_long(request, limits)
+    if too_long:
+        raise InvalidRequest([*found, *too_long], reason=Reason.PROMPT_TOO_LONG)
     if found:
         raise InvalidRequest(found)
     settled = replace(
@@ -83,6 +101,12 @@ def _spans(
     result = []
     for index, span in enumerate(spans):
         path = f"spans[{index}]"
+        for field, label in (("id", span.id), ("source", span.source)):
+            if len(label) > MAX_LABEL or not label.isprintable():
+                allowed = f"at most {MAX_LABEL} characters, none of them a control one"
+                found.append(FieldViolation(f"{path}.{field}", f"takes {allowed}"))
+        if span.language and not _LANGUAGE_TAG.fullmatch(span.language):
+            found.append(FieldViolation(f"{path}.language", 'is no BCP-47 tag such as "en" or "pt-BR"'))
         if span.id in seen:
             found.append(FieldViolation(f"{path}.id", f"{span.id!r} is used twice; ids are unique"))
         named = span if span.id else replace(span, id=_free_id(taken))
@@ -91,9 +115,20 @@ def _spans(
         modality = _modality(span, path, limits, registry, found)
         language = span.language
         if not language and span.text:
-            language = registry.detect_language(span.text) or ""
+            language = registry.detect_language(span.text[:DETECTED_CHARACTERS]) or ""
         result.append(ContextSpan(named, modality, language or UNDETERMINED_LANGUAGE))
     return result
+
+
+def _too_long(request: AnswerRequest, limits: Limits) -> list[FieldViolation]:
+    """Texts that cannot fit into the context whatever their tokens are."""
+    tokens = limits.max_prompt_tokens
+    texts = {f"spans[{index}].text": span.text or "" for index, span in enumerate(request.spans)}
+    return [
+        FieldViolation(field, f"holds {len(text)} characters, more than the model's context of {tokens} tokens takes")
+        for field, text in (texts | {"question": request.question}).items()
+        if len(text) > tokens * MAX_CHARACTERS_PER_TOKEN
+    ]
 
 
 def _free_id(taken: set[str]) -> str:
@@ -129,21 +164,30 @@ def _modality(span: Span, path: str, limits: Limits, registry: Registry, found: 
     return kinds[media_type]
 
 
-def _rebalance(rebalance: Rebalance, default_policy: str, registry: Registry, found: list[FieldViolation]) -> Rebalance:
-    """The policy settled and its parameter names checked; their values are the policy's business."""
+def _rebalance(
+    rebalance: Rebalance,
+    default_policy: str,
+    ids: list[str],
+    registry: Registry,
+    found: list[FieldViolation],
+) -> Rebalance:
+    """The policy settled, its bias and the names of its parameters checked; their values are the policy's business."""
     name = rebalance.policy or default_policy
-    if rebalance.bias and name != "fixed":
-        found.append(FieldViolation("rebalance.bias", f'belongs to policy "fixed"; the policy here is {name!r}'))
+    if rebalance.bias and name != BIASABLE:
+        found.append(FieldViolation("rebalance.bias", f'belongs to policy "{BIASABLE}"; the policy here is {name!r}'))
     for span, epsilon in rebalance.bias.items():
-        if math.isnan(epsilon):
-            found.append(FieldViolation(f"rebalance.bias[{span}]", "is not a number"))
+        field = keyed("rebalance.bias", span)
+        if span not in ids:
+            found.append(FieldViolation(field, f"is no span of this request; spans: {', '.join(ids)}"))
+        if math.isnan(epsilon) or epsilon > MAX_EPSILON:
+            found.append(FieldViolation(field, f"is {epsilon}; from -infinity to {MAX_EPSILON:g} nats"))
     policy = registry.policies.get(name)
     if policy is None:
         known = ", ".join(registry.policies.names())
         found.append(FieldViolation("rebalance.policy", f"{name!r} is not known; known: {known}"))
     else:
         for key, value in rebalance.parameters.items():
-            field = f"rebalance.parameters[{key}]"
+            field = keyed("rebalance.parameters", key)
             if key not in policy.parameters:
                 known = ", ".join(sorted(policy.parameters)) or "none"
                 found.append(FieldViolation(field, f"is no parameter of policy {name!r}; its parameters: {known}"))
@@ -155,6 +199,10 @@ def _rebalance(rebalance: Rebalance, default_policy: str, registry: Registry, fo
 def _decoding(decoding: Decoding, limits: Limits, found: list[FieldViolation]) -> Decoding:
     if decoding.max_tokens > limits.max_tokens:
         found.append(FieldViolation("decoding.max_tokens", f"is {decoding.max_tokens}; at most {limits.max_tokens}"))
-    if not 0.0 <= decoding.temperature <= 10.0:
-        found.append(FieldViolation("decoding.temperature", f"is {decoding.temperature}; from 0 (greedy) to 10"))
+    if decoding.temperature and not MIN_TEMPERATURE <= decoding.temperature <= 10.0:
+        found.append(
+            FieldViolation(
+                "decoding.temperature", f"is {decoding.temperature}; 0 (greedy), or from {MIN_TEMPERATURE} to 10"
+            )
+        )
     return replace(decoding, max_tokens=decoding.max_tokens or DEFAULT_MAX_TOKENS)

@@ -56,6 +56,8 @@ class Scored:
     """The verdict's; None where none was established."""
     decision: str
     overlap: float
+    produced_by: str
+    """Model hash, dtype and version; rows of another producer are not mixed in."""
 
 
 def four_way_pairs(items: Sequence[Mapping[str, Any]]) -> Iterator[Pair]:
@@ -107,7 +109,21 @@ def judge(guard: Guard, pair: Pair) -> Scored:
     """Ask the guard about one pair."""
     spans = tuple(Span(text=statement, language="en") for statement in pair.statements)
     verdict = guard.check(AnswerRequest(spans=spans, question=pair.question)).verdict
-    return Scored(pair.key, pair.item, pair.conflict, verdict.probability, verdict.decision.name, word_overlap(pair))
+    return Scored(
+        pair.key,
+        pair.item,
+        pair.conflict,
+        verdict.probability,
+        verdict.decision.name,
+        word_overlap(pair),
+        producer(guard),
+    )
+
+
+def producer(guard: Guard) -> str:
+    """What makes the numbers what they are."""
+    stamp = guard.stamp
+    return f"{stamp.model_hash} {stamp.dtype} {stamp.xmguard_version}"
 
 
 def main(
@@ -128,9 +144,12 @@ def main(
     order = np.random.default_rng(seed).permutation(sorted(by_item))[:items]
     wanted = [pair for item in order for pair in by_item[str(item)]]
     done = {row.key: row for row in _read(out)}
+    guard = load_guard(model, dtype=dtype)
+    strangers = {row.produced_by for row in done.values()} - {producer(guard)}
+    if strangers:
+        raise typer.BadParameter(f"{out} holds results of {', '.join(strangers)}; choose another file with --out")
     missing = [pair for pair in wanted if pair.key not in done]
     if missing:
-        guard = load_guard(model, dtype=dtype)
         with out.open("a", encoding="utf-8") as stream:
             for pair in track(missing, description="judging pairs", console=Console(stderr=True)):
                 done[pair.key] = judge(guard, pair)

@@ -167,11 +167,14 @@ BAD = {
         replace(CONFLICT, spans=(*CONFLICT.spans, Span(media=Media("image/png", b"\x89PNG")))),
         "spans[2].media.media_type",
     ),
-    "unknown span in the bias": (replace(CONFLICT, rebalance=Rebalance("fixed", bias={"z": 1.0})), "rebalance.bias[z]"),
-    "NaN bias": (replace(CONFLICT, rebalance=Rebalance("fixed", bias={"s1": math.nan})), "rebalance.bias[s1]"),
-    "bias out of range": (replace(CONFLICT, rebalance=Rebalance("fixed", bias={"s1": 21.0})), "rebalance.bias[s1]"),
+    "bias on no span": (
+        replace(CONFLICT, rebalance=Rebalance("fixed", bias={"z": 1.0})),
+        'rebalance.bias["z"]',
+    ),
+    "NaN bias": (replace(CONFLICT, rebalance=Rebalance("fixed", bias={"s1": math.nan})), 'rebalance.bias["s1"]'),
+    "bias out of range": (replace(CONFLICT, rebalance=Rebalance("fixed", bias={"s1": 21.0})), 'rebalance.bias["s1"]'),
     "unknown policy": (replace(CONFLICT, rebalance=Rebalance("magic")), "rebalance.policy"),
-    "unknown parameter": (replace(CONFLICT, rebalance=Rebalance("none", {"x": 1.0})), "rebalance.parameters[x]"),
+    "unknown parameter": (replace(CONFLICT, rebalance=Rebalance("none", {"x": 1.0})), 'rebalance.parameters["x"]'),
     "past the context": (replace(CONFLICT, spans=(Span(text="word " * 9000), CONFLICT.spans[1])), "spans"),
 }
 
@@ -202,7 +205,7 @@ def test_bad_input_to_a_model_in_process_exits_2_with_one_line(smollm2_folder):
         "answer", "-", stdin=wire.to_json(replace(CONFLICT, rebalance=Rebalance("fixed", bias={"z": 1.0})))
     )
     assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr.startswith("error: rebalance.bias[z]: is no span of this request; spans: s1, s2")
+    assert result.stderr.startswith('error: rebalance.bias["z"]: is no span of this request; spans: s1, s2')
     assert len(result.stderr.strip().splitlines()) == 1
 
 

@@ -10,9 +10,10 @@ import pytest
 from tests.conftest import make_model
 from xmguard import hookimpl
 from xmguard.backends.transformers.loader import load
+from xmguard.bias import AttentionBias, RebalancePlan
 from xmguard.context import Context, ContextSpan
 from xmguard.deadline import Stop
-from xmguard.errors import Cancelled, DeadlineExceeded, InvalidRequest, ModelNotFound, Reason
+from xmguard.errors import Cancelled, DeadlineExceeded, InvalidRequest, ModelNotFound, PluginError, Reason
 from xmguard.evidence import Estimate, PairEstimate
 from xmguard.guard import Guard
 from xmguard.plugins import load_plugins
@@ -220,18 +221,66 @@ def test_the_answer_ends_where_the_context_does(guard):
 
 
 def test_a_policy_refuses_before_anything_is_answered(guard):
-    for bias in ({"s9": 1.0}, {"s1": 21.0}, {"s1": math.inf}):
-        with pytest.raises(InvalidRequest, match=r"rebalance.bias\["):
-            guard.answer(replace(REQUEST, rebalance=Rebalance("fixed", bias=bias)))
+    for epsilon in (21.0, -1.0):
+        with pytest.raises(InvalidRequest, match=r"rebalance.parameters\["):
+            guard.answer(replace(REQUEST, rebalance=Rebalance("fixed", {"epsilon": epsilon})))
 
 
-def test_the_end_token_ends_the_answer(tmp_path, registry):
+@pytest.mark.parametrize("epsilon", [{"nope": 5.0}, {"s1": math.nan}, {"s1": math.inf}])
+def test_a_plan_that_cannot_be_applied_is_an_error(tiny_backend, epsilon):
+    class Wild:
+        name = "wild"
+        summary = "plans nonsense"
+        parameters = {}
+
+        def plan(self, measurement, request):
+            return RebalancePlan(AttentionBias(epsilon), "test")
+
+    class Plugin:
+        @hookimpl
+        def xmguard_policies(self):
+            return [Wild()]
+
+    guard = Guard(tiny_backend, load_plugins({"mine": Plugin()}), model="tiny")
+    with pytest.raises(PluginError, match="policy 'wild' planned a bias"):
+        guard.check(replace(REQUEST, rebalance=Rebalance("wild")))
+
+
+def test_a_bias_that_no_row_was_read_with_is_not_applied(guard):
+    rebalance = Rebalance("fixed", bias={"s2": 4.0}, scope=Scope.GENERATED)
+    checked = guard.check(replace(REQUEST, rebalance=rebalance))
+    one_token = guard.answer(replace(REQUEST, rebalance=rebalance, decoding=Decoding(max_tokens=1)))
+    for response in (checked, one_token):
+        assert not response.rebalancing.applied
+        assert "generated tokens" in response.rebalancing.reason
+        assert response.spans[1].bias is None
+    two_tokens = guard.answer(replace(REQUEST, rebalance=rebalance, decoding=Decoding(max_tokens=2)))
+    assert two_tokens.rebalancing.applied
+    assert two_tokens.spans[1].bias == 4.0
+
+
+@pytest.fixture
+def ending_guard(tmp_path, registry):
+    """A guard whose model ends its answers by itself."""
     backend = load(make_model(tmp_path, seed=5, end_token=True), registry=registry)
     backend.model.lm_head.weight[backend.tokenizer.eos_token_id] *= 40
-    response = Guard(backend, registry, model="tiny").answer(replace(REQUEST, decoding=Decoding(max_tokens=400)))
+    return Guard(backend, registry, model="tiny")
+
+
+def test_the_end_token_ends_the_answer(ending_guard):
+    response = ending_guard.answer(replace(REQUEST, decoding=Decoding(max_tokens=400)))
     assert response.finish_reason is FinishReason.STOP
     assert response.usage.completion_tokens < 400
     assert response.verdict.model_reported is not None
+
+
+def test_a_language_plugin_that_breaks_on_a_finished_answer_does_not_take_it_away(ending_guard, monkeypatch):
+    english = type(ending_guard.registry.language("en"))
+    monkeypatch.setattr(english, "reports_conflict", lambda self, answer: 1 / 0)
+    response = ending_guard.answer(replace(REQUEST, decoding=Decoding(max_tokens=400)))
+    assert response.raw_answer
+    assert response.verdict.model_reported is None
+    assert any("model_reported" in warning for warning in response.warnings)
 
 
 def test_a_cut_answer_reports_nothing_about_itself(guard):
@@ -306,8 +355,6 @@ def test_a_plugins_policy_is_asked(tiny_backend):
         parameters = {}
 
         def plan(self, measurement, request):
-            from xmguard.bias import AttentionBias, RebalancePlan
-
             return RebalancePlan(AttentionBias({measurement.span_map.ids[-1]: 5.0}, request.scope), "test")
 
     class Plugin:
@@ -331,7 +378,7 @@ def test_warnings_say_what_was_not_done(guard):
 def test_describe(guard):
     info = guard.describe()
     assert (info.model, info.engine, info.architecture) == ("tiny", "transformers", "LlamaForCausalLM")
-    assert info.limits.max_prompt_tokens == 1024
+    assert info.limits.max_prompt_tokens == 1023
     assert [policy.name for policy in info.policies] == ["fixed", "none"]
     assert "epsilon" in info.policies[0].parameters
     with pytest.raises(ModelNotFound, match="'gpt' is not served here; served: tiny"):

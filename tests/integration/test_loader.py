@@ -22,6 +22,10 @@ def spoil_architecture(folder):
     edit(folder / "config.json", architectures=["GPT2LMHeadModel"])
 
 
+def spoil_model_type(folder):
+    edit(folder / "config.json", model_type="qwen2")
+
+
 def spoil_code(folder):
     (folder / "modeling_tiny.py").write_text("raise SystemExit")
     edit(folder / "config.json", auto_map={"AutoModel": "modeling_tiny.Tiny"})
@@ -50,7 +54,8 @@ def spoil_config(folder):
 @pytest.mark.parametrize(
     ("spoil", "reasons"),
     [
-        (spoil_architecture, ["GPT2LMHeadModel is not proven", "LlamaForCausalLM"]),
+        (spoil_architecture, ["architecture GPT2LMHeadModel", "LlamaForCausalLM"]),
+        (spoil_model_type, ["LlamaForCausalLM of model type qwen2 is not proven"]),
         (spoil_code, ["auto_map", "modeling_tiny.py"]),
         (spoil_pickle, ["pytorch_model.bin"]),
         (spoil_weights, ["no *.safetensors"]),
@@ -73,6 +78,20 @@ def test_all_reasons_are_given_at_once(folder, registry):
     with pytest.raises(ModelRefused) as caught:
         load(folder, registry=registry)
     assert len(caught.value.reasons) == 3
+
+
+@pytest.mark.parametrize("change", ["missing", "unexpected"])
+def test_weights_that_do_not_fit_are_refused_and_not_invented(folder, registry, change):
+    from safetensors.torch import load_file, save_file
+
+    weights = load_file(folder / "model.safetensors")
+    if change == "missing":
+        weights.pop("model.layers.1.self_attn.v_proj.weight")
+    else:
+        weights["model.layers.1.self_attn.w_proj.weight"] = weights["model.norm.weight"].clone()
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(ModelRefused, match=rf"{change} keys model.layers.1.self_attn.[vw]_proj.weight"):
+        load(folder, registry=registry)
 
 
 def test_an_unknown_dtype_or_device_is_refused(tiny_folder, registry):

@@ -36,8 +36,7 @@ def positions(rows, keys):
 
 def run(query, key, value, cut, epsilon=None, sinks=None, **options):
     partials = attend(query, key, value, segmentation=cut, scaling=DIM**-0.5, **options)
-    segments = cut.segments if isinstance(cut, Segmentation) else cut[0].segments
-    states = collect(partials, segments, like=query)
+    states = collect(partials, cut.segments, like=query)
     return states, merge(states, epsilon, sinks)
 
 
@@ -200,17 +199,6 @@ def test_padding_is_never_read(side):
     _, merged = run(query, key, value, cut, epsilon, key_mask=mask)
     want = expected(query, key, value, cut, epsilon, mask.view(3, 1, 1, 19).expand(3, 1, 5, 19))
     torch.testing.assert_close(merged.output.double(), want.output, rtol=1e-5, atol=1e-5)
-
-
-def test_rows_of_a_batch_may_be_cut_differently():
-    query, key, value = tensors()
-    cuts = [Segmentation.from_spans(spans, 19) for spans in ([(2, 7), (9, 15)], [(0, 1), (1, 19)], [(3, 3), (4, 9)])]
-    epsilon = random_epsilon(cuts[0], 3)
-    _, merged = run(query, key, value, cuts, epsilon)
-    for row, cut in enumerate(cuts):
-        own = slice(row, row + 1)
-        want = expected(query[own], key[own], value[own], cut, epsilon[:, own])
-        torch.testing.assert_close(merged.output[own].double(), want.output, rtol=1e-5, atol=1e-5)
 
 
 def test_blocks_of_keys_join_exactly():

@@ -9,6 +9,7 @@ import pytest
 
 from xmguard import hookspecs
 from xmguard import plugins as registry_module
+from xmguard.contracts import BenchmarkProvider, JudgeProvider
 from xmguard.errors import PluginError
 from xmguard.hookspecs import hookimpl
 from xmguard.plugins import ALLOW_LIST, BUILT_INS, load_plugins
@@ -37,7 +38,7 @@ class ProvidesPolicy:
     __version__ = "1.2"
 
     def __init__(self, name: object) -> None:
-        self.policy = SimpleNamespace(name=name)
+        self.policy = SimpleNamespace(name=name, summary="a policy", parameters={}, plan=lambda measured, request: None)
 
     @hookimpl
     def xmguard_policies(self):
@@ -77,6 +78,31 @@ def test_a_plugin_cannot_replace_a_built_in():
 def test_a_provided_object_without_a_name_is_refused(name: object):
     with pytest.raises(PluginError, match=r"plugin 'mine': xmguard_policies returned .* which has no name"):
         load_plugins(extra={"mine": ProvidesPolicy(name)})
+
+
+def test_an_object_that_lacks_a_part_of_its_contract_is_refused():
+    plugin = ProvidesPolicy("half")
+    del plugin.policy.plan, plugin.policy.parameters
+    with pytest.raises(PluginError, match="policy 'half' is no RebalancePolicy; it lacks parameters, plan"):
+        load_plugins(extra={"mine": plugin})
+
+
+def test_a_language_is_found_whatever_the_case_of_its_tag():
+    class Brazilian:
+        tag, name = "pt-BR", "Portuguese (Brazil)"
+
+        def normalize(self, answer): ...
+
+        def reports_conflict(self, answer): ...
+
+    class Plugin:
+        @hookimpl
+        def xmguard_languages(self):
+            return [Brazilian()]
+
+    registry = load_plugins(extra={"mine": Plugin()})
+    assert registry.language("pt-br") is registry.language("PT-BR") is not None
+    assert registry.language("pt") is None
 
 
 def test_a_hook_that_does_not_exist_is_refused():
@@ -160,11 +186,11 @@ def test_every_hook_has_a_user():
 
         @hookimpl
         def xmguard_judges(self):
-            return [SimpleNamespace(name="judge")]
+            return [JudgeProvider("judge", "a judge", "module:judge")]
 
         @hookimpl
         def xmguard_benchmarks(self):
-            return [SimpleNamespace(name="suite")]
+            return [BenchmarkProvider("suite", "a suite", "module:suite")]
 
     registry = load_plugins(extra={"research": Research()})
     declared = {name for name in vars(hookspecs) if name.startswith("xmguard_")}

@@ -10,6 +10,7 @@ from xmguard.rebalance.fixed import Fixed
 from xmguard.rebalance.none import MeasureOnly
 from xmguard.request import Rebalance, Scope
 
+EPSILON = 'rebalance.parameters["epsilon"]'
 SPANS = SpanMap((SpanTokens("a", 2, 6), SpanTokens("b", 7, 9)), 9)
 MEASURED = Measurement(SPANS, (((1.0, 4.0, 2.0),),), (((0.5, 0.3, 0.2),),), rows=3)
 ALONE = Measurement(SpanMap(SPANS.spans[:1], 9), (((1.0, 4.0),),), (((0.5, 0.5),),), rows=3)
@@ -51,14 +52,10 @@ def test_what_is_not_applied_says_why(measured, request_, reason):
     ("request_", "field", "words"),
     [
         (Rebalance("fixed"), "rebalance.bias", "needs an epsilon"),
-        (Rebalance("fixed", {"epsilon": 1.0}, {"a": 1.0}), "rebalance.parameters[epsilon]", "by itself"),
-        (Rebalance("fixed", bias={"z": 1.0}), "rebalance.bias[z]", "no span of this request; spans: a, b"),
-        (Rebalance("fixed", bias={"a": math.nan}), "rebalance.bias[a]", "nan"),
-        (Rebalance("fixed", bias={"a": 20.5}), "rebalance.bias[a]", "20.5"),
-        (Rebalance("fixed", bias={"a": math.inf}), "rebalance.bias[a]", "inf"),
-        (Rebalance("fixed", {"epsilon": -1.0}), "rebalance.parameters[epsilon]", "-1.0"),
-        (Rebalance("fixed", {"epsilon": math.nan}), "rebalance.parameters[epsilon]", "nan"),
-        (Rebalance("fixed", {"epsilon": 21.0}), "rebalance.parameters[epsilon]", "21.0"),
+        (Rebalance("fixed", {"epsilon": 1.0}, {"a": 1.0}), EPSILON, "by itself"),
+        (Rebalance("fixed", {"epsilon": -1.0}), EPSILON, "-1.0"),
+        (Rebalance("fixed", {"epsilon": math.nan}), EPSILON, "nan"),
+        (Rebalance("fixed", {"epsilon": 21.0}), EPSILON, "21.0"),
     ],
 )
 def test_a_bias_out_of_range_names_its_field(request_, field, words):
@@ -66,13 +63,3 @@ def test_a_bias_out_of_range_names_its_field(request_, field, words):
         Fixed().plan(MEASURED, request_)
     assert [violation.field for violation in caught.value.violations] == [field]
     assert words in caught.value.violations[0].description
-
-
-def test_every_violation_is_listed():
-    with pytest.raises(InvalidRequest) as caught:
-        Fixed().plan(MEASURED, Rebalance("fixed", bias={"a": 99.0, "z": math.nan}))
-    assert [violation.field for violation in caught.value.violations] == [
-        "rebalance.bias[a]",
-        "rebalance.bias[z]",
-        "rebalance.bias[z]",
-    ]

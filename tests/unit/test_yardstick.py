@@ -29,7 +29,7 @@ def test_word_overlap_leaves_out_the_questions_words():
 
 
 def scored(conflict, item):
-    return Scored(f"{item}{conflict}", item, conflict, None, "", 0.0)
+    return Scored(f"{item}{conflict}", item, conflict, None, "", 0.0, "")
 
 
 def test_auroc_and_its_interval():

@@ -59,7 +59,7 @@ def attend(
     key: Tensor,
     value: Tensor,
     *,
-    segmentation: Segmentation | Sequence[Segmentation],
+    segmentation: Segmentation,
     scaling: float,
     query_positions: Tensor | None = None,
     key_positions: Tensor | None = None,
@@ -74,7 +74,7 @@ def attend(
         query: [batch, head, query, head_dim].
         key: [batch, kv_head, key, head_dim], or batch 1: one block that all rows of the batch read.
         value: as `key`.
-        segmentation: how this block is cut; one for the whole batch, or one per batch row.
+        segmentation: how this block is cut, for the whole batch.
         scaling: factor of the logits.
         query_positions: [query] or [batch, query] integers. With `key_positions` a row sees the keys at or before its
             own position; without them every row sees the whole block.
@@ -85,49 +85,55 @@ def attend(
         tile_elements: how many logits to hold at once.
 
     Returns:
-        One `Partial` per piece, in float32 (float64 for float64 inputs). Rows of a batch that are cut differently give
-        one `Partial` per segment.
+        One `Partial` per piece, in float32 (float64 for float64 inputs).
 
     Raises:
-        ValueError: if only one of the two positions is given, or a window without them.
+        ValueError: if only one of the two positions is given, a window without them, or a cut of other keys than these.
     """
     if (query_positions is None) != (key_positions is None):
         raise ValueError("query_positions and key_positions are given together or not at all")
     if window is not None and query_positions is None:
         raise ValueError("a window needs positions")
-    if isinstance(segmentation, Segmentation):
-        return _attend_block(
-            query,
-            key,
-            value,
-            segmentation,
-            query_positions,
-            key_positions,
-            key_mask,
-            scaling=scaling,
-            window=window,
-            soft_cap=soft_cap,
-            tile_elements=tile_elements,
+    batch, heads, rows, head_dim = query.shape
+    key_batch, kv_heads, keys, _ = key.shape
+    if segmentation.length != keys:
+        raise ValueError(f"the segmentation covers {segmentation.length} keys, the block has {keys}")
+    dtype = _compute_dtype(query)
+    key, value = key.to(dtype), value.to(dtype)
+    tile = max(1, tile_elements // max(1, batch * heads * keys))
+    tiles: list[list[tuple[Tensor, Tensor]]] = []
+    for first in range(0, rows, tile):
+        part = query[:, :, first : first + tile].to(dtype)
+        size = part.shape[2]
+        hidden = _hidden(batch, size, first, query_positions, key_positions, key_mask, window)
+        # Query heads that share a key head become rows of one product; so does the batch when it shares the keys.
+        folded = part.reshape(batch, kv_heads, -1, head_dim)
+        if key_batch < batch:
+            folded = folded.transpose(0, 1).reshape(1, kv_heads, -1, head_dim)
+        logits = torch.matmul(folded * scaling, key.transpose(-1, -2))
+        if soft_cap is not None:
+            logits = soft_cap * torch.tanh(logits / soft_cap)
+        if hidden is not None:
+            logits = logits.view(key_batch, kv_heads, -1, heads // kv_heads, size, keys)
+            if key_batch < batch:
+                hidden = hidden.view(1, 1, batch, 1, size, keys)
+            else:
+                hidden = hidden.view(batch, 1, 1, 1, size, keys)
+            logits = logits.masked_fill(hidden, -torch.inf).view(key_batch, kv_heads, -1, keys)
+        tiles.append(
+            [
+                _unfold(*_softmax_piece(logits, value, piece.start, piece.stop), batch, heads, size, key_batch)
+                for piece in segmentation.pieces
+            ]
         )
-    rows = []
-    for row, cut in enumerate(segmentation):
-        partials = _attend_block(
-            query[row : row + 1],
-            _row(key, row),
-            _row(value, row),
-            cut,
-            query_positions if query_positions is None or query_positions.ndim == 1 else _row(query_positions, row),
-            key_positions if key_positions is None or key_positions.ndim == 1 else _row(key_positions, row),
-            None if key_mask is None else _row(key_mask, row),
-            scaling=scaling,
-            window=window,
-            soft_cap=soft_cap,
-            tile_elements=tile_elements,
+    return [
+        Partial(
+            piece.segment,
+            torch.cat([parts[index][0] for parts in tiles], dim=2) if len(tiles) > 1 else tiles[0][index][0],
+            torch.cat([parts[index][1] for parts in tiles], dim=2) if len(tiles) > 1 else tiles[0][index][1],
         )
-        rows.append(collect(partials, cut.segments, like=query[row : row + 1]))
-    out = torch.cat([states.out for states in rows], dim=1)
-    lse = torch.cat([states.lse for states in rows], dim=1)
-    return [Partial(segment, out[segment], lse[segment]) for segment in range(out.shape[0])]
+        for index, piece in enumerate(segmentation.pieces)
+    ]
 
 
 def collect(partials: Sequence[Partial], segments: int, *, like: Tensor) -> SegmentStates:
@@ -176,62 +182,6 @@ def merge(states: SegmentStates, epsilon: Tensor | None = None, sinks: Tensor | 
     return Merged(output, weights)
 
 
-def _attend_block(
-    query: Tensor,
-    key: Tensor,
-    value: Tensor,
-    segmentation: Segmentation,
-    query_positions: Tensor | None,
-    key_positions: Tensor | None,
-    key_mask: Tensor | None,
-    *,
-    scaling: float,
-    window: int | None,
-    soft_cap: float | None,
-    tile_elements: int,
-) -> list[Partial]:
-    batch, heads, rows, head_dim = query.shape
-    key_batch, kv_heads, keys, _ = key.shape
-    if segmentation.length != keys:
-        raise ValueError(f"the segmentation covers {segmentation.length} keys, the block has {keys}")
-    dtype = _compute_dtype(query)
-    key, value = key.to(dtype), value.to(dtype)
-    tile = max(1, tile_elements // max(1, batch * heads * keys))
-    tiles: list[list[tuple[Tensor, Tensor]]] = []
-    for first in range(0, rows, tile):
-        part = query[:, :, first : first + tile].to(dtype)
-        size = part.shape[2]
-        hidden = _hidden(batch, size, first, query_positions, key_positions, key_mask, window)
-        # Query heads that share a key head become rows of one product; so does the batch when it shares the keys.
-        folded = part.reshape(batch, kv_heads, -1, head_dim)
-        if key_batch < batch:
-            folded = folded.transpose(0, 1).reshape(1, kv_heads, -1, head_dim)
-        logits = torch.matmul(folded * scaling, key.transpose(-1, -2))
-        if soft_cap is not None:
-            logits = soft_cap * torch.tanh(logits / soft_cap)
-        if hidden is not None:
-            logits = logits.view(key_batch, kv_heads, -1, heads // kv_heads, size, keys)
-            if key_batch < batch:
-                hidden = hidden.view(1, 1, batch, 1, size, keys)
-            else:
-                hidden = hidden.view(batch, 1, 1, 1, size, keys)
-            logits = logits.masked_fill(hidden, -torch.inf).view(key_batch, kv_heads, -1, keys)
-        tiles.append(
-            [
-                _unfold(*_softmax_piece(logits, value, piece.start, piece.stop), batch, heads, size, key_batch)
-                for piece in segmentation.pieces
-            ]
-        )
-    return [
-        Partial(
-            piece.segment,
-            torch.cat([parts[index][0] for parts in tiles], dim=2) if len(tiles) > 1 else tiles[0][index][0],
-            torch.cat([parts[index][1] for parts in tiles], dim=2) if len(tiles) > 1 else tiles[0][index][1],
-        )
-        for index, piece in enumerate(segmentation.pieces)
-    ]
-
-
 def _softmax_piece(logits: Tensor, value: Tensor, start: int, stop: int) -> tuple[Tensor, Tensor]:
     """(o, l) of the keys start .. stop - 1; logits [key_batch, kv_head, row, key]."""
     part = logits[..., start:stop]
@@ -275,11 +225,6 @@ def _hidden(
         padding = ~key_mask.unsqueeze(-2).expand(batch, rows, -1)
         hidden = padding if hidden is None else hidden | padding
     return hidden
-
-
-def _row(tensor: Tensor, row: int) -> Tensor:
-    """One batch row, kept as a batch; tensors shared by the batch are returned whole."""
-    return tensor if tensor.shape[0] == 1 else tensor[row : row + 1]
 
 
 def _compute_dtype(tensor: Tensor) -> torch.dtype:

@@ -6,16 +6,14 @@ contribution is lifted, as the paper does.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
-from xmguard.bias import AttentionBias, RebalancePlan
-from xmguard.errors import FieldViolation, InvalidRequest
+from xmguard.bias import MAX_EPSILON, AttentionBias, RebalancePlan
+from xmguard.errors import InvalidRequest, keyed
 from xmguard.measurement import Measurement
 from xmguard.request import Rebalance, Scope
 
-MAX_EPSILON = 20.0
-"""Nats. e^20 is half a billion: past it a span drowns everything else in float32."""
+_EPSILON = keyed("rebalance.parameters", "epsilon")
 
 
 class Fixed:
@@ -31,15 +29,17 @@ class Fixed:
         """The bias asked for.
 
         Raises:
-            InvalidRequest: neither or both of `bias` and `epsilon`, an unknown span, a value out of range or NaN.
+            InvalidRequest: neither or both of `bias` and `epsilon`, or an `epsilon` out of range. What `bias` holds has
+                been checked with the request (`xmguard.validation`).
         """
         scope = request.scope or Scope.READERS
         if request.bias and "epsilon" in request.parameters:
             raise InvalidRequest.field(
-                "rebalance.parameters[epsilon]", "chooses the span by itself; leave it out, or leave `bias` out"
+                _EPSILON,
+                "chooses the span by itself; leave it out, or leave `bias` out",
             )
         if request.bias:
-            return self._chosen(measurement, request.bias, scope)
+            return self._chosen(request.bias, scope)
         if "epsilon" not in request.parameters:
             raise InvalidRequest.field(
                 "rebalance.bias", "is empty; policy fixed needs an epsilon per span id, or the parameter `epsilon`"
@@ -47,17 +47,7 @@ class Fixed:
         return self._smallest(measurement, request.parameters["epsilon"], scope)
 
     @staticmethod
-    def _chosen(measurement: Measurement, bias: Mapping[str, float], scope: Scope) -> RebalancePlan:
-        known = measurement.span_map.ids
-        violations = []
-        for span, epsilon in bias.items():
-            field = f"rebalance.bias[{span}]"
-            if span not in known:
-                violations.append(FieldViolation(field, f"is no span of this request; spans: {', '.join(known)}"))
-            if math.isnan(epsilon) or epsilon > MAX_EPSILON:
-                violations.append(FieldViolation(field, f"is {epsilon}; from -infinity to {MAX_EPSILON:g} nats"))
-        if violations:
-            raise InvalidRequest(violations)
+    def _chosen(bias: Mapping[str, float], scope: Scope) -> RebalancePlan:
         if all(epsilon == 0.0 for epsilon in bias.values()):
             return RebalancePlan(None, "every epsilon is 0, which changes nothing")
         named = ", ".join(f"{epsilon:+g} on {span}" for span, epsilon in bias.items() if epsilon)
@@ -66,7 +56,7 @@ class Fixed:
     @staticmethod
     def _smallest(measurement: Measurement, epsilon: float, scope: Scope) -> RebalancePlan:
         if not 0.0 <= epsilon <= MAX_EPSILON:
-            raise InvalidRequest.field("rebalance.parameters[epsilon]", f"is {epsilon}; from 0 to {MAX_EPSILON:g} nats")
+            raise InvalidRequest.field(_EPSILON, f"is {epsilon}; from 0 to {MAX_EPSILON:g} nats")
         if epsilon == 0.0:
             return RebalancePlan(None, "epsilon is 0, which changes nothing")
         contributions = measurement.contributions

@@ -9,8 +9,9 @@ import json
 from pathlib import Path
 from typing import Any
 
-PROVEN = ("LlamaForCausalLM",)
-"""Architectures whose attention is proven against an eager reference by this project's tests."""
+PROVEN = {"LlamaForCausalLM": "llama"}
+"""Architectures whose attention is proven against an eager reference by this project's tests, and the `model_type` that
+makes transformers build just that class."""
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt")
 
@@ -21,11 +22,12 @@ def refusals(folder: Path) -> list[str]:
     if config is None:
         return [problem]
     reasons = []
-    architectures = config.get("architectures") or ["(none named)"]
-    if not set(architectures) <= set(PROVEN):
+    named = config.get("architectures") or ["(none named)"]
+    architecture, model_type = ", ".join(map(str, named)), config.get("model_type")
+    if PROVEN.get(architecture) != model_type or model_type is None:
         reasons.append(
-            f"architecture {', '.join(map(str, architectures))} is not proven to be steered exactly; "
-            f"proven: {', '.join(PROVEN)}"
+            f"architecture {architecture} of model type {model_type} is not proven to be steered exactly; proven: "
+            + ", ".join(f"{name} of model type {kind}" for name, kind in PROVEN.items())
         )
     if config.get("quantization_config"):
         reasons.append("its weights are quantised, and contributions need the plain output projection")

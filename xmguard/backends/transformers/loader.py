@@ -55,13 +55,22 @@ def load(
     progress("reading the weights")
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     tokenizer = AutoTokenizer.from_pretrained(path, use_fast=True, **options)
-    model = AutoModelForCausalLM.from_pretrained(
+    model, info = AutoModelForCausalLM.from_pretrained(
         path,
         dtype=DTYPES[dtype],
         attn_implementation=attention.IMPLEMENTATION,
         use_safetensors=True,
+        output_loading_info=True,
         **options,
     )
+    # transformers fills what is missing with random numbers and goes on.
+    incomplete = [
+        f"its weights do not fit the architecture: {kind.replace('_', ' ')} {', '.join(sorted(map(str, keys))[:5])}"
+        for kind in ("missing_keys", "unexpected_keys", "mismatched_keys")
+        if (keys := info[kind])
+    ]
+    if incomplete:
+        raise ModelRefused(str(path), incomplete)
     model.to(device).eval().requires_grad_(False)
     progress("factoring the output projections")
     config = model.config

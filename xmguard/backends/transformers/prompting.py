@@ -8,10 +8,12 @@ afterwards.
 from __future__ import annotations
 
 import secrets
+from collections.abc import Sequence
 from typing import Any
 
-from xmguard.context import Context, EncodedPrompt, SpanMap, SpanTokens
-from xmguard.errors import InvalidRequest, ModelRefused
+from xmguard.context import Context, ContextSpan, EncodedPrompt, SpanMap, SpanTokens
+from xmguard.contracts import Modality, TextPart
+from xmguard.errors import FieldViolation, InvalidRequest, ModelRefused
 from xmguard.plugins import Registry
 from xmguard.request import Prompt
 
@@ -64,7 +66,7 @@ class PromptEncoder:
                 ids += self._plain(SEPARATOR, "")
             modality = self._registry.modalities.items[span.modality]
             start = len(ids)
-            for part in modality.parts(span):
+            for part in _parts(modality, span, f"spans[{index}]"):
                 encoded = self._plain(part.text, f"spans[{index}]")
                 if self._loses(part.text, encoded):
                     unreadable.append(f"spans[{index}]")
@@ -139,3 +141,13 @@ class PromptEncoder:
                     cut.append(before + part + after)
             pieces = cut
         return [piece for piece in pieces if piece]
+
+
+def _parts(modality: Modality, span: ContextSpan, field: str) -> Sequence[TextPart]:
+    """The span's parts; what the modality refuses is named from the request, not from the span."""
+    try:
+        return modality.parts(span)
+    except InvalidRequest as error:
+        raise InvalidRequest(
+            [FieldViolation(f"{field}.{v.field}", v.description) for v in error.violations], reason=error.reason
+        ) from error

@@ -191,8 +191,9 @@ class TransformersSession:
         for row, decoding in enumerate(batch.rows):
             token = self._sample(batch.logits[row], decoding)
             decoding.done += 1
-            is_end = token in self._backend.end_ids or self._ends_line(token, decoding)
-            last = is_end or decoding.done >= decoding.budget
+            line_ends, line_goes_on = self._line(token, decoding)
+            is_end = token in self._backend.end_ids or (line_ends and not line_goes_on)
+            last = is_end or line_ends or decoding.done >= decoding.budget
             tokens.append(
                 Token(
                     decoding.branch.name,
@@ -213,15 +214,17 @@ class TransformersSession:
             self._advance(batch, next_ids)
         return tokens
 
-    def _ends_line(self, token: int, decoding: _Decoding) -> bool:
-        """Whether a single-line branch is over at this token."""
+    def _line(self, token: int, decoding: _Decoding) -> tuple[bool, bool]:
+        """Whether a single-line branch is over at this token, and whether the token still says something before it."""
         if not decoding.branch.single_line:
-            return False
+            return False, False
         text = self._backend.text([token])
-        if decoding.said and "\n" in text:
-            return True
-        decoding.said = decoding.said or any(character.isalnum() for character in text)
-        return False
+        before, line_break, _ = text.partition("\n")
+        said = decoding.said or any(character.isalnum() for character in before)
+        if said and line_break:
+            return True, bool(before.strip())
+        decoding.said = said or any(character.isalnum() for character in text)
+        return False, False
 
     def _advance(self, batch: _Batch, next_ids: Sequence[int]) -> None:
         caches = batch.caches
