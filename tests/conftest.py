@@ -1,9 +1,13 @@
 """A tiny Llama with random weights and a byte-level tokenizer: real code paths, no download, milliseconds per step."""
 
+import os
 from pathlib import Path
 
 import pytest
 import torch
+
+# Plugins that happen to be installed here stay out, in the processes that tests start too.
+os.environ["XMGUARD_PLUGINS"] = ""
 
 CHAT_TEMPLATE = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n{{ message['content'] }}<|im_end|>\n{% endfor %}"

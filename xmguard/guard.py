@@ -7,7 +7,6 @@ the caller's thread, one request at a time; a server queues.
 from __future__ import annotations
 
 import logging
-import math
 import re
 import time
 from collections import Counter
@@ -17,15 +16,15 @@ from itertools import chain
 
 from xmguard import __version__
 from xmguard.alone import ANSWER_LANGUAGE, AloneReading, answer_language
-from xmguard.bias import AttentionBias, RebalancePlan
-from xmguard.contracts import Backend, Branch, GuardEvent, Observer, Token
+from xmguard.bias import MAX_EPSILON, REMOVE, AttentionBias, RebalancePlan
+from xmguard.contracts import Backend, Branch, GuardEvent, Observer, RebalancePolicy, Token
 from xmguard.deadline import Stop
 from xmguard.errors import InvalidRequest, ModelNotFound, PluginError, Reason, XmguardError
 from xmguard.evidence import AnswerKind
 from xmguard.measurement import Measurement
 from xmguard.plugins import Registry
 from xmguard.reports import imbalance
-from xmguard.request import AnswerRequest, Decoding, OnConflict, OnError, Prompt, Scope
+from xmguard.request import AnswerRequest, Decoding, OnConflict, OnError, Prompt, Rebalance, Scope
 from xmguard.response import (
     AnswerResponse,
     CheckResponse,
@@ -266,10 +265,11 @@ class Guard:
         unbiased = Branch("unbiased", run.prompt.joint_tail, AttentionBias(), measured=True)
         before = run.session.measure(unbiased)
         wanted = run.request.rebalance
-        plan = self.registry.policies.items[wanted.policy].plan(before, wanted)
+        plan = _plan(self.registry.policies.items[wanted.policy], wanted, before)
         if plan.bias is None or plan.bias.is_zero:
             return Rebalanced(unbiased, unbiased, before, before, plan)
-        _check_plan(wanted.policy, plan.bias, before)
+        if all(plan.bias.epsilon.get(span) == REMOVE for span in before.span_map.ids):
+            run.warnings.append("every span is removed, so the answer is read from none of them")
         if plan.bias.scope is Scope.GENERATED and not generates:
             nothing = "scope GENERATED acts on generated tokens, and a check generates none"
             return Rebalanced(unbiased, unbiased, before, before, RebalancePlan(None, nothing))
@@ -351,15 +351,29 @@ class Guard:
                 log.exception("observer %s failed", observer.name)
 
 
-def _check_plan(policy: str, bias: AttentionBias, measured: Measurement) -> None:
-    """A bias that could not be applied as it stands must not look applied.
+def _plan(policy: RebalancePolicy, wanted: Rebalance, measured: Measurement) -> RebalancePlan:
+    """Ask a policy. A bias that could not be applied as it stands must not look applied.
 
     Raises:
-        PluginError: naming the policy.
+        InvalidRequest: what the policy says of the request.
+        PluginError: the policy broke or planned the impossible; it is named.
     """
-    unknown = set(bias.epsilon) - set(measured.span_map.ids)
+    try:
+        plan = policy.plan(measured, wanted)
+    except XmguardError:
+        raise
+    except Exception as error:  # a plugin may raise anything
+        log.exception("policy %s failed", policy.name)
+        raise PluginError(
+            f"policy {policy.name!r} failed with {type(error).__name__}; the server's log says where"
+        ) from error
+    if not isinstance(plan, RebalancePlan):
+        raise PluginError(f"policy {policy.name!r} returned no RebalancePlan but {type(plan).__name__}")
+    epsilon = {} if plan.bias is None else plan.bias.epsilon
+    unknown = set(epsilon) - set(measured.span_map.ids)
     if unknown:
-        raise PluginError(f"policy {policy!r} planned a bias for {', '.join(sorted(unknown))}, which are no spans")
-    wrong = {span: epsilon for span, epsilon in bias.epsilon.items() if math.isnan(epsilon) or epsilon == math.inf}
+        raise PluginError(f"policy {policy.name!r} planned a bias for {', '.join(sorted(unknown))}, which are no spans")
+    wrong = {span: value for span, value in epsilon.items() if not value <= MAX_EPSILON}  # NaN fails it too
     if wrong:
-        raise PluginError(f"policy {policy!r} planned a bias that is no number: {wrong}")
+        raise PluginError(f"policy {policy.name!r} planned {wrong}; from -infinity to {MAX_EPSILON:g} nats")
+    return plan

@@ -56,9 +56,20 @@ def _load_backend(registry: Registry, path: Path, device: str, dtype: str, tell:
     try:
         load = getattr(import_module(module), function)
     except ImportError as error:
+        if _interrupted(error):
+            raise KeyboardInterrupt from error
         raise SetupIncomplete(
             f"engine {provider.name!r} needs a package that is not installed ({error}); "
             f'run: pip install "{provider.requires}"'
         ) from error
     backend: Backend = load(path, registry=registry, device=device, dtype=dtype, progress=tell)
     return backend
+
+
+def _interrupted(error: BaseException | None) -> bool:
+    """Whether Ctrl-C is behind it: transformers imports lazily and turns whatever happens there into an ImportError."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

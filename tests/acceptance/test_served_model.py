@@ -209,6 +209,12 @@ def test_bad_input_to_a_model_in_process_exits_2_with_one_line(smollm2_folder):
     assert len(result.stderr.strip().splitlines()) == 1
 
 
+def test_a_prompt_past_the_context_in_process_is_one_line_too(smollm2_folder):
+    result = xmguard("check", "-", stdin=wire.to_json(BAD["past the context"][0]))
+    assert (result.returncode, result.stdout) == (2, "")
+    assert len(result.stderr.strip().splitlines()) == 1
+
+
 def test_an_unknown_model_is_not_found(client):
     with pytest.raises(ModelNotFound, match="smollm2"):
         client.answer(replace(CONFLICT, model="gpt"))

@@ -226,15 +226,31 @@ def test_a_policy_refuses_before_anything_is_answered(guard):
             guard.answer(replace(REQUEST, rebalance=Rebalance("fixed", {"epsilon": epsilon})))
 
 
-@pytest.mark.parametrize("epsilon", [{"nope": 5.0}, {"s1": math.nan}, {"s1": math.inf}])
-def test_a_plan_that_cannot_be_applied_is_an_error(tiny_backend, epsilon):
+def planned(epsilon):
+    return RebalancePlan(AttentionBias(epsilon), "test")
+
+
+@pytest.mark.parametrize(
+    "plan",
+    [
+        lambda: planned({"nope": 5.0}),
+        lambda: planned({"s1": math.nan}),
+        lambda: planned({"s1": math.inf}),
+        lambda: planned({"s1": 20.5}),
+        lambda: None,
+        lambda: 1 / 0,
+    ],
+)
+def test_a_plan_that_cannot_be_applied_is_an_error(tiny_backend, plan):
+    script = plan
+
     class Wild:
         name = "wild"
         summary = "plans nonsense"
         parameters = {}
 
         def plan(self, measurement, request):
-            return RebalancePlan(AttentionBias(epsilon), "test")
+            return script()
 
     class Plugin:
         @hookimpl
@@ -242,7 +258,7 @@ def test_a_plan_that_cannot_be_applied_is_an_error(tiny_backend, epsilon):
             return [Wild()]
 
     guard = Guard(tiny_backend, load_plugins({"mine": Plugin()}), model="tiny")
-    with pytest.raises(PluginError, match="policy 'wild' planned a bias"):
+    with pytest.raises(PluginError, match="policy 'wild'"):
         guard.check(replace(REQUEST, rebalance=Rebalance("wild")))
 
 
@@ -366,6 +382,11 @@ def test_a_plugins_policy_is_asked(tiny_backend):
     response = guard.check(replace(REQUEST, rebalance=Rebalance("everything-on-the-last")))
     assert response.rebalancing.applied
     assert response.spans[1].bias == 5.0
+
+
+def test_removing_everything_is_said(guard):
+    rebalance = Rebalance("fixed", bias={"s1": -math.inf, "s2": -math.inf})
+    assert "every span is removed" in guard.check(replace(REQUEST, rebalance=rebalance)).warnings[0]
 
 
 def test_warnings_say_what_was_not_done(guard):

@@ -80,6 +80,14 @@ def test_all_reasons_are_given_at_once(folder, registry):
     assert len(caught.value.reasons) == 3
 
 
+def test_a_half_copied_weight_file_is_refused(folder, registry):
+    file = folder / "model.safetensors"
+    file.write_bytes(file.read_bytes()[:5000])
+    with pytest.raises(ModelRefused, match="its weights cannot be read") as caught:
+        load(folder, registry=registry)
+    assert "\n" not in str(caught.value)
+
+
 @pytest.mark.parametrize("change", ["missing", "unexpected"])
 def test_weights_that_do_not_fit_are_refused_and_not_invented(folder, registry, change):
     from safetensors.torch import load_file, save_file

@@ -50,8 +50,8 @@ class Fixed:
     def _chosen(bias: Mapping[str, float], scope: Scope) -> RebalancePlan:
         if all(epsilon == 0.0 for epsilon in bias.values()):
             return RebalancePlan(None, "every epsilon is 0, which changes nothing")
-        named = ", ".join(f"{epsilon:+g} on {span}" for span, epsilon in bias.items() if epsilon)
-        return RebalancePlan(AttentionBias(dict(bias), scope), f"the caller's bias: {named} nats")
+        named = ", ".join(f"{epsilon:+g} nats on {span}" for span, epsilon in bias.items() if epsilon)
+        return RebalancePlan(AttentionBias(dict(bias), scope), f"the caller's bias: {named}")
 
     @staticmethod
     def _smallest(measurement: Measurement, epsilon: float, scope: Scope) -> RebalancePlan:

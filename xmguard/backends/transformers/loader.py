@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from xmguard.attention.head_norms import norm_factors
@@ -55,14 +56,17 @@ def load(
     progress("reading the weights")
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
     tokenizer = AutoTokenizer.from_pretrained(path, use_fast=True, **options)
-    model, info = AutoModelForCausalLM.from_pretrained(
-        path,
-        dtype=DTYPES[dtype],
-        attn_implementation=attention.IMPLEMENTATION,
-        use_safetensors=True,
-        output_loading_info=True,
-        **options,
-    )
+    try:
+        model, info = AutoModelForCausalLM.from_pretrained(
+            path,
+            dtype=DTYPES[dtype],
+            attn_implementation=attention.IMPLEMENTATION,
+            use_safetensors=True,
+            output_loading_info=True,
+            **options,
+        )
+    except (SafetensorError, OSError, RuntimeError, ValueError) as error:  # what transformers raises for broken files
+        raise ModelRefused(str(path), [f"its weights cannot be read: {' '.join(str(error).split())[:300]}"]) from error
     # transformers fills what is missing with random numbers and goes on.
     incomplete = [
         f"its weights do not fit the architecture: {kind.replace('_', ' ')} {', '.join(sorted(map(str, keys))[:5])}"

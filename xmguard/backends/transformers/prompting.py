@@ -107,19 +107,19 @@ class PromptEncoder:
 
     def _plain(self, text: str, field: str) -> list[int]:
         """Ids of `text` with every added token (`<|im_end|>` and its like) spelled out as ordinary text."""
-        encoded = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True)
-        ids: list[int] = list(encoded["input_ids"])
+        ids = self._ids(text)
         if self._added_ids.isdisjoint(ids):
             return ids
         # split_special_tokens spares only tokens marked special; the others are cut inside and encoded in two.
-        ids = [
-            token
-            for piece in self._cut(text)
-            for token in self._tokenizer(piece, add_special_tokens=False, split_special_tokens=True)["input_ids"]
-        ]
+        ids = [token for piece in self._cut(text) for token in self._ids(piece)]
         if not self._added_ids.isdisjoint(ids):
             raise InvalidRequest.field(field, "holds text that this model's tokenizer can only read as a control token")
         return ids
+
+    def _ids(self, text: str) -> list[int]:
+        # verbose would warn on stderr of a text past the context, which is refused with a better message.
+        encoded = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)
+        return list(encoded["input_ids"])
 
     def _loses(self, text: str, ids: list[int]) -> bool:
         """Whether characters of `text` are in none of the tokens: some vocabularies lack bytes and drop them."""
