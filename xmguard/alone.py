@@ -8,6 +8,7 @@ probabilities.
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 
 from xmguard.bias import REMOVE, AttentionBias
 from xmguard.context import Context, EncodedPrompt
@@ -16,6 +17,7 @@ from xmguard.evidence import Evidence, SpanEvidence
 from xmguard.plugins import Registry
 from xmguard.reports import AloneAnswer
 from xmguard.request import Decoding
+from xmguard.verdict.grouping import partition, representative
 
 MAX_ANSWER_TOKENS = 24
 """An answer alone is one line of a few words; what is longer is cut, and compared as far as it goes."""
@@ -70,36 +72,54 @@ class AloneReading:
         }
 
     def evidence(self, session: Session, registry: Registry) -> Evidence:
-        """Score every answer under every other span alone and unread, each distinct answer once, and normalise.
+        """Normalise the answers, score them unread, and score what each group of equal answers says under other spans.
 
-        Raises what `Stop.check` raises.
+        One answer of a group is scored under every other span, the rest of its group only under that one's span: the
+        cost grows with spans times groups. Equal wordings share their scores, and under its own span an answer has
+        the probabilities it was decoded with. Raises what `Stop.check` raises.
         """
-        ids = {name: tuple(token.id for token in tokens) for name, tokens in self._tokens.items()}
-        readers = (*self.branches, self._unread)
-        asked = [(reader, answer) for answer in dict.fromkeys(ids.values()) if answer for reader in readers]
-        scores = dict(zip(((b.name, a) for b, a in asked), session.score(asked), strict=True)) if asked else {}
-        answers = self.answers()
-        spans = []
-        for span, (name, span_id) in zip(self._context.spans, self._span_of.items(), strict=True):
-            answer = ids[name]
-            text = answers[span_id].text
-            spans.append(
-                SpanEvidence(
-                    span_id=span_id,
-                    language=span.language,
-                    answer=text,
-                    normalized=answer_language(registry, span.language).normalize(text),
-                    entropy=answers[span_id].entropy or 0.0,
-                    own=scores.get((name, answer), ()),
-                    under={
-                        other: scores.get((reader, answer), ())
-                        for reader, other in self._span_of.items()
-                        if other != span_id
-                    },
-                    prior=scores.get((self._unread.name, answer), ()),
-                )
+        ids = {span: tuple(token.id for token in self._tokens[name]) for name, span in self._span_of.items()}
+        own = {span: tuple(token.logprob for token in self._tokens[name]) for name, span in self._span_of.items()}
+        reader = dict(zip(self._span_of.values(), self.branches, strict=True))
+        bare = self._unscored(registry, own)
+        asked = {(self._unread.name, ids[span]): (self._unread, ids[span]) for span in ids if ids[span]}
+        for group in partition(bare):
+            speaker = representative(group).span_id
+            wanted = [(other, speaker) for other in ids] + [(speaker, member.span_id) for member in group]
+            for other, said in wanted:
+                if ids[said] and ids[said] != ids[other]:
+                    asked[reader[other].name, ids[said]] = (reader[other], ids[said])
+        scores = dict(zip(asked, session.score(list(asked.values())), strict=True)) if asked else {}
+        scores |= {(reader[span].name, ids[span]): own[span] for span in ids}
+        spans = tuple(
+            replace(
+                span,
+                under={
+                    other: scores[branch.name, ids[span.span_id]]
+                    for other, branch in reader.items()
+                    if other != span.span_id and ids[span.span_id] and (branch.name, ids[span.span_id]) in scores
+                },
+                prior=scores.get((self._unread.name, ids[span.span_id]), ()),
             )
-        return Evidence(self._context.question, tuple(spans))
+            for span in bare
+        )
+        return Evidence(self._context.question, spans)
+
+    def _unscored(self, registry: Registry, own: Mapping[str, tuple[float, ...]]) -> list[SpanEvidence]:
+        """The evidence as far as decoding gave it."""
+        return [
+            SpanEvidence(
+                span_id=span_id,
+                language=span.language,
+                answer=answer.text,
+                normalized=answer_language(registry, span.language).normalize(answer.text),
+                entropy=answer.entropy,
+                own=own[span_id],
+                under={},
+                prior=(),
+            )
+            for span, (span_id, answer) in zip(self._context.spans, self.answers().items(), strict=True)
+        ]
 
     def _text(self, tokens: list[Token]) -> str:
         return self._backend.text([token.id for token in tokens]).strip()

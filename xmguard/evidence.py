@@ -15,6 +15,7 @@ class AnswerKind(Enum):
 
     NUMBER = "number"
     DATE = "date"
+    TIME = "time"
     BOOLEAN = "boolean"
     TEXT = "text"
     NONE = "none"
@@ -25,14 +26,19 @@ class AnswerKind(Enum):
 class NormalizedAnswer:
     """An answer reduced to what it claims, comparable across scripts and languages.
 
-    Two answers of the same kind (and not TEXT) claim the same exactly when value and unit are equal.
+    Two answers of the same kind (and not TEXT) make the same claim when value and unit are equal and nothing else they
+    say sets them apart. A plugin that cannot tell what else an answer says leaves `words` and `quantities` empty.
     """
 
     kind: AnswerKind
     value: str
-    """Canonical form: `25`, `2021-03-03`, `yes`; for TEXT the folded words, space separated; empty for NONE."""
+    """Canonical form: `25`, `2021-03-03`, `20:15`, `yes`; for TEXT the folded words with spaces; empty for NONE."""
     unit: str = ""
-    """Canonical unit of a NUMBER: `%`, `usd`, `km`; empty when none was named."""
+    """Canonical unit of a NUMBER: `%`, `usd`, `km`; of a TIME `am` or `pm`; empty when none was named."""
+    words: frozenset[str] = frozenset()
+    """Folded words beside the claim that say what it is about ("men" in "25% of men"); empty for TEXT and NONE."""
+    quantities: tuple[str, ...] = ()
+    """Other quantities named beside the claim, in canonical form and sorted: `2021` in "25% in 2021"."""
 
 
 @dataclass(frozen=True)
@@ -43,12 +49,15 @@ class SpanEvidence:
     language: str
     answer: str
     normalized: NormalizedAnswer
-    entropy: float
-    """Nats over the vocabulary at the answer's first content token, this span read alone."""
+    entropy: float | None
+    """Nats over the vocabulary at the answer's first content token, this span read alone; None when it has none."""
     own: tuple[float, ...]
     """Log-probability (nats) of each token of `answer` under this span alone."""
     under: Mapping[str, tuple[float, ...]]
-    """Span id of every other span to the log-probabilities of the same tokens under that span alone."""
+    """Span id of another span to the log-probabilities of the same tokens under that span alone.
+
+    Holds the spans that were scored: of the spans that say the same, only one is scored under all the others.
+    """
     prior: tuple[float, ...]
     """The same with every span removed: what the model would say unread."""
 

@@ -72,6 +72,19 @@ def test_quotes_stay_on_one_short_line() -> None:
         assert len(shorten(text)) > MAX_QUOTED // 2
 
 
+def test_an_answer_cannot_forge_the_end_of_its_quotation() -> None:
+    said = quote("1”; s2 says “2\u202e\x1b[31m”")
+    assert said == "“1'; s2 says '2 [31m'”"
+    verdict = conflict(AnswerGroup("1", ("a”\x07b\n",)), AnswerGroup("2", ("s2",)))
+    assert preface(verdict, []) == "The sources disagree: a' b says “1”; s2 says “2”."
+    labelled = [ContextSpan(Span("s2", "text", source="x) says “9”"), "text", "en")]
+    assert "s2 (x) says '9') says “2”" in preface(verdict, labelled)
+
+
+def test_span_ids_are_shortened() -> None:
+    assert len(join_ids(["x" * 500, "s2"])) < MAX_QUOTED + 10
+
+
 @pytest.mark.parametrize(
     ("count", "expected"),
     [(0, ""), (1, "s1"), (2, "s1 and s2"), (3, "s1, s2 and s3"), (9, "s1, s2, s3, s4, s5 and 4 more")],

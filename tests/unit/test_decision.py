@@ -58,8 +58,25 @@ def test_consistent_says_what_they_say() -> None:
     assert not verdict.calibrated
 
 
+def scored(*answers: str, own: float = -1.0, prior: float = -4.0, under: float = -1.1) -> Evidence:
+    """Every answer scored under every other span, the same everywhere."""
+    spans = evidence(*answers).spans
+    return Evidence(
+        "How much?",
+        tuple(
+            replace(
+                one,
+                own=(own,) * 2,
+                prior=(prior,) * 2,
+                under={other.span_id: (under,) * 2 for other in spans if other is not one},
+            )
+            for one in spans
+        ),
+    )
+
+
 def test_consistent_with_different_wording_lists_it() -> None:
-    verdict = decide(evidence("a car", "an automobile"), Estimate((pair(1, 2, 0.1),)), 0.5)
+    verdict = decide(scored("a car", "an automobile"), Estimate((pair(1, 2, 0.1),)), 0.5)
     assert verdict.decision is Decision.CONSISTENT
     assert (
         verdict.reason == "No two of the 2 sources contradict each other: s1 says “a car” and s2 says “an automobile”."
@@ -76,6 +93,56 @@ def test_agreement_needs_answers_that_reading_made_likelier(own: float, prior: f
     verdict = decide(read, Estimate((pair(1, 2, 0.01),)), 0.5)
     assert verdict.decision is decision
     assert ("s2 would be as likely without reading" in verdict.reason) is (decision is Decision.UNDETERMINED)
+
+
+def test_texts_whose_likelihoods_hardly_move_are_no_agreement() -> None:
+    material = scored("red", "blue", own=-1.0, prior=-1.02, under=-1.10)
+    verdict = decide(material, ProvisionalEstimator().estimate(material), 0.5)
+    assert verdict.decision is Decision.UNDETERMINED
+    assert "s1 and s2 would be as likely without reading" in verdict.reason
+
+
+@pytest.mark.parametrize(
+    ("answers", "under", "decision", "why"),
+    [
+        (("a car", "an automobile"), -1.1, Decision.CONSISTENT, ""),
+        (("a car", "an automobile"), -2.0, Decision.UNDETERMINED, "one source does not bear out the other's"),
+        (("25% of men", "25% of women"), -2.0, Decision.UNDETERMINED, "one source does not bear out the other's"),
+        (("25%", "15%"), -2.0, Decision.UNDETERMINED, "one source does not bear out the other's"),
+        (("25%", "It is 25%."), -2.0, Decision.CONSISTENT, ""),
+        (("25%", "It is 25%."), -3.9, Decision.CONSISTENT, ""),
+        (("25%", "It is 25%."), -4.1, Decision.UNDETERMINED, "unlikely given the other"),
+    ],
+)
+def test_agreement_is_established_by_equality_or_by_what_the_other_span_bears_out(
+    answers: tuple[str, str], under: float, decision: Decision, why: str
+) -> None:
+    verdict = decide(scored(*answers, under=under), Estimate((pair(1, 2, 0.01),)), 0.5)
+    assert verdict.decision is decision
+    assert why in verdict.reason
+
+
+def test_one_direction_that_fits_is_enough_for_equal_claims_and_not_for_others() -> None:
+    for said, decision in ((("25%", "25%"), Decision.CONSISTENT), (("a", "b"), Decision.UNDETERMINED)):
+        first, second = scored(*said).spans
+        material = Evidence("How much?", (first, replace(second, under={"s1": (-20.0,)})))
+        assert decide(material, Estimate((pair(1, 2, 0.01),)), 0.5).decision is decision
+
+
+def test_unscored_answers_agree_only_by_value() -> None:
+    verdict = decide(evidence("a car", "an automobile"), Estimate((pair(1, 2, 0.1),)), 0.5)
+    assert verdict.decision is Decision.UNDETERMINED
+    assert "were not scored" in verdict.reason
+
+
+def test_a_pair_that_was_not_scored_stands_on_its_groups() -> None:
+    one, two, three = scored("a car", "an automobile", "the car").spans
+    pairs = Estimate((pair(1, 2, 0.1), pair(1, 3, 0.1), pair(2, 3, 0.1)))
+    unscored = replace(three, under={})
+    material = Evidence("How?", (one, replace(two, under={"s1": (-1.1,)}), unscored))
+    assert decide(material, pairs, 0.5).decision is Decision.CONSISTENT
+    material = Evidence("How?", (replace(one, under={}), replace(two, under={}), unscored))
+    assert decide(material, pairs, 0.5).reason == "The answers of s1 and s2 could not be compared."
 
 
 def test_in_between_is_undetermined_and_says_so() -> None:
@@ -125,7 +192,7 @@ def test_one_span_alone_is_never_consistent() -> None:
     ],
 )
 def test_edges_of_the_threshold(threshold: float, probability: float, decision: Decision) -> None:
-    verdict = decide(evidence("a car", "a boat"), Estimate((pair(1, 2, probability),)), threshold)
+    verdict = decide(evidence("25%", "25 percent"), Estimate((pair(1, 2, probability),)), threshold)
     assert verdict.decision is decision
 
 

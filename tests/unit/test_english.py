@@ -88,6 +88,8 @@ NUMBERS = {
     "two point five million": ("2500000", ""),
     "five thousand million": ("5000000000", ""),
     "no. 5": ("5", ""),
+    "0.125": ("0.125", ""),
+    "1.2005": ("1.2005", ""),
 }
 
 DATES = {
@@ -107,6 +109,19 @@ DATES = {
     "March 3": "XXXX-03-03",
     "on the 3rd of March": "XXXX-03-03",
     "February 29": "XXXX-02-29",
+}
+
+TIMES = {
+    "8:15": ("8:15", ""),
+    "08:15": ("8:15", ""),
+    "12:30": ("12:30", ""),
+    "20:15": ("20:15", ""),
+    "8:15 PM": ("20:15", "pm"),
+    "8:15 p.m.": ("20:15", "pm"),
+    "12:05am": ("0:05", "am"),
+    "8 pm": ("20:00", "pm"),
+    "The ferry to Ransey leaves at 9:40 this summer.": ("9:40", ""),
+    "It leaves at 8:15, yes, 8:15.": ("8:15", ""),
 }
 
 BOOLEANS = {
@@ -176,7 +191,12 @@ TEXTS = {
     "between 10 and 20": "between 10 and 20",
     "10-12": "10-12",
     "10\u201312": "10-12",
-    "12:30": "12:30",
+    "25:30": "25:30",
+    "8:15-9:40": "8:15-9:40",
+    "8:15 or 9:40": "8:15 or 9:40",
+    "8:15 on March 3": "8:15 on march3",
+    "1.200": "1.200",
+    "1.200 people": "1.200 people",
     "3-2": "3-2",
     "1/2": "1/2",
     "two-thirds": "two thirds",
@@ -202,6 +222,38 @@ TEXTS = {
 }
 
 
+def claim(answer: str) -> tuple[AnswerKind, str, str]:
+    said = ENGLISH.normalize(answer)
+    return said.kind, said.value, said.unit
+
+
+BESIDE = {
+    "25%": (set(), ()),
+    "It rose by 25% in 2021": ({"rose", "by"}, ("2021",)),
+    "25% of men": ({"men"}, ()),
+    "not 25%": ({"not"}, ()),
+    "3 kg of 12 apples": ({"apples"}, ("12",)),
+    "Yes, by 25%": ({"by"}, ("25 %",)),
+    "Yes, at 8:15": (set(), ("8:15",)),
+    "No, the report is false": ({"report", "false"}, ()),
+    "He was born on March 3, 2021 in Paris.": ({"born", "paris"}, ()),
+    "The ferry leaves at 8:15 PM.": ({"ferry", "leaves"}, ()),
+    "Paris, France": (set(), ()),
+    "unknown": (set(), ()),
+}
+
+
+@pytest.mark.parametrize(("answer", "expected"), BESIDE.items())
+def test_what_is_said_beside_the_claim(answer: str, expected: tuple[set[str], tuple[str, ...]]) -> None:
+    said = ENGLISH.normalize(answer)
+    assert (said.words, said.quantities) == expected
+
+
+@pytest.mark.parametrize(("answer", "expected"), TIMES.items())
+def test_times(answer: str, expected: tuple[str, str]) -> None:
+    assert claim(answer) == (AnswerKind.TIME, *expected)
+
+
 def test_is_the_language_en() -> None:
     assert isinstance(ENGLISH, Language)
     assert (ENGLISH.tag, ENGLISH.name) == ("en", "English")
@@ -209,17 +261,17 @@ def test_is_the_language_en() -> None:
 
 @pytest.mark.parametrize(("answer", "expected"), NUMBERS.items())
 def test_numbers(answer: str, expected: tuple[str, str]) -> None:
-    assert ENGLISH.normalize(answer) == NormalizedAnswer(AnswerKind.NUMBER, *expected)
+    assert claim(answer) == (AnswerKind.NUMBER, *expected)
 
 
 @pytest.mark.parametrize(("answer", "expected"), DATES.items())
 def test_dates(answer: str, expected: str) -> None:
-    assert ENGLISH.normalize(answer) == NormalizedAnswer(AnswerKind.DATE, expected)
+    assert claim(answer) == (AnswerKind.DATE, expected, "")
 
 
 @pytest.mark.parametrize(("answer", "expected"), BOOLEANS.items())
 def test_yes_and_no(answer: str, expected: str) -> None:
-    assert ENGLISH.normalize(answer) == NormalizedAnswer(AnswerKind.BOOLEAN, expected)
+    assert claim(answer) == (AnswerKind.BOOLEAN, expected, "")
 
 
 @pytest.mark.parametrize("answer", NONES)
@@ -236,6 +288,7 @@ PIECES = st.sampled_from(
     [
         *NUMBERS,
         *DATES,
+        *TIMES,
         *BOOLEANS,
         *NONES,
         *TEXTS,
@@ -267,8 +320,7 @@ def test_never_raises_and_reading_a_text_again_changes_nothing(answer: str) -> N
         assert first.value
         assert ENGLISH.normalize(first.value) == first
     elif first.kind is AnswerKind.NUMBER:
-        again = ENGLISH.normalize(f"{first.value} {first.unit}")
-        assert again == first
+        assert claim(f"{first.value} {first.unit}") == (first.kind, first.value, first.unit)
     elif first.kind is AnswerKind.NONE:
         assert first.value == ""
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 from xmguard.evidence import Evidence, SpanEvidence
 from xmguard.languages.english import English
 from xmguard.response import AnswerGroup
-from xmguard.verdict.grouping import answered, group_answers, partition
+from xmguard.verdict.grouping import answered, group_answers, partition, representative
 
 
 def evidence(*answers: str) -> Evidence:
@@ -29,6 +29,15 @@ def test_spans_without_an_answer_stand_apart_and_last() -> None:
 def test_no_group_holds_two_spans_that_differ() -> None:
     parts = partition(evidence("25", "25%", "25 km").spans)
     assert [[span.span_id for span in part] for part in parts] == [["s1", "s2"], ["s3"]]
+
+
+def test_what_agrees_with_two_claims_does_not_join_them() -> None:
+    parts = partition(evidence("25%", "25% of men", "25% of women").spans)
+    assert [[span.span_id for span in part] for part in parts] == [["s1", "s2"], ["s3"]]
+
+
+def test_the_shortest_answer_represents_its_group() -> None:
+    assert representative(evidence("It improved by 25%.", " 25% ", "25.0").spans).span_id == "s2"
 
 
 def test_unlike_texts_stay_apart() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -110,6 +111,11 @@ def test_undetermined_says_why(answers: list[str], reason: str) -> None:
     spans = tuple(span(f"s{index}", answer) for index, answer in enumerate(answers, start=1))
     found = ProvisionalEstimator().estimate(Evidence("How much?", spans))
     assert (found.pairs, found.undetermined) == ((), reason)
+
+
+def test_entropies_make_no_difference_yet() -> None:
+    one, two = span("s1", "a car", {"s2": -2.0}), span("s2", "a boat", {"s1": -2.0})
+    assert estimate(one, two) == estimate(replace(one, entropy=None), replace(two, entropy=9.0))
 
 
 def test_64_spans_are_compared_pair_by_pair() -> None:

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 
 from xmguard.context import ContextSpan
 from xmguard.response import AnswerGroup, ConflictVerdict, Decision
-from xmguard.verdict.wording import MAX_NAMED, join_ids, quote, shorten
+from xmguard.verdict.wording import MAX_NAMED, join_list, quote, shorten
 
 
 def preface(verdict: ConflictVerdict, spans: Sequence[ContextSpan]) -> str:
@@ -43,11 +43,12 @@ def closed(verdict: ConflictVerdict) -> str:
 
 
 def _label(span: ContextSpan) -> str:
-    return f"{span.id} ({shorten(span.span.source)})" if span.span.source.strip() else span.id
+    name = shorten(span.id)
+    return f"{name} ({shorten(span.span.source)})" if span.span.source.strip() else name
 
 
 def _saying(group: AnswerGroup, labels: Mapping[str, str]) -> str:
-    names = join_ids([labels.get(span_id, span_id) for span_id in group.span_ids])
+    names = join_list([labels.get(span_id) or shorten(span_id) for span_id in group.span_ids])
     one = len(group.span_ids) == 1
     if not group.answer:
         return f"{names} {'gives' if one else 'give'} no answer"

@@ -11,8 +11,9 @@ from itertools import combinations
 
 from xmguard.evidence import Estimate, Evidence, PairEstimate, SpanEvidence
 from xmguard.response import AnswerGroup, ConflictVerdict, Decision, Disagreement, Status
+from xmguard.verdict import grounds
 from xmguard.verdict.grouping import answered, group_answers
-from xmguard.verdict.wording import join_ids, quote
+from xmguard.verdict.wording import join_ids, join_list, quote, shorten
 
 CONSISTENT_BELOW = 0.35
 """Agreement takes a probability of a conflict below this (and below the threshold): in between is too close to call."""
@@ -22,8 +23,8 @@ def decide(evidence: Evidence, estimate: Estimate, threshold: float) -> Conflict
     """Judge the context by its worst pair.
 
     The probability is the largest over the pairs. CONFLICT if it is above `threshold`. CONSISTENT only if it is below
-    both `threshold` and `CONSISTENT_BELOW`, every span answered with something it made likelier, and every pair was
-    compared. UNDETERMINED otherwise, and whenever the estimator says so. All of these have status OK.
+    both `threshold` and `CONSISTENT_BELOW`, every span answered, every pair was compared, and `grounds.doubt` finds
+    none. UNDETERMINED otherwise, and whenever the estimator says so. All of these have status OK.
 
     Raises:
         ValueError: if the threshold or a probability is not within [0, 1], or a pair names a span there is not.
@@ -79,19 +80,13 @@ def _doubt(evidence: Evidence, estimate: Estimate, probability: float | None, th
     silent = [span.span_id for span in evidence.spans if not answered(span)]
     if silent:
         return f"{join_ids(silent)} {_verb(silent, 'gives', 'give')} no answer to the question, so agreement is open"
-    unread = [span.span_id for span in evidence.spans if not _drawn_from_span(span)]
-    if unread:
-        return (
-            f"the {'answer' if len(unread) == 1 else 'answers'} from {join_ids(unread)} would be as likely without "
-            "reading, so agreement is open"
-        )
     compared = {frozenset((pair.span_a, pair.span_b)) for pair in estimate.pairs}
     wanted = combinations([span.span_id for span in evidence.spans], 2)
     missing = [pair for pair in wanted if frozenset(pair) not in compared]
     if missing:
         more = len(missing) - 1
         rest = f", and neither could {more} other {'pair' if more == 1 else 'pairs'}" if more else ""
-        return f"the answers of {missing[0][0]} and {missing[0][1]} could not be compared{rest}"
+        return f"the answers of {shorten(missing[0][0])} and {shorten(missing[0][1])} could not be compared{rest}"
     if probability is None:
         return "there are no two sources to compare"
     bound = min(threshold, CONSISTENT_BELOW)
@@ -101,17 +96,13 @@ def _doubt(evidence: Evidence, estimate: Estimate, probability: float | None, th
             f"too close to call: {_claims(evidence, worst)} (probability of a conflict {probability:.2f}; "
             f"agreement takes less than {bound:.2f}, a conflict more than {threshold:.2f})"
         )
-    return ""
-
-
-def _drawn_from_span(span: SpanEvidence) -> bool:
-    """Whether reading the span made its answer likelier than with every span removed; an unscored one counts."""
-    return not (span.own and span.prior) or sum(span.own) > sum(span.prior)
+    return grounds.doubt(evidence)
 
 
 def _claims(evidence: Evidence, pair: PairEstimate) -> str:
     answers = {span.span_id: span.answer for span in evidence.spans}
-    return f"{pair.span_a} says {quote(answers[pair.span_a])}, {pair.span_b} says {quote(answers[pair.span_b])}"
+    said = (f"{shorten(span_id)} says {quote(answers[span_id])}" for span_id in (pair.span_a, pair.span_b))
+    return ", ".join(said)
 
 
 def _disagreements(spans: Mapping[str, SpanEvidence], estimate: Estimate, threshold: float) -> tuple[Disagreement, ...]:
@@ -134,7 +125,8 @@ def _conflict_reason(disagreements: tuple[Disagreement, ...], threshold: float) 
     more = len(disagreements) - 1
     rest = f"; {more} more {'pair disagrees' if more == 1 else 'pairs disagree'}" if more else ""
     return (
-        f"{worst.span_a} says {quote(worst.answer_a)} but {worst.span_b} says {quote(worst.answer_b)} "
+        f"{shorten(worst.span_a)} says {quote(worst.answer_a)} but "
+        f"{shorten(worst.span_b)} says {quote(worst.answer_b)} "
         f"(probability of a conflict {worst.score:.2f}, threshold {threshold:.2f}){rest}."
     )
 
@@ -145,7 +137,7 @@ def _consistent_reason(groups: tuple[AnswerGroup, ...], count: int) -> str:
     said = [
         f"{join_ids(group.span_ids)} {_verb(group.span_ids, 'says', 'say')} {quote(group.answer)}" for group in groups
     ]
-    return f"No two of the {count} sources contradict each other: {join_ids(said)}."
+    return f"No two of the {count} sources contradict each other: {join_list(said)}."
 
 
 def _verb(names: tuple[str, ...] | list[str], one: str, many: str) -> str:

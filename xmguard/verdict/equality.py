@@ -6,6 +6,7 @@ likelihood evidence, while a wrong DIFFERENT makes a false conflict and a wrong 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal, InvalidOperation
 from enum import Enum
 
@@ -16,8 +17,6 @@ EXACT = Decimal("1e-9")
 """Relative difference put down to binary floating point in a plugin."""
 CONVERTED = Decimal("0.02")
 """Relative difference between converted units put down to rounding: "26 miles" and "42 km" differ by 0.4%."""
-MAX_ADDED_WORDS = 3
-"""A name with more words around it than this is no longer the same short answer said more fully."""
 
 
 class Agreement(Enum):
@@ -31,8 +30,14 @@ class Agreement(Enum):
 def compare(a: NormalizedAnswer, b: NormalizedAnswer) -> Agreement:
     """Compare two claims. Symmetric; answers of kind NONE claim nothing and compare as UNKNOWN with everything.
 
-    Claims of different kinds are UNKNOWN, except a bare year against a date.
+    Claims of different kinds are UNKNOWN, except a bare year against a date. Equal claims are SAME only if what else
+    the answers say does not set them apart.
     """
+    agreement = _claims(a, b)
+    return _beside(a, b) if agreement is Agreement.SAME else agreement
+
+
+def _claims(a: NormalizedAnswer, b: NormalizedAnswer) -> Agreement:
     if AnswerKind.NONE in (a.kind, b.kind):
         return Agreement.UNKNOWN
     if a.kind is b.kind:
@@ -104,30 +109,65 @@ def _exact(a: NormalizedAnswer, b: NormalizedAnswer) -> Agreement:
     return _same_if(a.value == b.value)
 
 
-def _texts(a: NormalizedAnswer, b: NormalizedAnswer) -> Agreement:
-    """Equal, or one the other with a few words before or after it ("bus", "red bus").
+def _times(a: NormalizedAnswer, b: NormalizedAnswer) -> Agreement:
+    """The half of the day sets times apart only where both tell it: "8:15" agrees with "8:15 PM"."""
+    if a.value == b.value:
+        return Agreement.SAME
+    x, y = _clock(a.value), _clock(b.value)
+    if x is None or y is None or (a.unit and b.unit) or (x[0] % 12, x[1]) != (y[0] % 12, y[1]):
+        return Agreement.DIFFERENT
+    if not (a.unit or b.unit):  # "8:15" may mean "20:15"
+        return Agreement.UNKNOWN
+    hour = y[0] if a.unit else x[0]
+    return _same_if(1 <= hour <= 12)
 
-    Words that do not match may be synonyms, paraphrases or another language, so texts are never DIFFERENT.
+
+def _clock(time: str) -> tuple[int, str] | None:
+    hour, _, minute = time.partition(":")
+    return (int(hour), minute) if hour.isdecimal() and minute else None
+
+
+def _texts(a: NormalizedAnswer, b: NormalizedAnswer) -> Agreement:
+    """Equal, or one the other with nothing added but openers in front and hedges anywhere ("Paris", "it is in Paris").
+
+    Any other word may narrow the claim or turn it around ("mayor", "deputy mayor"). Words that do not match may be
+    synonyms, paraphrases or another language, so texts are never DIFFERENT.
     """
     if a.value == b.value:
         return Agreement.SAME
     short, long = sorted((a.value.split(), b.value.split()), key=len)
-    if short and long[-len(short) :] == short:
-        added = long[: -len(short)]
-    elif short and long[: len(short)] == short:
-        added = long[len(short) :]
-    else:
-        return Agreement.UNKNOWN
-    harmless = all(word not in _TURNING and word.isalpha() for word in added)
-    return Agreement.SAME if harmless and len(added) <= MAX_ADDED_WORDS else Agreement.UNKNOWN
+    core = [word for word in long if word not in _HEDGES]
+    if len(short) < len(long) and (_adds_openers(core, short) or _adds_openers(long, short)):
+        return Agreement.SAME
+    return Agreement.UNKNOWN
 
 
-# Added words that can turn a claim around. All that is known of any language here; a word missing from it costs most
-# in short sentences, which is why additions are few, at one end, and never settle that two texts differ.
+def _adds_openers(long: Sequence[str], short: Sequence[str]) -> bool:
+    cut = len(long) - len(short)
+    return cut >= 0 and bool(short) and long[cut:] == short and _OPENERS.issuperset(long[:cut])
+
+
+def _beside(a: NormalizedAnswer, b: NormalizedAnswer) -> Agreement:
+    """What equal claims amount to, given what else is said: SAME while neither says what the other does not.
+
+    "25% of men" and "25% of women" are two claims; "25%" and "25% of men" are one, said more or less fully, unless
+    the fuller one takes it back.
+    """
+    for x, y in ((a.words, b.words), (frozenset(a.quantities), frozenset(b.quantities))):
+        if not (x <= y or y <= x):
+            return Agreement.UNKNOWN
+    return Agreement.UNKNOWN if (a.words ^ b.words) & _TURNING else Agreement.SAME
+
+
+_HEDGES = frozenset(["about", "approximately", "around", "circa", "exactly", "roughly"])
+_OPENERS = _HEDGES | frozenset(["it", "is", "it's", "they", "are", "in", "at", "by", "answer"])
+"""English: all that is known of any language's function words here. Without "was", which may tell of a past state."""
+
+# Words that take back the claim they stand beside; a word missing from here can make two answers SAME that are not.
 _TURNING_WORDS = """
-    no not non never without nor neither none cannot before after former formerly ex anti near outside except unlike
-    over under above below than almost nearly denied false or nicht kein keine ohne ne pas sans sin nunca ni tampoco
-    não nem без не нет değil ekki engin 不 没 没有 非 ない
+    no not non never without nor neither none cannot except unlike denied denies deny rejected rejects false falsely
+    wrong wrongly incorrect untrue or nicht kein keine ohne ne pas sans sin nunca ni tampoco não nem без не нет değil
+    ekki engin 不 没 没有 非 ない
 """
 _TURNING = frozenset(_TURNING_WORDS.split())
 
@@ -139,6 +179,7 @@ def _same_if(equal: bool) -> Agreement:
 _SAME_KIND = {
     AnswerKind.NUMBER: _numbers,
     AnswerKind.DATE: _dates,
+    AnswerKind.TIME: _times,
     AnswerKind.BOOLEAN: _exact,
     AnswerKind.TEXT: _texts,
 }

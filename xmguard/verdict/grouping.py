@@ -21,14 +21,12 @@ def partition(spans: Sequence[SpanEvidence]) -> tuple[tuple[SpanEvidence, ...], 
     """Spans that answer, parted by claim, in the order of their first span.
 
     SAME is not transitive ("25%" and "25 km" both agree with "25"), so a span joins the first group where it is SAME
-    as some member and DIFFERENT from none: no group ever holds two spans that differ. Spans without an answer are
-    left out.
+    as every member: what one of a group says, all of it say. Spans without an answer are left out.
     """
     groups: list[list[SpanEvidence]] = []
     for span in filter(answered, spans):
         for group in groups:
-            relations = {compare(span.normalized, member.normalized) for member in group}
-            if Agreement.SAME in relations and Agreement.DIFFERENT not in relations:
+            if all(compare(span.normalized, member.normalized) is Agreement.SAME for member in group):
                 group.append(span)
                 break
         else:
@@ -36,10 +34,15 @@ def partition(spans: Sequence[SpanEvidence]) -> tuple[tuple[SpanEvidence, ...], 
     return tuple(map(tuple, groups))
 
 
+def representative(group: Sequence[SpanEvidence]) -> SpanEvidence:
+    """The span of a group that puts the claim most shortly, so that the fewest words of it are wording."""
+    return min(group, key=lambda span: len(span.answer.strip()))
+
+
 def group_answers(evidence: Evidence) -> tuple[AnswerGroup, ...]:
     """The groups as reported: each with its shortest answer as label; spans without an answer last, label empty."""
     groups = [
-        AnswerGroup(min((span.answer.strip() for span in group), key=len), tuple(span.span_id for span in group))
+        AnswerGroup(representative(group).answer.strip(), tuple(span.span_id for span in group))
         for group in partition(evidence.spans)
     ]
     silent = tuple(span.span_id for span in evidence.spans if not answered(span))

@@ -15,7 +15,7 @@ from xmguard.evidence import SpanEvidence
 FLOOR = -30.0
 """Nats. A token is counted as no less likely than this, so that a single impossible one cannot outweigh the rest."""
 MIN_GAIN = 0.05
-"""Nats per token. A span that raises its own answer by less over the prior tells nothing about what others retain."""
+"""Nats per token. A span that raises its own answer by less over the prior is not where the answer comes from."""
 
 
 @dataclass(frozen=True)
@@ -61,11 +61,28 @@ def retained_gain(own: Sequence[float], under: Sequence[float], prior: Sequence[
     return (abroad - unread) / (at_home - unread)
 
 
+def gain(span: SpanEvidence) -> float | None:
+    """mean(own) - mean(prior): how much likelier reading the span made its answer; None if either is missing."""
+    return likelihood_drop(span.own, span.prior)
+
+
+def directions(a: SpanEvidence, b: SpanEvidence) -> tuple[PairLikelihood, ...]:
+    """The features of either span's answer under the other span, where it was scored there."""
+    found = []
+    for one, other in ((a, b), (b, a)):
+        under = one.under.get(other.span_id, ())
+        drop = likelihood_drop(one.own, under)
+        if drop is not None:
+            found.append(PairLikelihood(drop, retained_gain(one.own, under, one.prior)))
+    return tuple(found)
+
+
 def pair_likelihood(a: SpanEvidence, b: SpanEvidence) -> PairLikelihood | None:
     """The features of a pair, symmetric in its spans; None when neither answer was scored under the other span."""
-    directions = [(one, one.under[other.span_id]) for one, other in ((a, b), (b, a)) if other.span_id in one.under]
-    drops = [drop for one, under in directions if (drop := likelihood_drop(one.own, under)) is not None]
-    gains = [gain for one, under in directions if (gain := retained_gain(one.own, under, one.prior)) is not None]
-    if not drops:
+    known = directions(a, b)
+    if not known:
         return None
-    return PairLikelihood(math.fsum(drops) / len(drops), math.fsum(gains) / len(gains) if gains else None)
+    gains = [one.retained for one in known if one.retained is not None]
+    return PairLikelihood(
+        math.fsum(one.drop for one in known) / len(known), math.fsum(gains) / len(gains) if gains else None
+    )

@@ -1,6 +1,7 @@
 """The estimator used until a profile is fitted: a logistic function with weights set by hand.
 
-Monotone and readable, and honest about what it is: its probabilities are ordered but not calibrated. Decides nothing.
+Monotone and readable, and honest about what it is: its probabilities are ordered but not calibrated. It does not use
+the answers' entropies yet. Decides nothing.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from xmguard.evidence import Estimate, Evidence, PairEstimate, SpanEvidence
 from xmguard.verdict.equality import Agreement, compare
 from xmguard.verdict.grouping import answered, partition
 from xmguard.verdict.likelihood import PairLikelihood, pair_likelihood
-from xmguard.verdict.wording import join_ids
+from xmguard.verdict.wording import join_ids, shorten
 
 
 @dataclass(frozen=True)
@@ -24,7 +25,8 @@ class Weights:
     intercept: float = -1.0
     """With nothing known but that the likelihoods do not move: 0.27, on the side of agreement."""
     same: float = -4.0
-    """Equal claims stay under 0.3 whatever the likelihoods say: wording alone moves them."""
+    """Equal claims stay under 0.3 whatever the likelihoods say: wording alone moves them. The decision sees to it that
+    claims which look equal but do not fit the other span do not pass for agreement."""
     different: float = 2.5
     """Claims that differ by value are enough by themselves: 0.82."""
     drop: float = 0.6
@@ -39,7 +41,7 @@ WEIGHTS = Weights()
 
 
 class ProvisionalEstimator:
-    """Agreement of the normalised answers and cross-likelihood, by a fixed logistic function."""
+    """Agreement of the normalised answers and cross-likelihood by a fixed logistic function; entropies are not used."""
 
     name = "provisional"
     summary = "Hand-set logistic function of answer equality and cross-likelihood; not calibrated."
@@ -54,7 +56,7 @@ class ProvisionalEstimator:
         if not speaking:
             return Estimate((), undetermined="no source answers the question")
         if len(speaking) == 1:
-            return Estimate((), undetermined=f"only {speaking[0].span_id} answers the question")
+            return Estimate((), undetermined=f"only {shorten(speaking[0].span_id)} answers the question")
         direct = {
             (a.span_id, b.span_id): probability
             for a, b in combinations(speaking, 2)

@@ -1,8 +1,12 @@
-"""Small pieces of the sentences that verdicts are told in. Knows nothing of verdicts."""
+"""Small pieces of the sentences that verdicts are told in.
+
+What they quote comes from models and callers, so nothing quoted can end its own quotation. Knows nothing of verdicts.
+"""
 
 from __future__ import annotations
 
 import textwrap
+import unicodedata
 from collections.abc import Sequence
 
 MAX_QUOTED = 80
@@ -11,9 +15,16 @@ MAX_NAMED = 5
 """Names that a list spells out; the rest is counted."""
 
 
+# Marks that look like the ones `quote` sets, and controls of writing direction, which could show words out of order.
+_FORGING = dict.fromkeys(map(ord, "“”„‟〝〞〟＂❝❞"), "'") | dict.fromkeys(
+    map(ord, "\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069"), " "
+)
+
+
 def shorten(text: str) -> str:
-    """The text on one line, cut to `MAX_QUOTED` characters."""
-    line = " ".join(text.split())
+    """The text on one line, cut to `MAX_QUOTED` characters, without control characters and double quotation marks."""
+    visible = "".join(" " if unicodedata.category(character) == "Cc" else character for character in text)
+    line = " ".join(visible.translate(_FORGING).split())
     short = textwrap.shorten(line, MAX_QUOTED, placeholder=" …")
     # A single long word, or a script without spaces, leaves textwrap nothing but the placeholder.
     return short if short != "…" else line[: MAX_QUOTED - 1] + "…"
@@ -25,8 +36,13 @@ def quote(answer: str) -> str:
 
 
 def join_ids(names: Sequence[str]) -> str:
-    """Names as a list for people: "s1, s2 and s3"; past `MAX_NAMED` the rest is counted."""
-    shown = list(names[:MAX_NAMED])
-    if len(names) > MAX_NAMED:
-        shown.append(f"{len(names) - MAX_NAMED} more")
+    """Span ids as a list for people, each shortened."""
+    return join_list([shorten(name) for name in names])
+
+
+def join_list(parts: Sequence[str]) -> str:
+    """A list for people: "s1, s2 and s3"; past `MAX_NAMED` the rest is counted."""
+    shown = list(parts[:MAX_NAMED])
+    if len(parts) > MAX_NAMED:
+        shown.append(f"{len(parts) - MAX_NAMED} more")
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}" if shown else ""

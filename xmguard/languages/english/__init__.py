@@ -7,19 +7,24 @@ TEXT: an unread number only leaves a verdict open, a misread one makes a false c
 
 from __future__ import annotations
 
+import re
+
 from xmguard.evidence import AnswerKind, NormalizedAnswer
 from xmguard.languages.english import phrases
-from xmguard.languages.english.cleaning import ARTICLES, FUNCTION_WORDS, clauses, clean, words
+from xmguard.languages.english.cleaning import ARTICLES, FUNCTION_WORDS, TELLING_WORDS, clauses, clean, words
 from xmguard.languages.english.dates import find_dates
 from xmguard.languages.english.numerals import Quantity, canonical, find_quantities
+from xmguard.languages.english.times import find_times
 
 MAX_WORDS_BESIDE_NUMBER = 6
 """More content words than this beside a bare number make it incidental: the answer stays TEXT."""
 MAX_WORDS_BESIDE_MEASURE = 12
-"""The same beside a date or a number with a unit, which is seldom incidental in a short answer."""
+"""The same beside a date, a time or a number with a unit, which is seldom incidental in a short answer."""
 
 _NONE = NormalizedAnswer(AnswerKind.NONE, "")
 _MAX_PASSES = 4
+_GLUED = re.compile(r"(?<=[^\W\d_])(?=\d)")
+"""Where folding glued a number to a name, as in "march3"."""
 
 
 class English:
@@ -31,7 +36,7 @@ class English:
     def normalize(self, answer: str) -> NormalizedAnswer:
         """Reduce a short answer to its claim.
 
-        "Not stated" is recognised first, then yes/no, a single date, a single quantity; the rest is folded text.
+        "Not stated" is recognised first, then yes/no, a single date, time or quantity; the rest is folded text.
         Folding may uncover a claim ("the 'unknown'"), so it is read again until nothing changes.
         """
         reading = _read(answer)
@@ -55,11 +60,12 @@ def _read(answer: str) -> NormalizedAnswer:
         return _NONE
     # "25 percent, although the year is not stated": what follows the claim does not take it back.
     text = ". ".join(clause for clause in said if not phrases.says_unknown(clause))
-    if polarity := phrases.yes_or_no(text):
-        return NormalizedAnswer(AnswerKind.BOOLEAN, polarity)
     found = words(text)
     quantities = find_quantities(found)
-    return _date(text) or _number(found, quantities) or _text(found, quantities)
+    if polarity := phrases.yes_or_no(text):
+        beside = _telling(found, quantities) - {found[0].casefold()}
+        return NormalizedAnswer(AnswerKind.BOOLEAN, polarity, words=beside, quantities=_named(found, quantities))
+    return _date(text) or _time(text) or _number(found, quantities) or _text(found, quantities)
 
 
 def _date(text: str) -> NormalizedAnswer | None:
@@ -67,12 +73,27 @@ def _date(text: str) -> NormalizedAnswer | None:
     dates = find_dates(text)
     if len({date.value for date in dates}) != 1:
         return None
-    for date in reversed(dates):
-        text = text[: date.start] + " " + text[date.stop :]
-    beside = words(text)
-    if find_quantities(beside) or _content(beside, []) > MAX_WORDS_BESIDE_MEASURE:
+    beside = _words_beside(text, [(date.start, date.stop) for date in dates])
+    return None if beside is None else NormalizedAnswer(AnswerKind.DATE, dates[0].value, words=_telling(beside, []))
+
+
+def _time(text: str) -> NormalizedAnswer | None:
+    """The time of day, if the answer names exactly one and neither a date nor a quantity beside it."""
+    times = find_times(text)
+    if len({(time.value, time.half) for time in times}) != 1 or find_dates(_GLUED.sub(" ", text)):
         return None
-    return NormalizedAnswer(AnswerKind.DATE, dates[0].value)
+    beside = _words_beside(text, [(time.start, time.stop) for time in times])
+    if beside is None:
+        return None
+    return NormalizedAnswer(AnswerKind.TIME, times[0].value, times[0].half, words=_telling(beside, []))
+
+
+def _words_beside(text: str, taken: list[tuple[int, int]]) -> list[str] | None:
+    """The words outside of what was taken; None if a quantity is among them or there are too many."""
+    for start, stop in reversed(taken):
+        text = text[:start] + " " + text[stop:]
+    beside = words(text)
+    return None if find_quantities(beside) or _content(beside, []) > MAX_WORDS_BESIDE_MEASURE else beside
 
 
 def _number(found: list[str], quantities: list[Quantity]) -> NormalizedAnswer | None:
@@ -95,13 +116,37 @@ def _number(found: list[str], quantities: list[Quantity]) -> NormalizedAnswer | 
     value = candidates[0].value
     if value is None or _content(found, quantities) > limit:
         return None
-    return NormalizedAnswer(AnswerKind.NUMBER, canonical(value), unit)
+    others = [quantity for quantity in quantities if quantity.value != value]
+    return NormalizedAnswer(
+        AnswerKind.NUMBER, canonical(value), unit, _telling(found, quantities), _named(found, others)
+    )
+
+
+def _beside(found: list[str], quantities: list[Quantity]) -> list[str]:
+    taken = {index for quantity in quantities for index in range(quantity.start, quantity.stop)}
+    return [word.casefold() for index, word in enumerate(found) if index not in taken]
 
 
 def _content(found: list[str], quantities: list[Quantity]) -> int:
     """How many words neither belong to a quantity nor are function words."""
-    taken = {index for quantity in quantities for index in range(quantity.start, quantity.stop)}
-    return sum(index not in taken and word.casefold() not in FUNCTION_WORDS for index, word in enumerate(found))
+    return sum(word not in FUNCTION_WORDS for word in _beside(found, quantities))
+
+
+def _telling(found: list[str], quantities: list[Quantity]) -> frozenset[str]:
+    """The words outside of quantities that may set two claims of one value apart."""
+    beside = _beside(found, quantities)
+    return frozenset(word for word in beside if word not in FUNCTION_WORDS or word in TELLING_WORDS)
+
+
+def _named(found: list[str], quantities: list[Quantity]) -> tuple[str, ...]:
+    """The quantities in canonical form; those that are no plain number as they are written."""
+    said = {
+        " ".join(_fold(found[one.start : one.stop]))
+        if one.value is None
+        else f"{canonical(one.value)} {one.unit}".rstrip()
+        for one in quantities
+    }
+    return tuple(sorted(said))
 
 
 def _text(found: list[str], quantities: list[Quantity]) -> NormalizedAnswer:

@@ -22,6 +22,13 @@ _GRAMMAR = """
 
 FUNCTION_WORDS = ARTICLES | frozenset(_GRAMMAR.split())
 """Words that carry no claim of their own next to a number: "about 25" and "there were 25" claim `25`."""
+_TELLING = """
+    above after all before below between both by during each every from just least less more most nearly not only over
+    per since than to under until up
+"""
+
+TELLING_WORDS = frozenset(_TELLING.split())
+"""Function words that tell claims apart all the same: "before the storm" and "after the storm", "by 5%" and "to 5%"."""
 
 _DASHES = dict.fromkeys(map(ord, "\u2010\u2011\u2012\u2013\u2014\u2015\u2212"), "-")
 _QUOTES = {ord("\u2018"): "'", ord("\u2019"): "'", ord("\u201c"): '"', ord("\u201d"): '"'}

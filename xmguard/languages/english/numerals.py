@@ -43,6 +43,9 @@ _NUMERIC = re.compile(
     re.IGNORECASE | re.ASCII,
 )
 
+_THOUSANDS_OR_DECIMALS = re.compile(r"[1-9]\d{0,2}\.\d{3}", re.ASCII)
+"""Much of Europe writes twelve hundred as "1.200"; elsewhere that is a little over one."""
+
 
 @dataclass(frozen=True)
 class Quantity:
@@ -51,7 +54,7 @@ class Quantity:
     start: int
     stop: int
     value: Decimal | None
-    """None for words that look numeric but are no plain number: "10-12", "2/3", "1990s", "twenty-first"."""
+    """None for words that look numeric but are no plain number: "10-12", "2/3", "1990s", "1.200", "twenty-first"."""
     unit: str = ""
     year_like: bool = False
     """A bare number that is probably a year only telling when: "in 2021"."""
@@ -121,6 +124,8 @@ def _digits(word: str, *, money: bool) -> tuple[Decimal | None, str, int] | None
     if match is None:
         # Part numbers and names ("r2d2", "covid19") are words; what begins with a digit or a sign is a numeric form.
         return None if word[0].isalpha() else (None, "", 1)
+    if _THOUSANDS_OR_DECIMALS.fullmatch(match["digits"]):
+        return None, "", 1
     value = Decimal(_plain(match["digits"]))
     unit = CURRENCY_SIGNS.get((match["money"] or "").casefold(), "")
     if match["money"] and not unit:
