@@ -23,7 +23,7 @@ from xmguard import wire
 from xmguard.contracts import GuardEvent, Observer
 from xmguard.deadline import Stop
 from xmguard.errors import ModelNotFound, XmguardError
-from xmguard.plugins import Named, Registry
+from xmguard.plugins import load_plugins
 from xmguard.request import AnswerRequest, Scope
 from xmguard.response import (
     AnswerResponse,
@@ -166,33 +166,12 @@ class ScriptedGuard:
             observer.observe(event)
 
 
-def registry() -> Registry:
-    """A registry that knows names and nothing else."""
-
-    def named(kind: str, *names: str) -> Named:
-        return Named(kind, {name: object() for name in names}, dict.fromkeys(names, "scripted"))
-
-    return Registry(
-        plugins=(),
-        modalities=named("modality", "text", "image"),
-        languages=named("language", "en", "es"),
-        backends=named("backend"),
-        models=named("model"),
-        policies=named("policy", "none", "fixed"),
-        verdict_estimators=named("verdict-estimator"),
-        observers=named("observer"),
-        judges=named("judge"),
-        benchmarks=named("benchmark"),
-        _manager=None,
-    )
-
-
 class Serving:
     """A real server in a thread of this process."""
 
     def __init__(self, guard: ScriptedGuard, load: Callable[[], ServedGuard] | None, config: ServerConfig) -> None:
         self.guard = guard
-        self.metrics = Metrics(registry())
+        self.metrics = Metrics(load_plugins())
         guard.observers = (self.metrics,)
         self._config = config
         self._load = load or (lambda: guard)
@@ -290,7 +269,7 @@ def slowly(request: AnswerRequest, stop: Stop) -> Iterator[Event]:
 
 def main() -> None:
     """Serve a slow script and print the port once ready; with the argument `never`, do not become ready."""
-    metrics = Metrics(registry())
+    metrics = Metrics(load_plugins())
     guard = ScriptedGuard(slowly, observers=(metrics,))
     config = ServerConfig(port=0, metrics_port=0)
 

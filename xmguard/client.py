@@ -6,6 +6,7 @@ answer is expensive, and only the caller knows whether asking twice makes sense.
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import AsyncGenerator, Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager
@@ -16,7 +17,7 @@ import grpc
 import grpc.aio
 
 from xmguard import wire
-from xmguard.errors import DeadlineExceeded, ErrorCode, InvalidRequest, Reason, XmguardError
+from xmguard.errors import Cancelled, DeadlineExceeded, ErrorCode, InvalidRequest, Reason, XmguardError
 from xmguard.request import AnswerRequest, Decoding, Detail, OnConflict, OnError, Prompt, Rebalance
 from xmguard.response import AnswerResponse, CheckResponse, Done, Event, Limits, ModelInfo
 from xmguard.span import Span
@@ -49,7 +50,38 @@ class RequestFields(TypedDict, total=False):
     conflict_threshold: float | None
 
 
-class Client:
+class _Connection:
+    """What both clients know of their connection, and what its failures mean."""
+
+    def __init__(self, address: str, timeout: float) -> None:
+        self._address = address
+        self._timeout = timeout
+        self._closed = False
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Turn what grpc raises into what the server, the network or the caller did."""
+        try:
+            yield
+        except grpc.RpcError as failure:
+            raise _error(self._address, self._timeout, failure) from failure
+        except (ValueError, grpc.aio.UsageError) as failure:
+            if not self._closed:
+                raise
+            raise XmguardError(
+                "this client is closed; make a new one, or ask inside its `with` block",
+                code=ErrorCode.FAILED_PRECONDITION,
+                reason=Reason.REQUEST_INVALID,
+            ) from failure
+        except asyncio.CancelledError as failure:
+            # Closing a channel ends its calls in the same way as cancelling the task that waits for one.
+            task = asyncio.current_task()
+            if not self._closed or task is None or task.cancelling():
+                raise
+            raise Cancelled("the client was closed while this call was in progress") from failure
+
+
+class Client(_Connection):
     """A connection to a served guard, for code without an event loop. Safe to share between threads.
 
         with Client("127.0.0.1:50051") as client:
@@ -57,13 +89,15 @@ class Client:
 
     Methods that take a request take an `AnswerRequest`, its fields as keywords, or both (keywords then override).
     All raise XmguardError: `InvalidRequest` with every violation, `DeadlineExceeded`, `ModelNotFound`, or with
-    reason SERVER_UNREACHABLE when nothing answers at the address.
+    reason SERVER_UNREACHABLE when nothing answers at the address. A client that was closed raises it too.
     """
 
     def __init__(self, address: str = DEFAULT_ADDRESS, *, timeout: float = 60.0) -> None:
-        """`timeout` is in seconds, for each call; the server stops working on a call when it has passed."""
-        self._address = address
-        self._timeout = timeout
+        """`timeout` is in seconds, for each call; the server stops working on a call when it has passed.
+
+        The server has a limit of its own, 300 s unless it was given another one; a longer timeout ends there.
+        """
+        super().__init__(address, timeout)
         self._channel = grpc.insecure_channel(address, options=_CHANNEL_OPTIONS)
 
     def answer(self, request: AnswerRequest | None = None, **fields: Unpack[RequestFields]) -> AnswerResponse:
@@ -87,8 +121,8 @@ class Client:
         """
         method = wire.STREAM_ANSWER
         data = _pack(method.pack_request, _request(request, fields))
-        stub: Any = self._channel.unary_stream(method.path)
-        with _errors(self._address, self._timeout):
+        with self._errors():
+            stub: Any = self._channel.unary_stream(method.path)
             call = stub(data, timeout=self._timeout)
             try:
                 order = _Order()
@@ -100,6 +134,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connection; calls in progress are cancelled."""
+        self._closed = True
         self._channel.close()
 
     def __enter__(self) -> Client:
@@ -112,19 +147,21 @@ class Client:
 
     def _call(self, method: wire.Method[RequestT, ResponseT], request: RequestT) -> ResponseT:
         data = _pack(method.pack_request, request)
-        stub: Any = self._channel.unary_unary(method.path)
-        with _errors(self._address, self._timeout):
+        with self._errors():
+            stub: Any = self._channel.unary_unary(method.path)
             response: bytes = stub(data, timeout=self._timeout)
         return method.unpack_response(response)
 
 
-class AsyncClient:
+class AsyncClient(_Connection):
     """The same for asyncio: `async with`, `await`, `async for`. Must be made and used inside one event loop."""
 
     def __init__(self, address: str = DEFAULT_ADDRESS, *, timeout: float = 60.0) -> None:
-        """`timeout` is in seconds, for each call; the server stops working on a call when it has passed."""
-        self._address = address
-        self._timeout = timeout
+        """`timeout` is in seconds, for each call; the server stops working on a call when it has passed.
+
+        The server has a limit of its own, 300 s unless it was given another one; a longer timeout ends there.
+        """
+        super().__init__(address, timeout)
         self._channel = grpc.aio.insecure_channel(address, options=_CHANNEL_OPTIONS)
 
     async def answer(self, request: AnswerRequest | None = None, **fields: Unpack[RequestFields]) -> AnswerResponse:
@@ -148,8 +185,8 @@ class AsyncClient:
         """
         method = wire.STREAM_ANSWER
         data = _pack(method.pack_request, _request(request, fields))
-        stub: Any = self._channel.unary_stream(method.path)
-        with _errors(self._address, self._timeout):
+        with self._errors():
+            stub: Any = self._channel.unary_stream(method.path)
             call = stub(data, timeout=self._timeout)
             try:
                 order = _Order()
@@ -161,6 +198,7 @@ class AsyncClient:
 
     async def close(self) -> None:
         """Close the connection; calls in progress are cancelled."""
+        self._closed = True
         await self._channel.close()
 
     async def __aenter__(self) -> AsyncClient:
@@ -173,8 +211,8 @@ class AsyncClient:
 
     async def _call(self, method: wire.Method[RequestT, ResponseT], request: RequestT) -> ResponseT:
         data = _pack(method.pack_request, request)
-        stub: Any = self._channel.unary_unary(method.path)
-        with _errors(self._address, self._timeout):
+        with self._errors():
+            stub: Any = self._channel.unary_unary(method.path)
             response: bytes = await stub(data, timeout=self._timeout)
         return method.unpack_response(response)
 
@@ -214,15 +252,6 @@ def _pack(pack: Callable[[RequestT], bytes], request: RequestT) -> bytes:
             f"the request is {len(data):,} bytes and at most {_MAX_BYTES:,} can be sent; send fewer or smaller spans",
         )
     return data
-
-
-@contextmanager
-def _errors(address: str, timeout: float) -> Iterator[None]:
-    """Turn what grpc raises into what the server, or the network, meant."""
-    try:
-        yield
-    except grpc.RpcError as failure:
-        raise _error(address, timeout, failure) from failure
 
 
 def _error(address: str, timeout: float, failure: Any) -> XmguardError:

@@ -18,7 +18,7 @@ import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from prometheus_client import disable_created_metrics, start_http_server
+from prometheus_client import start_http_server
 
 from xmguard.deadline import Stop
 from xmguard.errors import SetupIncomplete
@@ -70,8 +70,6 @@ class Server:
             self.port = self._grpc.add_insecure_port(_address(config.host, config.port))
         except (OSError, RuntimeError) as error:
             raise _cannot_listen(config.host, config.port, "--port", error) from error
-        # `_created` series double every counter and have no use with today's Prometheus.
-        disable_created_metrics()  # type: ignore[no-untyped-call]
         try:
             self._metrics_http, self._metrics_thread = start_http_server(
                 config.metrics_port, config.host, registry=self._metrics.registry

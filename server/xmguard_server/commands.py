@@ -1,13 +1,16 @@
-"""The `xmguard serve` command: options in, one server out. Imports nothing heavy until it is called."""
+"""The `xmguard serve` command: options in, one server out. Imports nothing heavy until it is called.
+
+What keeps it from starting is raised; how an error looks is for the `xmguard` command to say.
+"""
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING, Annotated, NoReturn
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from xmguard.errors import XmguardError
+from xmguard.errors import SetupIncomplete
 from xmguard.loading import DEFAULT_MODEL, load_guard
 from xmguard.plugins import load_plugins
 from xmguard_server.config import ServerConfig
@@ -51,7 +54,7 @@ def serve(
         from xmguard_server.logs import log_to_stderr
         from xmguard_server.metrics import Metrics
     except ImportError as error:
-        _fail(f'a package is missing ({error}); run: pip install "xmguard[server]"', error)
+        raise SetupIncomplete(f'a package is missing ({error}); run: pip install "xmguard[server]"') from error
 
     def ready(name: str, server: Server) -> None:
         metrics_url = f"http://{host}:{server.metrics_port}/metrics"
@@ -62,23 +65,15 @@ def serve(
 
     log_to_stderr()
     config = ServerConfig(host=host, port=port, metrics_port=metrics_port, max_queue=max_queue, grace=grace)
-    try:
-        registry = load_plugins()
-        metrics = Metrics(registry)
-        asyncio.run(
-            run(
-                config,
-                metrics,
-                lambda: load_guard(
-                    model, device=device, dtype=dtype, observers=[metrics], registry=registry, progress=progress
-                ),
-                ready,
-            )
+    registry = load_plugins()
+    metrics = Metrics(registry)
+    asyncio.run(
+        run(
+            config,
+            metrics,
+            lambda: load_guard(
+                model, device=device, dtype=dtype, observers=[metrics], registry=registry, progress=progress
+            ),
+            ready,
         )
-    except XmguardError as error:
-        _fail(str(error), error)
-
-
-def _fail(reason: str, error: Exception) -> NoReturn:
-    print(f"xmguard serve: {reason}", file=sys.stderr)
-    raise typer.Exit(2) from error
+    )

@@ -22,7 +22,7 @@ class ServerConfig:
     default_deadline: float = 60.0
     """For callers that set none."""
     max_deadline: float = 300.0
-    """Cap on what callers set."""
+    """Cap on what callers set; `xmguard --server` waits this long too."""
     grace: float = 45.0
     """How long a stopping server lets requests in flight finish."""
     max_message_bytes: int = Limits().max_message_bytes

@@ -1,4 +1,8 @@
-"""Logs as one JSON object per line on stderr, where collectors expect them. Never holds a request's content."""
+"""Logs as one JSON object per line on stderr, where collectors expect them.
+
+The access log, and every `message` that xmguard writes, hold nothing of a request. A `traceback` may: it ends with the
+exception's own words, and those of plugins and libraries can quote what they were given.
+"""
 
 from __future__ import annotations
 

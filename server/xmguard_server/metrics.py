@@ -1,14 +1,15 @@
 """Every number of the server for Prometheus, on a registry of its own, and the observer that fills them in.
 
 Labels come from closed sets only: what is not in a set is counted as `other`. No request, span or caller is ever a
-label. Knows nothing of gRPC or of the model thread.
+label. Every combination of labels together stays below 500 series of the names `xmguard_*` (with the built-in plugins);
+that is why the histograms have few buckets. Knows nothing of gRPC or of the model thread.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
 from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 
@@ -16,13 +17,17 @@ from xmguard import __version__
 from xmguard.contracts import GuardEvent
 from xmguard.errors import Reason
 from xmguard.plugins import Registry
-from xmguard.response import SpanReport
+from xmguard.response import Imbalance, SpanReport
+from xmguard.validation import UNDETERMINED_LANGUAGE
 
 OTHER = "other"
+UNKNOWN = "unknown"
+LANGUAGES = frozenset(("ar", "de", "en", "es", "fr", "is", "it", "ja", "pt", "ru", "tr", "zh"))
+"""BCP-47 primary tags with a label of their own. Spans come in languages that no plugin is installed for."""
 
-_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
-_RATIOS = (0.05, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1)
-_NATS = (0.1, 0.25, 0.5, 0.75, 1, 1.5, 2, 3, 4, 6, 8)
+_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 10, 60, 300)
+_RATIOS = (0.1, 0.25, 0.5)
+_NATS = (0.25, 0.5, 1)
 
 
 class Metrics:
@@ -31,8 +36,9 @@ class Metrics:
     name = "prometheus"
 
     def __init__(self, plugins: Registry) -> None:
+        # `_created` series double every counter and have no use with today's Prometheus.
+        disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
-        self._languages = frozenset(plugins.languages.names())
         self._modalities = frozenset(plugins.modalities.names())
         self._policies = frozenset(plugins.policies.names())
         ProcessCollector(registry=self.registry)
@@ -80,17 +86,19 @@ class Metrics:
         self._prompt_tokens.inc(usage.prompt_tokens)
         self._generated_tokens.inc(usage.completion_tokens)
         self._evidence_tokens.inc(usage.evidence_tokens)
-        self._conflicts.labels(
-            response.verdict.decision.name.lower(), self._modality_pair(response.spans), _language_pair(response.spans)
-        ).inc()
+        pair = self._modality_pair(response.spans), _language_pair(response.spans)
+        self._conflicts.labels(response.verdict.decision.name.lower(), *pair).inc()
         self._rebalances.labels(
             _fold(response.rebalancing.policy, self._policies),
             "applied" if response.rebalancing.applied else "not_applied",
         ).inc()
-        self._observe_attention(response.spans, event)
+        self._observe_imbalance(response.imbalance, pair)
+        for span in response.spans:
+            share = span.share_before if span.share_after is None else span.share_after
+            if share is not None:
+                self._share.labels(_fold(span.modality, self._modalities), _language(span)).observe(share)
 
-    def _observe_attention(self, spans: Iterable[SpanReport], event: GuardEvent) -> None:
-        imbalance = event.response.imbalance
+    def _observe_imbalance(self, imbalance: Imbalance, pair: tuple[str, str]) -> None:
         for histogram, phase, value in (
             (self._imbalance, "before", imbalance.log_ratio_before),
             (self._imbalance, "after", imbalance.log_ratio_after),
@@ -98,20 +106,14 @@ class Metrics:
             (self._imbalance_per_token, "after", imbalance.log_ratio_per_token_after),
         ):
             if value is not None:
-                histogram.labels(phase).observe(value)
-        for span in spans:
-            share = span.share_before if span.share_after is None else span.share_after
-            if share is not None:
-                language = _fold(_primary(span.language), self._languages)
-                self._share.labels(_fold(span.modality, self._modalities), language).observe(share)
+                histogram.labels(phase, *pair).observe(value)
 
-    def _modality_pair(self, spans: Iterable[SpanReport]) -> str:
-        folded = [_fold(span.modality, self._modalities) for span in spans]
-        distinct = sorted(set(folded))
-        if len(folded) < 2:
+    def _modality_pair(self, spans: Sequence[SpanReport]) -> str:
+        distinct = sorted({span.modality for span in spans})
+        if len(spans) < 2:
             return "single"
-        if len(distinct) > 2:
-            return "mixed"
+        if len(distinct) > 2 or not self._modalities.issuperset(distinct):
+            return OTHER
         return f"{distinct[0]}-{distinct[-1]}"
 
     def _rpc_metrics(self) -> None:
@@ -178,7 +180,8 @@ class Metrics:
         )
         self._conflicts = Counter(
             "xmguard_conflicts_total",
-            "Verdicts, by decision, by the spans' modalities, and by whether they share a language.",
+            "Verdicts, by decision, by the spans' modalities, and by whether they share a language (unknown: not every "
+            "span's language is known).",
             ("decision", "modality_pair", "language"),
             registry=registry,
         )
@@ -191,14 +194,14 @@ class Metrics:
         self._imbalance = Histogram(
             "xmguard_attention_imbalance_log_ratio",
             "Log of the largest over the smallest span contribution, before and after rebalancing.",
-            ("phase",),
+            ("phase", "modality_pair", "language"),
             registry=registry,
             buckets=_NATS,
         )
         self._imbalance_per_token = Histogram(
             "xmguard_attention_imbalance_per_token_log_ratio",
             "The same of contributions per token of the span.",
-            ("phase",),
+            ("phase", "modality_pair", "language"),
             registry=registry,
             buckets=_NATS,
         )
@@ -228,9 +231,18 @@ def _fold(name: str, known: frozenset[str]) -> str:
     return name if name in known else OTHER
 
 
-def _primary(tag: str) -> str:
-    return tag.lower().split("-")[0]
+def _primary(span: SpanReport) -> str:
+    tag = span.language.lower().split("-")[0]
+    return UNKNOWN if tag in ("", UNDETERMINED_LANGUAGE) else tag
+
+
+def _language(span: SpanReport) -> str:
+    return _fold(_primary(span), LANGUAGES | {UNKNOWN})
 
 
 def _language_pair(spans: Iterable[SpanReport]) -> str:
-    return "same" if len({_primary(span.language) for span in spans}) < 2 else "cross"
+    # Compared before they are folded: two languages without a label of their own are two languages all the same.
+    distinct = {_primary(span) for span in spans}
+    if UNKNOWN in distinct:
+        return UNKNOWN
+    return "same" if len(distinct) < 2 else "cross"

@@ -4,14 +4,17 @@ import importlib.metadata
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
 
 from xmguard import wire
 from xmguard.cli import app as cli_app
-from xmguard.cli import ask, render
+from xmguard.cli import ask, doctor, render
 from xmguard.cli.terminal import printable
+from xmguard.contracts import SelfCheck
 from xmguard.errors import InvalidRequest, SetupIncomplete
 from xmguard.request import AnswerRequest, OnConflict, Prompt, Scope
 from xmguard.response import (
@@ -58,13 +61,14 @@ class ScriptedGuard:
 
     def __init__(self, verdict: ConflictVerdict = VERDICT) -> None:
         self.verdict = verdict
+        self.reports = REPORTS
         self.requests: list[AnswerRequest] = []
 
     def stream(self, request: AnswerRequest) -> Iterator[Event]:
         self.requests.append(request)
         if not request.question:
             raise InvalidRequest.field("question", "must not be empty")
-        yield Started("r1", REPORTS)
+        yield Started("r1", self.reports)
         yield self.verdict
         yield Delta("It cost ")
         yield Delta("65 million.\x1b[31m")
@@ -75,7 +79,7 @@ class ScriptedGuard:
         return AnswerResponse(
             answer="It cost 65 million.",
             verdict=self.verdict,
-            spans=REPORTS,
+            spans=self.reports,
             imbalance=IMBALANCE,
             rebalancing=REBALANCING,
             usage=USAGE,
@@ -84,7 +88,7 @@ class ScriptedGuard:
 
     def check(self, request: AnswerRequest) -> CheckResponse:
         self.requests.append(request)
-        return CheckResponse("r1", self.verdict, REPORTS, IMBALANCE, USAGE, REBALANCING)
+        return CheckResponse("r1", self.verdict, self.reports, IMBALANCE, USAGE, REBALANCING)
 
 
 @pytest.fixture
@@ -138,7 +142,26 @@ def test_ask_shows_spans_verdict_answer_and_what_was_steered(guard: ScriptedGuar
     ):
         assert expected in shown
     assert max(map(len, shown.splitlines())) <= 80
-    assert shown.index("CONFLICT") < shown.index("It cost 65 million.")
+
+
+def test_the_table_shows_each_spans_own_answer_not_its_groups_label(guard: ScriptedGuard):
+    own = ("It rose to 42 million, about 3.", "")
+    guard.reports = tuple(replace(report, answer_alone=answer) for report, answer in zip(REPORTS, own, strict=True))
+    for arguments, stdin in ((("ask", "--span", "en:a", "--span", "en:b", "q"), None), (("check", "-"), "{}")):
+        shown = xmguard(*arguments, stdin=stdin).stdout
+        table = shown[shown.index("answer alone") :]
+        first, second = table[: table.index("s2")], table[table.index("s2") : table.index("imbalance")]
+        assert "to 42" in first
+        assert "65 million" not in second
+        assert shown.index("CONFLICT") < shown.index("answer alone")
+    guard.reports = REPORTS
+    assert "answer alone" not in xmguard("check", "-", stdin="{}").stdout
+
+
+def test_a_streamed_answer_is_verdict_words_table_cost(guard: ScriptedGuard):
+    shown = xmguard("ask", "--span", "en:a", "--span", "en:b", "q").stdout
+    places = [shown.index(part) for part in ("CONFLICT", "It cost 65", "contribution", "imbalance", "policy", "usage")]
+    assert places == sorted(places)
 
 
 def test_control_characters_of_an_answer_do_not_reach_the_terminal(guard: ScriptedGuard):
@@ -204,7 +227,15 @@ def test_bad_input_is_one_line_and_status_2(guard: ScriptedGuard, arguments: lis
     assert expected in one_error_line(xmguard(*arguments))
 
 
-@pytest.mark.parametrize("text", ["", "{", "[]", '{"nope": 1}', '{"spans": [{"text": 5}]}'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "{", "[]", '{"nope": 1}', '{"spans": [{"text": 5}]}'),
+        '{"decoding": {"maxTokens": %s}}' % ("9" * 5000),
+        '{"conflictThreshold": 1%s}' % ("0" * 400),
+        '{"rebalance": {"bias": {"s1": 1%s}}}' % ("0" * 400),
+    ],
+)
 def test_a_malformed_request_file_is_one_line_and_status_2(guard: ScriptedGuard, text: str):
     for command in ("answer", "check"):
         one_error_line(xmguard(command, "-", stdin=text))
@@ -273,6 +304,28 @@ def test_plugins_lists_the_built_ins():
     found = {plugin["name"]: plugin for plugin in json.loads(xmguard("plugins", "--json").stdout)}
     assert "model:smollm2" in found["builtin-models"]["provides"]
     assert "policy:fixed" in xmguard("plugins").stdout
+
+
+def test_doctor_lists_what_is_proven_and_tests_where_it_is_told_to(monkeypatch: pytest.MonkeyPatch):
+    asked = {}
+
+    class Engine:
+        def self_test(self):
+            return [SelfCheck("epsilon 0", True, "changes nothing"), SelfCheck("removal", asked["device"] == "cpu", "")]
+
+    def load_guard(model: str, **settings: object):
+        asked.update(settings, model=model)
+        return SimpleNamespace(backend=Engine())
+
+    monkeypatch.setattr(doctor, "load_guard", load_guard)
+    result = xmguard("doctor", "--model", "m", "--device", "cpu", "--dtype", "bfloat16")
+    assert result.exit_code == 0, result.output
+    assert (asked["model"], asked["device"], asked["dtype"]) == ("m", "cpu", "bfloat16")
+    for expected in ("LlamaForCausalLM", "policy fixed", "self-test on m, cpu, bfloat16", "changes nothing"):
+        assert expected in result.stdout
+    assert "1 of 2 self-tests failed on m: removal" in one_error_line(
+        xmguard("doctor", "--model", "m", "--device", "x")
+    )
 
 
 def test_version():

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import inspect
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -16,7 +18,7 @@ import pytest
 
 from xmguard import wire
 from xmguard.client import AsyncClient, Client, RequestFields
-from xmguard.errors import ErrorCode, InvalidRequest, Reason, XmguardError
+from xmguard.errors import Cancelled, ErrorCode, InvalidRequest, Reason, XmguardError
 from xmguard.request import AnswerRequest
 from xmguard.response import AnswerResponse, Delta, Done, Limits, Started
 from xmguard.span import Span
@@ -114,6 +116,51 @@ async def test_nobody_answers_the_async_client() -> None:
         assert caught.value.reason is Reason.SERVER_UNREACHABLE
         with pytest.raises(XmguardError, match="xmguard serve"):
             await anext(client.stream(question="q?"))
+
+
+def test_a_closed_client_says_so() -> None:
+    client = Client("127.0.0.1:1")
+    client.close()
+    for call in (client.model, lambda: client.answer(question="q?"), lambda: list(client.stream(question="q?"))):
+        with pytest.raises(XmguardError, match="this client is closed"):
+            call()
+
+
+async def test_a_closed_async_client_says_so() -> None:
+    client = AsyncClient("127.0.0.1:1")
+    await client.close()
+    with pytest.raises(XmguardError, match="this client is closed"):
+        await client.model()
+    with pytest.raises(XmguardError, match="this client is closed"):
+        await anext(client.stream(question="q?"))
+
+
+async def test_closing_ends_calls_in_progress_without_cancelling_their_tasks() -> None:
+    called, release = threading.Event(), threading.Event()
+
+    def slow(data: bytes, context: Any) -> bytes:
+        called.set()
+        release.wait(10)
+        return echo(data, context)
+
+    async def ask(client: AsyncClient) -> Any:
+        task = asyncio.create_task(client.answer(question="q?"))
+        await asyncio.to_thread(called.wait, 10)
+        called.clear()
+        return task
+
+    with answering((wire.ANSWER, slow)) as address:
+        client = AsyncClient(address)
+        task = await ask(client)
+        await client.close()
+        with pytest.raises(Cancelled, match="closed while"):
+            await task
+        async with AsyncClient(address) as client:
+            task = await ask(client)
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+        release.set()
 
 
 def test_both_clients_offer_the_same() -> None:

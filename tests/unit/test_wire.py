@@ -154,6 +154,9 @@ def test_an_event_of_an_unknown_kind_is_an_error() -> None:
         (AnswerRequest(rebalance=Rebalance(parameters=3)), {"rebalance.parameters"}),
         (AnswerRequest(spans=(Span(), Span(text="\ud800"))), {"spans[1].text"}),
         (AnswerRequest(spans=(Span(text="a", media=Media("image/png", b"")),)), {"spans[0]"}),
+        (AnswerRequest(conflict_threshold=10**400), {"conflict_threshold"}),
+        (AnswerRequest(rebalance=Rebalance(bias={'a"': 10**400})), {r'rebalance.bias["a\""]'}),
+        (AnswerRequest(decoding=Decoding(max_tokens=10**5000)), {"decoding.max_tokens"}),
     ],
 )
 def test_values_of_the_wrong_type_are_named(request_: AnswerRequest, paths: set[str]) -> None:
@@ -217,10 +220,21 @@ def test_null_is_absent_and_text_stays_readable() -> None:
         ('{"spans": [{"text": "a", "media": {}}]}', {"spans[0]"}),
         ('{"spans": [{"media": {"data": "?"}}]}', {"spans[0].media.data"}),
         ('{"question": "\\ud800"}', {"question"}),
+        ('{"decoding": {"maxTokens": %s}}' % ("9" * 5000), {"decoding.max_tokens"}),
+        ('{"decoding": {"seed": -%s}}' % ("9" * 5000), {"decoding.seed"}),
+        ('{"rebalance": {"bias": {"s1": 1%s}}}' % ("0" * 400), {'rebalance.bias["s1"]'}),
+        ('{"rebalance": {"bias": {"a\\"]\\n": "x"}}}', {r'rebalance.bias["a\"]\n"]'}),
+        ('{"conflictThreshold": 1%s}' % ("0" * 400), {"conflict_threshold"}),
+        ('{"rebalance": {"scope": 1e400}, "onError": 1%s}' % ("0" * 400), {"rebalance.scope", "on_error"}),
     ],
 )
 def test_json_that_does_not_fit_names_every_field(text: str, paths: set[str]) -> None:
     assert set(refused(wire.from_json, AnswerRequest, text)) == paths
+
+
+def test_the_largest_numbers_that_fit_are_read_exactly() -> None:
+    assert wire.from_json(Decoding, f'{{"seed": {2**64 - 1}}}').seed == 2**64 - 1
+    assert wire.from_json(Rebalance, '{"bias": {"s1": 1%s}}' % ("0" * 300)).bias["s1"] == 1e300
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", b"\xff", '{"model": "a", "model": "b"}', "[" * 100_000])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Annotated, Literal
@@ -15,7 +15,7 @@ from xmguard.cli.connection import connect
 from xmguard.cli.flags import parse_numbers, parse_spans, read_text
 from xmguard.cli.terminal import output, printable, progress
 from xmguard.request import AnswerRequest, Decoding, Detail, OnConflict, OnError, Prompt, Rebalance, Scope
-from xmguard.response import CheckResponse, ConflictVerdict, Decision, Delta, Done, Event, Rebalancing, Started
+from xmguard.response import AnswerResponse, CheckResponse, ConflictVerdict, Decision, Delta, Done, Event, Started
 
 EXIT_CONFLICT = 3
 EXIT_UNDETERMINED = 4
@@ -141,56 +141,54 @@ def _answer(request: AnswerRequest, server: str, as_json: bool) -> None:
 
 
 def show_stream(events: Iterator[Event], request: AnswerRequest) -> Done:
-    """Show a streamed answer while it comes: spans and verdict first, then the words, then the rest.
+    """Show a streamed answer while it comes: the verdict, then the words, then what was measured and done.
 
     Raises:
         RuntimeError: the stream ended without its last event; it breaks the contract.
     """
     console = output()
-    sources = [span.source for span in request.spans]
-    started = Started()
     # The spinner must be gone before the first word, and also when the stream fails.
     with ExitStack() as waiting:
         step = waiting.enter_context(progress("reading the sources"))
         for event in events:
             if isinstance(event, Started):
-                started = event
                 step("reading each source alone")
             elif isinstance(event, ConflictVerdict):
                 waiting.close()
-                steered = any(report.bias for report in started.spans)
-                console.print(render.spans_table(started.spans, sources, event, steered=steered))
-                if request.detail.layers:
-                    console.print(*render.layers_lines(started.spans), sep="\n")
                 console.print(render.verdict_panel(event))
             elif isinstance(event, Delta):
                 console.print(Text(printable(event.text)), end="", soft_wrap=True)
             else:
-                console.print()
-                _show_lines(event.response.rebalancing, event)
+                response = event.response
+                console.print("\n")
+                _show_spans(response, request)
+                _show_lines(
+                    render.closing_lines(
+                        response.usage, response.warnings, response.finish_reason, response.unbiased_answer
+                    )
+                )
                 return event
     raise RuntimeError("the stream of the answer ended without a Done event")
 
 
-def _show_lines(rebalancing: Rebalancing, done: Done) -> None:
-    console = output()
-    response = done.response
-    console.print(render.imbalance_line(response.imbalance, steered=rebalancing.applied))
-    console.print(render.rebalancing_line(rebalancing))
-    closing = render.closing_lines(response.usage, response.warnings, response.finish_reason, response.unbiased_answer)
-    for line in closing:
-        console.print(line)
-
-
 def _show_check(response: CheckResponse, request: AnswerRequest) -> None:
+    output().print(render.verdict_panel(response.verdict))
+    _show_spans(response, request)
+    _show_lines(render.closing_lines(response.usage, response.warnings))
+
+
+def _show_spans(response: AnswerResponse | CheckResponse, request: AnswerRequest) -> None:
+    # Only a finished response holds what each span answers by itself, so nothing of this is shown before.
     console = output()
     steered = response.rebalancing.applied
-    sources = [span.source for span in request.spans]
-    console.print(render.spans_table(response.spans, sources, response.verdict, steered=steered))
+    console.print(render.spans_table(response.spans, [span.source for span in request.spans], steered=steered))
     if request.detail.layers:
-        console.print(*render.layers_lines(response.spans), sep="\n")
+        _show_lines(render.layers_lines(response.spans))
     console.print(render.imbalance_line(response.imbalance, steered=steered))
     console.print(render.rebalancing_line(response.rebalancing))
-    console.print(render.verdict_panel(response.verdict))
-    for line in render.closing_lines(response.usage, response.warnings):
+
+
+def _show_lines(lines: Iterable[Text]) -> None:
+    console = output()
+    for line in lines:
         console.print(line)

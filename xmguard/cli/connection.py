@@ -12,8 +12,9 @@ from xmguard.loading import DEFAULT_MODEL, load_guard
 from xmguard.request import AnswerRequest
 from xmguard.response import AnswerResponse, CheckResponse, Event
 
-SERVER_SECONDS = 600.0
-"""How long a person waits for a server, which may have others to answer first; Ctrl-C ends it sooner."""
+SERVER_SECONDS = 300.0
+"""How long a person waits for a server, which may have others to answer first; Ctrl-C ends it sooner. A server ends
+every call after this time, so that waiting longer would be in vain."""
 
 
 class Answerer(Protocol):

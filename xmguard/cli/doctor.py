@@ -28,6 +28,8 @@ _FOR_DEVELOPERS = "dev"
 
 def doctor(
     model: Annotated[str, typer.Option(help="The model to test the steering of: a name or a folder.")] = DEFAULT_MODEL,
+    device: Annotated[str, typer.Option(help="Where the test runs, for example cpu or cuda:0.")] = "cpu",
+    dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
 ) -> None:
     """Show what is installed and what can be steered, and test the steering on a model.
 
@@ -42,8 +44,8 @@ def doctor(
     )
     console.print(_table("models", ((m.name, str(m.path() or "not pulled")) for m in registry.models)))
     console.print(_table("can be steered", _steerable(registry)))
-    checks = _self_test(model, registry)
-    table = _table(f"self-test on {model}", ())
+    checks = _self_test(model, device, dtype, registry)
+    table = _table(f"self-test on {model}, {device}, {dtype}", ())
     for check in checks:
         mark = Text("passed", style="green") if check.passed else Text("FAILED", style="bold red")
         table.add_row(Text(check.name), Text.assemble(mark, f"  {printable(check.detail)}"))
@@ -113,15 +115,18 @@ def _torch() -> Iterator[tuple[str, str]]:
 
 
 def _steerable(registry: Registry) -> Iterator[tuple[str, str]]:
+    from xmguard.backends.transformers.families import PROVEN
+
     for backend in registry.backends:
         yield f"engine {backend.name}", backend.summary
+    yield "architectures", ", ".join(PROVEN)
     for policy in registry.policies:
         parameters = "".join(f"; {name}: {meaning}" for name, meaning in sorted(policy.parameters.items()))
         yield f"policy {policy.name}", policy.summary + parameters
 
 
-def _self_test(model: str, registry: Registry) -> Sequence[SelfCheck]:
+def _self_test(model: str, device: str, dtype: str, registry: Registry) -> Sequence[SelfCheck]:
     with progress(f"loading {model}") as step:
-        backend = load_guard(model, registry=registry, progress=step).backend
+        backend = load_guard(model, device=device, dtype=dtype, registry=registry, progress=step).backend
         step("testing")
         return backend.self_test()

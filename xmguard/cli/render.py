@@ -61,13 +61,11 @@ def percent(value: float | None) -> str:
     return number(value, ".0%")
 
 
-def spans_table(
-    reports: Sequence[SpanReport], sources: Sequence[str], verdict: ConflictVerdict, *, steered: bool
-) -> Table:
+def spans_table(reports: Sequence[SpanReport], sources: Sequence[str], *, steered: bool) -> Table:
     """One row per span. `steered` adds a second line per cell, the forward pass under the bias.
 
-    `sources` are the caller's labels in the same order; responses do not carry them. A report without the span's own
-    answer takes it from the verdict's groups.
+    `sources` are the caller's labels in the same order; responses do not carry them. There is a column for what each
+    span answers alone where the response says so.
     """
     table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0), show_edge=False, pad_edge=False)
     table.add_column("span", no_wrap=True, max_width=14, overflow="ellipsis")
@@ -75,10 +73,11 @@ def spans_table(
     table.add_column("contribution", no_wrap=True)
     for heading in ("share", "attn", "bias"):
         table.add_column(heading, justify="right", no_wrap=True)
-    table.add_column("answer alone", overflow="fold", ratio=1)
+    answers = any(report.answer_alone for report in reports)
+    if answers:
+        table.add_column("answer alone", overflow="fold", ratio=1)
     values = [value for r in reports for value in (r.contribution_before, r.contribution_after) if value is not None]
     largest = max(values, default=0.0)
-    alone = {span: group.answer for group in verdict.groups for span in group.span_ids}
     for index, report in enumerate(reports):
         source = sources[index] if index < len(sources) else ""
         table.add_row(
@@ -90,7 +89,7 @@ def spans_table(
             _pair(percent(report.share_before), percent(report.share_after), steered),
             _pair(percent(report.attention_before), percent(report.attention_after), steered),
             Text(number(report.bias, "+.2f") if report.bias else "·", style=_AFTER if report.bias else _BEFORE),
-            Text(printable(report.answer_alone or alone.get(report.span_id, "")) or ABSENT),
+            *([Text(printable(report.answer_alone) or ABSENT)] if answers else []),
         )
     return table
 

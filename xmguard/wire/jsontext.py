@@ -7,6 +7,7 @@ the field by its path in the contract. Knows nothing of files or terminals.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Iterator
 from types import NoneType
@@ -16,12 +17,13 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from xmguard.errors import FieldViolation, InvalidRequest, Reason
+from xmguard.errors import FieldViolation, InvalidRequest, Reason, keyed
 from xmguard.wire.messages import MESSAGE_TYPES, decode, encode
 
 V = TypeVar("V")
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]*={0,2}")  # proto3 JSON allows both alphabets and leaves out padding
+_UINT64_DIGITS = 20
 
 
 def to_json(value: object, *, indent: int | None = 2) -> str:
@@ -36,7 +38,7 @@ def from_json(kind: type[V], text: str | bytes) -> V:
         InvalidRequest: the text is not JSON (reason REQUEST_MALFORMED), or fields are unknown or of the wrong type.
     """
     try:
-        data = json.loads(text, object_pairs_hook=_without_duplicates)
+        data = json.loads(text, object_pairs_hook=_without_duplicates, parse_int=_whole_number)
     except _DuplicateKeyError as error:
         raise InvalidRequest.field("request", str(error), reason=Reason.REQUEST_MALFORMED) from error
     except json.JSONDecodeError as error:
@@ -67,6 +69,12 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         key = next(key for index, (key, _) in enumerate(pairs) if key in dict(pairs[:index]))
         raise _DuplicateKeyError(f"{key!r} is given twice in one object")
     return found
+
+
+def _whole_number(literal: str) -> int | float:
+    # No field takes a longer integer. As a float it is a number still, so the field that holds it can be named, while
+    # Python refuses to read very long integers and to convert those beyond the range of a float.
+    return int(literal) if len(literal) <= _UINT64_DIGITS else float(literal)
 
 
 def _problems(kind: type[Message], data: object, path: str) -> Iterator[FieldViolation]:
@@ -101,7 +109,7 @@ def _field_problems(kind: type[Message], field: Any, content: Any, where: str) -
             return
         for key, item in content.items():
             if not _parses(kind, field.json_name, {key: item}):
-                yield FieldViolation(f'{where}["{key}"]', _mismatch(inner.fields_by_name["value"], item))
+                yield FieldViolation(keyed(where, key), _mismatch(inner.fields_by_name["value"], item))
     elif _is_list(kind, field):
         if not isinstance(content, list):
             yield FieldViolation(where, f"must be a list, not {_noun(content)}")
@@ -133,7 +141,7 @@ def _message_type(kind: type[Message], field: Any) -> type[Message]:
 def _parses(kind: type[Message], key: str, content: object) -> bool:
     try:
         json_format.ParseDict({key: content}, kind())
-    except json_format.ParseError:
+    except (json_format.ParseError, OverflowError):  # the latter for an infinite number where an enum belongs
         return False
     return True
 
@@ -156,6 +164,8 @@ def _noun(content: object) -> str:
         return "NaN"
     if isinstance(content, bool):
         return "true" if content else "false"
+    if isinstance(content, float) and math.isinf(content):
+        return "a bare infinity or a number too large to hold"
     if isinstance(content, int | float):
         return f"the number {content}"
     return {dict: "an object", list: "a list", str: "this text", NoneType: "null"}[type(content)]

@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
 from google.protobuf.message import Message
 
 from xmguard import request, response, span
-from xmguard.errors import FieldViolation, InvalidRequest
+from xmguard.errors import FieldViolation, InvalidRequest, keyed
 from xmguard.v1 import guard_pb2 as pb
 
 V = TypeVar("V")
@@ -129,7 +129,7 @@ def _encode(value: object, path: str, problems: list[FieldViolation]) -> Message
         try:
             _set(message, field, content, where, problems)
         # What protobuf says when a value does not fit: wrong type, out of range, or text that is not valid Unicode.
-        except (TypeError, ValueError, AttributeError):
+        except (TypeError, ValueError, AttributeError, OverflowError):
             problems.append(FieldViolation(where, f"must be {_wanted(field)}, not {_shown(content)}"))
     for oneof in message.DESCRIPTOR.oneofs:
         given = [member.name for member in oneof.fields if getattr(value, member.name) is not None]
@@ -144,9 +144,9 @@ def _set(message: Message, field: _Field, content: Any, where: str, problems: li
         for key, item in content.items():
             try:
                 target[key] = item
-            except (TypeError, ValueError):
+            except (TypeError, ValueError, OverflowError):
                 problems.append(
-                    FieldViolation(f'{where}["{key}"]', f"must be {_NOUNS[field.item]}, not {_shown(item)}")
+                    FieldViolation(keyed(where, str(key)), f"must be {_NOUNS[field.item]}, not {_shown(item)}")
                 )
     elif field.shape == "many":
         if isinstance(content, str | bytes):
@@ -199,6 +199,8 @@ def _wanted(field: _Field) -> str:
 
 def _shown(content: object) -> str:
     """Numbers are shown, anything else only by type: content may be long, and may be private."""
+    if isinstance(content, int) and content.bit_length() > 64:  # Python refuses to write very long ones at all
+        return "a number this large"
     return repr(content) if isinstance(content, bool | int | float) else type(content).__name__
 
 

@@ -48,13 +48,8 @@ def test_says_why_it_does_nothing():
 
 @pytest.mark.parametrize("epsilon", [-0.1, 20.1, math.nan, math.inf, -math.inf])
 def test_refuses_epsilon_out_of_range_naming_the_field(epsilon: float):
-    with pytest.raises(InvalidRequest, match=r"rebalance\.parameters\[epsilon\].*0 to 20"):
+    with pytest.raises(InvalidRequest, match=r'rebalance\.parameters\["epsilon"\].*0 to 20'):
         plan("a", "b", parameters={"epsilon": epsilon})
-
-
-def test_refuses_a_bias_it_would_ignore():
-    with pytest.raises(InvalidRequest, match=r"rebalance\.bias"):
-        plan("a", "b", bias={"a": 1.0})
 
 
 def test_the_registry_finds_the_policy_and_its_owner(monkeypatch: pytest.MonkeyPatch):

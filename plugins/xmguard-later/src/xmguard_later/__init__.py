@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 
 from xmguard.bias import AttentionBias, RebalancePlan
 from xmguard.contracts import RebalancePolicy
-from xmguard.errors import InvalidRequest
+from xmguard.errors import InvalidRequest, keyed
 from xmguard.hookspecs import hookimpl
 from xmguard.measurement import Measurement
 from xmguard.request import Rebalance, Scope
@@ -33,13 +33,12 @@ class Later:
         """A bias on the last span, or the reason why there is none.
 
         Raises:
-            InvalidRequest: `bias` is given, which this policy would ignore, or epsilon is out of range or NaN.
+            InvalidRequest: epsilon is out of range or NaN.
         """
-        if request.bias:
-            raise InvalidRequest.field("rebalance.bias", "policy later chooses the span itself; use policy fixed")
         epsilon = request.parameters.get("epsilon", DEFAULT_EPSILON)
         if not 0.0 <= epsilon <= MAX_EPSILON:  # also refuses NaN, which compares false
-            raise InvalidRequest.field("rebalance.parameters[epsilon]", f"is {epsilon}; from 0 to {MAX_EPSILON:g} nats")
+            field = keyed("rebalance.parameters", "epsilon")
+            raise InvalidRequest.field(field, f"is {epsilon}; from 0 to {MAX_EPSILON:g} nats")
         spans = measurement.span_map.ids
         if len(spans) < 2:
             return RebalancePlan(None, "one span has no earlier one to be weighed against")
