@@ -127,7 +127,12 @@ class Client(_Connection):
             try:
                 order = _Order()
                 for response in call:
-                    yield order.next(method.unpack_response(response))
+                    event = order.next(method.unpack_response(response))
+                    if isinstance(event, Done):
+                        # Whoever has Done stops reading, which would cancel a call that is all but over.
+                        for extra in call:
+                            order.next(method.unpack_response(extra))
+                    yield event
                 order.finish()
             finally:
                 call.cancel()
@@ -191,7 +196,11 @@ class AsyncClient(_Connection):
             try:
                 order = _Order()
                 async for response in call:
-                    yield order.next(method.unpack_response(response))
+                    event = order.next(method.unpack_response(response))
+                    if isinstance(event, Done):
+                        async for extra in call:  # as in Client.stream
+                            order.next(method.unpack_response(extra))
+                    yield event
                 order.finish()
             finally:
                 call.cancel()

@@ -284,7 +284,7 @@ def test_the_metrics_page_tells_what_happened_and_is_clean(served, client):
         'xmguard_rebalances_total{outcome="applied",policy="fixed"}',
         'xmguard_rejected_total{reason="PROMPT_TOO_LONG"}',
         "xmguard_time_to_first_token_seconds_count",
-        'xmguard_attention_imbalance_per_token_log_ratio_count{phase="after"}',
+        'xmguard_attention_imbalance_per_token_log_ratio_count{language="same",modality_pair="text-text",phase="after"}',
     ):
         assert any(line.startswith(start_of_line) and not line.endswith(" 0.0") for line in page.splitlines())
     promtool = shutil.which("promtool")

@@ -47,7 +47,10 @@ def ask(
         list[str] | None,
         typer.Option(metavar="SPAN=NATS", help="Policy fixed: epsilon for one span; s1=-inf removes it."),
     ] = None,
-    epsilon: Annotated[float | None, typer.Option(help="The policy's parameter epsilon, in nats.")] = None,
+    epsilon: Annotated[float | None, typer.Option(help="Short for --parameter epsilon=NATS.")] = None,
+    parameter: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=NUMBER", help="A parameter of the policy; see `xmguard doctor`.")
+    ] = None,
     scope: Annotated[
         Literal["readers", "all", "generated"] | None, typer.Option(help="Which positions read with the bias.")
     ] = None,
@@ -70,6 +73,8 @@ def ask(
 ) -> None:
     """Put a question over sources given as flags."""
     biases = parse_numbers("--bias", bias or [])
+    short = [] if epsilon is None else [f"epsilon={epsilon}"]
+    parameters = parse_numbers("--parameter", [*short, *(parameter or [])])
     request = AnswerRequest(
         model=model,
         spans=parse_spans(span or [], span_file or []),
@@ -77,7 +82,7 @@ def ask(
         prompt=Prompt[prompt.upper()] if prompt else Prompt.UNSPECIFIED,
         rebalance=Rebalance(
             policy=policy or ("fixed" if biases or epsilon is not None else ""),
-            parameters={} if epsilon is None else {"epsilon": epsilon},
+            parameters=parameters,
             bias=biases,
             scope=Scope[scope.upper()] if scope else Scope.UNSPECIFIED,
         ),

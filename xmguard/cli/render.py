@@ -128,12 +128,16 @@ def imbalance_line(imbalance: Imbalance, *, steered: bool) -> Text:
     if imbalance.log_ratio_per_token_before is not None:
         per_token = _change(imbalance.log_ratio_per_token_before, imbalance.log_ratio_per_token_after, steered)
         parts.append(f"per token {per_token}")
+    when = " before" if steered else ""
     if imbalance.under_attended:
-        parts.append(f"least {imbalance.under_attended}")
+        parts.append(f"least{when} {imbalance.under_attended}")
     if imbalance.over_attended:
-        parts.append(f"most {imbalance.over_attended}")
+        parts.append(f"most{when} {imbalance.over_attended}")
     if imbalance.rest_share_before is not None:
-        parts.append(f"rest of the prompt {percent(imbalance.rest_share_before)}")
+        rest = percent(imbalance.rest_share_before)
+        if steered and imbalance.rest_share_after is not None:
+            rest += f" → {percent(imbalance.rest_share_after)}"
+        parts.append(f"rest of the prompt {rest}")
     return _labelled("imbalance", ", ".join(parts))
 
 
