@@ -8,6 +8,7 @@ import inspect
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -49,6 +50,26 @@ def echo(data: bytes, context: Any) -> bytes:
 
 def streamed(*numbered: wire.Numbered) -> tuple[wire.Method[Any, Any], Callable[..., Any]]:
     return wire.STREAM_ANSWER, lambda data, context: (wire.STREAM_ANSWER.pack_response(item) for item in numbered)
+
+
+@pytest.mark.parametrize("kind", ["sync", "async"])
+async def test_a_caller_that_stops_reading_at_done_does_not_cancel_the_call(kind: str) -> None:
+    ended_alive = []
+
+    def slow_to_end(data: bytes, context: Any) -> Iterator[bytes]:
+        yield wire.STREAM_ANSWER.pack_response((0, Done()))
+        time.sleep(0.3)
+        ended_alive.append(context.is_active())
+
+    with answering((wire.STREAM_ANSWER, slow_to_end)) as address:
+        if kind == "sync":
+            with Client(address) as client:
+                assert next(client.stream(question="q?")) == Done()
+        else:
+            async with AsyncClient(address) as other:
+                assert await anext(other.stream(question="q?")) == Done()
+        time.sleep(0.4)
+    assert ended_alive == [True]
 
 
 def test_keywords_are_the_fields_of_a_request() -> None:
