@@ -17,7 +17,8 @@ from xmguard.plugins import ALLOW_LIST, BUILT_INS, load_plugins
 
 @pytest.fixture(autouse=True)
 def only_built_ins(monkeypatch: pytest.MonkeyPatch):
-    """Plugins that happen to be installed here stay out."""
+    """Entry points are what a test says they are, and all of them may load."""
+    monkeypatch.delenv(ALLOW_LIST, raising=False)
     monkeypatch.setattr(registry_module, "entry_points", lambda group: [])
 
 
