@@ -41,24 +41,29 @@ def tokenizer():
     return fast
 
 
-def make_model(folder: Path, *, seed: int = 0, end_token: bool = False, **changes) -> Path:
-    """Save a tiny Llama whose attention is sharp enough for a bias of 2 nats to change what it says.
+def make_model(folder: Path, *, family: str = "Llama", seed: int = 0, end_token: bool = False, **changes) -> Path:
+    """Save a tiny model whose attention is sharp enough for a bias of 2 nats to change what it says.
 
     Without `end_token` the model never ends by itself, so that a comparison always has its full length.
     """
-    from transformers import LlamaConfig, LlamaForCausalLM
+    import transformers
 
     torch.manual_seed(seed)
     fast = tokenizer()
-    config = LlamaConfig(vocab_size=len(fast), bos_token_id=None, eos_token_id=fast.eos_token_id, **(CONFIG | changes))
-    model = LlamaForCausalLM(config)
+    model_class = getattr(transformers, f"{family}ForCausalLM")
+    special = {"vocab_size": len(fast), "bos_token_id": None, "pad_token_id": None, "eos_token_id": fast.eos_token_id}
+    model = model_class(model_class.config_class(**(CONFIG | special | changes)))
     # Default initialisation is so flat that no bias would change a token; see the test that requires the opposite.
     for name, parameter in model.named_parameters():
         if parameter.ndim == 2:
             gain = 3.0 if "q_proj" in name or "k_proj" in name else 1.5
             torch.nn.init.normal_(parameter, std=gain / parameter.shape[1] ** 0.5)
-        elif name.endswith("bias"):
+        elif parameter.ndim == 3:  # experts; louder ones only amplify the rounding of what reaches them
+            torch.nn.init.normal_(parameter, std=0.5 / parameter.shape[1] ** 0.5)
+        elif name.endswith(("bias", "sinks")):
             torch.nn.init.normal_(parameter, std=0.5)
+        elif "q_norm" in name or "k_norm" in name:  # they would undo the gain of the projections
+            torch.nn.init.constant_(parameter, 2.5)
     if not end_token:
         model.lm_head.weight.data[fast.eos_token_id] = 0.0  # a logit of 0 is never the largest
     model.save_pretrained(folder)

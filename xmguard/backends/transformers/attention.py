@@ -96,18 +96,29 @@ class PlainReading:
     layers: set[int] = field(default_factory=set)
 
     def read(self, call: AttentionCall) -> Tensor:
-        """Causal attention of the last `query` positions of `key`.
-
-        Raises:
-            RuntimeError: for a window, soft cap or sinks, which plain SDPA would ignore.
-        """
-        if call.window is not None or call.soft_cap is not None or call.sinks is not None:
-            raise RuntimeError("the plain prefill has no window, soft cap or sinks")
+        """Causal attention of the last `query` positions of `key`."""
         rows, keys = call.query.shape[2], call.key.shape[2]
+        at = torch.arange(keys - rows, keys, device=call.query.device)
+        columns = torch.arange(keys, device=call.query.device)
+        if call.soft_cap is not None or call.sinks is not None:  # SDPA knows neither
+            partials = attend(
+                call.query,
+                call.key,
+                call.value,
+                segmentation=Segmentation.from_spans([], keys),
+                scaling=call.scaling,
+                query_positions=at,
+                key_positions=columns,
+                window=call.window,
+                soft_cap=call.soft_cap,
+            )
+            return merge(collect(partials, 1, like=call.query), sinks=call.sinks).output
         mask = None
-        if rows < keys:  # a later chunk: is_causal would align the triangle at the first key
-            at = torch.arange(keys - rows, keys, device=call.query.device)
-            mask = torch.arange(keys, device=call.query.device) <= at.unsqueeze(-1)
+        if rows < keys or (call.window is not None and call.window < keys):
+            # A later chunk, where is_causal would align the triangle at the first key, or a window that hides some.
+            mask = columns <= at.unsqueeze(-1)
+            if call.window is not None:
+                mask &= columns > at.unsqueeze(-1) - call.window
         return nn.functional.scaled_dot_product_attention(
             call.query,
             call.key,
@@ -140,8 +151,10 @@ class SegmentReading:
     own: Segmentation
     """How the pass's own keys are cut; a branch's suffix is all rest."""
     context: ContextKeys | None
-    query_positions: Tensor
-    """[query], counted in the pass's own keys: row q sees own keys 0 .. query_positions[q]."""
+    positions: Tensor
+    """Of the rows in the sequence, [batch, query] or [1, query]."""
+    own_start: Tensor
+    """Position of the first own key in the sequence, [batch] or [1]; padding counts, so it may lie in the context."""
     key_mask: Tensor | None
     """bool [batch, own key], False for padding."""
     epsilon: Tensor | None
@@ -158,29 +171,34 @@ class SegmentReading:
 
     def read(self, call: AttentionCall) -> Tensor:
         """Read, steer, record."""
-        if call.window is not None:
-            raise RuntimeError("a sliding window over a shared context is not read exactly yet")
         partials = []
         if self.context is not None:
+            key = self.context.keys[call.layer]
+            # Every row comes after the whole context: only a window hides some of it.
+            columns = None if call.window is None else torch.arange(key.shape[2], device=key.device)
             partials += attend(
                 call.query,
-                self.context.keys[call.layer],
+                key,
                 self.context.values[call.layer],
                 segmentation=self.context.segmentation,
                 scaling=call.scaling,
+                query_positions=None if columns is None else self.positions,
+                key_positions=columns,
+                window=call.window,
                 soft_cap=call.soft_cap,
             )
-        own_keys = call.key.shape[2]
-        one_row_sees_all = call.query.shape[2] == 1 and self.own.length == own_keys
+        sees_all = call.query.shape[2] == 1 and call.window is None
+        columns = torch.arange(call.key.shape[2], device=call.key.device)
         partials += attend(
             call.query,
             call.key,
             call.value,
             segmentation=self.own,
             scaling=call.scaling,
-            query_positions=None if one_row_sees_all else self.query_positions,
-            key_positions=None if one_row_sees_all else torch.arange(own_keys, device=call.key.device),
+            query_positions=None if sees_all else self.positions,
+            key_positions=None if sees_all else self.own_start.unsqueeze(-1) + columns,
             key_mask=self.key_mask,
+            window=call.window,
             soft_cap=call.soft_cap,
         )
         states = collect(partials, self.segments, like=call.query)

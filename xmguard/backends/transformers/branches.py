@@ -58,6 +58,11 @@ class BranchBatch:
         """Columns of the suffix cache, padding included."""
         return int(self.cache.get_seq_length())
 
+    @property
+    def own_start(self) -> Tensor:
+        """Position of each branch's first column, [branch]; padded columns lie before the branch's own tokens."""
+        return self.positions - self.width
+
     def key_mask(self, new: int) -> Tensor | None:
         """Visible columns, bool [branch, column], once `new` columns have been added; None when nothing is padded."""
         if not bool(self.padding.any()):

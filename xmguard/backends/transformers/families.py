@@ -9,9 +9,26 @@ import json
 from pathlib import Path
 from typing import Any
 
-PROVEN = {"LlamaForCausalLM": "llama"}
+PROVEN = {
+    "CohereForCausalLM": "cohere",
+    "Cohere2ForCausalLM": "cohere2",
+    "Gemma2ForCausalLM": "gemma2",
+    "Gemma3ForCausalLM": "gemma3_text",
+    "GptOssForCausalLM": "gpt_oss",
+    "GraniteForCausalLM": "granite",
+    "LlamaForCausalLM": "llama",
+    "MistralForCausalLM": "mistral",
+    "MixtralForCausalLM": "mixtral",
+    "Olmo2ForCausalLM": "olmo2",
+    "Phi3ForCausalLM": "phi3",
+    "Qwen2ForCausalLM": "qwen2",
+    "Qwen3ForCausalLM": "qwen3",
+    "Qwen3MoeForCausalLM": "qwen3_moe",
+    "SmolLM3ForCausalLM": "smollm3",
+}
 """Architectures whose attention is proven against an eager reference by this project's tests, and the `model_type` that
-makes transformers build just that class."""
+makes transformers build just that class. Gemma 2, Gemma 3 and OLMo 2 normalise what attention writes once more before
+it is added to the residual stream; contributions are the norms before that."""
 
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt")
 

@@ -1,0 +1,95 @@
+"""What parity with the eager reference means, shared by the tests of one model and of every family."""
+
+import pytest
+import torch
+
+from xmguard.backends.transformers.session import TransformersSession
+from xmguard.bias import REMOVE, AttentionBias
+from xmguard.context import Context, ContextSpan
+from xmguard.contracts import Branch
+from xmguard.deadline import Stop
+from xmguard.request import Decoding, Prompt, Scope
+from xmguard.span import Span
+
+STEPS = 32
+BIASES = {
+    "none": AttentionBias({}),
+    "lift the second": AttentionBias({"b": 2.0}),
+    "lower the first": AttentionBias({"a": -3.0}),
+    "remove the first": AttentionBias({"a": REMOVE}),
+    "remove all": AttentionBias({"a": REMOVE, "b": REMOVE, "c": REMOVE}),
+    "several": AttentionBias({"a": -1.0, "b": 2.5, "c": 0.5}),
+    "lift the first, every later row": AttentionBias({"a": 2.0, "b": -1.0}, Scope.ALL),
+    "remove the first, every later row": AttentionBias({"a": REMOVE}, Scope.ALL),
+    "generated rows only": AttentionBias({"b": 2.0}, Scope.GENERATED),
+}
+
+
+def context(*texts):
+    names = "abcdefgh"
+    spans = tuple(ContextSpan(Span(names[index], text), "text", "en") for index, text in enumerate(texts))
+    return Context(spans, "What does the sign say?")
+
+
+THREE = context("The sign says OPEN until nine.", "标志上写着：关门。", "x")
+
+
+class Spy(TransformersSession):
+    """Keeps the logits of every forward pass."""
+
+    def __init__(self, *args):
+        self.logits = []
+        super().__init__(*args)
+
+    def _forward(self, *args, **kwargs):
+        logits = super()._forward(*args, **kwargs)
+        self.logits.append(logits[:, -1])
+        return logits
+
+
+def decode(session, branches, steps=STEPS):
+    tokens = {branch.name: [] for branch in branches}
+    for token in session.decode(branches, {branch.name: Decoding(max_tokens=steps) for branch in branches}):
+        tokens[token.branch].append(token)
+    return tokens
+
+
+def assert_parity(backend, eager, bias):
+    """Tokens, logits, log-probabilities, entropies, contributions and masses equal the reference."""
+    prompt = backend.encode(THREE, Prompt.STANDARD)
+    session = Spy(backend, prompt, Stop())
+    branch = Branch("joint", prompt.joint_tail, bias, measured=True)
+    before_tokens = len(session.logits)
+    tokens = decode(session, [branch])["joint"]
+    ids = [*prompt.context_ids, *prompt.joint_tail]
+    want, want_logits = eager.greedy(ids, prompt.span_map, bias, STEPS)
+
+    assert [token.id for token in tokens] == want
+    ours = torch.cat(session.logits[-STEPS:])  # the tail's last row, then one row per generated token read back
+    assert len(session.logits) - before_tokens >= STEPS
+    torch.testing.assert_close(ours, want_logits, rtol=0, atol=1e-4)
+    logprobs = torch.log_softmax(want_logits, -1)
+    assert [token.logprob for token in tokens] == pytest.approx(
+        [float(logprobs[step, token]) for step, token in enumerate(want)], abs=1e-4
+    )
+    entropies = torch.distributions.Categorical(logits=want_logits).entropy().tolist()
+    assert [token.entropy for token in tokens] == pytest.approx(entropies, abs=1e-4)
+
+    step = eager.run([*ids, *want], prompt.span_map, bias, len(ids))
+    tail = slice(prompt.span_map.context_tokens, len(ids))
+    generated = slice(len(ids), len(ids) + STEPS - 1)  # the last token is never read back
+    for measured, rows in ((session.measure(branch), tail), (session.generated(branch), generated)):
+        assert measured.rows == rows.stop - rows.start
+        norms = torch.tensor(measured.norms, dtype=torch.float64)
+        masses = torch.tensor(measured.masses, dtype=torch.float64)
+        torch.testing.assert_close(norms, step.norms[..., rows].mean(-1), rtol=1e-4, atol=1e-6)
+        torch.testing.assert_close(masses, step.masses[..., rows].mean(-1), rtol=1e-4, atol=1e-6)
+
+
+def tokens_that_a_bias_changes(backend, eager):
+    """How many of the reference's tokens +2 nats on the second span change: a parity test needs that many to fail."""
+    prompt = backend.encode(THREE, Prompt.STANDARD)
+    ids = [*prompt.context_ids, *prompt.joint_tail]
+    plain, _ = eager.greedy(ids, prompt.span_map, BIASES["none"], STEPS)
+    lifted, _ = eager.greedy(ids, prompt.span_map, BIASES["lift the second"], STEPS)
+    return sum(a != b for a, b in zip(plain, lifted, strict=True))
