@@ -57,7 +57,7 @@ def decode(session, branches, steps=STEPS):
 def assert_parity(backend, eager, bias):
     """Tokens, logits, log-probabilities, entropies, contributions and masses equal the reference."""
     prompt = backend.encode(THREE, Prompt.STANDARD)
-    session = Spy(backend, prompt, Stop())
+    session = Spy(backend.loaded, prompt, Stop())
     branch = Branch("joint", prompt.joint_tail, bias, measured=True)
     before_tokens = len(session.logits)
     tokens = decode(session, [branch])["joint"]

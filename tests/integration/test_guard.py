@@ -281,7 +281,7 @@ def test_a_bias_that_no_row_was_read_with_is_not_applied(guard):
 def ending_guard(tmp_path, registry):
     """A guard whose model ends its answers by itself."""
     backend = load(make_model(tmp_path, seed=5, end_token=True), registry=registry)
-    backend.model.lm_head.weight[backend.tokenizer.eos_token_id] *= 40
+    backend.loaded.model.lm_head.weight[backend.loaded.tokenizer.eos_token_id] *= 40
     return Guard(backend, registry, model="tiny")
 
 

@@ -76,7 +76,7 @@ def test_branches_decoded_together_equal_branches_decoded_alone(tiny_backend, ti
         for name, bias in BIASES.items()
         for index, tail in enumerate(tails)
     ]
-    session = TransformersSession(tiny_backend, prompt, Stop())
+    session = TransformersSession(tiny_backend.loaded, prompt, Stop())
     lengths = {branch.name: 3 + 2 * index for index, branch in enumerate(branches)}
     got = {branch.name: [] for branch in branches}
     for token in session.decode(branches, {name: Decoding(max_tokens=n) for name, n in lengths.items()}):
@@ -92,7 +92,7 @@ def test_a_prefill_in_chunks_equals_a_prefill_at_once(tiny_backend, tiny_folder,
     monkeypatch.setattr(prefill, "PREFILL_CHUNK", 7)
     prompt = tiny_backend.encode(THREE, Prompt.STANDARD)
     for bias in (BIASES["several"], BIASES["lift the first, every later row"]):
-        session = TransformersSession(tiny_backend, prompt, Stop())
+        session = TransformersSession(tiny_backend.loaded, prompt, Stop())
         tokens = decode(session, [Branch("joint", prompt.joint_tail, bias)])["joint"]
         want, _ = eager.greedy([*prompt.context_ids, *prompt.joint_tail], prompt.span_map, bias, STEPS)
         assert [token.id for token in tokens] == want
@@ -101,7 +101,7 @@ def test_a_prefill_in_chunks_equals_a_prefill_at_once(tiny_backend, tiny_folder,
 def test_scores_equal_the_reference_also_after_decoding(tiny_backend, tiny_folder):
     eager = Eager(tiny_folder)
     prompt = tiny_backend.encode(THREE, Prompt.STANDARD)
-    session = TransformersSession(tiny_backend, prompt, Stop())
+    session = TransformersSession(tiny_backend.loaded, prompt, Stop())
     branches = [Branch(name, prompt.alone_tail, bias) for name, bias in BIASES.items()]
     branches.append(Branch("other tail", prompt.joint_tail, BIASES["several"]))
     decode(session, branches, steps=5)
@@ -118,7 +118,7 @@ def test_scores_equal_the_reference_also_after_decoding(tiny_backend, tiny_folde
 def test_a_span_read_alone_is_the_others_removed_at_read_time(tiny_backend):
     """Its mass is that of the rest and itself only."""
     prompt = tiny_backend.encode(THREE, Prompt.STANDARD)
-    session = TransformersSession(tiny_backend, prompt, Stop())
+    session = TransformersSession(tiny_backend.loaded, prompt, Stop())
     branch = Branch("alone", prompt.alone_tail, AttentionBias({"a": REMOVE, "c": REMOVE}), measured=True)
     measured = session.measure(branch)
     assert measured.attention["a"] == measured.attention["c"] == 0.0
@@ -131,7 +131,7 @@ def test_measuring_writes_nothing(tiny_backend):
     prompt = tiny_backend.encode(THREE, Prompt.STANDARD)
     runs = []
     for bias, measured in ((AttentionBias(), False), (AttentionBias({"a": 0.0}), True)):
-        session = Spy(tiny_backend, prompt, Stop())
+        session = Spy(tiny_backend.loaded, prompt, Stop())
         decode(session, [Branch("joint", prompt.joint_tail, bias, measured=measured)], steps=6)
         runs.append(torch.cat(session.logits))
     assert torch.equal(*runs)
@@ -142,7 +142,7 @@ def test_bfloat16_follows_the_float32_reference(tiny_folder, registry):
     eager = Eager(tiny_folder)
     prompt = backend.encode(THREE, Prompt.STANDARD)
     for bias in (BIASES["none"], BIASES["lift the second"]):
-        session = Spy(backend, prompt, Stop())
+        session = Spy(backend.loaded, prompt, Stop())
         branch = Branch("joint", prompt.joint_tail, bias, measured=True)
         measured = session.measure(branch)
         ids = [*prompt.context_ids, *prompt.joint_tail]
@@ -156,7 +156,7 @@ def test_sampling_is_repeatable_by_seed_and_independent_of_the_batch(tiny_backen
     prompt = tiny_backend.encode(THREE, Prompt.STANDARD)
 
     def sample(seed, company=()):
-        session = TransformersSession(tiny_backend, prompt, Stop())
+        session = TransformersSession(tiny_backend.loaded, prompt, Stop())
         branch = Branch("joint", prompt.joint_tail, AttentionBias())
         settings = {"joint": Decoding(12, 1.5, seed)} | {other.name: Decoding(4) for other in company}
         return [t.id for t in session.decode([branch, *company], settings) if t.branch == "joint"]
@@ -168,8 +168,8 @@ def test_sampling_is_repeatable_by_seed_and_independent_of_the_batch(tiny_backen
 
 def test_a_single_line_ends_at_the_first_break_after_a_word(tiny_backend):
     prompt = tiny_backend.encode(THREE, Prompt.STANDARD)
-    script = iter(tiny_backend.tokenizer("\n A\nB", add_special_tokens=False)["input_ids"])
-    session = TransformersSession(tiny_backend, prompt, Stop())
+    script = iter(tiny_backend.loaded.tokenizer("\n A\nB", add_special_tokens=False)["input_ids"])
+    session = TransformersSession(tiny_backend.loaded, prompt, Stop())
     session._sample = lambda logits, decoding: next(script)
     branch = Branch("alone", prompt.alone_tail, AttentionBias(), single_line=True)
     tokens = list(session.decode([branch], {"alone": Decoding(max_tokens=9)}))
@@ -180,9 +180,9 @@ def test_a_single_line_ends_at_the_first_break_after_a_word(tiny_backend):
 def test_a_token_that_says_something_before_the_break_is_kept(tiny_backend, monkeypatch):
     prompt = tiny_backend.encode(THREE, Prompt.STANDARD)
     words = {0: "25", 1: "%\n"}
-    monkeypatch.setattr(type(tiny_backend), "text", lambda self, ids: "".join(words[token] for token in ids))
+    monkeypatch.setattr(type(tiny_backend.loaded), "text", lambda self, ids: "".join(words[token] for token in ids))
     script = iter([0, 1])
-    session = TransformersSession(tiny_backend, prompt, Stop())
+    session = TransformersSession(tiny_backend.loaded, prompt, Stop())
     session._sample = lambda logits, decoding: next(script)
     branch = Branch("alone", prompt.alone_tail, AttentionBias(), single_line=True)
     tokens = list(session.decode([branch], {"alone": Decoding(max_tokens=9)}))
@@ -191,7 +191,7 @@ def test_a_token_that_says_something_before_the_break_is_kept(tiny_backend, monk
 
 def test_two_branches_of_one_name_are_refused(tiny_backend):
     prompt = tiny_backend.encode(THREE, Prompt.STANDARD)
-    session = TransformersSession(tiny_backend, prompt, Stop())
+    session = TransformersSession(tiny_backend.loaded, prompt, Stop())
     session.measure(Branch("joint", prompt.joint_tail, AttentionBias(), measured=True))
     with pytest.raises(ValueError, match="two branches of one session are named 'joint'"):
         session.measure(Branch("joint", prompt.joint_tail, BIASES["several"], measured=True))
@@ -200,14 +200,14 @@ def test_two_branches_of_one_name_are_refused(tiny_backend):
 def test_a_pass_that_does_not_reach_xmguards_attention_is_an_error(tiny_backend, monkeypatch):
     """Silent absence of the bias is the one thing that must not happen."""
     prompt = tiny_backend.encode(THREE, Prompt.STANDARD)
-    monkeypatch.setattr(tiny_backend.model.config, "_attn_implementation", "sdpa")
+    monkeypatch.setattr(tiny_backend.loaded.model.config, "_attn_implementation", "sdpa")
     with pytest.raises(RuntimeError, match="did not read through xmguard's attention"):
-        TransformersSession(tiny_backend, prompt, Stop())
+        TransformersSession(tiny_backend.loaded, prompt, Stop())
 
 
 def test_a_forward_pass_without_a_reading_is_an_error(tiny_backend):
     with pytest.raises(RuntimeError, match="must carry a Reading"):
-        tiny_backend.model(input_ids=torch.tensor([[1, 2, 3]]))
+        tiny_backend.loaded.model(input_ids=torch.tensor([[1, 2, 3]]))
 
 
 @pytest.mark.model
@@ -222,7 +222,7 @@ def test_the_embedded_model_equals_the_reference(smollm2_folder, registry, epsil
         Prompt.STANDARD,
     )
     bias = AttentionBias({"a": epsilon})
-    session = Spy(backend, prompt, Stop())
+    session = Spy(backend.loaded, prompt, Stop())
     branch = Branch("joint", prompt.joint_tail, bias, measured=True)
     tokens = decode(session, [branch])["joint"]
     ids = [*prompt.context_ids, *prompt.joint_tail]

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
-
-from torch import Tensor
 
 from xmguard.backends.transformers import selftest
+from xmguard.backends.transformers.loaded import LoadedModel
 from xmguard.backends.transformers.prompting import PromptEncoder
 from xmguard.backends.transformers.session import TransformersSession
 from xmguard.context import Context, EncodedPrompt
@@ -21,19 +19,17 @@ from xmguard.request import Prompt
 class TransformersBackend:
     """Satisfies `xmguard.contracts.Backend`. One forward pass at a time; its owner queues requests."""
 
-    model: Any
-    """A `PreTrainedModel` whose attention implementation is xmguard's."""
-    tokenizer: Any
+    loaded: LoadedModel
     encoder: PromptEncoder
-    factors: tuple[Tensor, ...]
-    """R_h of every layer's output projection."""
-    end_ids: frozenset[int]
-    """Token ids that end an answer."""
     architecture: str
     dtype: str
     model_hash: str
-    context_length: int
     engine: str = "transformers"
+
+    @property
+    def context_length(self) -> int:
+        """Tokens of prompt and answer together."""
+        return self.loaded.context_length
 
     def encode(self, context: Context, prompt: Prompt) -> EncodedPrompt:
         """Token ids of the prompt and the position of every span."""
@@ -41,13 +37,12 @@ class TransformersBackend:
 
     def open(self, prompt: EncodedPrompt, stop: Stop) -> TransformersSession:
         """Prefill the context once and keep its cache."""
-        return TransformersSession(self, prompt, stop)
+        return TransformersSession(self.loaded, prompt, stop)
 
     def text(self, ids: Sequence[int]) -> str:
         """Token ids to text, special tokens left out."""
-        decoded: str = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
-        return decoded
+        return self.loaded.text(ids)
 
     def self_test(self) -> Sequence[SelfCheck]:
         """Compare the loaded model with masked SDPA."""
-        return selftest.run(self)
+        return selftest.run(self.loaded, self.encoder, self.dtype)

@@ -18,6 +18,7 @@ from xmguard.attention.head_norms import norm_factors
 from xmguard.backends.transformers import attention
 from xmguard.backends.transformers.backend import TransformersBackend
 from xmguard.backends.transformers.families import refusals
+from xmguard.backends.transformers.loaded import LoadedModel
 from xmguard.backends.transformers.prompting import PromptEncoder
 from xmguard.errors import InvalidRequest, ModelRefused
 from xmguard.plugins import Registry
@@ -82,16 +83,19 @@ def load(
         norm_factors(layer.self_attn.o_proj.weight, config.num_attention_heads) for layer in model.model.layers
     )
     progress("hashing the weights")
-    return TransformersBackend(
+    loaded = LoadedModel(
         model=model,
         tokenizer=tokenizer,
-        encoder=PromptEncoder(tokenizer, registry, str(path)),
         factors=factors,
         end_ids=_end_ids(model, tokenizer),
+        context_length=int(config.max_position_embeddings),
+    )
+    return TransformersBackend(
+        loaded=loaded,
+        encoder=PromptEncoder(tokenizer, registry, str(path)),
         architecture=type(model).__name__,
         dtype=dtype,
         model_hash=_hash(path),
-        context_length=int(config.max_position_embeddings),
     )
 
 

@@ -6,8 +6,6 @@ is prefilled again under it. Knows nothing of branches.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import torch
 from torch import Tensor
 from transformers import DynamicCache
@@ -15,27 +13,25 @@ from transformers import DynamicCache
 from xmguard.attention.segments import Segmentation
 from xmguard.backends.transformers import attention
 from xmguard.backends.transformers.attention import ContextKeys, PlainReading, Reading, SegmentReading
+from xmguard.backends.transformers.loaded import LoadedModel
 from xmguard.bias import AttentionBias
 from xmguard.context import EncodedPrompt
 from xmguard.deadline import Stop
 from xmguard.request import Scope
-
-if TYPE_CHECKING:
-    from xmguard.backends.transformers.backend import TransformersBackend
 
 PREFILL_CHUNK = 512
 """Context tokens per forward pass: how often a long prefill looks whether it should stop."""
 
 
 def forward(
-    backend: TransformersBackend, ids: Tensor, positions: Tensor, cache: DynamicCache, reading: Reading, *, keep: int
+    loaded: LoadedModel, ids: Tensor, positions: Tensor, cache: DynamicCache, reading: Reading, *, keep: int
 ) -> Tensor:
     """Logits of the last `keep` positions, [batch, keep, vocabulary].
 
     Raises:
         RuntimeError: a layer did not read through xmguard's attention, so the bias would silently be missing there.
     """
-    output = backend.model(
+    output = loaded.model(
         input_ids=ids,
         position_ids=positions,
         past_key_values=cache,
@@ -43,7 +39,7 @@ def forward(
         logits_to_keep=keep,
         **{attention.KEYWORD: reading},
     )
-    missing = set(range(len(backend.factors))) - reading.layers
+    missing = set(range(len(loaded.factors))) - reading.layers
     if missing:
         raise RuntimeError(f"layers {sorted(missing)} did not read through xmguard's attention")
     logits: Tensor = output.logits
@@ -53,12 +49,12 @@ def forward(
 class ContextStore:
     """The prefilled contexts of one request, by the bias they were read with."""
 
-    def __init__(self, backend: TransformersBackend, prompt: EncodedPrompt, stop: Stop) -> None:
+    def __init__(self, loaded: LoadedModel, prompt: EncodedPrompt, stop: Stop) -> None:
         self.tokens_run = 0
-        self._backend = backend
+        self._loaded = loaded
         self._prompt = prompt
         self._stop = stop
-        self._device = backend.model.device
+        self._device = loaded.model.device
         self._cut = Segmentation.from_spans(
             [(span.start, span.stop) for span in prompt.span_map], prompt.span_map.context_tokens
         )
@@ -85,7 +81,7 @@ class ContextStore:
             chunk = torch.tensor([ids[start : start + PREFILL_CHUNK]], device=self._device)
             positions = torch.arange(start, start + chunk.shape[1], device=self._device)
             reading = PlainReading() if bias is None else self._steered(bias, positions)
-            forward(self._backend, chunk, positions.unsqueeze(0), cache, reading, keep=1)
+            forward(self._loaded, chunk, positions.unsqueeze(0), cache, reading, keep=1)
         self.tokens_run += len(ids)
         keys = tuple(layer.keys for layer in cache.layers)
         return ContextKeys(keys, tuple(layer.values for layer in cache.layers), self._cut)
@@ -105,5 +101,5 @@ class ContextStore:
             key_mask=None,
             epsilon=epsilon,
             measured=None,
-            factors=self._backend.factors,
+            factors=self._loaded.factors,
         )

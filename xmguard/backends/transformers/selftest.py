@@ -7,7 +7,6 @@ serves requests takes part in it.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +14,8 @@ from transformers import DynamicCache
 
 from xmguard.backends.transformers import attention
 from xmguard.backends.transformers.attention import AttentionCall
+from xmguard.backends.transformers.loaded import LoadedModel
+from xmguard.backends.transformers.prompting import PromptEncoder
 from xmguard.backends.transformers.session import TransformersSession
 from xmguard.bias import REMOVE, AttentionBias
 from xmguard.context import Context, ContextSpan, EncodedPrompt
@@ -23,14 +24,11 @@ from xmguard.deadline import Stop
 from xmguard.request import Decoding, Prompt
 from xmguard.span import Span
 
-if TYPE_CHECKING:
-    from xmguard.backends.transformers.backend import TransformersBackend
-
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.25}
 """Largest difference in nats of the first token's log-probability; bfloat16 keeps 8 bits of every activation."""
 
 
-def run(backend: TransformersBackend) -> list[SelfCheck]:
+def run(loaded: LoadedModel, encoder: PromptEncoder, dtype: str) -> list[SelfCheck]:
     """Compare the engine with masked SDPA at eps = 0, +2 and -inf, and see that the span's attention follows."""
     context = Context(
         (
@@ -39,16 +37,16 @@ def run(backend: TransformersBackend) -> list[SelfCheck]:
         ),
         "When did the museum open?",
     )
-    prompt = backend.encode(context, Prompt.STANDARD)
-    session = TransformersSession(backend, prompt, Stop())
-    tolerance = TOLERANCE[backend.dtype]
+    prompt = encoder.encode(context, Prompt.STANDARD)
+    session = TransformersSession(loaded, prompt, Stop())
+    tolerance = TOLERANCE[dtype]
     checks = []
     masses = []
     for name, epsilon in (("eps = 0 changes nothing", 0.0), ("eps = +2 is Eq. 2", 2.0), ("eps = -inf removes", REMOVE)):
         branch = Branch(name, prompt.joint_tail, AttentionBias({"first": epsilon}), measured=True)
         token = next(session.decode([branch], {name: Decoding(max_tokens=1)}))
         masses.append(session.measure(branch).attention["first"])
-        gap = abs(float(_masked(backend, prompt, epsilon)[token.id]) - token.logprob)
+        gap = abs(float(_masked(loaded, prompt, epsilon)[token.id]) - token.logprob)
         checks.append(
             SelfCheck(name, gap <= tolerance, f"differs from masked SDPA by {gap:.1e} nats, allowed {tolerance}")
         )
@@ -64,14 +62,14 @@ def run(backend: TransformersBackend) -> list[SelfCheck]:
 
 
 @torch.inference_mode()
-def _masked(backend: TransformersBackend, prompt: EncodedPrompt, epsilon: float) -> Tensor:
+def _masked(loaded: LoadedModel, prompt: EncodedPrompt, epsilon: float) -> Tensor:
     """Log-probabilities of the first token, [vocabulary], by one pass under an additive mask."""
     ids = [*prompt.context_ids, *prompt.joint_tail]
-    device = backend.model.device
+    device = loaded.model.device
     mask = torch.full((len(ids), len(ids)), -torch.inf, device=device).triu(1)
     span = prompt.span_map.spans[0]
     mask[prompt.span_map.context_tokens :, span.start : span.stop] += epsilon
-    output = backend.model(
+    output = loaded.model(
         input_ids=torch.tensor([ids], device=device),
         past_key_values=DynamicCache(),
         use_cache=True,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
@@ -17,6 +16,7 @@ from transformers import DynamicCache
 from xmguard.attention.segments import Segmentation
 from xmguard.backends.transformers.attention import Reading, SegmentReading
 from xmguard.backends.transformers.branches import BranchBatch, BranchState
+from xmguard.backends.transformers.loaded import LoadedModel
 from xmguard.backends.transformers.prefill import ContextStore, forward
 from xmguard.backends.transformers.recording import Recording
 from xmguard.bias import AttentionBias
@@ -25,9 +25,6 @@ from xmguard.contracts import Branch, SessionUsage, Token
 from xmguard.deadline import Stop
 from xmguard.measurement import Measurement
 from xmguard.request import Decoding, Scope
-
-if TYPE_CHECKING:
-    from xmguard.backends.transformers.backend import TransformersBackend
 
 MAX_BATCH = 16
 """Branches run together at most; more are run in chunks, so that memory stays bounded."""
@@ -59,17 +56,17 @@ class _Batch:
 class TransformersSession:
     """Satisfies `xmguard.contracts.Session`."""
 
-    def __init__(self, backend: TransformersBackend, prompt: EncodedPrompt, stop: Stop) -> None:
-        self._backend = backend
+    def __init__(self, loaded: LoadedModel, prompt: EncodedPrompt, stop: Stop) -> None:
+        self._loaded = loaded
         self._prompt = prompt
         self._stop = stop
-        self._device = backend.model.device
+        self._device = loaded.model.device
         self._segments = len(prompt.span_map) + 1
         self._branches: dict[str, Branch] = {}
         self._states: dict[str, BranchState] = {}
         self._measurements: dict[str, Measurement] = {}
         self._generated: dict[str, Recording] = {}
-        self._contexts = ContextStore(backend, prompt, stop)
+        self._contexts = ContextStore(loaded, prompt, stop)
         self._branch_tokens = 0
         self._contexts.get(AttentionBias())
 
@@ -161,7 +158,7 @@ class TransformersSession:
             key_mask=None,
             epsilon=self._epsilon([branch.bias for branch in branches], generated=False),
             measured=self._measured_rows(branches),
-            factors=self._backend.factors,
+            factors=self._loaded.factors,
         )
         cache = DynamicCache()
         logits = self._forward(ids, positions, cache, reading, keep=1)[:, -1]
@@ -193,7 +190,7 @@ class TransformersSession:
             token = self._sample(batch.logits[row], decoding)
             decoding.done += 1
             line_ends, line_goes_on = self._line(token, decoding)
-            is_end = token in self._backend.end_ids or (line_ends and not line_goes_on)
+            is_end = token in self._loaded.end_ids or (line_ends and not line_goes_on)
             last = is_end or line_ends or decoding.done >= decoding.budget
             tokens.append(
                 Token(
@@ -219,7 +216,7 @@ class TransformersSession:
         """Whether a single-line branch is over at this token, and whether the token still says something before it."""
         if not decoding.branch.single_line:
             return False, False
-        text = self._backend.text([token])
+        text = self._loaded.text([token])
         before, line_break, _ = text.partition("\n")
         said = decoding.said or any(character.isalnum() for character in before)
         if said and line_break:
@@ -239,7 +236,7 @@ class TransformersSession:
             key_mask=caches.key_mask(1),
             epsilon=self._epsilon([row.branch.bias for row in batch.rows], generated=True),
             measured=self._measured_rows([row.branch for row in batch.rows]),
-            factors=self._backend.factors,
+            factors=self._loaded.factors,
         )
         batch.logits = self._forward(ids, caches.positions.unsqueeze(-1), caches.cache, reading, keep=1)[:, -1]
         caches.positions = caches.positions + 1
@@ -252,7 +249,7 @@ class TransformersSession:
         return torch.tensor(measured, device=self._device) if measured else None
 
     def _decoding(self, branch: Branch, settings: Decoding) -> _Decoding:
-        room = self._backend.context_length - self._states[branch.name].position
+        room = self._loaded.context_length - self._states[branch.name].position
         generator = None
         if settings.temperature > 0:
             generator = torch.Generator(device=self._device)
@@ -300,7 +297,7 @@ class TransformersSession:
                 key_mask=caches.key_mask(width),
                 epsilon=self._epsilon([branch.bias for branch, _ in pairs], generated=True),
                 measured=None,
-                factors=self._backend.factors,
+                factors=self._loaded.factors,
             )
             positions = caches.positions.unsqueeze(-1) + columns
             logits = torch.cat([first, self._forward(ids, positions, caches.cache, reading, keep=width)], dim=1)
@@ -315,7 +312,7 @@ class TransformersSession:
     def _forward(self, ids: Tensor, positions: Tensor, cache: DynamicCache, reading: Reading, *, keep: int) -> Tensor:
         """Logits of the last `keep` positions, [batch, keep, vocabulary]; the tokens count as the branches'."""
         self._branch_tokens += ids.numel()
-        return forward(self._backend, ids, positions, cache, reading, keep=keep)
+        return forward(self._loaded, ids, positions, cache, reading, keep=keep)
 
     def _epsilon(self, biases: Sequence[AttentionBias], *, generated: bool) -> Tensor | None:
         """Nats per segment and branch for rows after the context, [segment, branch, 1, 1]; None when all are 0."""

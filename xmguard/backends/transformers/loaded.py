@@ -1,0 +1,29 @@
+"""A model in memory, with what reading it takes. Knows nothing of requests, prompts or how it was loaded."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class LoadedModel:
+    """Weights, tokenizer, and the constants that sessions need of them. One forward pass at a time."""
+
+    model: Any
+    """A `PreTrainedModel` whose attention implementation is xmguard's."""
+    tokenizer: Any
+    factors: tuple[Tensor, ...]
+    """R_h of every layer's output projection."""
+    end_ids: frozenset[int]
+    """Token ids that end an answer."""
+    context_length: int
+    """Tokens of prompt and answer together."""
+
+    def text(self, ids: Sequence[int]) -> str:
+        """Token ids to text, special tokens left out."""
+        decoded: str = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)
+        return decoded
