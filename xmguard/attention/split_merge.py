@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from xmguard.attention.segments import Segmentation
+from xmguard.attention.segments import Piece, Segmentation
 
 TILE_ELEMENTS = 1 << 23
 """Logits held at once, per block of keys: 32 MiB in float32."""
@@ -110,6 +110,14 @@ def attend(
         folded = part.reshape(batch, kv_heads, -1, head_dim)
         if key_batch < batch:
             folded = folded.transpose(0, 1).reshape(1, kv_heads, -1, head_dim)
+        if hidden is None and soft_cap is None and folded.device.type == "cpu" and folded.dtype == torch.float32:
+            tiles.append(
+                [
+                    _unfold(*_flash_piece(folded, key, value, piece, scaling), batch, heads, size, key_batch)
+                    for piece in segmentation.pieces
+                ]
+            )
+            continue
         logits = torch.matmul(folded * scaling, key.transpose(-1, -2))
         if soft_cap is not None:
             logits = soft_cap * torch.tanh(logits / soft_cap)
@@ -180,6 +188,17 @@ def merge(states: SegmentStates, epsilon: Tensor | None = None, sinks: Tensor | 
     weights = exps[: logits.shape[0]] / exps.sum(dim=0, keepdim=True).clamp_min(1.0)
     output = (weights.unsqueeze(-1) * states.out).sum(dim=0)
     return Merged(output, weights)
+
+
+def _flash_piece(query: Tensor, key: Tensor, value: Tensor, piece: Piece, scaling: float) -> tuple[Tensor, Tensor]:
+    """(o, l) of one piece that every row sees whole, from the CPU flash kernel, which returns its log-sum-exp.
+
+    `query` is [key_batch, kv_head, row, head_dim]. No logits are kept; it knows no soft cap and no row without keys.
+    """
+    out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
+        query, key[:, :, piece.start : piece.stop], value[:, :, piece.start : piece.stop], scale=scaling
+    )
+    return out, lse
 
 
 def _softmax_piece(logits: Tensor, value: Tensor, start: int, stop: int) -> tuple[Tensor, Tensor]:
