@@ -80,6 +80,7 @@ async def test_cancelling_an_async_caller_stops_the_guard() -> None:
             await anext(stream)
             await stream.aclose()
             eventually(lambda: served.guard.closed == 1)
+    assert served.guard.closed == 1
 
 
 def test_a_deadline_ends_the_call_and_the_work() -> None:
