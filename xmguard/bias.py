@@ -1,6 +1,7 @@
-"""What a rebalancing policy decides: a bias per span, and who reads with it.
+"""What a rebalancing policy decides: a bias per span, in which heads, and who reads with it.
 
-Pure values; knows nothing of how an engine applies them.
+A bias is a constant epsilon per span, or a share rule that is solved for every row inside attention, where the row's
+own shares are known, or both. Pure values; knows nothing of how an engine applies them.
 """
 
 from __future__ import annotations
@@ -18,6 +19,76 @@ REMOVE = -math.inf
 MAX_EPSILON = 20.0
 """Largest epsilon a request may ask for, in nats. e^20 is half a billion: past it a span drowns everything else."""
 
+HeadFactors = tuple[tuple[float, ...], ...]
+"""Numbers from 0 to 1, indexed [layer][head]."""
+
+
+@dataclass(frozen=True)
+class TargetShares:
+    """Every row attends to each named span with exactly this share of its attention (DESIGN's closed form).
+
+    A row with share 0 on a span keeps it; its target goes to the keys of no named span.
+    """
+
+    shares: Mapping[str, float]
+    """Span id to share, above 0; their sum is below 1."""
+
+    def __post_init__(self) -> None:
+        if not self.shares or any(not 0.0 < share < 1.0 for share in self.shares.values()):
+            raise ValueError(f"target shares are between 0 and 1, both excluded: {dict(self.shares)}")
+        if sum(self.shares.values()) >= 1.0:
+            raise ValueError(f"target shares sum to {sum(self.shares.values())}; the rest needs a share too")
+
+    @property
+    def spans(self) -> frozenset[str]:
+        """Ids that must be spans of the context."""
+        return frozenset(self.shares)
+
+
+@dataclass(frozen=True)
+class FloorShares:
+    """Every row attends to each named span with at least this part of the share of its most attended span."""
+
+    minimum: Mapping[str, float]
+    """Span id to a part of the largest span's share, above 0 to 1; 1 is parity, and nothing goes past it."""
+    cap: float
+    """Largest epsilon in nats, above 0. A row that would need more stays below the floor."""
+
+    def __post_init__(self) -> None:
+        if not self.minimum or any(not 0.0 < part <= 1.0 for part in self.minimum.values()):
+            raise ValueError(f"floors are above 0 and at most 1: {dict(self.minimum)}")
+        if not 0.0 < self.cap <= MAX_EPSILON:
+            raise ValueError(f"a cap is above 0 and at most {MAX_EPSILON:g} nats, not {self.cap}")
+
+    @property
+    def spans(self) -> frozenset[str]:
+        """Ids that must be spans of the context."""
+        return frozenset(self.minimum)
+
+
+@dataclass(frozen=True)
+class SoftenShares:
+    """Every row's shares of the spans, p, become proportional to p^(1 / temperature); their sum stays.
+
+    Temperature 1 changes nothing; the larger it is, the nearer the spans come to equal shares.
+    """
+
+    temperature: float
+    """At least 1."""
+
+    def __post_init__(self) -> None:
+        if not 1.0 <= self.temperature < math.inf:
+            raise ValueError(f"a temperature is at least 1 and finite, not {self.temperature}")
+
+    @property
+    def spans(self) -> frozenset[str]:
+        """It names no span: it acts on all."""
+        return frozenset()
+
+
+ShareRule = TargetShares | FloorShares | SoftenShares
+"""Epsilons that differ from row to row, solved from the row's own attention after the constant epsilons."""
+
 
 @dataclass(frozen=True)
 class AttentionBias:
@@ -28,11 +99,23 @@ class AttentionBias:
 
     epsilon: Mapping[str, float] = field(default_factory=dict)
     scope: Scope = Scope.READERS
+    rule: ShareRule | None = None
+    heads: HeadFactors | None = None
+    """Multiplies every epsilon, constant or solved, in each head; 0 leaves a head alone. None is 1 everywhere."""
+
+    def __post_init__(self) -> None:
+        if self.heads is not None and any(not 0.0 <= factor <= 1.0 for layer in self.heads for factor in layer):
+            raise ValueError("head factors are from 0 to 1")
 
     @property
     def is_zero(self) -> bool:
         """Whether applying it changes nothing."""
-        return all(value == 0.0 for value in self.epsilon.values())
+        return self.rule is None and all(value == 0.0 for value in self.epsilon.values())
+
+    @property
+    def spans(self) -> frozenset[str]:
+        """Ids that must be spans of the context."""
+        return frozenset(self.epsilon) | (self.rule.spans if self.rule else frozenset())
 
 
 @dataclass(frozen=True)
