@@ -35,7 +35,7 @@ def span_reports(
         context: the request's spans.
         before: reader rows without bias.
         after: the same rows under the applied bias.
-        bias: epsilon per span in nats, or None when none was applied.
+        bias: mean epsilon per span in nats, or None when none was applied.
         generated: rows of generated tokens, if any were measured.
         alone: span id to its answer alone, if asked for.
         layers: whether to report every layer and head.

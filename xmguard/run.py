@@ -6,6 +6,7 @@ Holds state and arithmetic; the order of events is `xmguard.guard`'s.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from xmguard.alone import AloneReading
@@ -76,7 +77,7 @@ class Run:
             self.valid.context,
             rebalanced.before,
             rebalanced.after,
-            bias=rebalanced.joint.bias.epsilon if self._took_effect(rebalanced, generated) else None,
+            bias=self._epsilon(rebalanced, generated),
             generated=generated,
             alone=alone.answers() if alone is not None and detail.alone_answers else None,
             layers=detail.layers,
@@ -90,6 +91,15 @@ class Run:
             return Rebalancing(rebalanced.applied, wanted.policy, rebalanced.plan.reason, scope)
         nothing = "scope GENERATED acts on generated tokens that are read back, and there were none"
         return Rebalancing(False, wanted.policy, nothing, Scope.GENERATED)
+
+    @classmethod
+    def _epsilon(cls, rebalanced: Rebalanced, generated: Measurement | None) -> Mapping[str, float] | None:
+        """Mean epsilon of the rows that were read with the bias, or None if there were none."""
+        if not cls._took_effect(rebalanced, generated):
+            return None
+        if rebalanced.joint.bias.scope is Scope.GENERATED and generated is not None:
+            return generated.epsilon
+        return rebalanced.after.epsilon
 
     @staticmethod
     def _took_effect(rebalanced: Rebalanced, generated: Measurement | None) -> bool:

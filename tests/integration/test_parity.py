@@ -9,6 +9,7 @@ from tests.conftest import make_model
 from tests.integration.eager import Eager
 from tests.integration.parity import (
     BIASES,
+    RULES,
     STEPS,
     THREE,
     Spy,
@@ -50,7 +51,7 @@ def pair(request, tmp_path_factory, registry):
     return load(folder, registry=registry), Eager(folder)
 
 
-@pytest.mark.parametrize("bias", BIASES.values(), ids=BIASES.keys())
+@pytest.mark.parametrize("bias", (BIASES | RULES).values(), ids=(BIASES | RULES).keys())
 def test_tokens_logits_and_contributions_equal_the_reference(pair, bias):
     assert_parity(*pair, bias)
 
@@ -61,7 +62,7 @@ def test_the_reference_can_fail(pair):
 
 
 def test_an_engine_that_drops_the_bias_fails_the_parity_test(pair, monkeypatch):
-    monkeypatch.setattr(TransformersSession, "_epsilon", lambda self, biases, generated: None)
+    monkeypatch.setattr(TransformersSession, "_steering", lambda self, branches, generated: None)
     with pytest.raises(AssertionError):
         assert_parity(*pair, BIASES["lift the second"])
 
@@ -102,7 +103,7 @@ def test_scores_equal_the_reference_also_after_decoding(tiny_backend, tiny_folde
     eager = Eager(tiny_folder)
     prompt = tiny_backend.encode(THREE, Prompt.STANDARD)
     session = TransformersSession(tiny_backend.loaded, prompt, Stop())
-    branches = [Branch(name, prompt.alone_tail, bias) for name, bias in BIASES.items()]
+    branches = [Branch(name, prompt.alone_tail, bias) for name, bias in (BIASES | RULES).items()]
     branches.append(Branch("other tail", prompt.joint_tail, BIASES["several"]))
     decode(session, branches, steps=5)
     answers = [(7,), (30, 31, 32, 33), tuple(range(40, 59))]
