@@ -15,7 +15,7 @@ from xmguard.bias import AttentionBias, RebalancePlan
 from xmguard.context import Context, ContextSpan, EncodedPrompt
 from xmguard.deadline import Stop
 from xmguard.evidence import Estimate, Evidence, NormalizedAnswer
-from xmguard.measurement import Measurement
+from xmguard.measurement import DirectedContribution, Measurement
 from xmguard.request import AnswerRequest, Decoding, Prompt, Rebalance
 from xmguard.response import AnswerResponse, CheckResponse
 
@@ -153,6 +153,10 @@ class Session(Protocol):
 
     def score(self, pairs: Sequence[tuple[Branch, tuple[int, ...]]]) -> list[tuple[float, ...]]:
         """Log-probabilities (nats) of each token of a continuation of each branch, teacher-forced."""
+        ...
+
+    def directed(self, branch: Branch, answer: Sequence[int]) -> DirectedContribution:
+        """Logits that each span adds to the tokens of an answer that follows the branch's tail; at least one."""
         ...
 
     def usage(self) -> SessionUsage:

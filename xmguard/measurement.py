@@ -92,3 +92,22 @@ class Measurement:
         if not heads:
             raise ValueError("nothing was measured: rows is 0")
         return math.fsum(heads) / len(heads)
+
+
+@dataclass(frozen=True)
+class DirectedContribution:
+    """Logits that segments add to the tokens of an answer on the direct path, mean per token (metrics.md)."""
+
+    span_map: SpanMap
+    logits: Cube
+    """Nats; the sum over layers and heads is what a segment adds."""
+    tokens: int
+    """How many tokens the answer has."""
+
+    @cached_property
+    def toward(self) -> dict[str, float]:
+        """Span id to the nats of logit it adds, sum over layers and heads, mean per token."""
+        return {
+            span: math.fsum(head[k + 1] for layer in self.logits for head in layer)
+            for k, span in enumerate(self.span_map.ids)
+        }

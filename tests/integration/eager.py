@@ -123,8 +123,9 @@ class Eager:
     def __init__(self, folder, dtype=torch.float32):
         AttentionInterface.register("xmguard_reference", recording_eager)
         AttentionMaskInterface.register("xmguard_reference", eager_mask)
+        # Experts one by one: the grouped product that is taken otherwise knows no float64.
         self.model = AutoModelForCausalLM.from_pretrained(
-            folder, attn_implementation="xmguard_reference", dtype=dtype
+            folder, attn_implementation="xmguard_reference", experts_implementation="eager", dtype=dtype
         ).eval()
 
     @torch.no_grad()

@@ -20,6 +20,7 @@ from tests.integration.parity import (
 )
 from xmguard.backends.transformers import prefill
 from xmguard.backends.transformers.loader import load
+from xmguard.backends.transformers.sampling import Speaker
 from xmguard.backends.transformers.session import TransformersSession
 from xmguard.bias import REMOVE, AttentionBias
 from xmguard.contracts import Branch
@@ -167,11 +168,11 @@ def test_sampling_is_repeatable_by_seed_and_independent_of_the_batch(tiny_backen
     assert sample(3) == sample(3, [Branch("alone", prompt.alone_tail, BIASES["remove the first"])])
 
 
-def test_a_single_line_ends_at_the_first_break_after_a_word(tiny_backend):
+def test_a_single_line_ends_at_the_first_break_after_a_word(tiny_backend, monkeypatch):
     prompt = tiny_backend.encode(THREE, Prompt.STANDARD)
     script = iter(tiny_backend.loaded.tokenizer("\n A\nB", add_special_tokens=False)["input_ids"])
     session = TransformersSession(tiny_backend.loaded, prompt, Stop())
-    session._sample = lambda logits, decoding: next(script)
+    monkeypatch.setattr(Speaker, "_sample", lambda self, logits: next(script))
     branch = Branch("alone", prompt.alone_tail, AttentionBias(), single_line=True)
     tokens = list(session.decode([branch], {"alone": Decoding(max_tokens=9)}))
     assert tiny_backend.text([token.id for token in tokens if not token.is_end]) == "\n A"
@@ -184,7 +185,7 @@ def test_a_token_that_says_something_before_the_break_is_kept(tiny_backend, monk
     monkeypatch.setattr(type(tiny_backend.loaded), "text", lambda self, ids: "".join(words[token] for token in ids))
     script = iter([0, 1])
     session = TransformersSession(tiny_backend.loaded, prompt, Stop())
-    session._sample = lambda logits, decoding: next(script)
+    monkeypatch.setattr(Speaker, "_sample", lambda self, logits: next(script))
     branch = Branch("alone", prompt.alone_tail, AttentionBias(), single_line=True)
     tokens = list(session.decode([branch], {"alone": Decoding(max_tokens=9)}))
     assert [(token.id, token.is_end, token.last) for token in tokens] == [(0, False, False), (1, False, True)]

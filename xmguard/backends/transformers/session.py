@@ -17,15 +17,17 @@ from xmguard.attention.segments import Segmentation
 from xmguard.backends.transformers.attention import Reading
 from xmguard.backends.transformers.branch_reading import BranchReading, Rows
 from xmguard.backends.transformers.branches import BranchBatch, BranchState
+from xmguard.backends.transformers.directed import directed
 from xmguard.backends.transformers.loaded import LoadedModel
 from xmguard.backends.transformers.prefill import ContextStore, forward
 from xmguard.backends.transformers.recording import Recording, StepRecorder, measure
+from xmguard.backends.transformers.sampling import Speaker
 from xmguard.backends.transformers.steering import Steering, steer
 from xmguard.bias import AttentionBias
 from xmguard.context import EncodedPrompt
 from xmguard.contracts import Branch, SessionUsage, Token
 from xmguard.deadline import Stop
-from xmguard.measurement import Measurement
+from xmguard.measurement import DirectedContribution, Measurement
 from xmguard.request import Decoding, Scope
 
 MAX_BATCH = 16
@@ -33,34 +35,21 @@ MAX_BATCH = 16
 
 
 @dataclass
-class _Decoding:
-    """A branch that is being decoded."""
-
-    branch: Branch
-    settings: Decoding
-    budget: int
-    generator: torch.Generator | None
-    done: int = 0
-    said: bool = False
-    """Whether a letter or digit has been generated; followed for single-line branches only."""
-
-
-@dataclass
 class _Batch:
     """Branches on one context, stepping together."""
 
     caches: BranchBatch
-    rows: list[_Decoding]
+    speakers: list[Speaker]
     logits: Tensor
     """[branch, vocabulary]"""
     steps: StepRecorder
     steering: Steering | None
-    """Of the generated rows of `rows`."""
+    """Of the generated rows of `speakers`."""
 
     @property
     def branches(self) -> list[Branch]:
         """The branches that go on, in the caches' order."""
-        return [row.branch for row in self.rows]
+        return [speaker.branch for speaker in self.speakers]
 
 
 class TransformersSession:
@@ -98,18 +87,19 @@ class TransformersSession:
         batches = []
         for group in self._by_context(branches):
             states = [self._states[branch.name] for branch in group]
-            rows = [self._decoding(branch, decoding[branch.name]) for branch in group]
-            for row in rows:
-                self._generated[row.branch.name] = Recording()
+            speakers = []
+            for branch, state in zip(group, states, strict=True):
+                speakers.append(Speaker(self._loaded, branch, decoding[branch.name], state.position))
+                self._generated[branch.name] = Recording()
             logits = torch.stack([state.logits for state in states])
             steering = self._steering(group, generated=True)
-            batches.append(_Batch(BranchBatch(states), rows, logits, StepRecorder(self._loaded), steering))
+            batches.append(_Batch(BranchBatch(states), speakers, logits, StepRecorder(self._loaded), steering))
         self._decoded = batches
         while batches:
             self._stop.check()
             for batch in batches:
                 yield from self._step(batch)
-            batches = [batch for batch in batches if batch.rows]
+            batches = [batch for batch in batches if batch.speakers]
 
     def generated(self, branch: Branch) -> Measurement:
         """Contributions over the generated tokens that have been read back so far."""
@@ -126,6 +116,39 @@ class TransformersSession:
             self._stop.check()
             scores += self._score_chunk(pairs[first : first + MAX_BATCH])
         return scores
+
+    @torch.inference_mode()
+    def directed(self, branch: Branch, answer: Sequence[int]) -> DirectedContribution:
+        """The answer's rows once more, from the last token of the tail on; see `xmguard.contracts.Session`."""
+        self._prepare([branch])
+        self._stop.check()
+        state = self._states[branch.name]
+        caches = BranchBatch([state])
+        own_start = caches.own_start
+        caches.cache.crop(-1)
+        start = state.position - 1
+        tail_row = [branch.bias.scope is not Scope.GENERATED]
+        reads = torch.tensor(tail_row + [True] * (len(answer) - 1), device=self._device)
+        every_span = torch.arange(self._segments, device=self._device) > 0
+        rows = Rows(
+            segments=self._segments,
+            own=Segmentation.from_spans([], state.length - 1 + len(answer)),
+            context=state.context,
+            positions=torch.arange(start, start + len(answer), device=self._device).unsqueeze(0),
+            own_start=own_start,
+            key_mask=None,
+            steering=steer(
+                self._loaded,
+                [branch.bias],
+                self._prompt.span_map,
+                readable=every_span.view(-1, 1, 1, 1) & reads,
+            ),
+        )
+        read = [branch.tail[-1], *answer[:-1]]
+        self._branch_tokens += len(read)
+        logits = directed(self._loaded, rows, read, answer, caches.cache).mean(-1)
+        cube = tuple(tuple(tuple(head) for head in layer) for layer in logits.tolist())
+        return DirectedContribution(self._prompt.span_map, cube, len(answer))
 
     def usage(self) -> SessionUsage:
         """Tokens run so far."""
@@ -203,50 +226,22 @@ class TransformersSession:
         """One token for every branch of the batch, then the forward pass for those that go on."""
         logprobs = torch.log_softmax(batch.logits.float(), dim=-1)
         entropies = -(logprobs.exp() * logprobs).nan_to_num(0.0).sum(-1)
-        tokens, going, next_ids = [], [], []
-        for row, decoding in enumerate(batch.rows):
-            token = self._sample(batch.logits[row], decoding)
-            decoding.done += 1
-            line_ends, line_goes_on = self._line(token, decoding)
-            is_end = token in self._loaded.end_ids or (line_ends and not line_goes_on)
-            last = is_end or line_ends or decoding.done >= decoding.budget
-            tokens.append(
-                Token(
-                    decoding.branch.name,
-                    token,
-                    float(logprobs[row, token]),
-                    float(entropies[row]),
-                    last,
-                    is_end,
-                )
-            )
-            if not last:
-                going.append(row)
-                next_ids.append(token)
-        if len(going) < len(batch.rows):
+        tokens = [
+            speaker.say(*row) for speaker, *row in zip(batch.speakers, batch.logits, logprobs, entropies, strict=True)
+        ]
+        going = [row for row, token in enumerate(tokens) if not token.last]
+        if len(going) < len(batch.speakers):
             self._keep(batch, going)
         if going:
-            self._advance(batch, next_ids)
+            self._advance(batch, [tokens[row].id for row in going])
         return tokens
-
-    def _line(self, token: int, decoding: _Decoding) -> tuple[bool, bool]:
-        """Whether a single-line branch is over at this token, and whether the token still says something before it."""
-        if not decoding.branch.single_line:
-            return False, False
-        text = self._loaded.text([token])
-        before, line_break, _ = text.partition("\n")
-        said = decoding.said or any(character.isalnum() for character in before)
-        if said and line_break:
-            return True, bool(before.strip())
-        decoding.said = said or any(character.isalnum() for character in text)
-        return False, False
 
     def _keep(self, batch: _Batch, going: list[int]) -> None:
         """Drop the branches that have ended."""
         self._measure_steps(batch)
         if going:
             batch.caches.keep(torch.tensor(going, device=self._device))
-        batch.rows = [batch.rows[row] for row in going]
+        batch.speakers = [batch.speakers[row] for row in going]
         batch.steering = self._steering(batch.branches, generated=True)
 
     def _advance(self, batch: _Batch, next_ids: Sequence[int]) -> None:
@@ -276,24 +271,6 @@ class TransformersSession:
         branches = [branch for branch in batch.branches if branch.measured]
         steering = self._steering(branches, generated=True)
         batch.steps.measure(batch.caches, measured, steering, [self._generated[branch.name] for branch in branches])
-
-    def _decoding(self, branch: Branch, settings: Decoding) -> _Decoding:
-        room = self._loaded.context_length - self._states[branch.name].position
-        generator = None
-        if settings.temperature > 0:
-            generator = torch.Generator(device=self._device)
-            if settings.seed is None:
-                generator.seed()
-            else:
-                generator.manual_seed(settings.seed % 2**63)
-        return _Decoding(branch, settings, max(1, min(settings.max_tokens, room)), generator)
-
-    @staticmethod
-    def _sample(logits: Tensor, decoding: _Decoding) -> int:
-        if decoding.generator is None:
-            return int(logits.argmax())
-        probabilities = torch.softmax(logits.float() / decoding.settings.temperature, dim=-1)
-        return int(torch.multinomial(probabilities, 1, generator=decoding.generator))
 
     # -- scoring -----------------------------------------------------------------------------------------------------
 
