@@ -42,6 +42,7 @@ ONLY = {
         "xmguard_research",
     ),
     "transformers": ("xmguard.backends.transformers", "xmguard.models.conversion", "xmguard_research"),
+    "triton": ("xmguard.attention.triton_kernels", "xmguard.attention.triton_segments"),
     "vllm": ("xmguard.backends.vllm",),
     "grpc": ("xmguard.client", "xmguard.v1", "xmguard_server"),
     "google": ("xmguard.wire", "xmguard.v1"),
