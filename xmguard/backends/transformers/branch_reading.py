@@ -1,82 +1,23 @@
 """How branches read a shared context and their own keys, steered.
 
 Two ways to the same attention. Cut at span borders, every segment's output is at hand: contributions and share rules
-need that. Where only constant epsilons are wanted, two calls of a flash kernel do, with epsilon as a mask. Knows
-nothing of requests or sampling.
+need that. Where only constant epsilons are wanted, two calls of a flash kernel do on a CPU, with epsilon as a mask. On
+a GPU one kernel does both (`gpu_reading`). Knows nothing of requests or sampling.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 
 import torch
 from torch import Tensor
 
 from xmguard.attention.flash import flash, merge_two, usable
-from xmguard.attention.segments import Segmentation
 from xmguard.attention.split_merge import Merged, SegmentStates, attend, collect, merge
+from xmguard.backends.transformers import gpu_reading
 from xmguard.backends.transformers.attention import AttentionCall
+from xmguard.backends.transformers.rows import ContextKeys, Rows
 from xmguard.backends.transformers.steering import Steering
-
-
-@dataclass(frozen=True)
-class ContextKeys:
-    """Keys and values of a prefilled context, one pair per layer, shared by every branch that reads it."""
-
-    keys: tuple[Tensor, ...]
-    """[1, kv_head, key, head_dim]"""
-    values: tuple[Tensor, ...]
-    segmentation: Segmentation
-
-    @cached_property
-    def segment_of_key(self) -> Tensor:
-        """Segment of every key, [key]."""
-        lengths = torch.tensor([piece.stop - piece.start for piece in self.segmentation.pieces])
-        segments = torch.tensor([piece.segment for piece in self.segmentation.pieces])
-        return segments.repeat_interleave(lengths).to(self.keys[0].device)
-
-    @cached_property
-    def present(self) -> Tensor:
-        """The segments that have keys, ordered."""
-        present = sorted({piece.segment for piece in self.segmentation.pieces})
-        return torch.tensor(present, device=self.keys[0].device)
-
-
-@dataclass(frozen=True)
-class Rows:
-    """Query rows of a batch and the keys they see: a shared context, if any, followed by keys of their own."""
-
-    segments: int
-    own: Segmentation
-    """How their own keys are cut; a branch's suffix is all rest."""
-    context: ContextKeys | None
-    positions: Tensor
-    """Of the rows in the sequence, [batch, query] or [1, query]."""
-    own_start: Tensor
-    """Position of the first own key in the sequence, [batch] or [1]; padding counts, so it may lie in the context."""
-    key_mask: Tensor | None
-    """bool [batch, own key], False for padding."""
-    steering: Steering | None
-    """None leaves attention as it is."""
-
-    @cached_property
-    def last_position(self) -> int:
-        """Largest of `positions`."""
-        return int(self.positions.max())
-
-    @cached_property
-    def own_mask(self) -> Tensor | None:
-        """What the rows must not see of their own keys as -inf, [batch, 1, query, key]; None when they see all."""
-        rows, keys = self.positions.shape[1], self.own.length
-        hidden = None if self.key_mask is None else ~self.key_mask.unsqueeze(1)
-        if rows > 1:
-            columns = self.own_start.unsqueeze(-1) + torch.arange(keys, device=self.positions.device)
-            later = columns.unsqueeze(1) > self.positions.unsqueeze(-1)
-            hidden = later if hidden is None else hidden | later
-        if hidden is None:
-            return None
-        return torch.zeros(hidden.shape, device=hidden.device).masked_fill(hidden, -torch.inf).unsqueeze(1)
 
 
 @dataclass
@@ -96,16 +37,16 @@ class BranchReading:
             nothing = call.key[:, :, :0]
             self.calls[call.layer] = replace(call, query=call.query[self.kept], key=nothing, value=nothing)
         context, steering = self.rows.context, self.rows.steering
-        # Nothing has to be told apart by segment, and nothing is asked that the kernel does not know.
-        if (
-            context is not None
-            and (steering is None or steering.is_constant)
-            and call.soft_cap is None
-            and (call.window is None or call.window > self.rows.last_position)
-            and usable(call.query)
-        ):
-            return self._two_blocks(call, context, steering)
+        if steering is None or steering.is_constant:  # nothing has to be told apart by segment
+            if gpu_reading.usable(call.query):
+                return gpu_reading.steered(self.rows, call)
+            if context is not None and usable(call.query) and self._sees_what_flash_shows(call):
+                return self._two_blocks(call, context, steering)
         return segmented(self.rows, call)[1].output
+
+    def _sees_what_flash_shows(self, call: AttentionCall) -> bool:
+        """Whether no soft cap and no window that hides something is asked for: the CPU kernel knows neither."""
+        return call.soft_cap is None and (call.window is None or call.window > self.rows.last_position)
 
     def _two_blocks(self, call: AttentionCall, context: ContextKeys, steering: Steering | None) -> Tensor:
         heads, rows = call.query.shape[1:3]
@@ -123,24 +64,28 @@ class BranchReading:
 
 def segmented(rows: Rows, call: AttentionCall) -> tuple[SegmentStates, Merged, Tensor | None]:
     """Attention cut at span borders: the segments before the bias, merged under it, and epsilon in nats."""
+    states = gpu_reading.states(rows, call) if gpu_reading.usable(call.query) else _states(rows, call)
+    epsilon = None if rows.steering is None else rows.steering.epsilon(call.layer, states.lse, call.sinks)
+    return states, merge(states, epsilon, call.sinks), epsilon
+
+
+def _states(rows: Rows, call: AttentionCall) -> SegmentStates:
     partials = []
     if rows.context is not None:
-        key = rows.context.keys[call.layer]
         # Every row comes after the whole context: only a window hides some of it.
-        columns = None if call.window is None else torch.arange(key.shape[2], device=key.device)
+        windowed = call.window is not None
         partials += attend(
             call.query,
-            key,
+            rows.context.keys[call.layer],
             rows.context.values[call.layer],
             segmentation=rows.context.segmentation,
             scaling=call.scaling,
-            query_positions=None if columns is None else rows.positions,
-            key_positions=columns,
+            query_positions=rows.positions if windowed else None,
+            key_positions=rows.context.positions if windowed else None,
             window=call.window,
             soft_cap=call.soft_cap,
         )
     sees_all = call.query.shape[2] == 1 and call.window is None
-    columns = torch.arange(call.key.shape[2], device=call.key.device)
     partials += attend(
         call.query,
         call.key,
@@ -148,11 +93,9 @@ def segmented(rows: Rows, call: AttentionCall) -> tuple[SegmentStates, Merged, T
         segmentation=rows.own,
         scaling=call.scaling,
         query_positions=None if sees_all else rows.positions,
-        key_positions=None if sees_all else rows.own_start.unsqueeze(-1) + columns,
+        key_positions=None if sees_all else rows.own_positions,
         key_mask=rows.key_mask,
         window=call.window,
         soft_cap=call.soft_cap,
     )
-    states = collect(partials, rows.segments, like=call.query)
-    epsilon = None if rows.steering is None else rows.steering.epsilon(call.layer, states.lse, call.sinks)
-    return states, merge(states, epsilon, call.sinks), epsilon
+    return collect(partials, rows.segments, like=call.query)

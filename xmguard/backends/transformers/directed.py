@@ -20,9 +20,10 @@ from torch.utils.hooks import RemovableHandle
 from transformers import DynamicCache
 
 from xmguard.backends.transformers.attention import AttentionCall
-from xmguard.backends.transformers.branch_reading import Rows, segmented
+from xmguard.backends.transformers.branch_reading import segmented
 from xmguard.backends.transformers.loaded import LoadedModel
 from xmguard.backends.transformers.prefill import forward
+from xmguard.backends.transformers.rows import Rows
 
 PROBE = 1e4
 """Size of the vectors that norms are probed with: next to it the epsilon under their root is nothing."""

@@ -17,9 +17,10 @@ from transformers import DynamicCache
 from xmguard.attention.head_norms import contribution_norms
 from xmguard.attention.segments import Segmentation
 from xmguard.backends.transformers.attention import AttentionCall
-from xmguard.backends.transformers.branch_reading import BranchReading, Rows, segmented
+from xmguard.backends.transformers.branch_reading import BranchReading, segmented
 from xmguard.backends.transformers.branches import BranchBatch
 from xmguard.backends.transformers.loaded import LoadedModel
+from xmguard.backends.transformers.rows import Rows
 from xmguard.backends.transformers.steering import Steering
 from xmguard.context import SpanMap
 from xmguard.measurement import Cube, Measurement

@@ -15,12 +15,13 @@ from transformers import DynamicCache
 
 from xmguard.attention.segments import Segmentation
 from xmguard.backends.transformers.attention import Reading
-from xmguard.backends.transformers.branch_reading import BranchReading, Rows
+from xmguard.backends.transformers.branch_reading import BranchReading
 from xmguard.backends.transformers.branches import BranchBatch, BranchState
 from xmguard.backends.transformers.directed import directed
 from xmguard.backends.transformers.loaded import LoadedModel
 from xmguard.backends.transformers.prefill import ContextStore, forward
 from xmguard.backends.transformers.recording import Recording, StepRecorder, measure
+from xmguard.backends.transformers.rows import Rows
 from xmguard.backends.transformers.sampling import Speaker
 from xmguard.backends.transformers.steering import Steering, steer
 from xmguard.bias import AttentionBias

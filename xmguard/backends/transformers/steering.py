@@ -44,6 +44,16 @@ class Steering:
         """Whether no epsilon depends on what a row attends to."""
         return not self._rules
 
+    def constant(self, layer: int) -> Tensor:
+        """Constant epsilons in nats, broadcastable to [segment, batch, head, query].
+
+        Raises:
+            ValueError: if a rule has to be solved.
+        """
+        if not self.is_constant:
+            raise ValueError("a share rule has no epsilon before the row's shares are known")
+        return self._in_heads(layer, self._constant)
+
     def epsilon(self, layer: int, lse: Tensor, sinks: Tensor | None) -> Tensor:
         """Nats, broadcastable to [segment, batch, head, query].
 
@@ -52,10 +62,9 @@ class Steering:
             lse: nats without bias, [segment, batch, head, query].
             sinks: logit per head of an attention sink, [head].
         """
-        epsilon = self._in_heads(layer, self._constant)
         if self.is_constant:
-            return epsilon
-        epsilon = epsilon.expand_as(lse).clone()
+            return self.constant(layer)
+        epsilon = self._in_heads(layer, self._constant).expand_as(lse).clone()
         for row, rule in self._rules:
             own = slice(row, row + 1)
             solved = solve(rule, lse[:, own] + epsilon[:, own], sinks, self._ids, self._readable)

@@ -1,0 +1,80 @@
+"""Query rows of a batch and the keys they see, as one forward pass needs them. Holds tensors; computes no attention."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import torch
+from torch import Tensor
+
+from xmguard.attention.segments import Segmentation
+from xmguard.backends.transformers.steering import Steering
+
+
+@dataclass(frozen=True)
+class ContextKeys:
+    """Keys and values of a prefilled context, one pair per layer, shared by every branch that reads it."""
+
+    keys: tuple[Tensor, ...]
+    """[1, kv_head, key, head_dim]"""
+    values: tuple[Tensor, ...]
+    segmentation: Segmentation
+
+    @cached_property
+    def segment_of_key(self) -> Tensor:
+        """Segment of every key, [key]."""
+        lengths = torch.tensor([piece.stop - piece.start for piece in self.segmentation.pieces])
+        segments = torch.tensor([piece.segment for piece in self.segmentation.pieces])
+        return segments.repeat_interleave(lengths).to(self.keys[0].device)
+
+    @cached_property
+    def positions(self) -> Tensor:
+        """Of every key, [key]."""
+        return torch.arange(self.segmentation.length, device=self.keys[0].device)
+
+    @cached_property
+    def present(self) -> Tensor:
+        """The segments that have keys, ordered."""
+        present = sorted({piece.segment for piece in self.segmentation.pieces})
+        return torch.tensor(present, device=self.keys[0].device)
+
+
+@dataclass(frozen=True)
+class Rows:
+    """Query rows of a batch and the keys they see: a shared context, if any, followed by keys of their own."""
+
+    segments: int
+    own: Segmentation
+    """How their own keys are cut; a branch's suffix is all rest."""
+    context: ContextKeys | None
+    positions: Tensor
+    """Of the rows in the sequence, [batch, query] or [1, query]."""
+    own_start: Tensor
+    """Position of the first own key in the sequence, [batch] or [1]; padding counts, so it may lie in the context."""
+    key_mask: Tensor | None
+    """bool [batch, own key], False for padding."""
+    steering: Steering | None
+    """None leaves attention as it is."""
+
+    @cached_property
+    def last_position(self) -> int:
+        """Largest of `positions`."""
+        return int(self.positions.max())
+
+    @cached_property
+    def own_positions(self) -> Tensor:
+        """Of their own keys in the sequence, [batch or 1, key]."""
+        columns = torch.arange(self.own.length, device=self.positions.device)
+        return self.own_start.unsqueeze(-1) + columns
+
+    @cached_property
+    def own_mask(self) -> Tensor | None:
+        """What the rows must not see of their own keys as -inf, [batch, 1, query, key]; None when they see all."""
+        hidden = None if self.key_mask is None else ~self.key_mask.unsqueeze(1)
+        if self.positions.shape[1] > 1:
+            later = self.own_positions.unsqueeze(1) > self.positions.unsqueeze(-1)
+            hidden = later if hidden is None else hidden | later
+        if hidden is None:
+            return None
+        return torch.zeros(hidden.shape, device=hidden.device).masked_fill(hidden, -torch.inf).unsqueeze(1)
