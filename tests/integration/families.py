@@ -63,6 +63,7 @@ FAMILIES = {
     "Cohere": Family("Command R", {"logit_scale": 1.0}),
     "Cohere2": Family("Command R7B", MIXED | {"logit_scale": 1.0}),
     "Olmo2": Family("OLMo 2"),
+    "Olmo3": Family("OLMo 3", MIXED),
     "GptOss": Family("GPT-OSS", MIXED | EXPERTS | {"num_local_experts": 4}, APART),
     # Published Granite models have a dropout rate in their configuration.
     "Granite": Family(
