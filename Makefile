@@ -13,10 +13,10 @@ GRPCIO_TOOLS := 1.71.2
 TEST_ENVIRONMENT := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint proto clean
+.PHONY: help setup demo test lint families proto clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-6s %s\n", $$1, $$2}'
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## install into .venv and fetch the default model
 	$(BIN)/python -m xmguard models pull smollm2
@@ -32,6 +32,9 @@ lint: $(STAMP) ## ruff, mypy, buf
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/buf lint protos
+
+families: $(STAMP) ## write the README's table of proven families
+	$(BIN)/python -m tests.integration.families
 
 proto: $(PROTO_STAMP) ## generate xmguard/v1 from protos
 	$(PROTO_VENV)/bin/python -m grpc_tools.protoc -Iprotos --python_out=. --pyi_out=. --grpc_python_out=. \

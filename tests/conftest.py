@@ -23,6 +23,7 @@ CONFIG = {
     "max_position_embeddings": 1024,
     "rms_norm_eps": 1e-5,
 }
+NO_SPECIAL_TOKENS = {"bos_token_id": None, "pad_token_id": None, "eos_token_id": None}
 
 
 def tokenizer():
@@ -41,6 +42,13 @@ def tokenizer():
     return fast
 
 
+def tiny_config(family: str, **changes):
+    import transformers
+
+    config_class = getattr(transformers, f"{family}ForCausalLM").config_class
+    return config_class(**(CONFIG | NO_SPECIAL_TOKENS | changes))
+
+
 def make_model(folder: Path, *, family: str = "Llama", seed: int = 0, end_token: bool = False, **changes) -> Path:
     """Save a tiny model whose attention is sharp enough for a bias of 2 nats to change what it says.
 
@@ -50,9 +58,8 @@ def make_model(folder: Path, *, family: str = "Llama", seed: int = 0, end_token:
 
     torch.manual_seed(seed)
     fast = tokenizer()
-    model_class = getattr(transformers, f"{family}ForCausalLM")
-    special = {"vocab_size": len(fast), "bos_token_id": None, "pad_token_id": None, "eos_token_id": fast.eos_token_id}
-    model = model_class(model_class.config_class(**(CONFIG | special | changes)))
+    config = tiny_config(family, vocab_size=len(fast), eos_token_id=fast.eos_token_id, **changes)
+    model = getattr(transformers, f"{family}ForCausalLM")(config)
     # Default initialisation is so flat that no bias would change a token; see the test that requires the opposite.
     for name, parameter in model.named_parameters():
         if parameter.ndim == 2:

@@ -9,8 +9,8 @@ import torch
 
 from tests.conftest import make_model
 from tests.integration.eager import Eager
+from tests.integration.families import FAMILIES
 from tests.integration.parity import BIASES, RULES, THREE
-from tests.integration.test_families import FAMILIES
 from xmguard.backends.transformers.loader import load
 from xmguard.backends.transformers.session import TransformersSession
 from xmguard.contracts import Branch
@@ -19,12 +19,18 @@ from xmguard.request import Prompt
 
 ANSWER = (40, 41, 70, 90, 33)
 # The module that reads the residual stream right after attention has been added to it.
-READS_AFTER_ATTENTION = {"Gemma2": "pre_feedforward_layernorm", "Gemma3": "pre_feedforward_layernorm", "Olmo2": "mlp"}
+READS_AFTER_ATTENTION = {
+    "Gemma2": "pre_feedforward_layernorm",
+    "Gemma3": "pre_feedforward_layernorm",
+    "Olmo2": "mlp",
+    "Olmo3": "mlp",
+}
 
 
 @pytest.fixture(scope="module", params=FAMILIES)
 def family(request, tmp_path_factory, registry):
-    folder = make_model(tmp_path_factory.mktemp("model"), family=request.param, **FAMILIES[request.param])
+    member = FAMILIES[request.param]
+    folder = make_model(tmp_path_factory.mktemp("model"), family=request.param, seed=member.seed, **member.config)
     return request.param, load(folder, registry=registry), Eager(folder, dtype=torch.float64)
 
 
@@ -97,7 +103,7 @@ def reference(family, eager, prompt, bias):
     return torch.stack(layers)
 
 
-@pytest.mark.parametrize("kind", ["none", "lift the second", "generated rows only", "target"])
+@pytest.mark.parametrize("kind", ["generated rows only", "target"])
 def test_every_familys_directed_contributions_equal_the_direct_path(family, kind):
     name, backend, eager = family
     bias = (BIASES | RULES)[kind]

@@ -2,8 +2,10 @@ import json
 import shutil
 
 import pytest
+import transformers
 
 from tests.conftest import make_model
+from tests.integration.families import FAMILIES
 from xmguard.backends.transformers.loader import load
 from xmguard.errors import InvalidRequest, ModelRefused
 
@@ -47,6 +49,10 @@ def spoil_quantisation(folder):
     edit(folder / "config.json", quantization_config={"quant_method": "gptq"})
 
 
+def spoil_tokenizer_content(folder):
+    (folder / "tokenizer.json").write_text("{}")
+
+
 def spoil_config(folder):
     (folder / "config.json").write_text("{")
 
@@ -55,11 +61,12 @@ def spoil_config(folder):
     ("spoil", "reasons"),
     [
         (spoil_architecture, ["architecture GPT2LMHeadModel", "LlamaForCausalLM"]),
-        (spoil_model_type, ["LlamaForCausalLM of model type qwen2 is not proven"]),
+        (spoil_model_type, ["LlamaForCausalLM of model type qwen2 is not proven", "only of model type llama"]),
         (spoil_code, ["auto_map", "modeling_tiny.py"]),
         (spoil_pickle, ["pytorch_model.bin"]),
         (spoil_weights, ["no *.safetensors"]),
         (spoil_tokenizer, ["no tokenizer.json"]),
+        (spoil_tokenizer_content, ["its tokenizer cannot be read: KeyError"]),
         (spoil_quantisation, ["quantised"]),
         (spoil_config, ["config.json cannot be read"]),
     ],
@@ -77,7 +84,12 @@ def test_all_reasons_are_given_at_once(folder, registry):
         spoil(folder)
     with pytest.raises(ModelRefused) as caught:
         load(folder, registry=registry)
-    assert len(caught.value.reasons) == 3
+    assert [reason.split(" ", 2)[:2] for reason in caught.value.reasons] == [
+        ["architecture", "GPT2LMHeadModel"],
+        ["transformers", transformers.__version__],  # builds no such architecture of that model type
+        ["it", "holds"],
+        ["it", "holds"],
+    ]
 
 
 def test_a_half_copied_weight_file_is_refused(folder, registry):
@@ -107,6 +119,14 @@ def test_an_unknown_dtype_or_device_is_refused(tiny_folder, registry):
         load(tiny_folder, registry=registry, dtype="int4")
     with pytest.raises(InvalidRequest, match="'warp' cannot be used"):
         load(tiny_folder, registry=registry, device="warp")
+
+
+def test_long_rotary_factors_end_the_context_where_the_short_ones_do(registry, tmp_path):
+    """Past that length a pass without a cache turns every position otherwise, the ones that are cached included."""
+    config = FAMILIES["Phi3"].config | {"original_max_position_embeddings": 96}
+    backend = load(make_model(tmp_path, family="Phi3", **config), registry=registry)
+    assert backend.loaded.model.config.max_position_embeddings == 4096
+    assert backend.context_length == 96
 
 
 def test_the_hash_follows_the_weights(tiny_backend, tmp_path, registry):

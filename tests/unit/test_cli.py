@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -306,7 +307,21 @@ def test_plugins_lists_the_built_ins():
     assert "policy:fixed" in xmguard("plugins").stdout
 
 
-def test_doctor_lists_what_is_proven_and_tests_where_it_is_told_to(monkeypatch: pytest.MonkeyPatch):
+@pytest.fixture
+def steerable(tmp_path: Path) -> Path:
+    """All that a look at a model takes: a configuration, and files of the right names."""
+    from tests.conftest import tiny_config
+
+    config = tiny_config("Gemma2", vocab_size=300, architectures=["Gemma2ForCausalLM"], sliding_window=64)
+    config.save_pretrained(tmp_path)
+    (tmp_path / "model.safetensors").touch()
+    (tmp_path / "tokenizer.json").touch()
+    return tmp_path
+
+
+def test_doctor_says_that_a_model_is_steered_exactly_and_tests_it_where_it_is_told_to(
+    monkeypatch: pytest.MonkeyPatch, steerable: Path
+):
     asked = {}
 
     class Engine:
@@ -318,14 +333,62 @@ def test_doctor_lists_what_is_proven_and_tests_where_it_is_told_to(monkeypatch: 
         return SimpleNamespace(backend=Engine())
 
     monkeypatch.setattr(doctor, "load_guard", load_guard)
-    result = xmguard("doctor", "--model", "m", "--device", "cpu", "--dtype", "bfloat16")
+    monkeypatch.chdir(steerable)
+    result = xmguard("doctor", "--model", ".", "--device", "cpu", "--dtype", "bfloat16")
     assert result.exit_code == 0, result.output
-    assert (asked["model"], asked["device"], asked["dtype"]) == ("m", "cpu", "bfloat16")
-    for expected in ("LlamaForCausalLM", "policy fixed", "self-test on m, cpu, bfloat16", "changes nothing"):
+    assert (asked["model"], asked["device"], asked["dtype"]) == (".", "cpu", "bfloat16")
+    for expected in ("LlamaForCausalLM", "policy fixed", "self-test on ., cpu, bfloat16", "changes nothing"):
         assert expected in result.stdout
-    assert "1 of 2 self-tests failed on m: removal" in one_error_line(
-        xmguard("doctor", "--model", "m", "--device", "x")
+    said = " ".join(result.stdout.split())
+    assert ".: steered exactly: yes" in said
+    assert "sliding window of 64 tokens in layers 0, 2" in said
+    assert "soft cap logits stay within 50" in said
+    assert "contributions are norms before the post-attention norm" in said
+    assert "1 of 2 self-tests failed on .: removal" in one_error_line(
+        xmguard("doctor", "--model", ".", "--device", "x")
     )
+
+
+def test_doctor_gives_every_reason_why_a_model_is_not_steered_exactly_and_does_not_load_it(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    from transformers import BloomConfig
+
+    BloomConfig(n_layer=2, n_head=4, hidden_size=64, architectures=["BloomForCausalLM"]).save_pretrained(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    result = xmguard("doctor", "--model", ".")
+    assert ". is not steered exactly, for the 7 reasons listed" in one_error_line(result)
+    said = " ".join(result.stdout.split())
+    assert ".: steered exactly: no" in said
+    for reason in ("architecture BloomForCausalLM", "ALiBi", "no output projection o_proj", "no *.safetensors weights"):
+        assert reason in said
+    assert "self-test" not in said
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "it holds no config.json"),
+        ("{", "its config.json cannot be read"),
+        ("[]", "its config.json is not a JSON object"),
+        ('{"model_type": "own", "auto_map": {}}', "knows no model type own"),
+        ('{"model_type": "llama", "architectures": ["LlamaForCausalLM"], "hidden_size": -1}', "cannot build it"),
+    ],
+)
+def test_doctor_looks_at_any_folder_without_a_traceback(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None, reason: str
+):
+    if content is not None:
+        (tmp_path / "config.json").write_text(content)
+    monkeypatch.chdir(tmp_path)
+    result = xmguard("doctor", "--model", ".")
+    one_error_line(result)
+    assert ".: steered exactly: no" in result.stdout
+    assert reason in " ".join(result.stdout.split())
+
+
+def test_doctor_names_a_model_that_is_not_there():
+    assert "no model 'nowhere'" in one_error_line(xmguard("doctor", "--model", "nowhere"))
 
 
 def test_version():

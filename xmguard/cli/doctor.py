@@ -1,4 +1,4 @@
-"""`xmguard doctor`: what is installed, what can be steered, and whether steering does here what it should."""
+"""`xmguard doctor`: what is installed, whether a model is steered exactly, and whether steering does what it should."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import platform
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -14,10 +15,12 @@ from rich.table import Table
 from rich.text import Text
 
 from xmguard import __version__
+from xmguard.backends.transformers.families import PROVEN, Examination, examine
 from xmguard.cli.terminal import ABSENT, output, printable, progress
 from xmguard.contracts import SelfCheck
-from xmguard.errors import ErrorCode, Reason, XmguardError
+from xmguard.errors import ErrorCode, Reason, SetupIncomplete, XmguardError
 from xmguard.loading import DEFAULT_MODEL, load_guard
+from xmguard.models.resolve import resolve
 from xmguard.plugins import Registry, load_plugins
 
 _REQUIREMENT = re.compile(
@@ -31,9 +34,9 @@ def doctor(
     device: Annotated[str, typer.Option(help="Where the test runs, for example cpu or cuda:0.")] = "cpu",
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
 ) -> None:
-    """Show what is installed and what can be steered, and test the steering on a model.
+    """Show what is installed, say whether a model is steered exactly and why not, and test the steering on it.
 
-    Exits 2 when a check fails or cannot be run.
+    Exits 2 when the model is not steered exactly, and when a check fails or cannot be run.
     """
     console = output()
     console.print(_table("installed", _installed()))
@@ -44,6 +47,18 @@ def doctor(
     )
     console.print(_table("models", ((m.name, str(m.path() or "not pulled")) for m in registry.models)))
     console.print(_table("can be steered", _steerable(registry)))
+    examination = _examination(model, registry)
+    exactly = "no" if examination.reasons else "yes"
+    console.print(Text(printable(f"{model}: steered exactly: {exactly}"), style="bold"), soft_wrap=True)
+    console.print(_table(None, _grounds(examination)))
+    if examination.reasons:
+        count = len(examination.reasons)
+        raise XmguardError(
+            f"{model} is not steered exactly, for the {'reason' if count == 1 else f'{count} reasons'} listed; "
+            "xmguard does not load it",
+            code=ErrorCode.FAILED_PRECONDITION,
+            reason=Reason.MODEL_REFUSED,
+        )
     checks = _self_test(model, device, dtype, registry)
     table = _table(f"self-test on {model}, {device}, {dtype}", ())
     for check in checks:
@@ -60,8 +75,9 @@ def doctor(
         )
 
 
-def _table(title: str, rows: Iterable[tuple[str, str]]) -> Table:
-    table = Table(box=box.SIMPLE, show_header=False, title=Text(title, style="bold"), title_justify="left")
+def _table(title: str | None, rows: Iterable[tuple[str, str]]) -> Table:
+    heading = None if title is None else Text(title, style="bold")
+    table = Table(box=box.SIMPLE, show_header=False, title=heading, title_justify="left")
     table.add_column(no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in rows:
@@ -115,14 +131,31 @@ def _torch() -> Iterator[tuple[str, str]]:
 
 
 def _steerable(registry: Registry) -> Iterator[tuple[str, str]]:
-    from xmguard.backends.transformers.families import PROVEN
-
     for backend in registry.backends:
         yield f"engine {backend.name}", backend.summary
     yield "architectures", ", ".join(PROVEN)
     for policy in registry.policies:
         parameters = "".join(f"; {name}: {meaning}" for name, meaning in sorted(policy.parameters.items()))
         yield f"policy {policy.name}", policy.summary + parameters
+
+
+def _examination(model: str, registry: Registry) -> Examination:
+    folder = Path(model).expanduser()
+    # A folder is looked at even where resolving the name would say that it is no model's.
+    if model in registry.models.names() or not folder.is_dir():
+        folder = resolve(model, registry).path
+    try:
+        return examine(folder)
+    except ImportError as error:
+        raise SetupIncomplete(
+            f'telling how {model} is built needs transformers ({error}); run: pip install "xmguard[hf]"'
+        ) from error
+
+
+def _grounds(examination: Examination) -> Iterator[tuple[str, str]]:
+    """What speaks against it; if nothing does, what is particular about it."""
+    yield from (("because", reason) for reason in examination.reasons)
+    yield from ((particular.name, particular.detail) for particular in examination.particulars)
 
 
 def _self_test(model: str, device: str, dtype: str, registry: Registry) -> Sequence[SelfCheck]:

@@ -44,5 +44,5 @@ class TransformersBackend:
         return self.loaded.text(ids)
 
     def self_test(self) -> Sequence[SelfCheck]:
-        """Compare the loaded model with masked SDPA."""
+        """Compare the loaded model with masked attention."""
         return selftest.run(self.loaded, self.encoder, self.dtype)

@@ -21,6 +21,13 @@ from transformers import DynamicCache
 
 from xmguard.backends.transformers.attention import AttentionCall
 from xmguard.backends.transformers.branch_reading import segmented
+from xmguard.backends.transformers.families.layout import (
+    attentions,
+    decoder_layers,
+    final_norm,
+    norm_after_attention,
+    output_projections,
+)
 from xmguard.backends.transformers.loaded import LoadedModel
 from xmguard.backends.transformers.prefill import forward
 from xmguard.backends.transformers.rows import Rows
@@ -49,13 +56,13 @@ def directed(loaded: LoadedModel, rows: Rows, read: Sequence[int], said: Sequenc
     scale = getattr(model.config, "logit_scale", 1.0) / getattr(model.config, "logits_scaling", 1.0)
     toward = watch.final.back(unembedding * scale)  # [query, d_model], in the residual stream
     layers = []
-    for number, layer in enumerate(model.model.layers):
+    for number, (layer, projection) in enumerate(zip(decoder_layers(model), output_projections(model), strict=True)):
         onto = toward * getattr(layer, "residual_multiplier", 1.0)
         if number in watch.after_attention:
             onto = watch.after_attention[number].back(onto)
         parts = reading.parts[number]  # [segment, head, query, head_dim]
         heads, queries, head_dim = parts.shape[1:]
-        onto = (onto @ layer.self_attn.o_proj.weight.float()).view(queries, heads, head_dim)
+        onto = (onto @ projection.weight.float()).view(queries, heads, head_dim)
         layers.append(torch.einsum("shqd,qhd->hsq", parts.float(), onto))
     return torch.stack(layers)
 
@@ -115,15 +122,16 @@ class _Watch(ExitStack):
         """Layer to the norm between its attention's output and the residual stream; absent where there is none."""
 
     def __enter__(self) -> _Watch:
-        self._keep(self._model.model.norm.register_forward_hook(self._at_the_end))
-        for number, layer in enumerate(self._model.model.layers):
-            # In most families this norm reads the residual stream, before the MLP. Where it reads what attention has
-            # just put out, it is on the path.
-            if hasattr(layer, "post_attention_layernorm"):
-                attended: list[Tensor] = []
-                self._keep(layer.self_attn.register_forward_hook(partial(_note, attended)))
-                after = partial(self._after_attention, number, attended)
-                self._keep(layer.post_attention_layernorm.register_forward_hook(after))
+        self._keep(final_norm(self._model).register_forward_hook(self._at_the_end))
+        for number, layer in enumerate(decoder_layers(self._model)):
+            norm = norm_after_attention(layer)
+            if norm is None:
+                continue
+            # On the path only where it reads what attention has just put out.
+            attended: list[Tensor] = []
+            for attention in attentions(layer).values():
+                self._keep(attention.register_forward_hook(partial(_note, attended)))
+            self._keep(norm.register_forward_hook(partial(self._after_attention, number, attended)))
         return self
 
     @property

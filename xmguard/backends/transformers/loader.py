@@ -18,6 +18,7 @@ from xmguard.attention.head_norms import norm_factors
 from xmguard.backends.transformers import attention
 from xmguard.backends.transformers.backend import TransformersBackend
 from xmguard.backends.transformers.families import refusals
+from xmguard.backends.transformers.families.layout import context_length, output_projections
 from xmguard.backends.transformers.loaded import LoadedModel
 from xmguard.backends.transformers.prompting import PromptEncoder
 from xmguard.errors import InvalidRequest, ModelRefused
@@ -56,7 +57,11 @@ def load(
     attention.install()
     progress("reading the weights")
     options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-    tokenizer = AutoTokenizer.from_pretrained(path, use_fast=True, **options)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(path, use_fast=True, **options)
+    except Exception as error:  # whatever its files hold; the tokenizers library raises Exception itself
+        said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        raise ModelRefused(str(path), [f"its tokenizer cannot be read: {said}"]) from error
     try:
         model, info = AutoModelForCausalLM.from_pretrained(
             path,
@@ -78,17 +83,15 @@ def load(
         raise ModelRefused(str(path), incomplete)
     model.to(device).eval().requires_grad_(False)
     progress("factoring the output projections")
-    config = model.config
-    factors = tuple(
-        norm_factors(layer.self_attn.o_proj.weight, config.num_attention_heads) for layer in model.model.layers
-    )
+    heads = model.config.num_attention_heads
+    factors = tuple(norm_factors(projection.weight, heads) for projection in output_projections(model))
     progress("hashing the weights")
     loaded = LoadedModel(
         model=model,
         tokenizer=tokenizer,
         factors=factors,
         end_ids=_end_ids(model, tokenizer),
-        context_length=int(config.max_position_embeddings),
+        context_length=context_length(model.config),
     )
     return TransformersBackend(
         loaded=loaded,

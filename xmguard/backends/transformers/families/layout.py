@@ -1,0 +1,99 @@
+"""Where a transformers model keeps what the engine reads of it: layers, attention, output projections, context length.
+
+The one place with such assumptions. Written for every text decoder of transformers, so that a probe can look at a model
+that is not let in.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterable
+from functools import cache
+from typing import Any
+
+from torch import nn
+
+_DISPATCH = "ALL_ATTENTION_FUNCTIONS"
+
+
+def decoder_layers(model: Any) -> tuple[nn.Module, ...]:
+    """The decoder's layers in order; empty if it has no list of them."""
+    # Some classes call something else their decoder; the whole model is looked through then.
+    roots = (model.get_decoder(), model)
+    lists = [module for root in roots for module in root.modules() if isinstance(module, nn.ModuleList)]
+    count = getattr(model.config.get_text_config(decoder=True), "num_hidden_layers", None)
+    return tuple(next((found for found in lists if len(found) == count), lists[0] if lists else ()))
+
+
+def attentions(layer: nn.Module) -> dict[str, nn.Module]:
+    """The parts of a layer that hand queries, keys and values to transformers' attention interface, by name."""
+    return {name: module for name, module in layer.named_modules() if _dispatches(type(module).forward)}
+
+
+@cache
+def _dispatches(forward: Callable[..., Any]) -> bool:
+    """Whether a forward function looks its attention function up, by its source.
+
+    transformers reads its own source for that too: there is no flag per module, and an attention that computes by
+    itself would ignore the bias without a word.
+    """
+    try:
+        return _DISPATCH in inspect.getsource(forward)
+    except (OSError, TypeError):  # no source: nothing can be said for it
+        return False
+
+
+def output_projections(model: Any) -> tuple[nn.Linear, ...]:
+    """W_O of every layer's attention, weight [d_model, head * head_dim], of a model that no probe objects to."""
+    return tuple(
+        attention.o_proj  # type: ignore[misc]  # a Linear: `oddities.output_projection` refuses anything else
+        for layer in decoder_layers(model)
+        for attention in attentions(layer).values()
+    )
+
+
+def final_norm(model: Any) -> nn.Module:
+    """The normalisation before the unembedding."""
+    norm: nn.Module = model.get_decoder().norm
+    return norm
+
+
+def norm_after_attention(layer: nn.Module) -> nn.Module | None:
+    """The module that may normalise what attention puts out. In most families it reads the residual stream instead."""
+    return getattr(layer, "post_attention_layernorm", None)
+
+
+def context_length(config: Any) -> int:
+    """Tokens that a model reads exactly as one pass without a cache would.
+
+    With long rotary factors a sequence longer than the original length turns every position by other frequencies, also
+    those whose keys are in the cache already; the original length is the limit then.
+    """
+    limits = [config.max_position_embeddings]
+    if original := longrope_length(config):
+        limits.append(original)
+    return int(min(limits))
+
+
+def longrope_length(config: Any) -> int | None:
+    """Tokens up to which the short factors of a `longrope` model hold; None if it is no such model."""
+    parameters = getattr(config, "rope_parameters", None) or {}
+    by_kind = [section for section in parameters.values() if isinstance(section, dict)]
+    lengths = [
+        int(section["original_max_position_embeddings"])
+        for section in (parameters, *by_kind)
+        if section.get("rope_type") == "longrope"
+    ]
+    return min(lengths, default=None)
+
+
+def layer_names(indices: Iterable[int]) -> str:
+    """`layer 3`, `layers 0-2, 4`: runs of layers, for people."""
+    runs: list[list[int]] = []
+    for index in sorted(indices):
+        if runs and runs[-1][-1] == index - 1:
+            runs[-1].append(index)
+        else:
+            runs.append([index])
+    names = [str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs]
+    return f"{'layer' if len(runs) == 1 and len(runs[0]) == 1 else 'layers'} {', '.join(names)}"
