@@ -110,7 +110,20 @@ class AttentionBias:
     @property
     def is_zero(self) -> bool:
         """Whether applying it changes nothing."""
+        if self.heads is not None and not any(factor for layer in self.heads for factor in layer):
+            return True
         return self.rule is None and all(value == 0.0 for value in self.epsilon.values())
+
+    @property
+    def mean_epsilon(self) -> dict[str, float] | None:
+        """Span id to its epsilon in nats, mean over the heads; None where a rule makes it a matter of each row."""
+        if self.rule is not None:
+            return None
+        if self.heads is None:
+            return dict(self.epsilon)
+        factors = [factor for layer in self.heads for factor in layer]
+        mean = math.fsum(factors) / len(factors)
+        return {span: epsilon * mean if mean else 0.0 for span, epsilon in self.epsilon.items()}
 
     @property
     def spans(self) -> frozenset[str]:

@@ -76,7 +76,7 @@ class Run:
             self.valid.context,
             rebalanced.before,
             rebalanced.after,
-            bias=rebalanced.joint.bias.epsilon if self._took_effect(rebalanced, generated) else None,
+            bias=rebalanced.joint.bias.mean_epsilon if self._took_effect(rebalanced, generated) else None,
             generated=generated,
             alone=alone.answers() if alone is not None and detail.alone_answers else None,
             layers=detail.layers,

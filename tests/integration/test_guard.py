@@ -7,10 +7,9 @@ from dataclasses import replace
 
 import pytest
 
-from tests.conftest import make_model
 from xmguard import hookimpl
 from xmguard.backends.transformers.loader import load
-from xmguard.bias import AttentionBias, RebalancePlan
+from xmguard.bias import AttentionBias, FloorShares, RebalancePlan, TargetShares
 from xmguard.context import Context, ContextSpan
 from xmguard.deadline import Stop
 from xmguard.errors import Cancelled, DeadlineExceeded, InvalidRequest, ModelNotFound, PluginError, Reason
@@ -20,6 +19,7 @@ from xmguard.plugins import load_plugins
 from xmguard.request import AnswerRequest, Decoding, Detail, OnConflict, OnError, Prompt, Rebalance, Scope
 from xmguard.response import ConflictVerdict, Decision, Delta, Done, FinishReason, Started, Status
 from xmguard.span import Span
+from xmguard.testing import make_model
 
 REQUEST = AnswerRequest(
     spans=(Span(text="The door is red.", language="en"), Span(text="Kapı mavi.", language="tr", source="tr news")),
@@ -228,8 +228,8 @@ def test_a_policy_refuses_before_anything_is_answered(guard):
             guard.answer(replace(REQUEST, rebalance=Rebalance("fixed", {"epsilon": epsilon})))
 
 
-def planned(epsilon):
-    return RebalancePlan(AttentionBias(epsilon), "test")
+def planned(epsilon, **bias):
+    return RebalancePlan(AttentionBias(epsilon, **bias), "test")
 
 
 @pytest.mark.parametrize(
@@ -239,6 +239,11 @@ def planned(epsilon):
         lambda: planned({"s1": math.nan}),
         lambda: planned({"s1": math.inf}),
         lambda: planned({"s1": 20.5}),
+        lambda: planned({}, rule=TargetShares({"nope": 0.5})),
+        lambda: planned({}, rule=FloorShares({"s1": 0.5, "nope": 0.5}, 1.0)),
+        lambda: planned({"s1": 1.0}, heads=((1.0,) * 6,) * 2),
+        lambda: planned({"s1": 1.0}, heads=((1.0,) * 5,) * 3),
+        lambda: planned({"s1": 1.0}, heads=((math.nan,) * 6,) * 3),
         lambda: None,
         lambda: 1 / 0,
     ],
@@ -251,7 +256,7 @@ def test_a_plan_that_cannot_be_applied_is_an_error(tiny_backend, plan):
         summary = "plans nonsense"
         parameters = {}
 
-        def plan(self, measurement, request):
+        def plan(self, measurement, request, profile):
             return script()
 
     class Plugin:
@@ -372,7 +377,7 @@ def test_a_plugins_policy_is_asked(tiny_backend):
         summary = "for this test"
         parameters = {}
 
-        def plan(self, measurement, request):
+        def plan(self, measurement, request, profile):
             return RebalancePlan(AttentionBias({measurement.span_map.ids[-1]: 5.0}, request.scope), "test")
 
     class Plugin:
@@ -402,8 +407,9 @@ def test_describe(guard):
     info = guard.describe()
     assert (info.model, info.engine, info.architecture) == ("tiny", "transformers", "LlamaForCausalLM")
     assert info.limits.max_prompt_tokens == 1023
-    assert [policy.name for policy in info.policies] == ["fixed", "none"]
-    assert "epsilon" in info.policies[0].parameters
+    assert [policy.name for policy in info.policies] == ["fixed", "floor", "none", "soften", "target"]
+    assert set(info.policies[-1].parameters) == {"share", "share.SPAN"}
+    assert info.profile == info.stamp.profile == ""
     with pytest.raises(ModelNotFound, match="'gpt' is not served here; served: tiny"):
         guard.describe("gpt")
 
