@@ -6,13 +6,13 @@ part of the comparison.
 
 import pytest
 
-from tests.conftest import make_model
 from tests.integration.eager import Eager
 from tests.integration.parity import BIASES, STEPS, THREE, assert_parity, tokens_that_a_bias_changes
 from xmguard.backends.transformers.families import PROVEN
 from xmguard.backends.transformers.loader import load
 from xmguard.backends.transformers.session import TransformersSession
 from xmguard.request import Prompt
+from xmguard.testing import make_model
 
 WINDOW = 190
 MIXED = {"sliding_window": WINDOW, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}

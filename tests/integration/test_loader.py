@@ -3,9 +3,9 @@ import shutil
 
 import pytest
 
-from tests.conftest import make_model
 from xmguard.backends.transformers.loader import load
 from xmguard.errors import InvalidRequest, ModelRefused
+from xmguard.testing import make_model
 
 
 @pytest.fixture
