@@ -93,7 +93,9 @@ def test_it_is_read_from_the_models_folder(tiny_folder, tmp_path, registry):
     assert guard.check(REQUEST).rebalancing.policy == "soften"
     card["profile"]["rebalance"]["heads"].pop()
     (folder / CARD).write_text(json.dumps(card))
-    with pytest.raises(ModelRefused, match="steered is refused: xmguard.json: profile.rebalance.heads: holds 2 layers"):
+    with pytest.raises(
+        ModelRefused, match=r"steered is refused: xmguard\.json: profile\.rebalance\.heads: holds 2 layers"
+    ):
         load_guard(str(folder), registry=registry)
 
 
