@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 
-from xmguard.bias import MAX_EPSILON, AttentionBias, RebalancePlan
+from xmguard.bias import MAX_EPSILON, AttentionBias, RebalancePlan, ShareRule
 from xmguard.context import SpanMap, SpanTokens
 from xmguard.contracts import Backend, RebalancePolicy
 from xmguard.errors import InvalidRequest, ModelRefused, PluginError, XmguardError
@@ -47,6 +47,8 @@ def plan_bias(
 
 
 def _check(bias: AttentionBias, policy: str, measured: Measurement) -> None:
+    if bias.rule is not None and not isinstance(bias.rule, ShareRule):
+        raise PluginError(f"policy {policy!r} planned a rule that no engine knows: {type(bias.rule).__name__}")
     unknown = bias.spans - set(measured.span_map.ids)
     if unknown:
         raise PluginError(f"policy {policy!r} planned a bias for {', '.join(sorted(unknown))}, which are no spans")

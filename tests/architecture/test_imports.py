@@ -156,10 +156,10 @@ def test_plugins_import_neither_server_nor_internals_of_engines():
 @pytest.mark.parametrize(
     ("statement", "heavy"),
     [
-        ("import xmguard", ("torch", "grpc", "transformers", "google.protobuf", "numpy")),
+        ("import xmguard", ("torch", "grpc", "transformers", "google.protobuf", "numpy", "pytest")),
         ("import xmguard; xmguard.load_plugins()", ("torch", "grpc", "transformers")),
         ("import xmguard; xmguard.Client", ("torch", "transformers", "numpy")),
-        ("import xmguard; xmguard.Guard; xmguard.load_guard", ("torch", "grpc", "transformers")),
+        ("import xmguard; xmguard.Guard; xmguard.load_guard", ("torch", "grpc", "transformers", "pytest")),
         ("from xmguard.cli.app import build_app; build_app()", ("torch", "grpc", "transformers")),
     ],
 )
