@@ -115,17 +115,6 @@ class AttentionBias:
         return self.rule is None and all(value == 0.0 for value in self.epsilon.values())
 
     @property
-    def mean_epsilon(self) -> dict[str, float] | None:
-        """Span id to its epsilon in nats, mean over the heads; None where a rule makes it a matter of each row."""
-        if self.rule is not None:
-            return None
-        if self.heads is None:
-            return dict(self.epsilon)
-        factors = [factor for layer in self.heads for factor in layer]
-        mean = math.fsum(factors) / len(factors)
-        return {span: epsilon * mean if mean else 0.0 for span, epsilon in self.epsilon.items()}
-
-    @property
     def spans(self) -> frozenset[str]:
         """Ids that must be spans of the context."""
         return frozenset(self.epsilon) | (self.rule.spans if self.rule else frozenset())

@@ -15,7 +15,7 @@ from xmguard.bias import AttentionBias, RebalancePlan
 from xmguard.context import Context, ContextSpan, EncodedPrompt
 from xmguard.deadline import Stop
 from xmguard.evidence import Estimate, Evidence, NormalizedAnswer
-from xmguard.measurement import Measurement
+from xmguard.measurement import DirectedContribution, Measurement
 from xmguard.profile import Profile
 from xmguard.request import AnswerRequest, Decoding, Prompt, Rebalance
 from xmguard.response import AnswerResponse, CheckResponse
@@ -166,6 +166,10 @@ class Session(Protocol):
         """Log-probabilities (nats) of each token of a continuation of each branch, teacher-forced."""
         ...
 
+    def directed(self, branch: Branch, answer: Sequence[int]) -> DirectedContribution:
+        """Logits that each span adds to the tokens of an answer that follows the branch's tail; at least one."""
+        ...
+
     def usage(self) -> SessionUsage:
         """What was run so far."""
         ...
@@ -196,10 +200,6 @@ class Backend(Protocol):
     """SHA-256 over the weight files, hexadecimal."""
     context_length: int
     """Tokens of prompt and answer together."""
-    layers: int
-    """How many layers a measurement has."""
-    heads: int
-    """How many query heads each of them has."""
 
     def encode(self, context: Context, prompt: Prompt) -> EncodedPrompt:
         """Tokens of the prompt and where each span landed.

@@ -21,6 +21,7 @@ from xmguard.contracts import Backend, Branch, GuardEvent, Observer, Token
 from xmguard.deadline import Stop
 from xmguard.errors import InvalidRequest, ModelNotFound, Reason, XmguardError
 from xmguard.evidence import AnswerKind
+from xmguard.explanation import Explanation
 from xmguard.planning import check_profile, plan_bias
 from xmguard.plugins import Registry
 from xmguard.profile import Profile
@@ -127,6 +128,8 @@ class Guard:
     ) -> CheckResponse:
         """The verdict and the contributions without the long answer; raises what `stream` raises."""
         run = self._open(request, stop or Stop(), request_id, queue_seconds)
+        if run.request.detail.toward_answer:
+            run.warnings.append("detail.toward_answer: a check decodes no joint answer; the field is absent")
         try:
             rebalanced = self._rebalance(run, generates=False)
             alone = AloneReading(self.backend, run.valid.context, run.prompt)
@@ -148,6 +151,18 @@ class Guard:
             run.session.close()
         self._tell(GuardEvent("check", run.request, response, None))
         return response
+
+    def explain(self, request: AnswerRequest, *, stop: Stop | None = None) -> Explanation:
+        """Answer, and hand out the numbers behind the reports, head by head; raises what `stream` raises."""
+        wanted = replace(request, detail=replace(request.detail, toward_answer=True))
+        run = self._open(wanted, stop or Stop(), "", 0.0)
+        try:
+            for event in self._answer(run):
+                if isinstance(event, Done):
+                    response = event.response
+        finally:
+            run.session.close()
+        return run.explanation(response)
 
     def describe(self, model: str = "") -> ModelInfo:
         """What is served.
@@ -202,8 +217,6 @@ class Guard:
                 reason=Reason.PROMPT_TOO_LONG,
             )
         run = Run(request_id, valid, prompt, self.backend.open(prompt, stop), queue_seconds, started)
-        if request.detail.toward_answer:
-            run.warnings.append("detail.toward_answer: this engine does not measure it; the field is absent")
         if prompt.unreadable:
             run.warnings.append(
                 f"{', '.join(prompt.unreadable)}: the model's tokenizer has no token for some characters; "
@@ -216,7 +229,7 @@ class Guard:
 
     def _answer(self, run: Run) -> Iterator[Event]:
         """Steps 3 to 8."""
-        rebalanced = self._rebalance(run, generates=True)
+        rebalanced = run.rebalanced = self._rebalance(run, generates=True)
         yield Started(run.request_id, run.reports(rebalanced))
 
         alone = AloneReading(self.backend, run.valid.context, run.prompt)
@@ -248,7 +261,7 @@ class Guard:
             for token in chain(early, tokens):
                 text = words[token.branch].push(token)
                 if token.branch == rebalanced.joint.name:
-                    run.joint_tokens += 1
+                    run.said.append(token)
                     finish = FinishReason.STOP if token.is_end else finish
                     if text:
                         yield run.delta(text)
@@ -259,15 +272,18 @@ class Guard:
             if finish is FinishReason.STOP:  # of an answer that was cut nothing is known
                 verdict = replace(verdict, model_reported=self._reported(run, raw))
 
-        generated = run.session.generated(rebalanced.joint) if raw else None
+        if raw:
+            run.generated = run.session.generated(rebalanced.joint)
+        if run.request.detail.toward_answer:
+            self._direct(run, rebalanced.joint)
         response = AnswerResponse(
             request_id=run.request_id,
             answer=shown,
             raw_answer=raw,
             verdict=verdict,
-            spans=run.reports(rebalanced, alone, generated=generated),
+            spans=run.reports(rebalanced, alone),
             imbalance=imbalance(rebalanced.before, rebalanced.after),
-            rebalancing=run.rebalancing(rebalanced, generated),
+            rebalancing=run.rebalancing(rebalanced),
             usage=run.usage(),
             warnings=tuple(run.warnings),
             unbiased_answer=unbiased,
@@ -305,6 +321,15 @@ class Guard:
             branches += alone.branches
             decoding |= alone.decoding
         return branches, decoding
+
+    @staticmethod
+    def _direct(run: Run, joint: Branch) -> None:
+        """The contributions toward the answer, or a warning why there are none."""
+        answer = [token.id for token in run.said if not token.is_end]
+        if answer:
+            run.directed = run.session.directed(joint, answer)
+        else:
+            run.warnings.append("detail.toward_answer: there is no answer to point to; the field is absent")
 
     @staticmethod
     def _until_alone_answers(tokens: Iterator[Token], alone: AloneReading) -> list[Token]:

@@ -28,6 +28,8 @@ class Measurement:
     """Mean attention mass over the rows; sums to 1 over segments (attention sinks aside)."""
     rows: int
     """How many query positions were averaged. 0 means that nothing was measured."""
+    epsilons: Cube = ()
+    """Mean epsilon applied over the rows, nats; 0 for the rest. Empty where nothing was applied."""
 
     @cached_property
     def contributions(self) -> dict[str, float]:
@@ -43,6 +45,13 @@ class Measurement:
     def attention(self) -> dict[str, float]:
         """Span id to mean attention mass."""
         return {span: self._mean(self.masses, k + 1) for k, span in enumerate(self.span_map.ids)}
+
+    @cached_property
+    def epsilon(self) -> dict[str, float]:
+        """Span id to the mean epsilon applied, nats."""
+        if not self.epsilons:
+            return dict.fromkeys(self.span_map.ids, 0.0)
+        return {span: self._mean(self.epsilons, k + 1) for k, span in enumerate(self.span_map.ids)}
 
     @cached_property
     def shares(self) -> dict[str, float]:
@@ -83,3 +92,22 @@ class Measurement:
         if not heads:
             raise ValueError("nothing was measured: rows is 0")
         return math.fsum(heads) / len(heads)
+
+
+@dataclass(frozen=True)
+class DirectedContribution:
+    """Logits that segments add to the tokens of an answer on the direct path, mean per token (metrics.md)."""
+
+    span_map: SpanMap
+    logits: Cube
+    """Nats; the sum over layers and heads is what a segment adds."""
+    tokens: int
+    """How many tokens the answer has."""
+
+    @cached_property
+    def toward(self) -> dict[str, float]:
+        """Span id to the nats of logit it adds, sum over layers and heads, mean per token."""
+        return {
+            span: math.fsum(head[k + 1] for layer in self.logits for head in layer)
+            for k, span in enumerate(self.span_map.ids)
+        }

@@ -9,14 +9,16 @@ from __future__ import annotations
 import logging
 
 from xmguard.bias import MAX_EPSILON, AttentionBias, RebalancePlan, ShareRule
-from xmguard.context import SpanMap, SpanTokens
-from xmguard.contracts import Backend, RebalancePolicy
+from xmguard.context import Context, ContextSpan
+from xmguard.contracts import Backend, Branch, RebalancePolicy
+from xmguard.deadline import Stop
 from xmguard.errors import InvalidRequest, ModelRefused, PluginError, XmguardError
 from xmguard.measurement import Measurement
 from xmguard.plugins import Registry
 from xmguard.profile import CARD, Profile
-from xmguard.request import Rebalance, Scope
-from xmguard.validation import wrong_parameters
+from xmguard.request import Prompt, Rebalance, Scope
+from xmguard.span import Span
+from xmguard.validation import TEXT, wrong_parameters
 
 log = logging.getLogger(__name__)
 
@@ -63,27 +65,29 @@ def _check(bias: AttentionBias, policy: str, measured: Measurement) -> None:
 
 
 def check_profile(profile: Profile, model: str, backend: Backend, registry: Registry) -> None:
-    """Refuse a profile that some request would only fail on later.
+    """Refuse a profile that some request would only fail on later: it is tried on a small question.
 
     Raises:
         ModelRefused: it names an unknown policy or parameter, the policy refuses its values, or its heads are not the
             model's; with every reason found.
         PluginError: the policy itself broke.
     """
+    measured = _example(backend)
+    layers, heads = len(measured.norms), len(measured.norms[0])
     reasons = []
     policy = registry.policies.get(profile.policy)
     if policy is None:
         known = ", ".join(registry.policies.names())
         reasons.append(f"rebalance.policy: {profile.policy!r} is not known; known: {known}")
-    if profile.heads is not None and [len(layer) for layer in profile.heads] != [backend.heads] * backend.layers:
+    if profile.heads is not None and [len(layer) for layer in profile.heads] != [heads] * layers:
         given = f"{len(profile.heads)} layers of {', '.join(str(n) for n in sorted({len(h) for h in profile.heads}))}"
-        reasons.append(f"rebalance.heads: holds {given} heads; the model has {backend.layers} of {backend.heads}")
+        reasons.append(f"rebalance.heads: holds {given} heads; the model has {layers} of {heads}")
     if policy is not None and not reasons:
         wanted = Rebalance(profile.policy, profile.parameters, scope=Scope.READERS)
         violations = wrong_parameters(policy, profile.parameters, ())
         if not violations:
             try:
-                plan_bias(policy, _example(backend), wanted, profile)
+                plan_bias(policy, measured, wanted, profile)
             except InvalidRequest as error:
                 violations = list(error.violations)
         reasons += [f"{violation.field}: {violation.description}" for violation in violations]
@@ -92,7 +96,14 @@ def check_profile(profile: Profile, model: str, backend: Backend, registry: Regi
 
 
 def _example(backend: Backend) -> Measurement:
-    """Two spans of which the second contributes less: what a policy is tried on before there is a request."""
-    spans = SpanMap((SpanTokens("s1", 0, 1), SpanTokens("s2", 1, 2)), 2)
-    cube = (((0.5, 0.3, 0.2),) * backend.heads,) * backend.layers
-    return Measurement(spans, norms=cube, masses=cube, rows=1)
+    """Two spans measured on the model: what a policy is tried on before there is a request."""
+    spans = (
+        ContextSpan(Span("s1", "The door is open."), TEXT, "en"),
+        ContextSpan(Span("s2", "The door is shut."), TEXT, "en"),
+    )
+    prompt = backend.encode(Context(spans, "Is the door open?"), Prompt.STANDARD)
+    session = backend.open(prompt, Stop())
+    try:
+        return session.measure(Branch("example", prompt.joint_tail, AttentionBias(), measured=True))
+    finally:
+        session.close()

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from xmguard.context import Context
-from xmguard.measurement import Measurement
+from xmguard.measurement import DirectedContribution, Measurement
 from xmguard.response import Imbalance, LayerContribution, SpanReport
 
 
@@ -26,6 +26,7 @@ def span_reports(
     *,
     bias: Mapping[str, float] | None,
     generated: Measurement | None = None,
+    directed: DirectedContribution | None = None,
     alone: Mapping[str, AloneAnswer] | None = None,
     layers: bool = False,
 ) -> tuple[SpanReport, ...]:
@@ -35,8 +36,9 @@ def span_reports(
         context: the request's spans.
         before: reader rows without bias.
         after: the same rows under the applied bias.
-        bias: epsilon per span in nats, or None when none was applied.
+        bias: mean epsilon per span in nats, or None when none was applied.
         generated: rows of generated tokens, if any were measured.
+        directed: contributions toward the answer, if asked for.
         alone: span id to its answer alone, if asked for.
         layers: whether to report every layer and head.
     """
@@ -62,6 +64,7 @@ def span_reports(
                 contribution_generated=(
                     generated.contributions[span.id] if generated is not None and generated.rows else None
                 ),
+                toward_answer=None if directed is None else directed.toward[span.id],
             )
         )
     return tuple(reports)

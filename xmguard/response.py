@@ -116,7 +116,7 @@ class SpanReport:
     """Mean attention mass, same rows."""
     attention_after: float | None = None
     bias: float | None = None
-    """Epsilon applied, in nats."""
+    """Epsilon applied, in nats; the mean where it varies by layer, head or row."""
     answer_alone: str = ""
     entropy_alone: float | None = None
     """Nats, at the first content token of that answer."""

@@ -6,16 +6,18 @@ Holds state and arithmetic; the order of events is `xmguard.guard`'s.
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from xmguard.alone import AloneReading
 from xmguard.bias import RebalancePlan
 from xmguard.context import EncodedPrompt
-from xmguard.contracts import Branch, Session
-from xmguard.measurement import Measurement
+from xmguard.contracts import Branch, Session, Token
+from xmguard.explanation import Explanation
+from xmguard.measurement import DirectedContribution, Measurement
 from xmguard.reports import span_reports
 from xmguard.request import AnswerRequest, Scope
-from xmguard.response import Delta, Rebalancing, SpanReport, Usage
+from xmguard.response import AnswerResponse, Delta, Rebalancing, SpanReport, Usage
 from xmguard.validation import ValidRequest
 
 
@@ -49,7 +51,14 @@ class Run:
     """`time.monotonic` when the work began."""
     first_token_seconds: float | None = None
     warnings: list[str] = field(default_factory=list)
-    joint_tokens: int = 0
+    rebalanced: Rebalanced | None = None
+    """Known once the joint reading has been measured."""
+    said: list[Token] = field(default_factory=list)
+    """Tokens of the joint answer that were shown."""
+    generated: Measurement | None = None
+    """Over the shown answer's tokens that were read back."""
+    directed: DirectedContribution | None = None
+    """Toward the shown answer, if that was asked for."""
 
     @property
     def request(self) -> AnswerRequest:
@@ -67,36 +76,48 @@ class Run:
             self.first_token_seconds = time.monotonic() - self.started
         return Delta(text)
 
-    def reports(
-        self, rebalanced: Rebalanced, alone: AloneReading | None = None, *, generated: Measurement | None = None
-    ) -> tuple[SpanReport, ...]:
+    def reports(self, rebalanced: Rebalanced, alone: AloneReading | None = None) -> tuple[SpanReport, ...]:
         """One report per span."""
         detail = self.request.detail
         return span_reports(
             self.valid.context,
             rebalanced.before,
             rebalanced.after,
-            bias=rebalanced.joint.bias.mean_epsilon if self._took_effect(rebalanced, generated) else None,
-            generated=generated,
+            bias=self._epsilon(rebalanced),
+            generated=self.generated,
+            directed=self.directed,
             alone=alone.answers() if alone is not None and detail.alone_answers else None,
             layers=detail.layers,
         )
 
-    def rebalancing(self, rebalanced: Rebalanced, generated: Measurement | None = None) -> Rebalancing:
-        """Whether attention was steered, and why; `generated` is what was read back of a shown answer."""
+    def rebalancing(self, rebalanced: Rebalanced) -> Rebalancing:
+        """Whether attention was steered, and why."""
         wanted = self.request.rebalance
-        if not rebalanced.applied or self._took_effect(rebalanced, generated):
+        if not rebalanced.applied or self._took_effect(rebalanced):
             scope = rebalanced.joint.bias.scope if rebalanced.applied else wanted.scope
             return Rebalancing(rebalanced.applied, wanted.policy, rebalanced.plan.reason, scope)
         nothing = "scope GENERATED acts on generated tokens that are read back, and there were none"
         return Rebalancing(False, wanted.policy, nothing, Scope.GENERATED)
 
-    @staticmethod
-    def _took_effect(rebalanced: Rebalanced, generated: Measurement | None) -> bool:
+    def _epsilon(self, rebalanced: Rebalanced) -> Mapping[str, float] | None:
+        """Mean epsilon of the rows that were read with the bias, or None if there were none."""
+        if not self._took_effect(rebalanced):
+            return None
+        if rebalanced.joint.bias.scope is Scope.GENERATED and self.generated is not None:
+            return self.generated.epsilon
+        return rebalanced.after.epsilon
+
+    def _took_effect(self, rebalanced: Rebalanced) -> bool:
         """Whether any row was read with the bias."""
         if not rebalanced.applied or rebalanced.joint.bias.scope is not Scope.GENERATED:
             return rebalanced.applied
-        return generated is not None and generated.rows > 0
+        return self.generated is not None and self.generated.rows > 0
+
+    def explanation(self, response: AnswerResponse) -> Explanation:
+        """The numbers behind the reports of an answer."""
+        if self.rebalanced is None:
+            raise RuntimeError("nothing has been measured yet")
+        return Explanation(response, self.rebalanced.before, self.rebalanced.after, self.generated, self.directed)
 
     def usage(self) -> Usage:
         """What the request has cost so far."""
@@ -104,9 +125,9 @@ class Run:
         tail = len(self.prompt.joint_tail)
         return Usage(
             prompt_tokens=len(self.prompt.context_ids) + tail,
-            completion_tokens=self.joint_tokens,
+            completion_tokens=len(self.said),
             seconds=time.monotonic() - self.started,
             queue_seconds=self.queue_seconds,
             cached_tokens=spent.cached_tokens,
-            evidence_tokens=max(0, spent.branch_tokens - tail - self.joint_tokens),
+            evidence_tokens=max(0, spent.branch_tokens - tail - len(self.said)),
         )

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from xmguard.backends.transformers.session import TransformersSession
-from xmguard.bias import REMOVE, AttentionBias
+from xmguard.bias import REMOVE, AttentionBias, FloorShares, SoftenShares, TargetShares
 from xmguard.context import Context, ContextSpan
 from xmguard.contracts import Branch
 from xmguard.deadline import Stop
@@ -22,6 +22,19 @@ BIASES = {
     "lift the first, every later row": AttentionBias({"a": 2.0, "b": -1.0}, Scope.ALL),
     "remove the first, every later row": AttentionBias({"a": REMOVE}, Scope.ALL),
     "generated rows only": AttentionBias({"b": 2.0}, Scope.GENERATED),
+}
+# Half of the heads of the tiny models' three layers are steered, some of them half way.
+HEADS = ((1.0, 0.5, 0.0, 1.0, 0.5, 0.0), (0.0,) * 6, (0.25, 1.0) * 3)
+RULES = {
+    "target": AttentionBias(rule=TargetShares({"a": 0.2, "b": 0.4})),
+    "target after a removal": AttentionBias({"c": REMOVE, "a": 1.0}, rule=TargetShares({"b": 0.5, "c": 0.1})),
+    "target, every later row": AttentionBias({}, Scope.ALL, TargetShares({"a": 0.3, "b": 0.3})),
+    "floor": AttentionBias(rule=FloorShares({"a": 0.5, "b": 1.0, "c": 0.2}, cap=3.0)),
+    "floor, generated rows only": AttentionBias({}, Scope.GENERATED, FloorShares({"b": 1.0}, cap=20.0)),
+    "soften": AttentionBias(rule=SoftenShares(4.0)),
+    "constant by head": AttentionBias({"a": REMOVE, "b": 3.0}, heads=HEADS),
+    "target by head": AttentionBias(rule=TargetShares({"b": 0.6}), heads=HEADS),
+    "constant by head, every later row": AttentionBias({"b": 3.0}, Scope.ALL, heads=HEADS),
 }
 
 
@@ -80,10 +93,19 @@ def assert_parity(backend, eager, bias):
     generated = slice(len(ids), len(ids) + STEPS - 1)  # the last token is never read back
     for measured, rows in ((session.measure(branch), tail), (session.generated(branch), generated)):
         assert measured.rows == rows.stop - rows.start
+        assert_epsilon(measured, bias, generated_rows=rows is generated)
         norms = torch.tensor(measured.norms, dtype=torch.float64)
         masses = torch.tensor(measured.masses, dtype=torch.float64)
         torch.testing.assert_close(norms, step.norms[..., rows].mean(-1), rtol=1e-4, atol=1e-6)
         torch.testing.assert_close(masses, step.masses[..., rows].mean(-1), rtol=1e-4, atol=1e-6)
+
+
+def assert_epsilon(measured, bias, generated_rows):
+    """What was applied is reported: exactly where it is constant, as a mean where it differs by row or head."""
+    if bias.rule is not None or bias.heads is not None:
+        return
+    silent = bias.scope is Scope.GENERATED and not generated_rows
+    assert measured.epsilon == {span: 0.0 if silent else bias.epsilon.get(span, 0.0) for span in measured.span_map.ids}
 
 
 def tokens_that_a_bias_changes(backend, eager):

@@ -7,7 +7,7 @@ part of the comparison.
 import pytest
 
 from tests.integration.eager import Eager
-from tests.integration.parity import BIASES, STEPS, THREE, assert_parity, tokens_that_a_bias_changes
+from tests.integration.parity import BIASES, RULES, STEPS, THREE, assert_parity, tokens_that_a_bias_changes
 from xmguard.backends.transformers.families import PROVEN
 from xmguard.backends.transformers.loader import load
 from xmguard.backends.transformers.session import TransformersSession
@@ -43,6 +43,8 @@ KINDS = [
     "several",
     "lift the first, every later row",
     "generated rows only",
+    "target",
+    "constant by head",
 ]
 
 
@@ -54,7 +56,7 @@ def pair(request, tmp_path_factory, registry):
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_family_is_read_and_steered_exactly(pair, kind):
-    assert_parity(*pair, BIASES[kind])
+    assert_parity(*pair, (BIASES | RULES)[kind])
 
 
 def test_windows_end_inside_the_spans(pair):
@@ -72,7 +74,7 @@ def test_a_familys_reference_can_fail(pair):
 
 
 def test_an_engine_that_drops_the_bias_fails(pair, monkeypatch):
-    monkeypatch.setattr(TransformersSession, "_epsilon", lambda self, biases, generated: None)
+    monkeypatch.setattr(TransformersSession, "_steering", lambda self, branches, generated: None)
     with pytest.raises(AssertionError):
         assert_parity(*pair, BIASES["lift the second"])
 

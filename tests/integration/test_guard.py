@@ -330,3 +330,21 @@ def test_time_is_counted(guard):
     response = guard.answer(REQUEST, queue_seconds=1.5)
     assert 0 < response.usage.seconds <= time.monotonic() - started
     assert response.usage.queue_seconds == 1.5
+
+
+def test_an_answer_is_taken_apart_by_the_logits_each_span_adds(guard):
+    request = replace(REQUEST, on_error=OnError.OPEN, on_conflict=OnConflict.PLAIN, detail=Detail(toward_answer=True))
+    response = guard.answer(request)
+    explanation = guard.explain(replace(request, detail=Detail()))
+    assert explanation.response.answer == response.answer
+    assert [span.toward_answer for span in response.spans] == pytest.approx(list(explanation.directed.toward.values()))
+    assert all(span.toward_answer for span in response.spans)
+    assert explanation.before.contributions == {span.span_id: span.contribution_before for span in response.spans}
+    assert explanation.generated.rows == explanation.directed.tokens - 1
+
+
+def test_a_withheld_answer_has_no_direction_and_says_so(guard):
+    request = replace(REQUEST, spans=REQUEST.spans[:1], on_error=OnError.CLOSED, detail=Detail(toward_answer=True))
+    response = guard.answer(request)
+    assert response.spans[0].toward_answer is None
+    assert any("no answer to point to" in warning for warning in response.warnings)

@@ -124,6 +124,6 @@ def test_the_self_test_passes(tiny_backend):
 def test_the_self_test_notices_a_dropped_bias(tiny_backend, monkeypatch):
     from xmguard.backends.transformers.session import TransformersSession
 
-    monkeypatch.setattr(TransformersSession, "_epsilon", lambda self, biases, generated: None)
+    monkeypatch.setattr(TransformersSession, "_steering", lambda self, branches, generated: None)
     failed = {check.name for check in tiny_backend.self_test() if not check.passed}
     assert failed == {"eps = +2 is Eq. 2", "eps = -inf removes", "the bias moves attention"}

@@ -8,6 +8,7 @@ import torch
 from tests.integration.eager import Eager
 from tests.integration.parity import (
     BIASES,
+    RULES,
     STEPS,
     THREE,
     Spy,
@@ -18,6 +19,7 @@ from tests.integration.parity import (
 )
 from xmguard.backends.transformers import prefill
 from xmguard.backends.transformers.loader import load
+from xmguard.backends.transformers.sampling import Speaker
 from xmguard.backends.transformers.session import TransformersSession
 from xmguard.bias import REMOVE, AttentionBias
 from xmguard.contracts import Branch
@@ -50,7 +52,7 @@ def pair(request, tmp_path_factory, registry):
     return load(folder, registry=registry), Eager(folder)
 
 
-@pytest.mark.parametrize("bias", BIASES.values(), ids=BIASES.keys())
+@pytest.mark.parametrize("bias", (BIASES | RULES).values(), ids=(BIASES | RULES).keys())
 def test_tokens_logits_and_contributions_equal_the_reference(pair, bias):
     assert_parity(*pair, bias)
 
@@ -61,7 +63,7 @@ def test_the_reference_can_fail(pair):
 
 
 def test_an_engine_that_drops_the_bias_fails_the_parity_test(pair, monkeypatch):
-    monkeypatch.setattr(TransformersSession, "_epsilon", lambda self, biases, generated: None)
+    monkeypatch.setattr(TransformersSession, "_steering", lambda self, branches, generated: None)
     with pytest.raises(AssertionError):
         assert_parity(*pair, BIASES["lift the second"])
 
@@ -102,7 +104,7 @@ def test_scores_equal_the_reference_also_after_decoding(tiny_backend, tiny_folde
     eager = Eager(tiny_folder)
     prompt = tiny_backend.encode(THREE, Prompt.STANDARD)
     session = TransformersSession(tiny_backend.loaded, prompt, Stop())
-    branches = [Branch(name, prompt.alone_tail, bias) for name, bias in BIASES.items()]
+    branches = [Branch(name, prompt.alone_tail, bias) for name, bias in (BIASES | RULES).items()]
     branches.append(Branch("other tail", prompt.joint_tail, BIASES["several"]))
     decode(session, branches, steps=5)
     answers = [(7,), (30, 31, 32, 33), tuple(range(40, 59))]
@@ -166,11 +168,11 @@ def test_sampling_is_repeatable_by_seed_and_independent_of_the_batch(tiny_backen
     assert sample(3) == sample(3, [Branch("alone", prompt.alone_tail, BIASES["remove the first"])])
 
 
-def test_a_single_line_ends_at_the_first_break_after_a_word(tiny_backend):
+def test_a_single_line_ends_at_the_first_break_after_a_word(tiny_backend, monkeypatch):
     prompt = tiny_backend.encode(THREE, Prompt.STANDARD)
     script = iter(tiny_backend.loaded.tokenizer("\n A\nB", add_special_tokens=False)["input_ids"])
     session = TransformersSession(tiny_backend.loaded, prompt, Stop())
-    session._sample = lambda logits, decoding: next(script)
+    monkeypatch.setattr(Speaker, "_sample", lambda self, logits: next(script))
     branch = Branch("alone", prompt.alone_tail, AttentionBias(), single_line=True)
     tokens = list(session.decode([branch], {"alone": Decoding(max_tokens=9)}))
     assert tiny_backend.text([token.id for token in tokens if not token.is_end]) == "\n A"
@@ -183,7 +185,7 @@ def test_a_token_that_says_something_before_the_break_is_kept(tiny_backend, monk
     monkeypatch.setattr(type(tiny_backend.loaded), "text", lambda self, ids: "".join(words[token] for token in ids))
     script = iter([0, 1])
     session = TransformersSession(tiny_backend.loaded, prompt, Stop())
-    session._sample = lambda logits, decoding: next(script)
+    monkeypatch.setattr(Speaker, "_sample", lambda self, logits: next(script))
     branch = Branch("alone", prompt.alone_tail, AttentionBias(), single_line=True)
     tokens = list(session.decode([branch], {"alone": Decoding(max_tokens=9)}))
     assert [(token.id, token.is_end, token.last) for token in tokens] == [(0, False, False), (1, False, True)]

@@ -98,7 +98,7 @@ def test_an_engine_that_drops_a_bias_does_not_pass(monkeypatch):
     wanted = Rebalance("fixed", bias={"s2": 2.0})
     tests = contract(Fixed(), wanted)
     tests.test_the_engine_does_what_the_plan_says(wanted, None)
-    monkeypatch.setattr(TransformersSession, "_epsilon", lambda self, biases, generated: None)
+    monkeypatch.setattr(TransformersSession, "_steering", lambda self, branches, generated: None)
     with pytest.raises(AssertionError):
         tests.test_the_engine_does_what_the_plan_says(wanted, None)
 

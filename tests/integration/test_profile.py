@@ -60,10 +60,12 @@ def test_the_heads_of_the_profile_bind_every_policy(guarded, tiny_backend, regis
     assert everywhere.attention_after > some.attention_after > some.attention_before
 
 
-def test_a_rules_epsilon_differs_from_row_to_row_and_is_not_reported_as_one_number(guarded):
+def test_what_a_rule_comes_to_is_reported_as_the_mean_epsilon(guarded):
     response = guarded(policy="target", parameters={"share": 0.4}).answer(REQUEST)
     assert response.rebalancing.applied
-    assert [span.bias for span in response.spans] == [None, None]
+    lifted = [span.bias for span in response.spans if span.bias]
+    assert len(lifted) == 1, "the other span is not named"
+    assert lifted[0] > 0.1
 
 
 @pytest.mark.parametrize(
@@ -97,7 +99,3 @@ def test_it_is_read_from_the_models_folder(tiny_folder, tmp_path, registry):
         ModelRefused, match=r"steered is refused: xmguard\.json: profile\.rebalance\.heads: holds 2 layers"
     ):
         load_guard(str(folder), registry=registry)
-
-
-def test_the_backend_knows_its_layers_and_heads(tiny_backend):
-    assert (tiny_backend.layers, tiny_backend.heads) == (3, 6)

@@ -128,16 +128,6 @@ def test_every_wrong_parameter_is_named_at_once():
     assert len(caught.value.violations) == 3
 
 
-def test_the_mean_epsilon_is_over_heads_and_unknown_under_a_rule():
-    assert AttentionBias({"a": 2.0}).mean_epsilon == {"a": 2.0}
-    assert AttentionBias({"a": 2.0, "b": -math.inf}, heads=((1.0, 0.5), (0.0, 0.5))).mean_epsilon == {
-        "a": 1.0,
-        "b": -math.inf,
-    }
-    assert AttentionBias({"a": -math.inf}, heads=((0.0,),)).mean_epsilon == {"a": 0.0}
-    assert AttentionBias(rule=SoftenShares(2.0)).mean_epsilon is None
-
-
 def test_a_bias_that_no_head_applies_is_zero():
     assert AttentionBias({"a": 2.0}, heads=((0.0,),)).is_zero
     assert AttentionBias(rule=SoftenShares(2.0), heads=((0.0,),)).is_zero

@@ -17,6 +17,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from xmguard.attention.flash import flash, usable
 from xmguard.attention.segments import Piece, Segmentation
 
 TILE_ELEMENTS = 1 << 23
@@ -99,25 +100,19 @@ def attend(
     if segmentation.length != keys:
         raise ValueError(f"the segmentation covers {segmentation.length} keys, the block has {keys}")
     dtype = _compute_dtype(query)
-    key, value = key.to(dtype), value.to(dtype)
+    query, key, value = query.to(dtype), key.to(dtype), value.to(dtype)
+    if query_positions is None and key_mask is None and soft_cap is None and usable(query):
+        return [_flash_piece(query, key, value, piece, scaling) for piece in segmentation.pieces]
     tile = max(1, tile_elements // max(1, batch * heads * keys))
     tiles: list[list[tuple[Tensor, Tensor]]] = []
     for first in range(0, rows, tile):
-        part = query[:, :, first : first + tile].to(dtype)
+        part = query[:, :, first : first + tile]
         size = part.shape[2]
         hidden = _hidden(batch, size, first, query_positions, key_positions, key_mask, window)
         # Query heads that share a key head become rows of one product; so does the batch when it shares the keys.
         folded = part.reshape(batch, kv_heads, -1, head_dim)
         if key_batch < batch:
             folded = folded.transpose(0, 1).reshape(1, kv_heads, -1, head_dim)
-        if hidden is None and soft_cap is None and folded.device.type == "cpu" and folded.dtype == torch.float32:
-            tiles.append(
-                [
-                    _unfold(*_flash_piece(folded, key, value, piece, scaling), batch, heads, size, key_batch)
-                    for piece in segmentation.pieces
-                ]
-            )
-            continue
         logits = torch.matmul(folded * scaling, key.transpose(-1, -2))
         if soft_cap is not None:
             logits = soft_cap * torch.tanh(logits / soft_cap)
@@ -190,15 +185,10 @@ def merge(states: SegmentStates, epsilon: Tensor | None = None, sinks: Tensor | 
     return Merged(output, weights)
 
 
-def _flash_piece(query: Tensor, key: Tensor, value: Tensor, piece: Piece, scaling: float) -> tuple[Tensor, Tensor]:
-    """(o, l) of one piece that every row sees whole, from the CPU flash kernel, which returns its log-sum-exp.
-
-    `query` is [key_batch, kv_head, row, head_dim]. No logits are kept; it knows no soft cap and no row without keys.
-    """
-    out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-        query, key[:, :, piece.start : piece.stop], value[:, :, piece.start : piece.stop], scale=scaling
-    )
-    return out, lse
+def _flash_piece(query: Tensor, key: Tensor, value: Tensor, piece: Piece, scaling: float) -> Partial:
+    """One piece that every row sees whole."""
+    keys = slice(piece.start, piece.stop)
+    return Partial(piece.segment, *flash(query, key[:, :, keys], value[:, :, keys], scaling=scaling))
 
 
 def _softmax_piece(logits: Tensor, value: Tensor, start: int, stop: int) -> tuple[Tensor, Tensor]:

@@ -14,7 +14,6 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
-from xmguard.attention.head_norms import contribution_norms
 from xmguard.attention.segments import Segmentation
 from xmguard.attention.split_merge import attend, collect, merge
 
@@ -128,83 +127,3 @@ class PlainReading:
             scale=call.scaling,
             enable_gqa=call.key.shape[1] != call.query.shape[1],
         )
-
-
-@dataclass(frozen=True)
-class ContextKeys:
-    """Keys and values of a prefilled context, one pair per layer, shared by every branch that reads it."""
-
-    keys: tuple[Tensor, ...]
-    """[1, kv_head, key, head_dim]"""
-    values: tuple[Tensor, ...]
-    segmentation: Segmentation
-
-
-@dataclass
-class SegmentReading:
-    """Attention cut at span borders, merged under a bias, and measured on the way.
-
-    The keys are a shared context (if any) followed by the pass's own.
-    """
-
-    segments: int
-    own: Segmentation
-    """How the pass's own keys are cut; a branch's suffix is all rest."""
-    context: ContextKeys | None
-    positions: Tensor
-    """Of the rows in the sequence, [batch, query] or [1, query]."""
-    own_start: Tensor
-    """Position of the first own key in the sequence, [batch] or [1]; padding counts, so it may lie in the context."""
-    key_mask: Tensor | None
-    """bool [batch, own key], False for padding."""
-    epsilon: Tensor | None
-    """Nats, broadcastable to [segment, batch, head, query]; None measures only."""
-    measured: Tensor | None
-    """Indices of batch rows whose contributions are recorded, [measured]; None records nothing."""
-    factors: tuple[Tensor, ...]
-    """R_h per layer (`norm_factors`)."""
-    layers: set[int] = field(default_factory=set)
-    norms: dict[int, Tensor] = field(default_factory=dict)
-    """Layer to ||u_k||, [segment, measured, head, query]."""
-    masses: dict[int, Tensor] = field(default_factory=dict)
-    """Layer to attention mass, same shape."""
-
-    def read(self, call: AttentionCall) -> Tensor:
-        """Read, steer, record."""
-        partials = []
-        if self.context is not None:
-            key = self.context.keys[call.layer]
-            # Every row comes after the whole context: only a window hides some of it.
-            columns = None if call.window is None else torch.arange(key.shape[2], device=key.device)
-            partials += attend(
-                call.query,
-                key,
-                self.context.values[call.layer],
-                segmentation=self.context.segmentation,
-                scaling=call.scaling,
-                query_positions=None if columns is None else self.positions,
-                key_positions=columns,
-                window=call.window,
-                soft_cap=call.soft_cap,
-            )
-        sees_all = call.query.shape[2] == 1 and call.window is None
-        columns = torch.arange(call.key.shape[2], device=call.key.device)
-        partials += attend(
-            call.query,
-            call.key,
-            call.value,
-            segmentation=self.own,
-            scaling=call.scaling,
-            query_positions=None if sees_all else self.positions,
-            key_positions=None if sees_all else self.own_start.unsqueeze(-1) + columns,
-            key_mask=self.key_mask,
-            window=call.window,
-            soft_cap=call.soft_cap,
-        )
-        states = collect(partials, self.segments, like=call.query)
-        merged = merge(states, self.epsilon, call.sinks)
-        if self.measured is not None:
-            out, weights = states.out[:, self.measured], merged.weights[:, self.measured]
-            self.norms[call.layer] = contribution_norms(out, weights, self.factors[call.layer])
-            self.masses[call.layer] = weights
-        return merged.output

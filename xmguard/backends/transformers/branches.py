@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from xmguard.backends.transformers.attention import ContextKeys
+from xmguard.backends.transformers.branch_reading import ContextKeys
 
 
 @dataclass(frozen=True)

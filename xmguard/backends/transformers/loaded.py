@@ -23,6 +23,16 @@ class LoadedModel:
     context_length: int
     """Tokens of prompt and answer together."""
 
+    @property
+    def layers(self) -> int:
+        """Attention layers."""
+        return len(self.factors)
+
+    @property
+    def heads(self) -> int:
+        """Query heads of a layer."""
+        return self.factors[0].shape[0]
+
     def text(self, ids: Sequence[int]) -> str:
         """Token ids to text, special tokens left out."""
         decoded: str = self.tokenizer.decode(list(ids), skip_special_tokens=True, clean_up_tokenization_spaces=False)

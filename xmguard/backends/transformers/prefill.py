@@ -12,8 +12,10 @@ from transformers import DynamicCache
 
 from xmguard.attention.segments import Segmentation
 from xmguard.backends.transformers import attention
-from xmguard.backends.transformers.attention import ContextKeys, PlainReading, Reading, SegmentReading
+from xmguard.backends.transformers.attention import PlainReading, Reading
+from xmguard.backends.transformers.branch_reading import BranchReading, ContextKeys, Rows
 from xmguard.backends.transformers.loaded import LoadedModel
+from xmguard.backends.transformers.steering import steer
 from xmguard.bias import AttentionBias
 from xmguard.context import EncodedPrompt
 from xmguard.deadline import Stop
@@ -58,15 +60,16 @@ class ContextStore:
         self._cut = Segmentation.from_spans(
             [(span.start, span.stop) for span in prompt.span_map], prompt.span_map.context_tokens
         )
-        self._contexts: dict[tuple[tuple[str, float], ...], ContextKeys] = {}
+        self._contexts: list[tuple[AttentionBias | None, ContextKeys]] = []
 
     def get(self, bias: AttentionBias) -> ContextKeys:
         """Keys and values of the context under a bias; only scope ALL makes a difference to them."""
-        steered = bias.scope is Scope.ALL and not bias.is_zero
-        name = tuple(sorted(bias.epsilon.items())) if steered else ()
-        if name not in self._contexts:
-            self._contexts[name] = self._prefill(bias if steered else None)
-        return self._contexts[name]
+        wanted = bias if bias.scope is Scope.ALL and not bias.is_zero else None
+        for known, context in self._contexts:
+            if known == wanted:
+                return context
+        self._contexts.append((wanted, self._prefill(wanted)))
+        return self._contexts[-1][1]
 
     def clear(self) -> None:
         """Free them."""
@@ -86,20 +89,19 @@ class ContextStore:
         keys = tuple(layer.keys for layer in cache.layers)
         return ContextKeys(keys, tuple(layer.values for layer in cache.layers), self._cut)
 
-    def _steered(self, bias: AttentionBias, positions: Tensor) -> SegmentReading:
+    def _steered(self, bias: AttentionBias, positions: Tensor) -> BranchReading:
         """Rows at `positions` of the context read each span with its epsilon once they are past it."""
         segments = self._cut.segments
-        epsilon = torch.zeros(segments, 1, 1, positions.shape[0], device=self._device)
+        past = torch.zeros(segments, 1, 1, positions.shape[0], dtype=torch.bool, device=self._device)
         for segment, span in enumerate(self._prompt.span_map, start=1):
-            epsilon[segment, 0, 0, positions >= span.stop] = bias.epsilon.get(span.span_id, 0.0)
-        return SegmentReading(
+            past[segment, 0, 0] = positions >= span.stop
+        rows = Rows(
             segments=segments,
             own=self._cut.truncated(int(positions[-1]) + 1),
             context=None,
             positions=positions.unsqueeze(0),
             own_start=torch.zeros(1, dtype=torch.long, device=self._device),
             key_mask=None,
-            epsilon=epsilon,
-            measured=None,
-            factors=self._loaded.factors,
+            steering=steer(self._loaded, [bias], self._prompt.span_map, readable=past),
         )
+        return BranchReading(rows)

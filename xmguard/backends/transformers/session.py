@@ -7,23 +7,27 @@ nothing of verdicts or policies.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 from transformers import DynamicCache
 
 from xmguard.attention.segments import Segmentation
-from xmguard.backends.transformers.attention import Reading, SegmentReading
+from xmguard.backends.transformers.attention import Reading
+from xmguard.backends.transformers.branch_reading import BranchReading, Rows
 from xmguard.backends.transformers.branches import BranchBatch, BranchState
+from xmguard.backends.transformers.directed import directed
 from xmguard.backends.transformers.loaded import LoadedModel
 from xmguard.backends.transformers.prefill import ContextStore, forward
-from xmguard.backends.transformers.recording import Recording
+from xmguard.backends.transformers.recording import Recording, StepRecorder, measure
+from xmguard.backends.transformers.sampling import Speaker
+from xmguard.backends.transformers.steering import Steering, steer
 from xmguard.bias import AttentionBias
 from xmguard.context import EncodedPrompt
 from xmguard.contracts import Branch, SessionUsage, Token
 from xmguard.deadline import Stop
-from xmguard.measurement import Measurement
+from xmguard.measurement import DirectedContribution, Measurement
 from xmguard.request import Decoding, Scope
 
 MAX_BATCH = 16
@@ -31,26 +35,21 @@ MAX_BATCH = 16
 
 
 @dataclass
-class _Decoding:
-    """A branch that is being decoded."""
-
-    branch: Branch
-    settings: Decoding
-    budget: int
-    generator: torch.Generator | None
-    done: int = 0
-    said: bool = False
-    """Whether a letter or digit has been generated; followed for single-line branches only."""
-
-
-@dataclass
 class _Batch:
     """Branches on one context, stepping together."""
 
     caches: BranchBatch
-    rows: list[_Decoding]
+    speakers: list[Speaker]
     logits: Tensor
     """[branch, vocabulary]"""
+    steps: StepRecorder
+    steering: Steering | None
+    """Of the generated rows of `speakers`."""
+
+    @property
+    def branches(self) -> list[Branch]:
+        """The branches that go on, in the caches' order."""
+        return [speaker.branch for speaker in self.speakers]
 
 
 class TransformersSession:
@@ -66,6 +65,7 @@ class TransformersSession:
         self._states: dict[str, BranchState] = {}
         self._measurements: dict[str, Measurement] = {}
         self._generated: dict[str, Recording] = {}
+        self._decoded: list[_Batch] = []
         self._contexts = ContextStore(loaded, prompt, stop)
         self._branch_tokens = 0
         self._contexts.get(AttentionBias())
@@ -87,19 +87,24 @@ class TransformersSession:
         batches = []
         for group in self._by_context(branches):
             states = [self._states[branch.name] for branch in group]
-            rows = [self._decoding(branch, decoding[branch.name]) for branch in group]
-            for row in rows:
-                self._generated[row.branch.name] = Recording()
+            speakers = []
+            for branch, state in zip(group, states, strict=True):
+                speakers.append(Speaker(self._loaded, branch, decoding[branch.name], state.position))
+                self._generated[branch.name] = Recording()
             logits = torch.stack([state.logits for state in states])
-            batches.append(_Batch(BranchBatch(states), rows, logits))
+            steering = self._steering(group, generated=True)
+            batches.append(_Batch(BranchBatch(states), speakers, logits, StepRecorder(self._loaded), steering))
+        self._decoded = batches
         while batches:
             self._stop.check()
             for batch in batches:
                 yield from self._step(batch)
-            batches = [batch for batch in batches if batch.rows]
+            batches = [batch for batch in batches if batch.speakers]
 
     def generated(self, branch: Branch) -> Measurement:
         """Contributions over the generated tokens that have been read back so far."""
+        for batch in self._decoded:
+            self._measure_steps(batch)
         return self._generated.get(branch.name, Recording()).measurement(self._prompt.span_map)
 
     @torch.inference_mode()
@@ -111,6 +116,39 @@ class TransformersSession:
             self._stop.check()
             scores += self._score_chunk(pairs[first : first + MAX_BATCH])
         return scores
+
+    @torch.inference_mode()
+    def directed(self, branch: Branch, answer: Sequence[int]) -> DirectedContribution:
+        """The answer's rows once more, from the last token of the tail on; see `xmguard.contracts.Session`."""
+        self._prepare([branch])
+        self._stop.check()
+        state = self._states[branch.name]
+        caches = BranchBatch([state])
+        own_start = caches.own_start
+        caches.cache.crop(-1)
+        start = state.position - 1
+        tail_row = [branch.bias.scope is not Scope.GENERATED]
+        reads = torch.tensor(tail_row + [True] * (len(answer) - 1), device=self._device)
+        every_span = torch.arange(self._segments, device=self._device) > 0
+        rows = Rows(
+            segments=self._segments,
+            own=Segmentation.from_spans([], state.length - 1 + len(answer)),
+            context=state.context,
+            positions=torch.arange(start, start + len(answer), device=self._device).unsqueeze(0),
+            own_start=own_start,
+            key_mask=None,
+            steering=steer(
+                self._loaded,
+                [branch.bias],
+                self._prompt.span_map,
+                readable=every_span.view(-1, 1, 1, 1) & reads,
+            ),
+        )
+        read = [branch.tail[-1], *answer[:-1]]
+        self._branch_tokens += len(read)
+        logits = directed(self._loaded, rows, read, answer, caches.cache).mean(-1)
+        cube = tuple(tuple(tuple(head) for head in layer) for layer in logits.tolist())
+        return DirectedContribution(self._prompt.span_map, cube, len(answer))
 
     def usage(self) -> SessionUsage:
         """Tokens run so far."""
@@ -149,20 +187,19 @@ class TransformersSession:
         start = self._prompt.span_map.context_tokens
         positions = torch.arange(start, start + len(tail), device=self._device).expand(len(branches), -1)
         ids = torch.tensor([tail] * len(branches), device=self._device)
-        reading = SegmentReading(
+        rows = Rows(
             segments=self._segments,
             own=Segmentation.from_spans([], len(tail)),
             context=context,
             positions=positions,
             own_start=positions[:, 0],
             key_mask=None,
-            epsilon=self._epsilon([branch.bias for branch in branches], generated=False),
-            measured=self._measured_rows(branches),
-            factors=self._loaded.factors,
+            steering=self._steering(branches, generated=False),
         )
+        measured = _measured(branches, self._device)
+        reading = BranchReading(rows, measured)
         cache = DynamicCache()
         logits = self._forward(ids, positions, cache, reading, keep=1)[:, -1]
-        recorded = 0
         for row, branch in enumerate(branches):
             own = slice(row, row + 1)
             self._states[branch.name] = BranchState(
@@ -172,11 +209,15 @@ class TransformersSession:
                 logits[row],
                 start + len(tail),
             )
-            if branch.measured:
-                recording = Recording()
-                recording.add(reading, recorded)
-                self._measurements[branch.name] = recording.measurement(self._prompt.span_map)
-                recorded += 1
+        if measured is None:
+            return
+        recorded = [branch for branch in branches if branch.measured]
+        kept = replace(rows, positions=positions[measured], own_start=rows.own_start[measured])
+        kept = replace(kept, steering=self._steering(recorded, generated=False))
+        recordings = [Recording() for _ in recorded]
+        measure(self._loaded, kept, reading.calls, cache, measured, recordings)
+        for branch, recording in zip(recorded, recordings, strict=True):
+            self._measurements[branch.name] = recording.measurement(self._prompt.span_map)
 
     # -- decoding ----------------------------------------------------------------------------------------------------
 
@@ -185,86 +226,51 @@ class TransformersSession:
         """One token for every branch of the batch, then the forward pass for those that go on."""
         logprobs = torch.log_softmax(batch.logits.float(), dim=-1)
         entropies = -(logprobs.exp() * logprobs).nan_to_num(0.0).sum(-1)
-        tokens, going, next_ids = [], [], []
-        for row, decoding in enumerate(batch.rows):
-            token = self._sample(batch.logits[row], decoding)
-            decoding.done += 1
-            line_ends, line_goes_on = self._line(token, decoding)
-            is_end = token in self._loaded.end_ids or (line_ends and not line_goes_on)
-            last = is_end or line_ends or decoding.done >= decoding.budget
-            tokens.append(
-                Token(
-                    decoding.branch.name,
-                    token,
-                    float(logprobs[row, token]),
-                    float(entropies[row]),
-                    last,
-                    is_end,
-                )
-            )
-            if not last:
-                going.append(row)
-                next_ids.append(token)
-        if going and len(going) < len(batch.rows):
-            batch.caches.keep(torch.tensor(going, device=self._device))
-        batch.rows = [batch.rows[row] for row in going]
+        tokens = [
+            speaker.say(*row) for speaker, *row in zip(batch.speakers, batch.logits, logprobs, entropies, strict=True)
+        ]
+        going = [row for row, token in enumerate(tokens) if not token.last]
+        if len(going) < len(batch.speakers):
+            self._keep(batch, going)
         if going:
-            self._advance(batch, next_ids)
+            self._advance(batch, [tokens[row].id for row in going])
         return tokens
 
-    def _line(self, token: int, decoding: _Decoding) -> tuple[bool, bool]:
-        """Whether a single-line branch is over at this token, and whether the token still says something before it."""
-        if not decoding.branch.single_line:
-            return False, False
-        text = self._loaded.text([token])
-        before, line_break, _ = text.partition("\n")
-        said = decoding.said or any(character.isalnum() for character in before)
-        if said and line_break:
-            return True, bool(before.strip())
-        decoding.said = said or any(character.isalnum() for character in text)
-        return False, False
+    def _keep(self, batch: _Batch, going: list[int]) -> None:
+        """Drop the branches that have ended."""
+        self._measure_steps(batch)
+        if going:
+            batch.caches.keep(torch.tensor(going, device=self._device))
+        batch.speakers = [batch.speakers[row] for row in going]
+        batch.steering = self._steering(batch.branches, generated=True)
 
     def _advance(self, batch: _Batch, next_ids: Sequence[int]) -> None:
         caches = batch.caches
         ids = torch.tensor(next_ids, device=self._device).unsqueeze(-1)
-        reading = SegmentReading(
+        rows = Rows(
             segments=self._segments,
             own=Segmentation.from_spans([], caches.width + 1),
             context=caches.context,
             positions=caches.positions.unsqueeze(-1),
             own_start=caches.own_start,
             key_mask=caches.key_mask(1),
-            epsilon=self._epsilon([row.branch.bias for row in batch.rows], generated=True),
-            measured=self._measured_rows([row.branch for row in batch.rows]),
-            factors=self._loaded.factors,
+            steering=batch.steering,
         )
+        reading = BranchReading(rows, _measured(batch.branches, self._device))
         batch.logits = self._forward(ids, caches.positions.unsqueeze(-1), caches.cache, reading, keep=1)[:, -1]
         caches.positions = caches.positions + 1
-        measured = [row.branch for row in batch.rows if row.branch.measured]
-        for index, branch in enumerate(measured):
-            self._generated[branch.name].add(reading, index)
+        if reading.kept is not None:
+            batch.steps.keep(reading)
+            if batch.steps.is_full:
+                self._measure_steps(batch)
 
-    def _measured_rows(self, branches: Sequence[Branch]) -> Tensor | None:
-        measured = [row for row, branch in enumerate(branches) if branch.measured]
-        return torch.tensor(measured, device=self._device) if measured else None
-
-    def _decoding(self, branch: Branch, settings: Decoding) -> _Decoding:
-        room = self._loaded.context_length - self._states[branch.name].position
-        generator = None
-        if settings.temperature > 0:
-            generator = torch.Generator(device=self._device)
-            if settings.seed is None:
-                generator.seed()
-            else:
-                generator.manual_seed(settings.seed % 2**63)
-        return _Decoding(branch, settings, max(1, min(settings.max_tokens, room)), generator)
-
-    @staticmethod
-    def _sample(logits: Tensor, decoding: _Decoding) -> int:
-        if decoding.generator is None:
-            return int(logits.argmax())
-        probabilities = torch.softmax(logits.float() / decoding.settings.temperature, dim=-1)
-        return int(torch.multinomial(probabilities, 1, generator=decoding.generator))
+    def _measure_steps(self, batch: _Batch) -> None:
+        measured = _measured(batch.branches, self._device)
+        if measured is None:
+            return
+        branches = [branch for branch in batch.branches if branch.measured]
+        steering = self._steering(branches, generated=True)
+        batch.steps.measure(batch.caches, measured, steering, [self._generated[branch.name] for branch in branches])
 
     # -- scoring -----------------------------------------------------------------------------------------------------
 
@@ -288,19 +294,18 @@ class TransformersSession:
             # Padding on the right is read by nothing that is scored: attention is causal.
             ids = torch.tensor([[*ids[:-1], *[0] * (width - len(ids) + 1)] for _, ids in pairs], device=self._device)
             columns = torch.arange(width, device=self._device)
-            reading = SegmentReading(
+            positions = caches.positions.unsqueeze(-1) + columns
+            rows = Rows(
                 segments=self._segments,
                 own=Segmentation.from_spans([], caches.width + width),
                 context=caches.context,
-                positions=caches.positions.unsqueeze(-1) + columns,
+                positions=positions,
                 own_start=caches.own_start,
                 key_mask=caches.key_mask(width),
-                epsilon=self._epsilon([branch.bias for branch, _ in pairs], generated=True),
-                measured=None,
-                factors=self._loaded.factors,
+                steering=self._steering([branch for branch, _ in pairs], generated=True),
             )
-            positions = caches.positions.unsqueeze(-1) + columns
-            logits = torch.cat([first, self._forward(ids, positions, caches.cache, reading, keep=width)], dim=1)
+            scored = self._forward(ids, positions, caches.cache, BranchReading(rows), keep=width)
+            logits = torch.cat([first, scored], dim=1)
         logprobs = torch.log_softmax(logits.float(), dim=-1)
         return [
             tuple(float(logprobs[row, column, token]) for column, token in enumerate(ids))
@@ -314,16 +319,12 @@ class TransformersSession:
         self._branch_tokens += ids.numel()
         return forward(self._loaded, ids, positions, cache, reading, keep=keep)
 
-    def _epsilon(self, biases: Sequence[AttentionBias], *, generated: bool) -> Tensor | None:
-        """Nats per segment and branch for rows after the context, [segment, branch, 1, 1]; None when all are 0."""
-        columns = []
-        for bias in biases:
-            applies = generated or bias.scope is not Scope.GENERATED
-            columns.append(
-                [0.0, *(bias.epsilon.get(span, 0.0) if applies else 0.0 for span in self._prompt.span_map.ids)]
-            )
-        epsilon = torch.tensor(columns, device=self._device).T
-        return epsilon[..., None, None] if bool(epsilon.any()) else None
+    def _steering(self, branches: Sequence[Branch], *, generated: bool) -> Steering | None:
+        """What rows after the context are read with."""
+        none = AttentionBias()
+        biases = [branch.bias for branch in branches]
+        applied = [bias if generated or bias.scope is not Scope.GENERATED else none for bias in biases]
+        return steer(self._loaded, applied, self._prompt.span_map)
 
     def _by_context(self, branches: Sequence[Branch]) -> list[list[Branch]]:
         """Branches that share a context, in chunks."""
@@ -331,3 +332,9 @@ class TransformersSession:
         for branch in branches:
             groups.setdefault(id(self._states[branch.name].context), []).append(branch)
         return [group[at : at + MAX_BATCH] for group in groups.values() for at in range(0, len(group), MAX_BATCH)]
+
+
+def _measured(branches: Sequence[Branch], device: torch.device) -> Tensor | None:
+    """Indices of the branches whose contributions are recorded, [measured]; None if there are none."""
+    measured = [row for row, branch in enumerate(branches) if branch.measured]
+    return torch.tensor(measured, device=device) if measured else None

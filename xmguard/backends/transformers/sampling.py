@@ -1,0 +1,66 @@
+"""From logits to tokens: which token a branch says next, and whether it ends there.
+
+Knows nothing of attention, caches or batches.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from xmguard.backends.transformers.loaded import LoadedModel
+from xmguard.contracts import Branch, Token
+from xmguard.request import Decoding
+
+
+class Speaker:
+    """One branch that is being decoded."""
+
+    def __init__(self, loaded: LoadedModel, branch: Branch, settings: Decoding, position: int) -> None:
+        """`position` is that of its first generated token: the model's context bounds what it can say."""
+        self.branch = branch
+        self._loaded = loaded
+        self._temperature = settings.temperature
+        self._budget = max(1, min(settings.max_tokens, loaded.context_length - position))
+        self._generator = _generator(settings, loaded.model.device)
+        self._done = 0
+        self._said = False  # whether a letter or digit has been generated; followed for single-line branches only
+
+    def say(self, logits: Tensor, logprobs: Tensor, entropy: Tensor) -> Token:
+        """The next token, from logits and log-probabilities [vocabulary] and their entropy."""
+        token = self._sample(logits)
+        self._done += 1
+        line_ends, line_goes_on = self._line(token)
+        is_end = token in self._loaded.end_ids or (line_ends and not line_goes_on)
+        last = is_end or line_ends or self._done >= self._budget
+        return Token(self.branch.name, token, float(logprobs[token]), float(entropy), last, is_end)
+
+    def _sample(self, logits: Tensor) -> int:
+        if self._generator is None:
+            return int(logits.argmax())
+        probabilities = torch.softmax(logits.float() / self._temperature, dim=-1)
+        return int(torch.multinomial(probabilities, 1, generator=self._generator))
+
+    def _line(self, token: int) -> tuple[bool, bool]:
+        """Whether a single-line branch is over at this token, and whether the token still says something before it."""
+        if not self.branch.single_line:
+            return False, False
+        text = self._loaded.text([token])
+        before, line_break, _ = text.partition("\n")
+        said = self._said or any(character.isalnum() for character in before)
+        if said and line_break:
+            return True, bool(before.strip())
+        self._said = said or any(character.isalnum() for character in text)
+        return False, False
+
+
+def _generator(settings: Decoding, device: torch.device) -> torch.Generator | None:
+    """None decodes greedily."""
+    if settings.temperature <= 0:
+        return None
+    generator = torch.Generator(device=device)
+    if settings.seed is None:
+        generator.seed()
+    else:
+        generator.manual_seed(settings.seed % 2**63)
+    return generator

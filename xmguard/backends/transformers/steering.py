@@ -1,0 +1,151 @@
+"""The biases of a batch of branches as tensors, and the epsilon they come to in each layer.
+
+Constant epsilons are the same for every row; share rules are solved from the rows' own log-sum-exps. Knows nothing of
+keys, caches or what the rows are.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import singledispatch
+
+import torch
+from torch import Tensor
+
+from xmguard.attention.flash import shared_mask, unseen
+from xmguard.attention.shares import floor_epsilon, soften_epsilon, target_epsilon
+from xmguard.backends.transformers.loaded import LoadedModel
+from xmguard.bias import AttentionBias, FloorShares, ShareRule, SoftenShares, TargetShares
+from xmguard.context import SpanMap
+
+
+class Steering:
+    """Biases of the entries of one batch; see `steer`."""
+
+    def __init__(
+        self, loaded: LoadedModel, biases: Sequence[AttentionBias], span_map: SpanMap, readable: Tensor | None
+    ) -> None:
+        ids = span_map.ids
+        device = loaded.model.device
+        columns = [[0.0, *(bias.epsilon.get(span, 0.0) for span in ids)] for bias in biases]
+        self._ids = ids
+        self._readable = _every_span(len(ids), device) if readable is None else readable
+        constant = torch.tensor(columns, device=device).T[..., None, None]
+        self._constant = torch.where(self._readable, constant, 0.0)  # [segment, batch, 1, 1 or query]
+        self._rules = [(row, bias.rule) for row, bias in enumerate(biases) if bias.rule is not None]
+        self._factors = None
+        if any(bias.heads is not None for bias in biases):
+            self._factors = torch.stack([_factors(bias, loaded) for bias in biases], dim=1).to(device)
+        self._masks: dict[tuple[int, int], Tensor | None] = {}
+        self._unseen: dict[int, Tensor | None] = {}
+
+    @property
+    def is_constant(self) -> bool:
+        """Whether no epsilon depends on what a row attends to."""
+        return not self._rules
+
+    def epsilon(self, layer: int, lse: Tensor, sinks: Tensor | None) -> Tensor:
+        """Nats, broadcastable to [segment, batch, head, query].
+
+        Args:
+            layer: from 0.
+            lse: nats without bias, [segment, batch, head, query].
+            sinks: logit per head of an attention sink, [head].
+        """
+        epsilon = self._in_heads(layer, self._constant)
+        if self.is_constant:
+            return epsilon
+        epsilon = epsilon.expand_as(lse).clone()
+        for row, rule in self._rules:
+            own = slice(row, row + 1)
+            solved = solve(rule, lse[:, own] + epsilon[:, own], sinks, self._ids, self._readable)
+            epsilon[:, own] += self._in_heads(layer, solved, own)
+        return epsilon
+
+    def context_mask(self, layer: int, segment_of_key: Tensor, kv_heads: int, heads: int, rows: int) -> Tensor | None:
+        """Constant epsilons as the mask of a shared block of keys (`flash`); made once, they do not change by step."""
+        name = (layer if self._factors is not None else 0, rows)
+        if name not in self._masks:
+            epsilon = self._in_heads(layer, self._constant)[..., 0]
+            self._masks[name] = shared_mask(epsilon, segment_of_key, kv_heads, heads, rows)
+        return self._masks[name]
+
+    def unseen(self, layer: int, present: Tensor) -> Tensor | None:
+        """Rows for which constant epsilons remove every segment in `present`, bool [batch, 1 or head]."""
+        if layer not in self._unseen:
+            self._unseen[layer] = unseen(self._in_heads(layer, self._constant)[..., 0], present)
+        return self._unseen[layer]
+
+    def _in_heads(self, layer: int, epsilon: Tensor, own: slice = slice(None)) -> Tensor:
+        if self._factors is None:
+            return epsilon
+        factors = self._factors[layer, own].unsqueeze(-1)  # [batch, head, 1]
+        return torch.where(factors > 0, epsilon * factors, 0.0)  # -inf times 0 leaves the head alone
+
+
+def steer(
+    loaded: LoadedModel, biases: Sequence[AttentionBias], span_map: SpanMap, readable: Tensor | None = None
+) -> Steering | None:
+    """Biases as tensors, or None when none of them changes anything.
+
+    Args:
+        loaded: the model that is steered.
+        biases: one per batch entry.
+        span_map: its ids are segments 1, 2, ...
+        readable: bool [segment, 1, 1, query]: the spans that a row may steer; None is every span.
+
+    Raises:
+        ValueError: head factors of another shape than the model's.
+    """
+    if all(bias.is_zero for bias in biases):
+        return None
+    return Steering(loaded, biases, span_map, readable)
+
+
+@singledispatch
+def solve(rule: ShareRule, lse: Tensor, sinks: Tensor | None, ids: Sequence[str], readable: Tensor) -> Tensor:
+    """Epsilon of a rule in nats, as `lse`: [segment, batch, head, query].
+
+    Args:
+        rule: what is asked.
+        lse: of one batch entry, its constant epsilons included.
+        sinks: logit per head of an attention sink, [head].
+        ids: span ids of segments 1, 2, ...
+        readable: bool, broadcastable to `lse`: the spans that a row may steer.
+    """
+    raise TypeError(f"no solution is known for {type(rule).__name__}")
+
+
+@solve.register
+def _(rule: TargetShares, lse: Tensor, sinks: Tensor | None, ids: Sequence[str], readable: Tensor) -> Tensor:
+    shares = _by_segment([rule.shares.get(span, 0.0) for span in ids], lse)
+    return target_epsilon(lse, torch.where(readable, shares, 0.0), sinks)
+
+
+@solve.register
+def _(rule: FloorShares, lse: Tensor, sinks: Tensor | None, ids: Sequence[str], readable: Tensor) -> Tensor:
+    minimum = _by_segment([rule.minimum.get(span, 0.0) for span in ids], lse)
+    return floor_epsilon(lse, minimum, readable, lse.new_tensor(rule.cap))
+
+
+@solve.register
+def _(rule: SoftenShares, lse: Tensor, sinks: Tensor | None, ids: Sequence[str], readable: Tensor) -> Tensor:
+    return soften_epsilon(lse, lse.new_tensor(rule.temperature), readable)
+
+
+def _by_segment(values: Sequence[float], like: Tensor) -> Tensor:
+    """[segment, 1, 1, 1]; the rest has 0."""
+    return like.new_tensor([0.0, *values]).view(-1, 1, 1, 1)
+
+
+def _every_span(spans: int, device: torch.device) -> Tensor:
+    return (torch.arange(spans + 1, device=device) > 0).view(-1, 1, 1, 1)
+
+
+def _factors(bias: AttentionBias, loaded: LoadedModel) -> Tensor:
+    """[layer, head]."""
+    shape = (loaded.layers, loaded.heads)
+    factors = torch.ones(shape) if bias.heads is None else torch.tensor(bias.heads)
+    if factors.shape != shape:
+        raise ValueError(f"head factors are for {list(factors.shape)} layers and heads, the model has {list(shape)}")
+    return factors

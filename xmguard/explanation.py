@@ -1,0 +1,23 @@
+"""An answer with the numbers behind its reports, per layer and head. Pure values."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from xmguard.measurement import DirectedContribution, Measurement
+from xmguard.response import AnswerResponse
+
+
+@dataclass(frozen=True)
+class Explanation:
+    """What `Guard.explain` found."""
+
+    response: AnswerResponse
+    before: Measurement
+    """The prompt's reader rows without bias."""
+    after: Measurement
+    """The same rows under the applied bias."""
+    generated: Measurement | None
+    """The answer's tokens that were read back; None when none was shown."""
+    directed: DirectedContribution | None
+    """Toward the answer's tokens; None when none was shown."""
