@@ -23,6 +23,7 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
+from rich import box
 from rich.console import Console
 from rich.progress import track
 from rich.table import Table
@@ -236,7 +237,8 @@ def main(
 def table(answered: Mapping[str, Sequence[Answered]]) -> Table:
     """One row per setting and condition; `answered` has the same questions in the same order for every setting."""
     baseline = answered[BASELINE]
-    made = Table(title=f"{len(baseline)} questions, {len({row.item for row in baseline})} items")
+    title = f"{len(baseline)} questions, {len({row.item for row in baseline})} items"
+    made = Table(title=title, box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for column in ("setting", "condition", "right", "points", "95% CI", "changed"):
         made.add_column(column, no_wrap=True)
     for setting, rows in answered.items():
