@@ -110,6 +110,8 @@ class AttentionBias:
     @property
     def is_zero(self) -> bool:
         """Whether applying it changes nothing."""
+        if self.heads is not None and not any(factor for layer in self.heads for factor in layer):
+            return True
         return self.rule is None and all(value == 0.0 for value in self.epsilon.values())
 
     @property

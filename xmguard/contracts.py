@@ -16,6 +16,7 @@ from xmguard.context import Context, ContextSpan, EncodedPrompt
 from xmguard.deadline import Stop
 from xmguard.evidence import Estimate, Evidence, NormalizedAnswer
 from xmguard.measurement import DirectedContribution, Measurement
+from xmguard.profile import Profile
 from xmguard.request import AnswerRequest, Decoding, Prompt, Rebalance
 from xmguard.response import AnswerResponse, CheckResponse
 
@@ -69,10 +70,20 @@ class RebalancePolicy(Protocol):
     name: str
     summary: str
     parameters: Mapping[str, str]
-    """Parameter name to its meaning, unit and range; `GetModel` lists them, other keys are refused."""
+    """Parameter name to its meaning, unit and range; `GetModel` lists them, other keys are refused.
 
-    def plan(self, measurement: Measurement, request: Rebalance) -> RebalancePlan:
+    A name that ends in `.SPAN` is given per span: `share.SPAN` documents `share.s1`, for the ids of the request's spans
+    only, and `request.per_span("share")` reads it.
+    """
+
+    def plan(self, measurement: Measurement, request: Rebalance, profile: Profile | None) -> RebalancePlan:
         """Decide.
+
+        Args:
+            measurement: the reader rows without any bias.
+            request: with policy, parameters and scope settled; the parameters are documented ones.
+            profile: the served model's, if it has one. Its head factors belong on every bias; its policy and parameters
+                are settled in `request` already.
 
         Raises:
             InvalidRequest: a parameter or bias is out of range; field paths start with `rebalance.`.

@@ -16,14 +16,15 @@ from itertools import chain
 
 from xmguard import __version__
 from xmguard.alone import ANSWER_LANGUAGE, AloneReading, answer_language
-from xmguard.bias import MAX_EPSILON, REMOVE, AttentionBias, RebalancePlan
-from xmguard.contracts import Backend, Branch, GuardEvent, Observer, RebalancePolicy, Token
+from xmguard.bias import REMOVE, AttentionBias, RebalancePlan
+from xmguard.contracts import Backend, Branch, GuardEvent, Observer, Token
 from xmguard.deadline import Stop
-from xmguard.errors import InvalidRequest, ModelNotFound, PluginError, Reason, XmguardError
+from xmguard.errors import InvalidRequest, ModelNotFound, Reason, XmguardError
 from xmguard.evidence import AnswerKind
 from xmguard.explanation import Explanation
-from xmguard.measurement import Measurement
+from xmguard.planning import check_profile, plan_bias
 from xmguard.plugins import Registry
+from xmguard.profile import Profile
 from xmguard.reports import imbalance
 from xmguard.request import AnswerRequest, Decoding, OnConflict, OnError, Prompt, Rebalance, Scope
 from xmguard.response import (
@@ -49,8 +50,8 @@ from xmguard.verdict.decision import decide, failed, skipped
 
 log = logging.getLogger(__name__)
 
-DEFAULT_POLICY = "none"
-"""Policy of a model without a calibration profile: a bias nobody has measured is not applied unasked."""
+UNPROFILED = Rebalance("none")
+"""What a request gets that names no policy from a model without a profile: nobody has measured a bias for it."""
 DEFAULT_ESTIMATOR = "provisional"
 _JOINT_BRANCHES = ("joint", "unbiased")
 DEFAULT_THRESHOLD = 0.5
@@ -66,12 +67,28 @@ class Guard:
         registry: Registry,
         *,
         model: str,
+        profile: Profile | None = None,
         observers: Sequence[Observer] = (),
     ) -> None:
-        """`model` is the name it is served under; `observers` see every finished request, beside the registry's."""
+        """Put a guard together.
+
+        Args:
+            backend: the loaded model.
+            registry: the plugins.
+            model: the name it is served under.
+            profile: what is known of steering this model; None leaves it alone unless a request asks.
+            observers: see every finished request, beside the registry's.
+
+        Raises:
+            ModelRefused: the profile does not fit the model or the installed policies.
+        """
+        if profile is not None:
+            check_profile(profile, model, backend, registry)
         self.backend = backend
         self.registry = registry
         self.model = model
+        self.profile = profile
+        self._default = UNPROFILED if profile is None else Rebalance(profile.policy, profile.parameters)
         # One token of the context is kept for an answer.
         self.limits = Limits(max_prompt_tokens=backend.context_length - 1)
         self.observer_failures: Counter[str] = Counter()
@@ -166,6 +183,7 @@ class Guard:
             languages=registry.languages.names(),
             policies=tuple(PolicyInfo(p.name, p.summary, dict(p.parameters)) for p in registry.policies),
             limits=self.limits,
+            profile=self.stamp.profile,
             stamp=self.stamp,
         )
 
@@ -178,6 +196,7 @@ class Guard:
             model_hash=backend.model_hash,
             engine=backend.engine,
             dtype=backend.dtype,
+            profile=self.profile.name if self.profile else "",
             xmguard_version=__version__,
         )
 
@@ -186,9 +205,7 @@ class Guard:
     def _open(self, request: AnswerRequest, stop: Stop, request_id: str, queue_seconds: float) -> Run:
         """Steps 1 and 2: validate, encode, prefill."""
         started = time.monotonic()
-        valid = validate(
-            request, model=self.model, default_policy=DEFAULT_POLICY, limits=self.limits, registry=self.registry
-        )
+        valid = validate(request, model=self.model, default=self._default, limits=self.limits, registry=self.registry)
         prompt = self.backend.encode(valid.context, valid.request.prompt)
         tail = max(len(prompt.joint_tail), len(prompt.alone_tail))
         length = len(prompt.context_ids) + tail
@@ -281,7 +298,7 @@ class Guard:
         unbiased = Branch("unbiased", run.prompt.joint_tail, AttentionBias(), measured=True)
         before = run.session.measure(unbiased)
         wanted = run.request.rebalance
-        plan = _plan(self.registry.policies.items[wanted.policy], wanted, before)
+        plan = plan_bias(self.registry.policies.items[wanted.policy], before, wanted, self.profile)
         if plan.bias is None or plan.bias.is_zero:
             return Rebalanced(unbiased, unbiased, before, before, plan)
         if all(plan.bias.epsilon.get(span) == REMOVE for span in before.span_map.ids):
@@ -374,31 +391,3 @@ class Guard:
             except Exception:  # an observer may raise anything
                 self.observer_failures[observer.name] += 1
                 log.exception("observer %s failed", observer.name)
-
-
-def _plan(policy: RebalancePolicy, wanted: Rebalance, measured: Measurement) -> RebalancePlan:
-    """Ask a policy. A bias that could not be applied as it stands must not look applied.
-
-    Raises:
-        InvalidRequest: what the policy says of the request.
-        PluginError: the policy broke or planned the impossible; it is named.
-    """
-    try:
-        plan = policy.plan(measured, wanted)
-    except XmguardError:
-        raise
-    except Exception as error:  # a plugin may raise anything
-        log.exception("policy %s failed", policy.name)
-        raise PluginError(
-            f"policy {policy.name!r} failed with {type(error).__name__}; the server's log says where"
-        ) from error
-    if not isinstance(plan, RebalancePlan):
-        raise PluginError(f"policy {policy.name!r} returned no RebalancePlan but {type(plan).__name__}")
-    epsilon = {} if plan.bias is None else plan.bias.epsilon
-    unknown = set(epsilon) - set(measured.span_map.ids)
-    if unknown:
-        raise PluginError(f"policy {policy.name!r} planned a bias for {', '.join(sorted(unknown))}, which are no spans")
-    wrong = {span: value for span, value in epsilon.items() if not value <= MAX_EPSILON}  # NaN fails it too
-    if wrong:
-        raise PluginError(f"policy {policy.name!r} planned {wrong}; from -infinity to {MAX_EPSILON:g} nats")
-    return plan

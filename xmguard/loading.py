@@ -11,6 +11,7 @@ from xmguard.errors import SetupIncomplete
 from xmguard.guard import Guard
 from xmguard.models.resolve import resolve
 from xmguard.plugins import Registry, load_plugins
+from xmguard.profile import read_profile
 
 DEFAULT_MODEL = "smollm2"
 DEFAULT_ENGINE = "transformers"
@@ -38,16 +39,17 @@ def load_guard(
     Raises:
         PluginError: a plugin cannot be used.
         ModelNotFound: no such model here.
-        ModelRefused: it cannot be loaded safely or read exactly, with every reason.
+        ModelRefused: it cannot be loaded safely or read exactly, or its profile is no good, with every reason.
         SetupIncomplete: the engine is not installed.
     """
     tell = progress or (lambda step: None)
     tell("loading plugins")
     plugins = registry or load_plugins()
     found = resolve(model, plugins)
+    profile = read_profile(found.path)
     tell(f"starting the {DEFAULT_ENGINE} engine")
     backend = _load_backend(plugins, found.path, device, dtype, tell)
-    return Guard(backend, plugins, model=found.name, observers=observers)
+    return Guard(backend, plugins, model=found.name, profile=profile, observers=observers)
 
 
 def _load_backend(registry: Registry, path: Path, device: str, dtype: str, tell: Callable[[str], None]) -> Backend:

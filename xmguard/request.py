@@ -58,6 +58,10 @@ class Scope(IntEnum):
     """Generated tokens only."""
 
 
+PER_SPAN = ".SPAN"
+"""How the documented name of a parameter ends that is given per span: `share.SPAN` is sent as `share.s1`."""
+
+
 @dataclass(frozen=True)
 class Rebalance:
     """Which policy steers attention, and how."""
@@ -69,6 +73,11 @@ class Rebalance:
     bias: Mapping[str, float] = field(default_factory=dict)
     """Policy `fixed`: span id to epsilon in nats, from minus infinity (removes the span) to +20."""
     scope: Scope = Scope.UNSPECIFIED
+
+    def per_span(self, name: str) -> dict[str, float]:
+        """The values of a parameter that is given per span, by span id: `share.s1` is `s1` of `share`."""
+        start = f"{name}."
+        return {key.removeprefix(start): value for key, value in self.parameters.items() if key.startswith(start)}
 
 
 @dataclass(frozen=True)

@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from xmguard.bias import MAX_EPSILON
 from xmguard.context import Context, ContextSpan
+from xmguard.contracts import RebalancePolicy
 from xmguard.errors import FieldViolation, InvalidRequest, ModelNotFound, Reason, keyed
 from xmguard.plugins import Registry
-from xmguard.request import AnswerRequest, Decoding, OnConflict, OnError, Prompt, Rebalance, Scope
+from xmguard.request import PER_SPAN, AnswerRequest, Decoding, OnConflict, OnError, Prompt, Rebalance, Scope
 from xmguard.response import Limits
 from xmguard.span import Span
 
@@ -47,9 +49,9 @@ class ValidRequest:
 
 
 def validate(
-    request: AnswerRequest, *, model: str, default_policy: str, limits: Limits, registry: Registry
+    request: AnswerRequest, *, model: str, default: Rebalance, limits: Limits, registry: Registry
 ) -> ValidRequest:
-    """Check a request against what is served.
+    """Check a request against what is served; `default` is the policy, with its parameters, of one that names none.
 
     Raises:
         ModelNotFound: the request names another model.
@@ -62,7 +64,7 @@ def validate(
         found.append(FieldViolation("question", "is empty"))
     spans = _spans(request.spans, limits, registry, found)
     ids = [span.id for span in spans]
-    rebalance = _rebalance(request.rebalance, default_policy, ids, registry, found)
+    rebalance = _rebalance(request.rebalance, default, ids, registry, found)
     decoding = _decoding(request.decoding, limits, found)
     threshold = request.conflict_threshold
     if threshold is not None and not 0.0 <= threshold <= 1.0:  # NaN fails the comparison too
@@ -166,13 +168,18 @@ def _modality(span: Span, path: str, limits: Limits, registry: Registry, found: 
 
 def _rebalance(
     rebalance: Rebalance,
-    default_policy: str,
+    default: Rebalance,
     ids: list[str],
     registry: Registry,
     found: list[FieldViolation],
 ) -> Rebalance:
-    """The policy settled, its bias and the names of its parameters checked; their values are the policy's business."""
-    name = rebalance.policy or default_policy
+    """The policy settled, its bias and the names of its parameters checked; their values are the policy's business.
+
+    A request that names no policy but says how to steer replaces the default's parameters, all of them.
+    """
+    name = rebalance.policy or default.policy
+    own = rebalance.policy or rebalance.parameters or rebalance.bias
+    parameters = rebalance.parameters if own else default.parameters
     if rebalance.bias and name != BIASABLE:
         found.append(FieldViolation("rebalance.bias", f'belongs to policy "{BIASABLE}"; the policy here is {name!r}'))
     for span, epsilon in rebalance.bias.items():
@@ -186,14 +193,32 @@ def _rebalance(
         known = ", ".join(registry.policies.names())
         found.append(FieldViolation("rebalance.policy", f"{name!r} is not known; known: {known}"))
     else:
-        for key, value in rebalance.parameters.items():
-            field = keyed("rebalance.parameters", key)
-            if key not in policy.parameters:
-                known = ", ".join(sorted(policy.parameters)) or "none"
-                found.append(FieldViolation(field, f"is no parameter of policy {name!r}; its parameters: {known}"))
-            elif math.isnan(value):
-                found.append(FieldViolation(field, "is not a number"))
-    return replace(rebalance, policy=name, scope=rebalance.scope or Scope.READERS)
+        found += wrong_parameters(policy, parameters, ids)
+    return replace(rebalance, policy=name, parameters=parameters, scope=rebalance.scope or Scope.READERS)
+
+
+def wrong_parameters(
+    policy: RebalancePolicy, parameters: Mapping[str, float], ids: Sequence[str]
+) -> list[FieldViolation]:
+    """What is wrong with a policy's parameters before it sees them: names it does not document, and NaN.
+
+    A documented name that ends in `.SPAN` stands for one name per id of `ids`.
+    """
+    plain = {name for name in policy.parameters if not name.endswith(PER_SPAN)}
+    stems = [name.removesuffix("SPAN") for name in policy.parameters if name.endswith(PER_SPAN)]
+    found = []
+    for key, value in parameters.items():
+        field = keyed("rebalance.parameters", key)
+        spans = [key.removeprefix(stem) for stem in stems if key.startswith(stem)]
+        if key not in plain and not spans:
+            known = ", ".join(sorted(policy.parameters)) or "none"
+            found.append(FieldViolation(field, f"is no parameter of policy {policy.name!r}; its parameters: {known}"))
+        elif key not in plain and not any(span in ids for span in spans):
+            wrong = f"{spans[0]!r} is no span of this request; spans: {', '.join(ids)}"
+            found.append(FieldViolation(field, wrong if ids else "names a span where none is known"))
+        elif math.isnan(value):
+            found.append(FieldViolation(field, "is not a number"))
+    return found
 
 
 def _decoding(decoding: Decoding, limits: Limits, found: list[FieldViolation]) -> Decoding:

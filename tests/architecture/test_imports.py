@@ -16,7 +16,19 @@ ROOT = Path(__file__).parents[2]
 LAYERS = (
     tuple(
         f"xmguard.{name}"
-        for name in ["bias", "context", "deadline", "errors", "evidence", "measurement", "request", "response", "span"]
+        for name in [
+            "bias",
+            "context",
+            "deadline",
+            "errors",
+            "evidence",
+            "explanation",
+            "measurement",
+            "profile",
+            "request",
+            "response",
+            "span",
+        ]
     ),
     ("xmguard.contracts", "xmguard.hookspecs", "xmguard.plugins"),
     tuple(
@@ -24,7 +36,10 @@ LAYERS = (
         for name in ["attention", "languages", "modalities", "models", "rebalance", "validation", "verdict"]
     ),
     ("xmguard.backends",),
-    ("xmguard.guard", "xmguard.alone", "xmguard.reports", "xmguard.run", "xmguard.text_stream", "xmguard.loading"),
+    tuple(
+        f"xmguard.{name}"
+        for name in ["guard", "alone", "loading", "planning", "reports", "run", "testing", "text_stream"]
+    ),
     ("xmguard.v1", "xmguard.wire", "xmguard.client"),
     ("xmguard.cli", "xmguard.__main__"),
     ("xmguard_server", "xmguard_research"),
@@ -39,14 +54,21 @@ ONLY = {
         "xmguard.backends.transformers",
         "xmguard.cli.doctor",
         "xmguard.models.conversion",
+        "xmguard.testing",
         "xmguard_research",
     ),
-    "transformers": ("xmguard.backends.transformers", "xmguard.models.conversion", "xmguard_research"),
+    "transformers": (
+        "xmguard.backends.transformers",
+        "xmguard.models.conversion",
+        "xmguard.testing",
+        "xmguard_research",
+    ),
     "triton": ("xmguard.attention.triton_kernels", "xmguard.attention.triton_segments"),
     "vllm": ("xmguard.backends.vllm",),
     "grpc": ("xmguard.client", "xmguard.v1", "xmguard_server"),
     "google": ("xmguard.wire", "xmguard.v1"),
     "pluggy": ("xmguard.hookspecs", "xmguard.plugins"),
+    "pytest": ("xmguard.testing",),
     "typer": ("xmguard.cli", "xmguard_server.commands", "xmguard_research"),
     "rich": ("xmguard.cli", "xmguard_research"),
 }
@@ -136,10 +158,10 @@ def test_plugins_import_neither_server_nor_internals_of_engines():
 @pytest.mark.parametrize(
     ("statement", "heavy"),
     [
-        ("import xmguard", ("torch", "grpc", "transformers", "google.protobuf", "numpy")),
+        ("import xmguard", ("torch", "grpc", "transformers", "google.protobuf", "numpy", "pytest")),
         ("import xmguard; xmguard.load_plugins()", ("torch", "grpc", "transformers")),
         ("import xmguard; xmguard.Client", ("torch", "transformers", "numpy")),
-        ("import xmguard; xmguard.Guard; xmguard.load_guard", ("torch", "grpc", "transformers")),
+        ("import xmguard; xmguard.Guard; xmguard.load_guard", ("torch", "grpc", "transformers", "pytest")),
         ("from xmguard.cli.app import build_app; build_app()", ("torch", "grpc", "transformers")),
     ],
 )

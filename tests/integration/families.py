@@ -14,10 +14,10 @@ from typing import Any
 import torch
 import transformers
 
-from tests.conftest import tiny_config
 from tests.integration.parity import BIASES, RULES, STEPS
 from xmguard.backends.transformers.families import PROVEN
 from xmguard.backends.transformers.families.particulars import particulars
+from xmguard.testing.tiny import tiny_config
 
 README = Path(__file__).parents[2] / "README.md"
 BLOCK = re.compile(r"(?<=<!-- families -->\n).*?(?=<!-- /families -->)", flags=re.DOTALL)

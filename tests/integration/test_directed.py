@@ -7,7 +7,6 @@ engine probes norms and knows no family.
 import pytest
 import torch
 
-from tests.conftest import make_model
 from tests.integration.eager import Eager
 from tests.integration.families import FAMILIES
 from tests.integration.parity import BIASES, RULES, THREE
@@ -16,6 +15,7 @@ from xmguard.backends.transformers.session import TransformersSession
 from xmguard.contracts import Branch
 from xmguard.deadline import Stop
 from xmguard.request import Prompt
+from xmguard.testing import make_model
 
 ANSWER = (40, 41, 70, 90, 33)
 # The module that reads the residual stream right after attention has been added to it.

@@ -6,7 +6,6 @@ part of the comparison.
 
 import pytest
 
-from tests.conftest import make_model
 from tests.integration.eager import Eager
 from tests.integration.families import FAMILIES, KINDS, WINDOW
 from tests.integration.parity import BIASES, STEPS, THREE, assert_parity, tokens_that_a_bias_changes
@@ -14,6 +13,7 @@ from xmguard.backends.transformers.families import PROVEN
 from xmguard.backends.transformers.loader import load
 from xmguard.backends.transformers.session import TransformersSession
 from xmguard.request import Prompt
+from xmguard.testing import make_model
 
 
 @pytest.fixture(scope="module", params=FAMILIES)

@@ -6,8 +6,8 @@ import time
 import pytest
 import transformers
 
-from tests.conftest import tiny_config, tokenizer
 from xmguard.backends.transformers.families import PROVEN, examine, refusals
+from xmguard.testing.tiny import make_tokenizer, tiny_config
 
 TINY = {
     "hidden_size": 64,
@@ -176,7 +176,7 @@ def save(folder, architecture, settings):
     config = getattr(transformers, architecture).config_class(**settings)
     config.architectures = [architecture]
     config.save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
+    make_tokenizer().save_pretrained(folder)
     (folder / "model.safetensors").write_bytes(b"no weights at all")
     return folder
 

@@ -1,25 +1,21 @@
 """The guard's story on a tiny real model; a scripted estimator sets the verdict where a test needs a certain one."""
 
-import math
 import threading
 import time
 from dataclasses import replace
 
 import pytest
 
-from tests.conftest import make_model
-from xmguard import hookimpl
 from xmguard.backends.transformers.loader import load
-from xmguard.bias import AttentionBias, RebalancePlan
 from xmguard.context import Context, ContextSpan
 from xmguard.deadline import Stop
-from xmguard.errors import Cancelled, DeadlineExceeded, InvalidRequest, ModelNotFound, PluginError, Reason
+from xmguard.errors import Cancelled, DeadlineExceeded, InvalidRequest, ModelNotFound, Reason
 from xmguard.evidence import Estimate, PairEstimate
 from xmguard.guard import Guard
-from xmguard.plugins import load_plugins
 from xmguard.request import AnswerRequest, Decoding, Detail, OnConflict, OnError, Prompt, Rebalance, Scope
 from xmguard.response import ConflictVerdict, Decision, Delta, Done, FinishReason, Started, Status
 from xmguard.span import Span
+from xmguard.testing import make_model
 
 REQUEST = AnswerRequest(
     spans=(Span(text="The door is red.", language="en"), Span(text="Kapı mavi.", language="tr", source="tr news")),
@@ -222,61 +218,6 @@ def test_the_answer_ends_where_the_context_does(guard):
     assert response.finish_reason is FinishReason.LENGTH
 
 
-def test_a_policy_refuses_before_anything_is_answered(guard):
-    for epsilon in (21.0, -1.0):
-        with pytest.raises(InvalidRequest, match=r"rebalance.parameters\["):
-            guard.answer(replace(REQUEST, rebalance=Rebalance("fixed", {"epsilon": epsilon})))
-
-
-def planned(epsilon):
-    return RebalancePlan(AttentionBias(epsilon), "test")
-
-
-@pytest.mark.parametrize(
-    "plan",
-    [
-        lambda: planned({"nope": 5.0}),
-        lambda: planned({"s1": math.nan}),
-        lambda: planned({"s1": math.inf}),
-        lambda: planned({"s1": 20.5}),
-        lambda: None,
-        lambda: 1 / 0,
-    ],
-)
-def test_a_plan_that_cannot_be_applied_is_an_error(tiny_backend, plan):
-    script = plan
-
-    class Wild:
-        name = "wild"
-        summary = "plans nonsense"
-        parameters = {}
-
-        def plan(self, measurement, request):
-            return script()
-
-    class Plugin:
-        @hookimpl
-        def xmguard_policies(self):
-            return [Wild()]
-
-    guard = Guard(tiny_backend, load_plugins({"mine": Plugin()}), model="tiny")
-    with pytest.raises(PluginError, match="policy 'wild'"):
-        guard.check(replace(REQUEST, rebalance=Rebalance("wild")))
-
-
-def test_a_bias_that_no_row_was_read_with_is_not_applied(guard):
-    rebalance = Rebalance("fixed", bias={"s2": 4.0}, scope=Scope.GENERATED)
-    checked = guard.check(replace(REQUEST, rebalance=rebalance))
-    one_token = guard.answer(replace(REQUEST, rebalance=rebalance, decoding=Decoding(max_tokens=1)))
-    for response in (checked, one_token):
-        assert not response.rebalancing.applied
-        assert "generated tokens" in response.rebalancing.reason
-        assert response.spans[1].bias is None
-    two_tokens = guard.answer(replace(REQUEST, rebalance=rebalance, decoding=Decoding(max_tokens=2)))
-    assert two_tokens.rebalancing.applied
-    assert two_tokens.spans[1].bias == 4.0
-
-
 @pytest.fixture
 def ending_guard(tmp_path, registry):
     """A guard whose model ends its answers by itself."""
@@ -366,31 +307,6 @@ def test_observers_see_finished_requests_and_cannot_break_them(tiny_backend, reg
     assert guard.observer_failures == {"broken": 2}
 
 
-def test_a_plugins_policy_is_asked(tiny_backend):
-    class Greedy:
-        name = "everything-on-the-last"
-        summary = "for this test"
-        parameters = {}
-
-        def plan(self, measurement, request):
-            return RebalancePlan(AttentionBias({measurement.span_map.ids[-1]: 5.0}, request.scope), "test")
-
-    class Plugin:
-        @hookimpl
-        def xmguard_policies(self):
-            return [Greedy()]
-
-    guard = Guard(tiny_backend, load_plugins({"mine": Plugin()}), model="tiny")
-    response = guard.check(replace(REQUEST, rebalance=Rebalance("everything-on-the-last")))
-    assert response.rebalancing.applied
-    assert response.spans[1].bias == 5.0
-
-
-def test_removing_everything_is_said(guard):
-    rebalance = Rebalance("fixed", bias={"s1": -math.inf, "s2": -math.inf})
-    assert "every span is removed" in guard.check(replace(REQUEST, rebalance=rebalance)).warnings[0]
-
-
 def test_warnings_say_what_was_not_done(guard):
     request = replace(REQUEST, spans=(Span(text="42"), REQUEST.spans[1]), detail=Detail(toward_answer=True))
     warnings = guard.check(request).warnings
@@ -402,8 +318,9 @@ def test_describe(guard):
     info = guard.describe()
     assert (info.model, info.engine, info.architecture) == ("tiny", "transformers", "LlamaForCausalLM")
     assert info.limits.max_prompt_tokens == 1023
-    assert [policy.name for policy in info.policies] == ["fixed", "none"]
-    assert "epsilon" in info.policies[0].parameters
+    assert [policy.name for policy in info.policies] == ["fixed", "floor", "none", "soften", "target"]
+    assert set(info.policies[-1].parameters) == {"share", "share.SPAN"}
+    assert info.profile == info.stamp.profile == ""
     with pytest.raises(ModelNotFound, match="'gpt' is not served here; served: tiny"):
         guard.describe("gpt")
 

@@ -4,10 +4,10 @@ import shutil
 import pytest
 import transformers
 
-from tests.conftest import make_model
 from tests.integration.families import FAMILIES
 from xmguard.backends.transformers.loader import load
 from xmguard.errors import InvalidRequest, ModelRefused
+from xmguard.testing import make_model
 
 
 @pytest.fixture

@@ -5,7 +5,6 @@ import math
 import pytest
 import torch
 
-from tests.conftest import make_model
 from tests.integration.eager import Eager
 from tests.integration.parity import (
     BIASES,
@@ -26,6 +25,7 @@ from xmguard.bias import REMOVE, AttentionBias
 from xmguard.contracts import Branch
 from xmguard.deadline import Stop
 from xmguard.request import Decoding, Prompt
+from xmguard.testing import make_model
 
 FAMILY_MEMBERS = {
     "grouped queries": {},

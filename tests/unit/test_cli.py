@@ -17,6 +17,7 @@ from xmguard.cli import ask, doctor, render
 from xmguard.cli.terminal import printable
 from xmguard.contracts import SelfCheck
 from xmguard.errors import InvalidRequest, SetupIncomplete
+from xmguard.plugins import load_plugins
 from xmguard.request import AnswerRequest, OnConflict, Prompt, Scope
 from xmguard.response import (
     AnswerGroup,
@@ -304,13 +305,17 @@ def test_a_command_that_does_not_load_says_why_when_it_is_used(monkeypatch: pyte
 def test_plugins_lists_the_built_ins():
     found = {plugin["name"]: plugin for plugin in json.loads(xmguard("plugins", "--json").stdout)}
     assert "model:smollm2" in found["builtin-models"]["provides"]
-    assert "policy:fixed" in xmguard("plugins").stdout
+    shown = xmguard("plugins").stdout
+    assert "policy:fixed" in shown
+    for policy in load_plugins().policies:
+        for text in (policy.name, *policy.parameters):
+            assert text in shown
 
 
 @pytest.fixture
 def steerable(tmp_path: Path) -> Path:
     """All that a look at a model takes: a configuration, and files of the right names."""
-    from tests.conftest import tiny_config
+    from xmguard.testing.tiny import tiny_config
 
     config = tiny_config("Gemma2", vocab_size=300, architectures=["Gemma2ForCausalLM"], sliding_window=64)
     config.save_pretrained(tmp_path)

@@ -14,8 +14,8 @@ GOOD = AnswerRequest(spans=(Span(text=RED), Span(text=RED.replace("red", "blue")
 LIMITS = Limits(max_prompt_tokens=100)
 
 
-def check(request, registry):
-    return validate(request, model="tiny", default_policy="none", limits=LIMITS, registry=registry)
+def check(request, registry, default=Rebalance("none")):  # noqa: B008
+    return validate(request, model="tiny", default=default, limits=LIMITS, registry=registry)
 
 
 def test_defaults_are_settled(registry):
@@ -47,6 +47,28 @@ def test_a_callers_language_is_kept_and_an_unknown_one_is_und(registry):
     assert [span.language for span in check(replace(GOOD, spans=spans), registry).context.spans] == ["pt-BR", "und"]
 
 
+def test_a_parameter_per_span_takes_any_id_of_the_request(registry):
+    spans = (Span("a.b", RED), Span("share.a", RED), Span("SPAN", RED))
+    parameters = {"share.a.b": 0.1, "share.share.a": 0.1, "share.SPAN": 0.1}
+    request = check(replace(GOOD, spans=spans, rebalance=Rebalance("target", parameters)), registry).request
+    assert request.rebalance.per_span("share") == {"a.b": 0.1, "share.a": 0.1, "SPAN": 0.1}
+
+
+def test_a_request_without_a_policy_gets_the_default_and_its_parameters(registry):
+    default = Rebalance("floor", {"minimum": 0.5, "cap": 1.0})
+    settled = check(GOOD, registry, default).request.rebalance
+    assert (settled.policy, settled.parameters) == ("floor", {"minimum": 0.5, "cap": 1.0})
+
+
+def test_a_requests_own_parameters_replace_those_of_the_default(registry):
+    default = Rebalance("floor", {"minimum": 0.5, "cap": 1.0})
+    for rebalance in (Rebalance(parameters={"minimum": 0.2}), Rebalance("floor", {"minimum": 0.2})):
+        settled = check(replace(GOOD, rebalance=rebalance), registry, default).request.rebalance
+        assert (settled.policy, settled.parameters) == ("floor", {"minimum": 0.2})
+    settled = check(replace(GOOD, rebalance=Rebalance("none")), registry, default).request.rebalance
+    assert (settled.policy, settled.parameters) == ("none", {})
+
+
 SPAN = Span(text="x y")
 BAD = {
     "empty question": (replace(GOOD, question=""), "question", "empty"),
@@ -74,7 +96,7 @@ BAD = {
     "unknown policy": (
         replace(GOOD, rebalance=Rebalance("fix")),
         "rebalance.policy",
-        "'fix' is not known; known: fixed, none",
+        "'fix' is not known; known: fixed, floor, none, soften, target",
     ),
     "unknown parameter": (
         replace(GOOD, rebalance=Rebalance("fixed", {"eps": 1.0})),
@@ -89,6 +111,26 @@ BAD = {
     "NaN parameter": (
         replace(GOOD, rebalance=Rebalance("fixed", {"epsilon": math.nan})),
         'rebalance.parameters["epsilon"]',
+        "not a number",
+    ),
+    "parameter of a span that is not there": (
+        replace(GOOD, rebalance=Rebalance("target", {"share.s3": 0.5})),
+        'rebalance.parameters["share.s3"]',
+        "'s3' is no span of this request; spans: s1, s2",
+    ),
+    "parameter with the placeholder itself": (
+        replace(GOOD, rebalance=Rebalance("target", {"share.SPAN": 0.5})),
+        'rebalance.parameters["share.SPAN"]',
+        "'SPAN' is no span of this request",
+    ),
+    "span of a parameter that is not per span": (
+        replace(GOOD, rebalance=Rebalance("soften", {"temperature.s1": 2.0})),
+        'rebalance.parameters["temperature.s1"]',
+        "its parameters: temperature",
+    ),
+    "NaN parameter of a span": (
+        replace(GOOD, rebalance=Rebalance("target", {"share.s1": math.nan})),
+        'rebalance.parameters["share.s1"]',
         "not a number",
     ),
     "bias without policy fixed": (replace(GOOD, rebalance=Rebalance(bias={"s1": 1.0})), "rebalance.bias", '"fixed"'),

@@ -40,7 +40,8 @@ def ask(
     policy: Annotated[
         str,
         typer.Option(
-            help="Rebalancing policy, as `xmguard plugins` lists them; --bias or --epsilon without it means fixed."
+            help="Rebalancing policy; `xmguard plugins` lists them with their parameters. Without it, --bias or "
+            "--epsilon means fixed, and anything else the policy of the model's profile."
         ),
     ] = "",
     bias: Annotated[
@@ -49,7 +50,11 @@ def ask(
     ] = None,
     epsilon: Annotated[float | None, typer.Option(help="Short for --parameter epsilon=NATS.")] = None,
     parameter: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=NUMBER", help="A parameter of the policy; see `xmguard doctor`.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=NUMBER",
+            help="A parameter of the policy: share=0.2, or share.s2=0.3 where it is given per span. Repeatable.",
+        ),
     ] = None,
     scope: Annotated[
         Literal["readers", "all", "generated"] | None, typer.Option(help="Which positions read with the bias.")
@@ -71,7 +76,15 @@ def ask(
     server: Server = "",
     as_json: Json = False,
 ) -> None:
-    """Put a question over sources given as flags."""
+    """Put a question over sources given as flags.
+
+    Sources are named s1, s2, ... in their order. Ways to steer:
+    --bias s2=1.5 --bias s1=-inf
+    --epsilon 1
+    --policy target --parameter share.s2=0.2
+    --policy floor --parameter minimum=0.5 --parameter cap=1
+    --policy soften
+    """
     biases = parse_numbers("--bias", bias or [])
     short = [] if epsilon is None else [f"epsilon={epsilon}"]
     parameters = parse_numbers("--parameter", [*short, *(parameter or [])])

@@ -1,4 +1,4 @@
-"""`xmguard plugins`: what is installed and what each plugin provides."""
+"""`xmguard plugins`: what is installed, what each plugin provides, and how to put each policy to use."""
 
 from __future__ import annotations
 
@@ -18,8 +18,9 @@ from xmguard.plugins import load_plugins
 def plugins(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
 ) -> None:
-    """List every loaded plugin with its version and what it provides."""
-    found = load_plugins().plugins
+    """List every loaded plugin with its version and what it provides, and every policy with its parameters."""
+    registry = load_plugins()
+    found = registry.plugins
     if as_json:
         typer.echo(json.dumps([asdict(plugin) for plugin in found], indent=2))
         return
@@ -30,3 +31,11 @@ def plugins(
         cells = (plugin.name, plugin.version, "\n".join(plugin.provides) or ABSENT)
         table.add_row(*(Text(printable(cell)) for cell in cells))
     output().print(table)
+    policies = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    policies.add_column("policy", no_wrap=True)
+    policies.add_column("does, and its parameters", overflow="fold")
+    for policy in registry.policies:
+        lines = [policy.summary, *(f"{name}: {meaning}" for name, meaning in policy.parameters.items())]
+        policies.add_row(Text(printable(policy.name)), Text("\n  ".join(map(printable, lines))))
+    output().print()
+    output().print(policies)

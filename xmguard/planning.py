@@ -1,0 +1,109 @@
+"""Asks a rebalancing policy for its plan, and refuses what could not be applied as it stands.
+
+A policy may be anybody's plugin, and a profile anybody's file: neither may make a bias look applied that is not. Knows
+no policy by name.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from xmguard.bias import MAX_EPSILON, AttentionBias, RebalancePlan, ShareRule
+from xmguard.context import Context, ContextSpan
+from xmguard.contracts import Backend, Branch, RebalancePolicy
+from xmguard.deadline import Stop
+from xmguard.errors import InvalidRequest, ModelRefused, PluginError, XmguardError
+from xmguard.measurement import Measurement
+from xmguard.plugins import Registry
+from xmguard.profile import CARD, Profile
+from xmguard.request import Prompt, Rebalance, Scope
+from xmguard.span import Span
+from xmguard.validation import TEXT, wrong_parameters
+
+log = logging.getLogger(__name__)
+
+
+def plan_bias(
+    policy: RebalancePolicy, measured: Measurement, wanted: Rebalance, profile: Profile | None
+) -> RebalancePlan:
+    """Ask a policy; its arguments are those of `RebalancePolicy.plan`.
+
+    Raises:
+        InvalidRequest: what the policy says of the request.
+        PluginError: the policy broke or planned the impossible; it is named.
+    """
+    try:
+        plan = policy.plan(measured, wanted, profile)
+    except XmguardError:
+        raise
+    except Exception as error:  # a plugin may raise anything
+        log.exception("policy %s failed", policy.name)
+        raise PluginError(
+            f"policy {policy.name!r} failed with {type(error).__name__}; the server's log says where"
+        ) from error
+    if not isinstance(plan, RebalancePlan):
+        raise PluginError(f"policy {policy.name!r} returned no RebalancePlan but {type(plan).__name__}")
+    if plan.bias is not None:
+        _check(plan.bias, policy.name, measured)
+    return plan
+
+
+def _check(bias: AttentionBias, policy: str, measured: Measurement) -> None:
+    if bias.rule is not None and not isinstance(bias.rule, ShareRule):
+        raise PluginError(f"policy {policy!r} planned a rule that no engine knows: {type(bias.rule).__name__}")
+    unknown = bias.spans - set(measured.span_map.ids)
+    if unknown:
+        raise PluginError(f"policy {policy!r} planned a bias for {', '.join(sorted(unknown))}, which are no spans")
+    wrong = {span: value for span, value in bias.epsilon.items() if not value <= MAX_EPSILON}  # NaN fails it too
+    if wrong:
+        raise PluginError(f"policy {policy!r} planned {wrong}; from -infinity to {MAX_EPSILON:g} nats")
+    shape = [len(layer) for layer in measured.norms]
+    if bias.heads is not None and [len(layer) for layer in bias.heads] != shape:
+        raise PluginError(
+            f"policy {policy!r} planned factors for other heads than the model has: {len(shape)} layers of {shape[0]}"
+        )
+
+
+def check_profile(profile: Profile, model: str, backend: Backend, registry: Registry) -> None:
+    """Refuse a profile that some request would only fail on later: it is tried on a small question.
+
+    Raises:
+        ModelRefused: it names an unknown policy or parameter, the policy refuses its values, or its heads are not the
+            model's; with every reason found.
+        PluginError: the policy itself broke.
+    """
+    measured = _example(backend)
+    layers, heads = len(measured.norms), len(measured.norms[0])
+    reasons = []
+    policy = registry.policies.get(profile.policy)
+    if policy is None:
+        known = ", ".join(registry.policies.names())
+        reasons.append(f"rebalance.policy: {profile.policy!r} is not known; known: {known}")
+    if profile.heads is not None and [len(layer) for layer in profile.heads] != [heads] * layers:
+        given = f"{len(profile.heads)} layers of {', '.join(str(n) for n in sorted({len(h) for h in profile.heads}))}"
+        reasons.append(f"rebalance.heads: holds {given} heads; the model has {layers} of {heads}")
+    if policy is not None and not reasons:
+        wanted = Rebalance(profile.policy, profile.parameters, scope=Scope.READERS)
+        violations = wrong_parameters(policy, profile.parameters, ())
+        if not violations:
+            try:
+                plan_bias(policy, measured, wanted, profile)
+            except InvalidRequest as error:
+                violations = list(error.violations)
+        reasons += [f"{violation.field}: {violation.description}" for violation in violations]
+    if reasons:
+        raise ModelRefused(model, [f"{CARD}: profile.{reason}" for reason in reasons])
+
+
+def _example(backend: Backend) -> Measurement:
+    """Two spans measured on the model: what a policy is tried on before there is a request."""
+    spans = (
+        ContextSpan(Span("s1", "The door is open."), TEXT, "en"),
+        ContextSpan(Span("s2", "The door is shut."), TEXT, "en"),
+    )
+    prompt = backend.encode(Context(spans, "Is the door open?"), Prompt.STANDARD)
+    session = backend.open(prompt, Stop())
+    try:
+        return session.measure(Branch("example", prompt.joint_tail, AttentionBias(), measured=True))
+    finally:
+        session.close()

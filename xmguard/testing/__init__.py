@@ -1,0 +1,16 @@
+"""What authors of plugins test with: the contract of a rebalancing policy, and a tiny model to test it on.
+
+Needs the extra `xmguard[testing]`. Nothing that answers requests imports it.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+# Before the import: a failing assertion of the contract then shows its values in the author's own test run.
+pytest.register_assert_rewrite("xmguard.testing.policies")
+
+from xmguard.testing.policies import PolicyContract  # noqa: E402
+from xmguard.testing.tiny import make_model, tiny_model  # noqa: E402
+
+__all__ = ["PolicyContract", "make_model", "tiny_model"]
