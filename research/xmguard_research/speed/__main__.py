@@ -40,7 +40,7 @@ def main(
     A ratio is the median of the ratios within each round, with a 95% bootstrap
     interval over rounds; 1.05 means five percent more time or memory than plain
     generation. A case of "1024 tokens x 8" is a context of 1024 tokens and a
-    batch of 8. "tokens" says whether a variant decoded what it had to: only then
+    batch of 8. "note" says whether a variant decoded what it had to: only then
     do two times belong to the same work. "met" compares the median ratio with
     the target; "instead" is what one would do without xmguard.
 

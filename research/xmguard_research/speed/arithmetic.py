@@ -65,12 +65,19 @@ def slope(x: Sequence[float], y: NDArray[np.float64]) -> NDArray[np.float64]:
     return fitted
 
 
-def slope_ratio(x: Sequence[float], samples: Sequence[Sequence[float]], base: Sequence[Sequence[float]]) -> Interval:
-    """Slope of the medians over slope of the base's medians; both are [point][round], rounds drawn per point."""
-    drawn, drawn_base = _medians(samples), _medians(base)
-    return _interval(
-        float(slope(x, _middle(samples)) / slope(x, _middle(base))), slope(x, drawn) / slope(x, drawn_base)
-    )
+def slope_ratio(
+    x: Sequence[float], samples: Sequence[Sequence[float]], base: Sequence[Sequence[float]]
+) -> Interval | None:
+    """Slope of the medians over slope of the base's medians; both are [point][round], rounds drawn per point.
+
+    None where the base does not surely grow, so that a ratio would be one of noise.
+    """
+    grown, base_grown = slope(x, _medians(samples)), slope(x, _medians(base))
+    middle = float(slope(x, _middle(base)))
+    if min(middle, float(np.percentile(base_grown, 2.5))) <= 0.0:
+        return None
+    sure = base_grown > 0.0
+    return _interval(float(slope(x, _middle(samples))) / middle, grown[sure] / base_grown[sure])
 
 
 def exponent(x: Sequence[float], samples: Sequence[Sequence[float]]) -> Interval:

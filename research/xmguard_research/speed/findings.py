@@ -69,10 +69,10 @@ class Finding:
     """In `unit`; None where the line is about growth."""
     unit: str
     ratio: Interval | None
-    """Of plain generation; None for plain generation itself."""
+    """Of plain generation; None for plain generation itself, or where `note` says why."""
     target: float | None
-    agreement: str
-    """Whether it decoded the tokens it had to, in words; empty where nothing is compared."""
+    note: str
+    """Whether it decoded the tokens it had to, or why there is no ratio; empty where there is nothing to say."""
 
     @property
     def met(self) -> bool | None:
@@ -125,7 +125,8 @@ def _slopes(series: Sequence[Series]) -> Iterator[Finding]:
             ratio = slope_ratio(
                 list(rows), [row.samples for row in rows.values()], [row.samples for row in base.values()]
             )
-            yield Finding("slope", LABELS["decode", variant], f"batch of {batch}", None, "", ratio, None, "")
+            noise = "" if ratio else "plain generation's growth is lost in noise"
+            yield Finding("slope", LABELS["decode", variant], f"batch of {batch}", None, "", ratio, None, noise)
 
 
 def _exponents(series: Sequence[Series]) -> Iterator[Finding]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from rich.table import Table
 
-from xmguard_research.speed.arithmetic import Interval, Spread
+from xmguard_research.speed.arithmetic import Spread
 from xmguard_research.speed.findings import TITLES, Finding, findings
 from xmguard_research.speed.report import Report
 
@@ -19,7 +19,7 @@ _BLOCK = re.compile(f"{re.escape(MARK)}\n.*?{re.escape(MARK)}", flags=re.DOTALL)
 def table(report: Report) -> Table:
     """Every finding, one line each."""
     shown = Table(title=heading(report), title_justify="left")
-    for column in ("what", "case", "median", "quartiles", "ratio", "95% CI", "target", "met", "tokens"):
+    for column in ("what", "case", "median", "quartiles", "ratio", "95% CI", "target", "met", "note"):
         shown.add_column(column, justify="right" if column in ("median", "ratio", "target") else "left")
     previous = ""
     for finding in findings(report):
@@ -31,10 +31,10 @@ def table(report: Report) -> Table:
             finding.label,
             finding.case,
             *_measured(finding.spread, finding.unit),
-            *_interval(finding.ratio),
+            *_interval(finding),
             "" if finding.target is None else f"{finding.target:g}",
             {None: "", True: "yes", False: "[bold]no[/bold]"}[finding.met],
-            finding.agreement,
+            finding.note,
         )
     return shown
 
@@ -44,14 +44,14 @@ def markdown(report: Report) -> str:
     lines = [f"{heading(report)}", "", "| next to plain generation = 1 | ratio | target | met |", "|---|---|---|---|"]
     grouped: dict[tuple[str, str, float | None], list[Finding]] = {}
     for finding in findings(report):
-        if finding.ratio is not None and finding.experiment != "exponent":
+        if (finding.ratio is not None or finding.note) and finding.experiment != "exponent":
             grouped.setdefault((finding.experiment, finding.label, finding.target), []).append(finding)
     previous = ""
     for (experiment, label, target), group in grouped.items():
         if experiment != previous:
             lines.append(f"| **{TITLES[experiment]}** | | | |")
             previous = experiment
-        ratios = "; ".join(f"{_short(finding.case)}{finding.ratio.value:.2f}" for finding in group if finding.ratio)
+        ratios = "; ".join(f"{finding.case}: {_ratio(finding)}" for finding in group)
         lines.append(f"| {label} | {ratios} | {'' if target is None else f'{target:g}'} | {_met(group)} |")
     return "\n".join([*lines, *(f"\n{note}." for note in report.notes)])
 
@@ -91,10 +91,10 @@ def _measured(measured: Spread | None, unit: str) -> tuple[str, str]:
     return f"{measured.median * factor:.2f} {name}", f"{low * factor:.2f} to {high * factor:.2f}"
 
 
-def _interval(ratio: Interval | None) -> tuple[str, str]:
-    if ratio is None:
-        return "1", ""
-    return f"{ratio.value:.3f}", f"{ratio.low:.3f} to {ratio.high:.3f}"
+def _interval(finding: Finding) -> tuple[str, str]:
+    if finding.ratio is None:
+        return ("-" if finding.note else "1"), ""
+    return f"{finding.ratio.value:.3f}", f"{finding.ratio.low:.3f} to {finding.ratio.high:.3f}"
 
 
 def _met(group: Sequence[Finding]) -> str:
@@ -106,8 +106,9 @@ def _met(group: Sequence[Finding]) -> str:
     return "no" if len(missed) == len(group) else f"no at {'; '.join(missed)}"
 
 
-def _short(case: str) -> str:
-    return f"{case}: " if case else ""
+def _ratio(finding: Finding) -> str:
+    """With three decimals, because targets have two."""
+    return finding.note if finding.ratio is None else f"{finding.ratio.value:.3f}"
 
 
 def _short_commit(commit: str) -> str:
