@@ -150,8 +150,8 @@ def test_agreement_counts_positions_of_shared_sequences():
 
 
 def job(models, variant, dtype="float32"):
-    prompt = prompt_of(models.backend, CONTEXT)
-    return memory.Job(variant, str(models.endless), dtype, torch.get_num_threads(), STEPS, prompt)
+    first, prompt = prompt_of(models.backend, 64), prompt_of(models.backend, CONTEXT)
+    return memory.Job(variant, str(models.endless), dtype, torch.get_num_threads(), STEPS, first, prompt)
 
 
 @needs_linux

@@ -6,6 +6,7 @@ process inherits the maximum of the one that started it. Reads its job as JSON f
 
 from __future__ import annotations
 
+import ctypes
 import gc
 import json
 import subprocess
@@ -30,7 +31,7 @@ class Peak:
     """Resident memory in bytes."""
 
     loaded: int
-    """Once the model is in memory."""
+    """Once the model is in memory and has been used."""
     peak: int
     """Highest from then on."""
 
@@ -45,6 +46,8 @@ class Job:
     dtype: str
     threads: int
     steps: int
+    first: EncodedPrompt
+    """A short one, run before memory is looked at."""
     prompt: EncodedPrompt
 
 
@@ -69,50 +72,70 @@ def measure(job: Job) -> Peak:
 
 
 def run(job: Job) -> Peak:
-    """Load, note, prefill and decode, note."""
+    """Load, use once, note; prefill and decode, note.
+
+    Weights come into memory when they are first read, and so do an engine's buffers: without a first use they would
+    count as growth for whoever reads fewer of them while loading.
+    """
     import torch
 
     torch.set_num_threads(job.threads)
     work = _WORK[job.variant](job)
+    work(job.first)
     gc.collect()
+    _give_back()
     _CLEAR.write_text("5", encoding="ascii")  # proc(5): resets the peak resident set size
     loaded = _status("VmRSS")
-    work()
+    work(job.prompt)
     return Peak(loaded, _status("VmHWM"))
 
 
-def _plain(job: Job) -> Callable[[], object]:
+Work = Callable[[EncodedPrompt], object]
+
+
+def _plain(job: Job) -> Work:
     from xmguard_research.speed import models, plain
 
     model = models.load_plain(Path(job.folder), "sdpa", job.dtype)
-    return lambda: plain.whole(model, _ids(job), tokens=job.steps + 1)
+    return lambda prompt: plain.whole(model, _ids(prompt), tokens=job.steps + 1)
 
 
-def _contributions(job: Job) -> Callable[[], object]:
+def _contributions(job: Job) -> Work:
     from xmguard import load_guard
     from xmguard_research.speed import guarded
 
     backend = load_guard(job.folder, dtype=job.dtype).backend
-    branches = guarded.branches_of(job.prompt, "contributions", 1, steered=True, measured=True)
-    return lambda: guarded.whole(backend, job.prompt, branches, tokens=job.steps + 1)
+
+    def work(prompt: EncodedPrompt) -> object:
+        branches = guarded.branches_of(prompt, "contributions", 1, steered=True, measured=True)
+        return guarded.whole(backend, prompt, branches, tokens=job.steps + 1)
+
+    return work
 
 
-def _weights(job: Job) -> Callable[[], object]:
+def _weights(job: Job) -> Work:
     from xmguard_research.speed import models, plain
 
     model = models.load_plain(Path(job.folder), "eager", job.dtype)
-    return lambda: plain.decode_with_weights(model, plain.prefill(model, _ids(job)), job.prompt, steps=job.steps)
+    return lambda prompt: plain.decode_with_weights(model, plain.prefill(model, _ids(prompt)), prompt, steps=job.steps)
 
 
-_WORK: Mapping[str, Callable[[Job], Callable[[], object]]] = {
+_WORK: Mapping[str, Callable[[Job], Work]] = {
     PLAIN: _plain,
     "contributions": _contributions,
     "weights": _weights,
 }
 
 
-def _ids(job: Job) -> Sequence[int]:
-    return (*job.prompt.context_ids, *job.prompt.joint_tail)
+def _ids(prompt: EncodedPrompt) -> Sequence[int]:
+    return (*prompt.context_ids, *prompt.joint_tail)
+
+
+def _give_back() -> None:
+    """Have the allocator return what is free: loading leaves some behind, which would hide as much growth."""
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's; musl keeps nothing worth it
+    if trim is not None:
+        trim(0)
 
 
 def _status(field: str) -> int:
@@ -124,11 +147,13 @@ def _status(field: str) -> int:
 
 
 def _job(data: dict[str, Any]) -> Job:
-    prompt = data["prompt"]
-    spans = tuple(SpanTokens(**span) for span in prompt["span_map"]["spans"])
-    span_map = SpanMap(spans, prompt["span_map"]["context_tokens"])
-    tails = {name: tuple(prompt[name]) for name in ("context_ids", "joint_tail", "alone_tail", "unreadable")}
-    return Job(**(data | {"prompt": EncodedPrompt(span_map=span_map, **tails)}))
+    return Job(**(data | {name: _prompt(data[name]) for name in ("first", "prompt")}))
+
+
+def _prompt(data: dict[str, Any]) -> EncodedPrompt:
+    spans = tuple(SpanTokens(**span) for span in data["span_map"]["spans"])
+    tails = {name: tuple(data[name]) for name in ("context_ids", "joint_tail", "alone_tail", "unreadable")}
+    return EncodedPrompt(span_map=SpanMap(spans, data["span_map"]["context_tokens"]), **tails)
 
 
 if __name__ == "__main__":

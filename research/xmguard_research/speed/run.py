@@ -24,6 +24,8 @@ from xmguard_research.speed.timing import WARM_UP, Cell, Timed, Tokens, interlea
 
 MEMORY_ROUNDS = 3
 """At most: a peak hardly varies, and each takes a process that loads the model."""
+FIRST_TOKENS = 64
+"""Context of the prompt that a model is used with before its memory is looked at."""
 
 Progress = Callable[[str, int, int], None]
 """Told what is running, the rounds done so far and the rounds in all."""
@@ -128,11 +130,13 @@ def _cells(models: Models, settings: Settings) -> Iterator[Cell]:
 
 
 def _memory(models: Models, settings: Settings, context: int, tick: Callable[[], None]) -> list[Series]:
-    prompt = prompt_of(models.backend, context)
+    first, prompt = prompt_of(models.backend, FIRST_TOKENS), prompt_of(models.backend, context)
     peaks: Mapping[str, list[memory.Peak]] = {variant: [] for variant in memory.VARIANTS}
     for _ in range(min(MEMORY_ROUNDS, settings.repeats)):
         for variant, measured in peaks.items():
-            job = memory.Job(variant, str(models.endless), settings.dtype, settings.threads, settings.steps, prompt)
+            job = memory.Job(
+                variant, str(models.endless), settings.dtype, settings.threads, settings.steps, first, prompt
+            )
             measured.append(memory.measure(job))
         tick()
     case = {"context": context}
