@@ -15,7 +15,7 @@ from xmguard.errors import XmguardError
 from xmguard_research.speed.report import Report, read
 from xmguard_research.speed.show import markdown, replaced, table
 
-WIDTH = 170
+WIDTH = 200
 """Columns of the table where no terminal says how many there are."""
 
 

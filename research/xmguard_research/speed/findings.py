@@ -125,7 +125,7 @@ def _slopes(series: Sequence[Series]) -> Iterator[Finding]:
             ratio = slope_ratio(
                 list(rows), [row.samples for row in rows.values()], [row.samples for row in base.values()]
             )
-            noise = "" if ratio else "plain generation's growth is lost in noise"
+            noise = "" if ratio else "lost in noise"
             yield Finding("slope", LABELS["decode", variant], f"batch of {batch}", None, "", ratio, None, noise)
 
 

@@ -20,7 +20,11 @@ def table(report: Report) -> Table:
     """Every finding, one line each."""
     shown = Table(title=heading(report), title_justify="left")
     for column in ("what", "case", "median", "quartiles", "ratio", "95% CI", "target", "met", "note"):
-        shown.add_column(column, justify="right" if column in ("median", "ratio", "target") else "left")
+        shown.add_column(
+            column,
+            justify="right" if column in ("median", "ratio", "target") else "left",
+            no_wrap=column in ("what", "case"),
+        )
     previous = ""
     for finding in findings(report):
         if finding.experiment != previous:
