@@ -12,8 +12,10 @@ GRPCIO_TOOLS := 1.71.2
 # Servers under test are processes of their own. Passive waiting keeps their thread pools from spinning against each other.
 TEST_ENVIRONMENT := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE
 
+SPEED := research/results/speed.json
+
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint families proto clean
+.PHONY: help setup demo test bench lint families proto clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -26,6 +28,10 @@ demo: setup ## real server, real client, three questions, one steered
 
 test: setup ## run every test, without a model hub
 	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest
+
+bench: setup ## measure what steering costs, into research/results and the README; an hour or more
+	$(BIN)/python -m xmguard_research.speed --out $(SPEED)
+	$(BIN)/python -m xmguard_research.speed --show $(SPEED) --readme README.md
 
 lint: $(STAMP) ## ruff, mypy, buf
 	$(BIN)/ruff check .

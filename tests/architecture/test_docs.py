@@ -12,6 +12,8 @@ from typer.main import get_command
 
 from xmguard import hookspecs
 from xmguard.cli.app import build_app
+from xmguard_research.speed.report import read
+from xmguard_research.speed.show import replaced
 
 ROOT = Path(__file__).parents[2]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("plugins/**/README.md")])
@@ -79,3 +81,9 @@ def test_the_file_tree_of_the_readme_is_real():
         if not indent and entry.endswith("/"):
             folder = entry
     assert missing == []
+
+
+def test_the_readme_shows_the_committed_speed_results() -> None:
+    results = ROOT / "research/results/speed.json"
+    text = text_of("README.md")
+    assert replaced(text, read(results)) == text, "run: python -m xmguard_research.speed --show ... --readme README.md"
