@@ -16,7 +16,10 @@ ROOT = Path(__file__).parents[2]
 LAYERS = (
     tuple(
         f"xmguard.{name}"
-        for name in ["bias", "context", "deadline", "errors", "evidence", "measurement", "request", "response", "span"]
+        for name in [
+            *("bias", "context", "deadline", "errors", "evidence", "explanation", "measurement", "request", "response"),
+            "span",
+        ]
     ),
     ("xmguard.contracts", "xmguard.hookspecs", "xmguard.plugins"),
     tuple(
@@ -43,6 +46,7 @@ ONLY = {
     ),
     "transformers": ("xmguard.backends.transformers", "xmguard.models.conversion", "xmguard_research"),
     "triton": ("xmguard.attention.triton_kernels", "xmguard.attention.triton_segments"),
+    "matplotlib": ("xmguard.cli.heatmap", "xmguard_research"),
     "vllm": ("xmguard.backends.vllm",),
     "grpc": ("xmguard.client", "xmguard.v1", "xmguard_server"),
     "google": ("xmguard.wire", "xmguard.v1"),
@@ -140,7 +144,10 @@ def test_plugins_import_neither_server_nor_internals_of_engines():
         ("import xmguard; xmguard.load_plugins()", ("torch", "grpc", "transformers")),
         ("import xmguard; xmguard.Client", ("torch", "transformers", "numpy")),
         ("import xmguard; xmguard.Guard; xmguard.load_guard", ("torch", "grpc", "transformers")),
-        ("from xmguard.cli.app import build_app; build_app()", ("torch", "grpc", "transformers")),
+        (
+            "from xmguard.cli.app import build_app; build_app()",
+            ("torch", "grpc", "transformers", "matplotlib", "numpy"),
+        ),
     ],
 )
 def test_what_an_import_loads(statement: str, heavy: tuple[str, ...]):
