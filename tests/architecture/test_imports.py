@@ -64,6 +64,7 @@ ONLY = {
         "xmguard_research",
     ),
     "triton": ("xmguard.attention.triton_kernels", "xmguard.attention.triton_segments"),
+    "matplotlib": ("xmguard.cli.heatmap", "xmguard_research"),
     "vllm": ("xmguard.backends.vllm",),
     "grpc": ("xmguard.client", "xmguard.v1", "xmguard_server"),
     "google": ("xmguard.wire", "xmguard.v1"),
@@ -162,7 +163,10 @@ def test_plugins_import_neither_server_nor_internals_of_engines():
         ("import xmguard; xmguard.load_plugins()", ("torch", "grpc", "transformers")),
         ("import xmguard; xmguard.Client", ("torch", "transformers", "numpy")),
         ("import xmguard; xmguard.Guard; xmguard.load_guard", ("torch", "grpc", "transformers", "pytest")),
-        ("from xmguard.cli.app import build_app; build_app()", ("torch", "grpc", "transformers")),
+        (
+            "from xmguard.cli.app import build_app; build_app()",
+            ("torch", "grpc", "transformers", "matplotlib", "numpy"),
+        ),
     ],
 )
 def test_what_an_import_loads(statement: str, heavy: tuple[str, ...]):

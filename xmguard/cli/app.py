@@ -15,7 +15,7 @@ from rich.text import Text
 from typer.core import TyperGroup
 
 from xmguard import __version__
-from xmguard.cli import ask, demo, doctor, models, plugins
+from xmguard.cli import ask, demo, doctor, explain, models, plugins
 from xmguard.cli.terminal import errors, one_line
 from xmguard.errors import SetupIncomplete, XmguardError
 
@@ -65,6 +65,7 @@ def build_app() -> typer.Typer:
     app.command("ask")(ask.ask)
     app.command("answer")(ask.answer)
     app.command("check")(ask.check)
+    app.command("explain")(explain.explain)
     app.command("demo")(demo.demo)
     app.command("plugins")(plugins.plugins)
     app.command("doctor")(doctor.doctor)

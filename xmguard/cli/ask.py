@@ -109,7 +109,7 @@ def ask(
 
 def answer(file: RequestFile, model: Model = "", server: Server = "", as_json: Json = False) -> None:
     """Put the question of a JSON file; --model overrides the file's."""
-    _answer(_read(file, model), server, as_json)
+    _answer(read_request(file, model), server, as_json)
 
 
 def check(
@@ -128,7 +128,7 @@ def check(
     """Say whether the sources of a JSON file contradict each other, without the long answer."""
     from xmguard import wire
 
-    with connect(server, _read(file, model)) as (answerer, request), progress("checking"):
+    with connect(server, read_request(file, model)) as (answerer, request), progress("checking"):
         response = answerer.check(request)
     if as_json:
         typer.echo(wire.to_json(response))
@@ -139,7 +139,12 @@ def check(
         raise typer.Exit(EXIT_CONFLICT if response.verdict.decision is Decision.CONFLICT else EXIT_UNDETERMINED)
 
 
-def _read(path: str, model: str) -> AnswerRequest:
+def read_request(path: str, model: str) -> AnswerRequest:
+    """The request of a JSON file or of stdin; a `model` that is not empty replaces the file's.
+
+    Raises:
+        XmguardError: it cannot be read, or is no AnswerRequest.
+    """
     from xmguard import wire
 
     request = wire.from_json(AnswerRequest, read_text(path))
@@ -177,16 +182,25 @@ def show_stream(events: Iterator[Event], request: AnswerRequest) -> Done:
             elif isinstance(event, Delta):
                 console.print(Text(printable(event.text)), end="", soft_wrap=True)
             else:
-                response = event.response
                 console.print("\n")
-                _show_spans(response, request)
-                _show_lines(
-                    render.closing_lines(
-                        response.usage, response.warnings, response.finish_reason, response.unbiased_answer
-                    )
-                )
+                _show_end(event.response, request)
                 return event
     raise RuntimeError("the stream of the answer ended without a Done event")
+
+
+def show_response(response: AnswerResponse, request: AnswerRequest) -> None:
+    """Show a finished answer: what `show_stream` leaves on the screen."""
+    console = output()
+    console.print(render.verdict_panel(response.verdict))
+    console.print(Text(printable(response.answer) + "\n"), soft_wrap=True)
+    _show_end(response, request)
+
+
+def _show_end(response: AnswerResponse, request: AnswerRequest) -> None:
+    _show_spans(response, request)
+    _show_lines(
+        render.closing_lines(response.usage, response.warnings, response.finish_reason, response.unbiased_answer)
+    )
 
 
 def _show_check(response: CheckResponse, request: AnswerRequest) -> None:

@@ -1,4 +1,7 @@
-"""From flags and files to a request. Checks only what a flag means; `xmguard.validation` judges the request."""
+"""From flags and files to a request, and the files that flags name.
+
+Checks only what a flag means; `xmguard.validation` judges the request.
+"""
 
 from __future__ import annotations
 
@@ -65,6 +68,40 @@ def read_text(path: str) -> str:
         raise _unreadable(path, error.strerror or str(error)) from error
     except UnicodeDecodeError as error:
         raise _unreadable(path, f"not UTF-8 at byte {error.start}") from error
+
+
+def refuse_unwritable(flag: str, path: str) -> None:
+    """Open a file for writing and leave everything as it was, before minutes are spent on what is to go there.
+
+    Raises:
+        InvalidRequest: it cannot be written.
+    """
+    try:
+        try:
+            with Path(path).open("xb"):
+                pass
+            Path(path).unlink()
+        except FileExistsError:
+            with Path(path).open("ab"):
+                pass
+    except OSError as error:
+        raise _unwritable(flag, path, error) from error
+
+
+def write_bytes(flag: str, path: str, data: bytes) -> None:
+    """Write a file, replacing what was there.
+
+    Raises:
+        InvalidRequest: it cannot be written.
+    """
+    try:
+        Path(path).write_bytes(data)
+    except OSError as error:
+        raise _unwritable(flag, path, error) from error
+
+
+def _unwritable(flag: str, path: str, error: OSError) -> InvalidRequest:
+    return InvalidRequest.field(flag, f"{path} cannot be written: {error.strerror or error}")
 
 
 def _unreadable(path: str, why: str) -> XmguardError:

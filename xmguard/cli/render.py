@@ -149,13 +149,18 @@ def rebalancing_line(rebalancing: Rebalancing) -> Text:
     return _labelled("rebalancing", f"policy {rebalancing.policy or 'none'} {done}{scope}{reason}")
 
 
+def ending(finish: FinishReason) -> str:
+    """Why an answer is shorter than the model's own; empty when it is not."""
+    return _ENDS.get(finish, "")
+
+
 def closing_lines(
     usage: Usage, warnings: Iterable[str], finish: FinishReason = FinishReason.STOP, unbiased: str = ""
 ) -> list[Text]:
     """What comes after an answer: how it ended, the answer without bias, cost, warnings."""
     lines = []
     if finish in _ENDS:
-        lines.append(_labelled("end", _ENDS[finish]))
+        lines.append(_labelled("end", ending(finish)))
     if unbiased:
         lines.append(_labelled("without bias", unbiased))
     cost = f"{usage.prompt_tokens} prompt + {usage.completion_tokens} answer + {usage.evidence_tokens} evidence tokens"
