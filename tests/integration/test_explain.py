@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.conftest import CONFIG
+from xmguard.testing.tiny import CONFIG
 from tests.unit.test_cli import xmguard
 from xmguard import wire
 from xmguard.guard import Guard
