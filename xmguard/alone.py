@@ -50,6 +50,11 @@ class AloneReading:
         self._open = set(self._tokens)
 
     @property
+    def prepared(self) -> tuple[Branch, ...]:
+        """Every branch that will be used, for `Session.prepare`."""
+        return (*self.branches, self._unread)
+
+    @property
     def finished(self) -> bool:
         """Whether every span has answered."""
         return not self._open

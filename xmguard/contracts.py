@@ -147,6 +147,10 @@ class SessionUsage:
 class Session(Protocol):
     """One request's context inside an engine. Not thread-safe; closed by its owner."""
 
+    def prepare(self, branches: Sequence[Branch]) -> None:
+        """Run the tails of branches together, which is cheaper. A branch that is not prepared is when first used."""
+        ...
+
     def measure(self, branch: Branch) -> Measurement:
         """Contributions over the reader rows of the branch's tail, under its bias."""
         ...

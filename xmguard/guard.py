@@ -131,8 +131,8 @@ class Guard:
         if run.request.detail.toward_answer:
             run.warnings.append("detail.toward_answer: a check decodes no joint answer; the field is absent")
         try:
-            rebalanced = self._rebalance(run, generates=False)
             alone = AloneReading(self.backend, run.valid.context, run.prompt)
+            rebalanced = self._rebalance(run, alone, generates=False)
             if run.needs_alone:
                 for token in run.session.decode(alone.branches, alone.decoding):
                     alone.take(token)
@@ -229,10 +229,10 @@ class Guard:
 
     def _answer(self, run: Run) -> Iterator[Event]:
         """Steps 3 to 8."""
-        rebalanced = run.rebalanced = self._rebalance(run, generates=True)
+        alone = AloneReading(self.backend, run.valid.context, run.prompt)
+        rebalanced = run.rebalanced = self._rebalance(run, alone, generates=True)
         yield Started(run.request_id, run.reports(rebalanced))
 
-        alone = AloneReading(self.backend, run.valid.context, run.prompt)
         branches, decoding = self._branches(run, rebalanced, alone)
         tokens = run.session.decode(branches, decoding)
         early = self._until_alone_answers(tokens, alone) if run.needs_alone else []
@@ -293,9 +293,10 @@ class Guard:
         self._tell(GuardEvent("answer", run.request, response, run.first_token_seconds))
         yield Done(response)
 
-    def _rebalance(self, run: Run, *, generates: bool) -> Rebalanced:
+    def _rebalance(self, run: Run, alone: AloneReading, *, generates: bool) -> Rebalanced:
         """Steps 3 and 4: measure without bias, let the policy decide, measure again under its bias."""
         unbiased = Branch("unbiased", run.prompt.joint_tail, AttentionBias(), measured=True)
+        run.session.prepare([unbiased, *(alone.prepared if run.needs_alone else ())])
         before = run.session.measure(unbiased)
         wanted = run.request.rebalance
         plan = plan_bias(self.registry.policies.items[wanted.policy], before, wanted, self.profile)

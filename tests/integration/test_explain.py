@@ -8,12 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from xmguard.testing.tiny import CONFIG
 from tests.unit.test_cli import xmguard
 from xmguard import wire
 from xmguard.guard import Guard
 from xmguard.request import AnswerRequest, Decoding, OnConflict, OnError, Rebalance
 from xmguard.span import Span
+from xmguard.testing.tiny import CONFIG
 
 PNG = b"\x89PNG\r\n\x1a\n"
 REQUEST = AnswerRequest(

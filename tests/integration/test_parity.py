@@ -235,3 +235,28 @@ def test_the_embedded_model_equals_the_reference(smollm2_folder, registry, epsil
     norms = torch.tensor(session.measure(branch).norms, dtype=torch.float64)
     reference = step.norms[..., prompt.span_map.context_tokens :].mean(-1)
     torch.testing.assert_close(norms, reference, rtol=1e-4, atol=1e-6)
+
+
+def test_tails_of_different_lengths_are_prepared_together(tiny_backend, tiny_folder):
+    """As a guard does: the joint tail measured, shorter ones beside it, and one measured tail that is shorter too."""
+    eager = Eager(tiny_folder)
+    prompt = tiny_backend.encode(THREE, Prompt.STANDARD)
+    branches = [
+        Branch("joint", prompt.joint_tail, BIASES["several"], measured=True),
+        Branch("alone", prompt.joint_tail[:-9], BIASES["remove the first"]),
+        Branch("short", prompt.joint_tail[:-5], RULES["target"], measured=True),
+    ]
+    session = Spy(tiny_backend.loaded, prompt, Stop())
+    session.prepare(branches)
+    assert len(session.logits) == 1
+    assert session.usage().branch_tokens == sum(len(branch.tail) for branch in branches)
+    tokens = decode(session, branches, steps=6)
+    for branch in branches:
+        ids = [*prompt.context_ids, *branch.tail]
+        want, _ = eager.greedy(ids, prompt.span_map, branch.bias, 6)
+        assert [token.id for token in tokens[branch.name]] == want, branch.name
+        if branch.measured:
+            rows = slice(prompt.span_map.context_tokens, len(ids))
+            step = eager.run(ids, prompt.span_map, branch.bias, len(ids))
+            norms = torch.tensor(session.measure(branch).norms, dtype=torch.float64)
+            torch.testing.assert_close(norms, step.norms[..., rows].mean(-1), rtol=1e-4, atol=1e-6)

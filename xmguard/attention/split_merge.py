@@ -167,14 +167,15 @@ def merge(states: SegmentStates, epsilon: Tensor | None = None, sinks: Tensor | 
     Args:
         states: per-segment outputs and log-sum-exps.
         epsilon: nats, broadcastable to [segment, batch, head, query]; -inf removes a segment. None is no bias.
-        sinks: logit per head of an attention sink, [head]: one more segment with no value, never biased.
+        sinks: logit per head of an attention sink, [head] or [batch, head]: one more segment with no value, never
+            biased.
 
     A row that sees nothing gets output 0 and weights 0.
     """
     logits = states.lse if epsilon is None else states.lse + epsilon.to(states.lse.dtype)
     terms = logits
     if sinks is not None:
-        column = sinks.to(logits.dtype).view(1, 1, -1, 1).expand(1, *logits.shape[1:])
+        column = sinks.to(logits.dtype).unsqueeze(-1).expand(1, *logits.shape[1:])
         terms = torch.cat([logits, column])
     peak = terms.amax(dim=0, keepdim=True)
     peak = torch.where(peak == -torch.inf, 0.0, peak)

@@ -7,13 +7,15 @@ a GPU one kernel does both (`gpu_reading`). Knows nothing of requests or samplin
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
 from torch import Tensor
 
 from xmguard.attention.flash import flash, merge_two, usable
-from xmguard.attention.split_merge import Merged, SegmentStates, attend, collect, merge
+from xmguard.attention.segments import REST
+from xmguard.attention.split_merge import Merged, Partial, SegmentStates, attend, collect, merge
 from xmguard.backends.transformers import gpu_reading
 from xmguard.backends.transformers.attention import AttentionCall
 from xmguard.backends.transformers.rows import ContextKeys, Rows
@@ -40,13 +42,11 @@ class BranchReading:
         if steering is None or steering.is_constant:  # nothing has to be told apart by segment
             if gpu_reading.usable(call.query):
                 return gpu_reading.steered(self.rows, call)
-            if context is not None and usable(call.query) and self._sees_what_flash_shows(call):
+            # The CPU kernel knows neither a soft cap nor a window.
+            plain = call.soft_cap is None and not sees_less(self.rows, call)
+            if context is not None and plain and usable(call.query):
                 return self._two_blocks(call, context, steering)
         return segmented(self.rows, call)[1].output
-
-    def _sees_what_flash_shows(self, call: AttentionCall) -> bool:
-        """Whether no soft cap and no window that hides something is asked for: the CPU kernel knows neither."""
-        return call.soft_cap is None and (call.window is None or call.window > self.rows.last_position)
 
     def _two_blocks(self, call: AttentionCall, context: ContextKeys, steering: Steering | None) -> Tensor:
         heads, rows = call.query.shape[1:3]
@@ -64,16 +64,48 @@ class BranchReading:
 
 def segmented(rows: Rows, call: AttentionCall) -> tuple[SegmentStates, Merged, Tensor | None]:
     """Attention cut at span borders: the segments before the bias, merged under it, and epsilon in nats."""
-    states = gpu_reading.states(rows, call) if gpu_reading.usable(call.query) else _states(rows, call)
-    epsilon = None if rows.steering is None else rows.steering.epsilon(call.layer, states.lse, call.sinks)
-    return states, merge(states, epsilon, call.sinks), epsilon
+    return segmented_layers(rows, [call])
 
 
-def _states(rows: Rows, call: AttentionCall) -> SegmentStates:
+def segmented_layers(rows: Rows, calls: Sequence[AttentionCall]) -> tuple[SegmentStates, Merged, Tensor | None]:
+    """The same for the same rows in several layers, which follow each other along the batch dimension.
+
+    What comes after the products is small, and cheaper for all layers at once.
+    """
+    query = calls[0].query
+    like = query.expand(len(calls), *query.shape).flatten(0, 1)
+    if gpu_reading.usable(query):
+        found = [gpu_reading.states(rows, call) for call in calls]
+        states = SegmentStates(torch.cat([s.out for s in found], dim=1), torch.cat([s.lse for s in found], dim=1))
+    else:
+        pieces = zip(*(_partials(rows, call) for call in calls), strict=True)
+        states = collect([_along_the_batch(piece) for piece in pieces], rows.segments, like=like)
+    epsilon = None
+    if rows.steering is not None:
+        shape = (rows.segments, *query.shape[:3])
+        lses = states.lse.view(rows.segments, len(calls), *query.shape[:3]).unbind(1)
+        parts = [
+            rows.steering.epsilon(call.layer, lse, call.sinks).expand(shape)
+            for call, lse in zip(calls, lses, strict=True)
+        ]
+        epsilon = torch.cat(parts, dim=1) if len(parts) > 1 else parts[0]
+    sinks = None
+    if calls[0].sinks is not None:
+        sinks = torch.cat([call.sinks.expand(query.shape[0], -1) for call in calls if call.sinks is not None])
+    return states, merge(states, epsilon, sinks), epsilon
+
+
+def _along_the_batch(piece: Sequence[Partial]) -> Partial:
+    if len(piece) == 1:
+        return piece[0]
+    return Partial(piece[0].segment, torch.cat([p.out for p in piece]), torch.cat([p.lse for p in piece]))
+
+
+def _partials(rows: Rows, call: AttentionCall) -> list[Partial]:
     partials = []
     if rows.context is not None:
         # Every row comes after the whole context: only a window hides some of it.
-        windowed = call.window is not None
+        windowed = sees_less(rows, call)
         partials += attend(
             call.query,
             rows.context.keys[call.layer],
@@ -82,9 +114,12 @@ def _states(rows: Rows, call: AttentionCall) -> SegmentStates:
             scaling=call.scaling,
             query_positions=rows.positions if windowed else None,
             key_positions=rows.context.positions if windowed else None,
-            window=call.window,
+            window=call.window if windowed else None,
             soft_cap=call.soft_cap,
         )
+        if not windowed and call.soft_cap is None and usable(call.query) and rows.own.segments == 1:
+            own = flash(*_in_float32(call), scaling=call.scaling, mask=rows.own_mask)
+            return [*partials, Partial(REST, *own)]
     sees_all = call.query.shape[2] == 1 and call.window is None
     partials += attend(
         call.query,
@@ -98,4 +133,14 @@ def _states(rows: Rows, call: AttentionCall) -> SegmentStates:
         window=call.window,
         soft_cap=call.soft_cap,
     )
-    return collect(partials, rows.segments, like=call.query)
+    return partials
+
+
+def _in_float32(call: AttentionCall) -> tuple[Tensor, Tensor, Tensor]:
+    """bfloat16 outputs of the parts would round the very contributions that are measured."""
+    return call.query.float(), call.key.float(), call.value.float()
+
+
+def sees_less(rows: Rows, call: AttentionCall) -> bool:
+    """Whether a window hides something of what the rows could see."""
+    return call.window is not None and call.window <= rows.last_position

@@ -27,9 +27,9 @@ PREFILL_CHUNK = 512
 
 
 def forward(
-    loaded: LoadedModel, ids: Tensor, positions: Tensor, cache: DynamicCache, reading: Reading, *, keep: int
+    loaded: LoadedModel, ids: Tensor, positions: Tensor, cache: DynamicCache, reading: Reading, *, keep: int | Tensor
 ) -> Tensor:
-    """Logits of the last `keep` positions, [batch, keep, vocabulary].
+    """Logits of the last `keep` positions, or of those it lists, [batch, kept, vocabulary].
 
     Raises:
         RuntimeError: a layer did not read through xmguard's attention, so the bias would silently be missing there.

@@ -7,7 +7,7 @@ rows at once; measuring cannot change what was read. Knows nothing of sampling.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import torch
@@ -17,7 +17,7 @@ from transformers import DynamicCache
 from xmguard.attention.head_norms import contribution_norms
 from xmguard.attention.segments import Segmentation
 from xmguard.backends.transformers.attention import AttentionCall
-from xmguard.backends.transformers.branch_reading import BranchReading, segmented
+from xmguard.backends.transformers.branch_reading import BranchReading, segmented_layers
 from xmguard.backends.transformers.branches import BranchBatch
 from xmguard.backends.transformers.loaded import LoadedModel
 from xmguard.backends.transformers.rows import Rows
@@ -27,6 +27,8 @@ from xmguard.measurement import Cube, Measurement
 
 BLOCK = 32
 """Decoded tokens that are measured together: bounds the memory, and how stale a running measurement can be."""
+AT_ONCE = 1 << 18
+"""Numbers per tensor when layers are measured together: small enough for the cache, large enough to save calls."""
 
 
 class Recording:
@@ -111,7 +113,7 @@ class StepRecorder:
 def measure(
     loaded: LoadedModel,
     rows: Rows,
-    calls: dict[int, AttentionCall],
+    calls: Mapping[int, AttentionCall],
     cache: DynamicCache,
     kept: Tensor,
     into: Sequence[Recording],
@@ -122,23 +124,42 @@ def measure(
         loaded: the model that read them.
         rows: of the kept entries.
         calls: layer to what it asked for, with the kept entries' queries.
-        cache: own keys and values of the whole batch.
+        cache: own keys and values of the whole batch; those of the rows come first.
         kept: the batch entries that are measured, [kept].
         into: one recording per kept entry.
     """
-    norms, masses, epsilons = [], [], []
-    for layer in sorted(calls):
-        own = cache.layers[layer]
-        call = replace(calls[layer], key=own.keys[kept], value=own.values[kept])
-        states, merged, epsilon = segmented(rows, call)
-        norms.append(contribution_norms(states.out, merged.weights, loaded.factors[layer]))
-        masses.append(merged.weights)
-        applied = torch.zeros_like(merged.weights) if epsilon is None else epsilon.expand_as(merged.weights)
-        epsilons.append(applied)
-    # [layer, segment, batch, head, query]
-    stacked = [torch.stack(parts) for parts in (norms, masses, epsilons)]
+    layers = sorted(calls)
+    length = rows.own.length
+    parts = []
+    at_once = max(1, AT_ONCE // (rows.segments * calls[layers[0]].query.numel()))
+    for first in range(0, len(layers), at_once):
+        asked = []
+        for layer in layers[first : first + at_once]:
+            own = cache.layers[layer]
+            key, value = own.keys[kept, :, :length], own.values[kept, :, :length]
+            asked.append(replace(calls[layer], key=key, value=value))
+        parts.append(_measured(loaded, rows, asked))
+    norms, masses, epsilons = (torch.cat(tensors) for tensors in zip(*parts, strict=True))
     for index, recording in enumerate(into):
-        recording.add(*(part[:, :, index] for part in stacked))
+        recording.add(norms[:, :, index], masses[:, :, index], epsilons[:, :, index])
+
+
+def _measured(loaded: LoadedModel, rows: Rows, calls: Sequence[AttentionCall]) -> tuple[Tensor, Tensor, Tensor]:
+    """Norms, masses and epsilons of several layers, each [layer, segment, batch, head, query]."""
+    states, merged, epsilon = segmented_layers(rows, calls)
+    # [segment, layer * batch, ...] -> [layer, segment, batch, ...]
+    outs, weights = (_by_layer(tensor, len(calls)) for tensor in (states.out, merged.weights))
+    norms = torch.stack(
+        [
+            contribution_norms(out, weight, loaded.factors[call.layer])
+            for call, out, weight in zip(calls, outs, weights, strict=True)
+        ]
+    )
+    return norms, weights, torch.zeros_like(weights) if epsilon is None else _by_layer(epsilon, len(calls))
+
+
+def _by_layer(tensor: Tensor, layers: int) -> Tensor:
+    return tensor.reshape(tensor.shape[0], layers, -1, *tensor.shape[2:]).transpose(0, 1)
 
 
 def _plus(total: Tensor | None, rows: Tensor) -> Tensor:

@@ -14,14 +14,14 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from xmguard.attention.segments import Segmentation
-from xmguard.backends.transformers.attention import Reading
+from xmguard.backends.transformers.attention import AttentionCall, Reading
 from xmguard.backends.transformers.branch_reading import BranchReading
 from xmguard.backends.transformers.branches import BranchBatch, BranchState
 from xmguard.backends.transformers.directed import directed
 from xmguard.backends.transformers.loaded import LoadedModel
 from xmguard.backends.transformers.prefill import ContextStore, forward
 from xmguard.backends.transformers.recording import Recording, StepRecorder, measure
-from xmguard.backends.transformers.rows import Rows
+from xmguard.backends.transformers.rows import ContextKeys, Rows
 from xmguard.backends.transformers.sampling import Speaker
 from xmguard.backends.transformers.steering import Steering, steer
 from xmguard.bias import AttentionBias
@@ -79,12 +79,12 @@ class TransformersSession:
         """
         if not branch.measured:
             raise ValueError(f"branch {branch.name!r} does not ask to be measured")
-        self._prepare([branch])
+        self.prepare([branch])
         return self._measurements[branch.name]
 
     def decode(self, branches: Sequence[Branch], decoding: Mapping[str, Decoding]) -> Iterator[Token]:
         """Decode step by step, all branches of a step before the next; see `xmguard.contracts.Session`."""
-        self._prepare(branches)
+        self.prepare(branches)
         batches = []
         for group in self._by_context(branches):
             states = [self._states[branch.name] for branch in group]
@@ -111,7 +111,7 @@ class TransformersSession:
     @torch.inference_mode()
     def score(self, pairs: Sequence[tuple[Branch, tuple[int, ...]]]) -> list[tuple[float, ...]]:
         """Teacher-forced log-probabilities; see `xmguard.contracts.Session`."""
-        self._prepare([branch for branch, _ in pairs])
+        self.prepare([branch for branch, _ in pairs])
         scores: list[tuple[float, ...]] = []
         for first in range(0, len(pairs), MAX_BATCH):
             self._stop.check()
@@ -121,7 +121,7 @@ class TransformersSession:
     @torch.inference_mode()
     def directed(self, branch: Branch, answer: Sequence[int]) -> DirectedContribution:
         """The answer's rows once more, from the last token of the tail on; see `xmguard.contracts.Session`."""
-        self._prepare([branch])
+        self.prepare([branch])
         self._stop.check()
         state = self._states[branch.name]
         caches = BranchBatch([state])
@@ -166,59 +166,82 @@ class TransformersSession:
     # -- tails -------------------------------------------------------------------------------------------------------
 
     @torch.inference_mode()
-    def _prepare(self, branches: Sequence[Branch]) -> None:
-        """Run the tails of the branches that have not been run, those of equal tokens and context as one batch."""
-        groups: dict[tuple[int, tuple[int, ...]], list[Branch]] = {}
-        pending: set[str] = set()
+    def prepare(self, branches: Sequence[Branch]) -> None:
+        """Run the tails of the branches that have not been run, those of one context as one batch."""
+        groups: dict[int, dict[str, Branch]] = {}
         for branch in branches:
             known = self._branches.setdefault(branch.name, branch)
             if known != branch:
                 raise ValueError(f"two branches of one session are named {branch.name!r}")
-            if branch.name not in self._states and branch.name not in pending:
-                pending.add(branch.name)
-                groups.setdefault((id(self._contexts.get(branch.bias)), branch.tail), []).append(branch)
+            if branch.name not in self._states:
+                groups.setdefault(id(self._contexts.get(branch.bias)), {})[branch.name] = branch
         for group in groups.values():
-            for first in range(0, len(group), MAX_BATCH):
+            pending = list(group.values())
+            for first in range(0, len(pending), MAX_BATCH):
                 self._stop.check()
-                self._run_tails(group[first : first + MAX_BATCH])
+                self._run_tails(pending[first : first + MAX_BATCH])
 
     def _run_tails(self, branches: Sequence[Branch]) -> None:
         context = self._contexts.get(branches[0].bias)
-        tail = branches[0].tail
         start = self._prompt.span_map.context_tokens
-        positions = torch.arange(start, start + len(tail), device=self._device).expand(len(branches), -1)
-        ids = torch.tensor([tail] * len(branches), device=self._device)
-        rows = Rows(
+        lengths = [len(branch.tail) for branch in branches]
+        width = max(lengths)
+        rows = self._tail_rows(branches, context, width)
+        measured = _measured(branches, self._device)
+        reading = BranchReading(rows, measured)
+        cache = DynamicCache()
+        # Padding on the right is read by nothing that is used: attention is causal.
+        padded = [[*branch.tail, *[0] * (width - len(branch.tail))] for branch in branches]
+        ends = torch.tensor(sorted({length - 1 for length in lengths}), device=self._device)
+        ids = torch.tensor(padded, device=self._device)
+        logits = self._forward(ids, rows.positions, cache, reading, keep=ends)
+        self._branch_tokens -= ids.numel() - sum(lengths)
+        column = {int(end) + 1: index for index, end in enumerate(ends)}
+        for row, (branch, length) in enumerate(zip(branches, lengths, strict=True)):
+            own = (slice(row, row + 1), slice(None), slice(length))
+            self._states[branch.name] = BranchState(
+                context,
+                tuple(layer.keys[own] for layer in cache.layers),
+                tuple(layer.values[own] for layer in cache.layers),
+                logits[row, column[length]],
+                start + length,
+            )
+        if measured is not None:
+            recorded = [branch for branch in branches if branch.measured]
+            for length in {len(branch.tail) for branch in recorded}:
+                self._measure_tails(recorded, length, context, reading.calls, cache, measured)
+
+    def _measure_tails(
+        self,
+        recorded: Sequence[Branch],
+        length: int,
+        context: ContextKeys,
+        calls: Mapping[int, AttentionCall],
+        cache: DynamicCache,
+        measured: Tensor,
+    ) -> None:
+        """Measure the tails of one length among those whose queries were kept."""
+        chosen = [index for index, branch in enumerate(recorded) if len(branch.tail) == length]
+        branches = [recorded[index] for index in chosen]
+        rows = self._tail_rows(branches, context, length)
+        queries = {layer: replace(call, query=call.query[chosen, :, :length]) for layer, call in calls.items()}
+        recordings = [Recording() for _ in branches]
+        measure(self._loaded, rows, queries, cache, measured[chosen], recordings)
+        for branch, recording in zip(branches, recordings, strict=True):
+            self._measurements[branch.name] = recording.measurement(self._prompt.span_map)
+
+    def _tail_rows(self, branches: Sequence[Branch], context: ContextKeys, width: int) -> Rows:
+        start = self._prompt.span_map.context_tokens
+        positions = torch.arange(start, start + width, device=self._device).expand(len(branches), -1)
+        return Rows(
             segments=self._segments,
-            own=Segmentation.from_spans([], len(tail)),
+            own=Segmentation.from_spans([], width),
             context=context,
             positions=positions,
             own_start=positions[:, 0],
             key_mask=None,
             steering=self._steering(branches, generated=False),
         )
-        measured = _measured(branches, self._device)
-        reading = BranchReading(rows, measured)
-        cache = DynamicCache()
-        logits = self._forward(ids, positions, cache, reading, keep=1)[:, -1]
-        for row, branch in enumerate(branches):
-            own = slice(row, row + 1)
-            self._states[branch.name] = BranchState(
-                context,
-                tuple(layer.keys[own] for layer in cache.layers),
-                tuple(layer.values[own] for layer in cache.layers),
-                logits[row],
-                start + len(tail),
-            )
-        if measured is None:
-            return
-        recorded = [branch for branch in branches if branch.measured]
-        kept = replace(rows, positions=positions[measured], own_start=rows.own_start[measured])
-        kept = replace(kept, steering=self._steering(recorded, generated=False))
-        recordings = [Recording() for _ in recorded]
-        measure(self._loaded, kept, reading.calls, cache, measured, recordings)
-        for branch, recording in zip(recorded, recordings, strict=True):
-            self._measurements[branch.name] = recording.measurement(self._prompt.span_map)
 
     # -- decoding ----------------------------------------------------------------------------------------------------
 
@@ -315,8 +338,10 @@ class TransformersSession:
 
     # -- shared ------------------------------------------------------------------------------------------------------
 
-    def _forward(self, ids: Tensor, positions: Tensor, cache: DynamicCache, reading: Reading, *, keep: int) -> Tensor:
-        """Logits of the last `keep` positions, [batch, keep, vocabulary]; the tokens count as the branches'."""
+    def _forward(
+        self, ids: Tensor, positions: Tensor, cache: DynamicCache, reading: Reading, *, keep: int | Tensor
+    ) -> Tensor:
+        """Logits of some positions (`forward`), [batch, kept, vocabulary]; the tokens count as the branches'."""
         self._branch_tokens += ids.numel()
         return forward(self._loaded, ids, positions, cache, reading, keep=keep)
 
