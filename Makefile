@@ -9,8 +9,9 @@ PROTO_STAMP := $(PROTO_VENV)/.installed
 # The oldest supported generator: generated stubs refuse a grpcio older than the one that made them.
 GRPCIO_TOOLS := 1.71.2
 
-# Servers under test are processes of their own. Passive waiting keeps their thread pools from spinning against each other.
-TEST_ENVIRONMENT := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=2 OMP_WAIT_POLICY=PASSIVE
+# Two workers of one thread each, and servers under test are processes of their own. Passive waiting keeps their thread
+# pools from spinning against each other.
+TEST_ENVIRONMENT := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
 SPEED := research/results/speed.json
 
@@ -27,7 +28,7 @@ demo: setup ## real server, real client, three questions, one steered
 	$(BIN)/python -m xmguard demo
 
 test: setup ## run every test, without a model hub
-	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest
+	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 bench: setup ## measure what steering costs, into research/results and the README; an hour or more
 	$(BIN)/python -m xmguard_research.speed --out $(SPEED)
