@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from xmguard.attention.head_norms import norm_factors
-from xmguard.backends.transformers import attention
+from xmguard.backends.transformers import attention, few_rows
 from xmguard.backends.transformers.backend import TransformersBackend
 from xmguard.backends.transformers.families import refusals
 from xmguard.backends.transformers.families.layout import context_length, output_projections
@@ -82,6 +82,8 @@ def load(
     if incomplete:
         raise ModelRefused(str(path), incomplete)
     model.to(device).eval().requires_grad_(False)
+    progress("trying how a few rows are multiplied fastest")
+    few_rows.install(model)
     progress("factoring the output projections")
     heads = model.config.num_attention_heads
     factors = tuple(norm_factors(projection.weight, heads) for projection in output_projections(model))
