@@ -31,7 +31,7 @@ test: setup ## run every test, without a model hub
 	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
 bench: setup ## measure what steering costs, into research/results and the README; an hour or more
-	$(BIN)/python -m xmguard_research.speed --out $(SPEED)
+	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m xmguard_research.speed --out $(SPEED)
 	$(BIN)/python -m xmguard_research.speed --show $(SPEED) --readme README.md
 
 lint: $(STAMP) ## ruff, mypy, buf
