@@ -19,6 +19,11 @@ REMOVE = -math.inf
 MAX_EPSILON = 20.0
 """Largest epsilon a request may ask for, in nats. e^20 is half a billion: past it a span drowns everything else."""
 
+MAX_SHARES = 0.999
+"""Largest sum of target shares. What is left of 1 in float32 is the rest's share, and it must not vanish."""
+MIN_SHARE = 1e-6
+"""Smallest target share. Who wants less removes the span."""
+
 HeadFactors = tuple[tuple[float, ...], ...]
 """Numbers from 0 to 1, indexed [layer][head]."""
 
@@ -31,13 +36,13 @@ class TargetShares:
     """
 
     shares: Mapping[str, float]
-    """Span id to share, above 0; their sum is below 1."""
+    """Span id to share, from `MIN_SHARE`; their sum is at most `MAX_SHARES`."""
 
     def __post_init__(self) -> None:
-        if not self.shares or any(not 0.0 < share < 1.0 for share in self.shares.values()):
-            raise ValueError(f"target shares are between 0 and 1, both excluded: {dict(self.shares)}")
-        if sum(self.shares.values()) >= 1.0:
-            raise ValueError(f"target shares sum to {sum(self.shares.values())}; the rest needs a share too")
+        if not self.shares or any(not share >= MIN_SHARE for share in self.shares.values()):
+            raise ValueError(f"target shares are at least {MIN_SHARE:g}: {dict(self.shares)}")
+        if not math.fsum(self.shares.values()) <= MAX_SHARES:
+            raise ValueError(f"target shares sum to {math.fsum(self.shares.values())}; at most {MAX_SHARES:g}")
 
     @property
     def spans(self) -> frozenset[str]:

@@ -139,7 +139,7 @@ class SessionUsage:
 
     context_tokens: int
     branch_tokens: int
-    """Tail, generated and scored tokens over all branches."""
+    """Tail, generated and scored tokens over all branches, each as often as it was run."""
     cached_tokens: int
     """Context tokens that branches after the first read from the shared cache."""
 

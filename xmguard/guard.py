@@ -301,7 +301,8 @@ class Guard:
         wanted = run.request.rebalance
         plan = plan_bias(self.registry.policies.items[wanted.policy], before, wanted, self.profile)
         if plan.bias is None or plan.bias.is_zero:
-            return Rebalanced(unbiased, unbiased, before, before, plan)
+            nothing = plan.reason if plan.bias is None else "the policy's bias is 0 everywhere, which changes nothing"
+            return Rebalanced(unbiased, unbiased, before, before, RebalancePlan(None, nothing))
         if all(plan.bias.epsilon.get(span) == REMOVE for span in before.span_map.ids):
             run.warnings.append("every span is removed, so the answer is read from none of them")
         if plan.bias.scope is Scope.GENERATED and not generates:

@@ -45,6 +45,8 @@ def plan_bias(
         raise PluginError(f"policy {policy.name!r} returned no RebalancePlan but {type(plan).__name__}")
     if plan.bias is not None:
         _check(plan.bias, policy.name, measured)
+        if profile is not None and profile.heads is not None and plan.bias.heads is None:
+            raise PluginError(f"policy {policy.name!r} leaves out the heads of profile {profile.name!r}")
     return plan
 
 

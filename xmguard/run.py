@@ -122,12 +122,13 @@ class Run:
     def usage(self) -> Usage:
         """What the request has cost so far."""
         spent = self.session.usage()
-        tail = len(self.prompt.joint_tail)
+        # The joint answer's own: its tail, and its tokens but the last, which is not read back.
+        joint = len(self.prompt.joint_tail) + max(0, len(self.said) - 1)
         return Usage(
-            prompt_tokens=len(self.prompt.context_ids) + tail,
+            prompt_tokens=len(self.prompt.context_ids) + len(self.prompt.joint_tail),
             completion_tokens=len(self.said),
             seconds=time.monotonic() - self.started,
             queue_seconds=self.queue_seconds,
             cached_tokens=spent.cached_tokens,
-            evidence_tokens=max(0, spent.branch_tokens - tail - len(self.said)),
+            evidence_tokens=max(0, spent.branch_tokens - joint),
         )

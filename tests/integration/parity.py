@@ -100,6 +100,16 @@ def assert_parity(backend, eager, bias):
         torch.testing.assert_close(masses, step.masses[..., rows].mean(-1), rtol=1e-4, atol=1e-6)
 
 
+def assert_generated(measured, eager, prompt, branch, said):
+    """What was measured in blocks equals the reference's rows of all tokens but the last, which is not read back."""
+    ids = [*prompt.context_ids, *branch.tail]
+    step = eager.run([*ids, *said], prompt.span_map, branch.bias, len(ids))
+    rows = slice(len(ids), len(ids) + len(said) - 1)
+    assert measured.rows == len(said) - 1, branch.name
+    norms = torch.tensor(measured.norms, dtype=torch.float64)
+    torch.testing.assert_close(norms, step.norms[..., rows].mean(-1), rtol=1e-4, atol=1e-6)
+
+
 def assert_epsilon(measured, bias, generated_rows):
     """What was applied is reported: exactly where it is constant, as a mean where it differs by row or head."""
     if bias.rule is not None or bias.heads is not None:

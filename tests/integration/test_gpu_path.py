@@ -16,7 +16,8 @@ from xmguard.attention.segments import Segmentation
 from xmguard.backends.transformers import gpu_reading
 from xmguard.backends.transformers.attention import AttentionCall
 from xmguard.backends.transformers.branch_reading import BranchReading, segmented
-from xmguard.backends.transformers.rows import ContextKeys, Rows
+from xmguard.backends.transformers.context_keys import ContextKeys
+from xmguard.backends.transformers.rows import Rows
 from xmguard.backends.transformers.steering import steer
 from xmguard.bias import REMOVE, AttentionBias, TargetShares
 from xmguard.context import SpanMap, SpanTokens

@@ -12,12 +12,13 @@ from tests.integration.parity import (
     STEPS,
     THREE,
     Spy,
+    assert_generated,
     assert_parity,
     context,
     decode,
     tokens_that_a_bias_changes,
 )
-from xmguard.backends.transformers import prefill
+from xmguard.backends.transformers import prefill, recording
 from xmguard.backends.transformers.loader import load
 from xmguard.backends.transformers.sampling import Speaker
 from xmguard.backends.transformers.session import TransformersSession
@@ -68,7 +69,7 @@ def test_an_engine_that_drops_the_bias_fails_the_parity_test(pair, monkeypatch):
         assert_parity(*pair, BIASES["lift the second"])
 
 
-def test_branches_decoded_together_equal_branches_decoded_alone(tiny_backend, tiny_folder):
+def test_branches_decoded_together_equal_branches_decoded_alone(tiny_backend, tiny_folder, monkeypatch):
     """One batch of different biases, tails of different lengths, and different contexts (scope ALL)."""
     eager = Eager(tiny_folder)
     prompt = tiny_backend.encode(THREE, Prompt.STANDARD)
@@ -78,6 +79,7 @@ def test_branches_decoded_together_equal_branches_decoded_alone(tiny_backend, ti
         for name, bias in BIASES.items()
         for index, tail in enumerate(tails)
     ]
+    monkeypatch.setattr(recording, "BLOCK", 5)  # several blocks, and branches that end in the middle of one
     session = TransformersSession(tiny_backend.loaded, prompt, Stop())
     lengths = {branch.name: 3 + 2 * index for index, branch in enumerate(branches)}
     got = {branch.name: [] for branch in branches}
@@ -87,6 +89,8 @@ def test_branches_decoded_together_equal_branches_decoded_alone(tiny_backend, ti
         ids = [*prompt.context_ids, *branch.tail]
         want, _ = eager.greedy(ids, prompt.span_map, branch.bias, lengths[branch.name])
         assert got[branch.name] == want, branch.name
+        if branch.measured:
+            assert_generated(session.generated(branch), eager, prompt, branch, want)
 
 
 def test_a_prefill_in_chunks_equals_a_prefill_at_once(tiny_backend, tiny_folder, monkeypatch):
@@ -235,28 +239,3 @@ def test_the_embedded_model_equals_the_reference(smollm2_folder, registry, epsil
     norms = torch.tensor(session.measure(branch).norms, dtype=torch.float64)
     reference = step.norms[..., prompt.span_map.context_tokens :].mean(-1)
     torch.testing.assert_close(norms, reference, rtol=1e-4, atol=1e-6)
-
-
-def test_tails_of_different_lengths_are_prepared_together(tiny_backend, tiny_folder):
-    """As a guard does: the joint tail measured, shorter ones beside it, and one measured tail that is shorter too."""
-    eager = Eager(tiny_folder)
-    prompt = tiny_backend.encode(THREE, Prompt.STANDARD)
-    branches = [
-        Branch("joint", prompt.joint_tail, BIASES["several"], measured=True),
-        Branch("alone", prompt.joint_tail[:-9], BIASES["remove the first"]),
-        Branch("short", prompt.joint_tail[:-5], RULES["target"], measured=True),
-    ]
-    session = Spy(tiny_backend.loaded, prompt, Stop())
-    session.prepare(branches)
-    assert len(session.logits) == 1
-    assert session.usage().branch_tokens == sum(len(branch.tail) for branch in branches)
-    tokens = decode(session, branches, steps=6)
-    for branch in branches:
-        ids = [*prompt.context_ids, *branch.tail]
-        want, _ = eager.greedy(ids, prompt.span_map, branch.bias, 6)
-        assert [token.id for token in tokens[branch.name]] == want, branch.name
-        if branch.measured:
-            rows = slice(prompt.span_map.context_tokens, len(ids))
-            step = eager.run(ids, prompt.span_map, branch.bias, len(ids))
-            norms = torch.tensor(session.measure(branch).norms, dtype=torch.float64)
-            torch.testing.assert_close(norms, step.norms[..., rows].mean(-1), rtol=1e-4, atol=1e-6)

@@ -9,14 +9,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-from xmguard.bias import AttentionBias, RebalancePlan, TargetShares
+from xmguard.bias import MAX_SHARES, MIN_SHARE, AttentionBias, RebalancePlan, TargetShares
 from xmguard.errors import FieldViolation, InvalidRequest, keyed
 from xmguard.measurement import Measurement
 from xmguard.profile import Profile
 from xmguard.request import Rebalance, Scope
-
-MAX_SUM = 0.999
-"""Largest sum of shares. In float32 the rest's own share is what is left of 1, and it must not vanish."""
 
 
 class Target:
@@ -25,8 +22,8 @@ class Target:
     name = "target"
     summary = "Give chosen spans exact shares of every reading row's attention; the rest shares what is left as before."
     parameters: Mapping[str, str] = {
-        "share": "share of attention for the span with the smallest contribution, above 0 and below 1",
-        "share.SPAN": f"the same for one span by its id; several may be given, their sum at most {MAX_SUM:g}",
+        "share": f"share of attention for the span with the smallest contribution, {MIN_SHARE:g} to {MAX_SHARES:g}",
+        "share.SPAN": f"the same for one span by its id; several may be given, their sum at most {MAX_SHARES:g}",
     }
 
     def plan(self, measurement: Measurement, request: Rebalance, profile: Profile | None) -> RebalancePlan:
@@ -65,16 +62,19 @@ class Target:
         chosen: str,
     ) -> RebalancePlan:
         wrong = [
-            FieldViolation(keyed("rebalance.parameters", parameters[span]), f"is {share}; above 0 and below 1")
+            FieldViolation(
+                keyed("rebalance.parameters", parameters[span]), f"is {share}; from {MIN_SHARE:g} to {MAX_SHARES:g}"
+            )
             for span, share in shares.items()
-            if not 0.0 < share < 1.0  # NaN fails it too
+            if not MIN_SHARE <= share <= MAX_SHARES  # NaN fails it too
         ]
         if wrong:
             raise InvalidRequest(wrong)
         total = math.fsum(shares.values())
-        if total > MAX_SUM:
+        if total > MAX_SHARES:
             raise InvalidRequest.field(
-                "rebalance.parameters", f"the shares sum to {total:g}; at most {MAX_SUM:g}, the rest needs a share too"
+                "rebalance.parameters",
+                f"the shares sum to {total:g}; at most {MAX_SHARES:g}, the rest needs a share too",
             )
         bias = AttentionBias(
             scope=request.scope or Scope.READERS,

@@ -18,8 +18,12 @@ from xmguard.attention.segments import REST
 from xmguard.attention.split_merge import Merged, Partial, SegmentStates, attend, collect, merge
 from xmguard.backends.transformers import gpu_reading
 from xmguard.backends.transformers.attention import AttentionCall
-from xmguard.backends.transformers.rows import ContextKeys, Rows
+from xmguard.backends.transformers.context_keys import ContextKeys
+from xmguard.backends.transformers.rows import Rows
 from xmguard.backends.transformers.steering import Steering
+
+MASK_ELEMENTS = 1 << 24
+"""Numbers in the mask of one layer at most: 64 MiB in float32."""
 
 
 @dataclass
@@ -44,20 +48,31 @@ class BranchReading:
                 return gpu_reading.steered(self.rows, call)
             # The CPU kernel knows neither a soft cap nor a window.
             plain = call.soft_cap is None and not sees_less(self.rows, call)
-            if context is not None and plain and usable(call.query):
+            if context is not None and plain and usable(call.query) and self._mask_fits(call, context):
                 return self._two_blocks(call, context, steering)
         return segmented(self.rows, call)[1].output
 
+    def _mask_fits(self, call: AttentionCall, context: ContextKeys) -> bool:
+        """Whether epsilon as a mask stays small; cut at span borders it needs none."""
+        steering = self.rows.steering
+        if steering is None or steering.compact(context) is not None:
+            return True
+        return call.query[..., 0].numel() * context.segmentation.length <= MASK_ELEMENTS
+
     def _two_blocks(self, call: AttentionCall, context: ContextKeys, steering: Steering | None) -> Tensor:
-        heads, rows = call.query.shape[1:3]
         key, value = context.keys[call.layer], context.values[call.layer]
         mask = gone = None
         if steering is not None:
-            mask = steering.context_mask(call.layer, context.segment_of_key, key.shape[1], heads, rows)
-            gone = steering.unseen(call.layer, context.present)
+            compact = steering.compact(context)
+            if compact is not None:
+                (key, value), mask = compact.layer(call.layer), compact.mask
+            else:
+                mask = steering.context_mask(call.layer, context, call.query.shape[2])
+            gone = steering.unseen(call.layer, context)
         out, lse = flash(call.query, key, value, scaling=call.scaling, mask=mask)
         if gone is not None:
-            lse = lse.masked_fill(gone.unsqueeze(-1), -torch.inf)
+            gone = gone.unsqueeze(-1)
+            out, lse = out.masked_fill(gone.unsqueeze(-1), 0.0), lse.masked_fill(gone, -torch.inf)
         own = flash(call.query, call.key, call.value, scaling=call.scaling, mask=self.rows.own_mask)
         return merge_two((out, lse), own, call.sinks)
 

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
-from xmguard.backends.transformers.rows import ContextKeys
+from xmguard.backends.transformers.context_keys import ContextKeys
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,9 @@ from xmguard.attention.segments import Segmentation
 from xmguard.backends.transformers import attention
 from xmguard.backends.transformers.attention import PlainReading, Reading
 from xmguard.backends.transformers.branch_reading import BranchReading
+from xmguard.backends.transformers.context_keys import ContextKeys
 from xmguard.backends.transformers.loaded import LoadedModel
-from xmguard.backends.transformers.rows import ContextKeys, Rows
+from xmguard.backends.transformers.rows import Rows
 from xmguard.backends.transformers.steering import steer
 from xmguard.bias import AttentionBias
 from xmguard.context import EncodedPrompt

@@ -9,35 +9,8 @@ import torch
 from torch import Tensor
 
 from xmguard.attention.segments import Segmentation
+from xmguard.backends.transformers.context_keys import ContextKeys
 from xmguard.backends.transformers.steering import Steering
-
-
-@dataclass(frozen=True)
-class ContextKeys:
-    """Keys and values of a prefilled context, one pair per layer, shared by every branch that reads it."""
-
-    keys: tuple[Tensor, ...]
-    """[1, kv_head, key, head_dim]"""
-    values: tuple[Tensor, ...]
-    segmentation: Segmentation
-
-    @cached_property
-    def segment_of_key(self) -> Tensor:
-        """Segment of every key, [key]."""
-        lengths = torch.tensor([piece.stop - piece.start for piece in self.segmentation.pieces])
-        segments = torch.tensor([piece.segment for piece in self.segmentation.pieces])
-        return segments.repeat_interleave(lengths).to(self.keys[0].device)
-
-    @cached_property
-    def positions(self) -> Tensor:
-        """Of every key, [key]."""
-        return torch.arange(self.segmentation.length, device=self.keys[0].device)
-
-    @cached_property
-    def present(self) -> Tensor:
-        """The segments that have keys, ordered."""
-        present = sorted({piece.segment for piece in self.segmentation.pieces})
-        return torch.tensor(present, device=self.keys[0].device)
 
 
 @dataclass(frozen=True)

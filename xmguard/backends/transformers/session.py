@@ -17,14 +17,16 @@ from xmguard.attention.segments import Segmentation
 from xmguard.backends.transformers.attention import AttentionCall, Reading
 from xmguard.backends.transformers.branch_reading import BranchReading
 from xmguard.backends.transformers.branches import BranchBatch, BranchState
+from xmguard.backends.transformers.compact_context import sees_little
+from xmguard.backends.transformers.context_keys import ContextKeys
 from xmguard.backends.transformers.directed import directed
 from xmguard.backends.transformers.loaded import LoadedModel
 from xmguard.backends.transformers.prefill import ContextStore, forward
 from xmguard.backends.transformers.recording import Recording, StepRecorder, measure
-from xmguard.backends.transformers.rows import ContextKeys, Rows
+from xmguard.backends.transformers.rows import Rows
 from xmguard.backends.transformers.sampling import Speaker
 from xmguard.backends.transformers.steering import Steering, steer
-from xmguard.bias import AttentionBias
+from xmguard.bias import REMOVE, AttentionBias
 from xmguard.context import EncodedPrompt
 from xmguard.contracts import Branch, SessionUsage, Token
 from xmguard.deadline import Stop
@@ -85,6 +87,8 @@ class TransformersSession:
     def decode(self, branches: Sequence[Branch], decoding: Mapping[str, Decoding]) -> Iterator[Token]:
         """Decode step by step, all branches of a step before the next; see `xmguard.contracts.Session`."""
         self.prepare(branches)
+        for batch in self._decoded:  # a stream that was abandoned keeps what it has read
+            self._measure_steps(batch)
         batches = []
         for group in self._by_context(branches):
             states = [self._states[branch.name] for branch in group]
@@ -100,7 +104,8 @@ class TransformersSession:
             self._stop.check()
             for batch in batches:
                 yield from self._step(batch)
-            batches = [batch for batch in batches if batch.speakers]
+            # A batch that has ended is measured; its caches are not needed any more.
+            batches = self._decoded = [batch for batch in batches if batch.speakers]
 
     def generated(self, branch: Branch) -> Measurement:
         """Contributions over the generated tokens that have been read back so far."""
@@ -120,7 +125,13 @@ class TransformersSession:
 
     @torch.inference_mode()
     def directed(self, branch: Branch, answer: Sequence[int]) -> DirectedContribution:
-        """The answer's rows once more, from the last token of the tail on; see `xmguard.contracts.Session`."""
+        """The answer's rows once more, from the last token of the tail on; see `xmguard.contracts.Session`.
+
+        Raises:
+            ValueError: if the answer is empty.
+        """
+        if not answer:
+            raise ValueError("an answer without tokens has no direction")
         self.prepare([branch])
         self._stop.check()
         state = self._states[branch.name]
@@ -146,7 +157,6 @@ class TransformersSession:
             ),
         )
         read = [branch.tail[-1], *answer[:-1]]
-        self._branch_tokens += len(read)
         logits = directed(self._loaded, rows, read, answer, caches.cache).mean(-1)
         cube = tuple(tuple(tuple(head) for head in layer) for layer in logits.tolist())
         return DirectedContribution(self._prompt.span_map, cube, len(answer))
@@ -160,6 +170,7 @@ class TransformersSession:
 
     def close(self) -> None:
         """Free the caches."""
+        self._decoded = []
         self._states.clear()
         self._contexts.clear()
 
@@ -167,14 +178,14 @@ class TransformersSession:
 
     @torch.inference_mode()
     def prepare(self, branches: Sequence[Branch]) -> None:
-        """Run the tails of the branches that have not been run, those of one context as one batch."""
-        groups: dict[int, dict[str, Branch]] = {}
+        """Run the tails of the branches that have not been run, those that can be as one batch."""
+        groups: dict[tuple[int, bool], dict[str, Branch]] = {}
         for branch in branches:
             known = self._branches.setdefault(branch.name, branch)
             if known != branch:
                 raise ValueError(f"two branches of one session are named {branch.name!r}")
             if branch.name not in self._states:
-                groups.setdefault(id(self._contexts.get(branch.bias)), {})[branch.name] = branch
+                groups.setdefault(self._group(branch), {})[branch.name] = branch
         for group in groups.values():
             pending = list(group.values())
             for first in range(0, len(pending), MAX_BATCH):
@@ -300,9 +311,9 @@ class TransformersSession:
 
     def _score_chunk(self, pairs: Sequence[tuple[Branch, tuple[int, ...]]]) -> list[tuple[float, ...]]:
         results: dict[int, tuple[float, ...]] = {}
-        groups: dict[int, list[int]] = {}
+        groups: dict[tuple[int, bool], list[int]] = {}
         for index, (branch, _) in enumerate(pairs):
-            groups.setdefault(id(self._states[branch.name].context), []).append(index)
+            groups.setdefault(self._group(branch), []).append(index)
         for members in groups.values():
             for index, scores in zip(members, self._score_batch([pairs[index] for index in members]), strict=True):
                 results[index] = scores
@@ -329,6 +340,7 @@ class TransformersSession:
                 steering=self._steering([branch for branch, _ in pairs], generated=True),
             )
             scored = self._forward(ids, positions, caches.cache, BranchReading(rows), keep=width)
+            self._branch_tokens -= ids.numel() - sum(len(answer) - 1 for _, answer in pairs)
             logits = torch.cat([first, scored], dim=1)
         logprobs = torch.log_softmax(logits.float(), dim=-1)
         return [
@@ -341,7 +353,10 @@ class TransformersSession:
     def _forward(
         self, ids: Tensor, positions: Tensor, cache: DynamicCache, reading: Reading, *, keep: int | Tensor
     ) -> Tensor:
-        """Logits of some positions (`forward`), [batch, kept, vocabulary]; the tokens count as the branches'."""
+        """Logits of some positions (`forward`), [batch, kept, vocabulary].
+
+        The tokens count as the branches', padding included: whoever pads takes that off again.
+        """
         self._branch_tokens += ids.numel()
         return forward(self._loaded, ids, positions, cache, reading, keep=keep)
 
@@ -352,11 +367,18 @@ class TransformersSession:
         applied = [bias if generated or bias.scope is not Scope.GENERATED else none for bias in biases]
         return steer(self._loaded, applied, self._prompt.span_map)
 
+    def _group(self, branch: Branch) -> tuple[int, bool]:
+        """Branches of one group run together: they read one context, and all see most of it or all see little."""
+        context = self._contexts.get(branch.bias)
+        ids = self._prompt.span_map.ids
+        removed = {number for number, span in enumerate(ids, start=1) if branch.bias.epsilon.get(span) == REMOVE}
+        return id(context), branch.bias.heads is None and sees_little(removed, context)
+
     def _by_context(self, branches: Sequence[Branch]) -> list[list[Branch]]:
         """Branches that share a context, in chunks."""
-        groups: dict[int, list[Branch]] = {}
+        groups: dict[tuple[int, bool], list[Branch]] = {}
         for branch in branches:
-            groups.setdefault(id(self._states[branch.name].context), []).append(branch)
+            groups.setdefault(self._group(branch), []).append(branch)
         return [group[at : at + MAX_BATCH] for group in groups.values() for at in range(0, len(group), MAX_BATCH)]
 
 

@@ -14,6 +14,8 @@ from torch import Tensor
 
 from xmguard.attention.flash import shared_mask, unseen
 from xmguard.attention.shares import floor_epsilon, soften_epsilon, target_epsilon
+from xmguard.backends.transformers.compact_context import CompactContext, sees_little
+from xmguard.backends.transformers.context_keys import ContextKeys
 from xmguard.backends.transformers.loaded import LoadedModel
 from xmguard.bias import AttentionBias, FloorShares, ShareRule, SoftenShares, TargetShares
 from xmguard.context import SpanMap
@@ -29,6 +31,7 @@ class Steering:
         device = loaded.model.device
         columns = [[0.0, *(bias.epsilon.get(span, 0.0) for span in ids)] for bias in biases]
         self._ids = ids
+        self._heads = loaded.heads
         self._readable = _every_span(len(ids), device) if readable is None else readable
         constant = torch.tensor(columns, device=device).T[..., None, None]
         self._constant = torch.where(self._readable, constant, 0.0)  # [segment, batch, 1, 1 or query]
@@ -36,8 +39,9 @@ class Steering:
         self._factors = None
         if any(bias.heads is not None for bias in biases):
             self._factors = torch.stack([_factors(bias, loaded) for bias in biases], dim=1).to(device)
-        self._masks: dict[tuple[int, int], Tensor | None] = {}
-        self._unseen: dict[int, Tensor | None] = {}
+        self._masks: dict[tuple[ContextKeys, int, int], Tensor | None] = {}
+        self._unseen: dict[tuple[ContextKeys, int], Tensor | None] = {}
+        self._compact: dict[ContextKeys, CompactContext | None] = {}
 
     @property
     def is_constant(self) -> bool:
@@ -71,19 +75,36 @@ class Steering:
             epsilon[:, own] += self._in_heads(layer, solved, own)
         return epsilon
 
-    def context_mask(self, layer: int, segment_of_key: Tensor, kv_heads: int, heads: int, rows: int) -> Tensor | None:
-        """Constant epsilons as the mask of a shared block of keys (`flash`); made once, they do not change by step."""
-        name = (layer if self._factors is not None else 0, rows)
+    def context_mask(self, layer: int, context: ContextKeys, rows: int) -> Tensor | None:
+        """Constant epsilons as the mask of a shared block of keys (`flash`); made once, they do not change by step.
+
+        Args:
+            layer: from 0.
+            context: the block.
+            rows: query rows per head.
+        """
+        name = (context, layer if self._factors is not None else 0, rows)
         if name not in self._masks:
             epsilon = self._in_heads(layer, self._constant)[..., 0]
-            self._masks[name] = shared_mask(epsilon, segment_of_key, kv_heads, heads, rows)
+            kv_heads = context.keys[layer].shape[1]
+            self._masks[name] = shared_mask(epsilon, context.segment_of_key, kv_heads, self._heads, rows)
         return self._masks[name]
 
-    def unseen(self, layer: int, present: Tensor) -> Tensor | None:
-        """Rows for which constant epsilons remove every segment in `present`, bool [batch, 1 or head]."""
-        if layer not in self._unseen:
-            self._unseen[layer] = unseen(self._in_heads(layer, self._constant)[..., 0], present)
-        return self._unseen[layer]
+    def compact(self, context: ContextKeys) -> CompactContext | None:
+        """What the branches see of a context where constant epsilons remove most of it for each; None elsewhere."""
+        if context not in self._compact:
+            removed = (self._constant == -torch.inf).all(dim=-1)[:, :, 0]  # [segment, batch]
+            by_branch = [set(column.nonzero().flatten().tolist()) for column in removed.unbind(1)]
+            little = self._factors is None and all(sees_little(segments, context) for segments in by_branch)
+            self._compact[context] = CompactContext(context, self._constant[..., 0]) if little else None
+        return self._compact[context]
+
+    def unseen(self, layer: int, context: ContextKeys) -> Tensor | None:
+        """Rows for which constant epsilons remove all of a context, bool [batch, 1 or head]."""
+        name = (context, layer if self._factors is not None else 0)
+        if name not in self._unseen:
+            self._unseen[name] = unseen(self._in_heads(layer, self._constant)[..., 0], context.present)
+        return self._unseen[name]
 
     def _in_heads(self, layer: int, epsilon: Tensor, own: slice = slice(None)) -> Tensor:
         if self._factors is None:
