@@ -6,7 +6,8 @@ point may be lost.
 
 An answer is right if the language plugin's normalised claim equals the gold answer's, or if it contains the gold answer
 word for word, without regard to case. All settings of one question are decoded as one batch on one context, as the
-guard reads it (standard prompt, greedy, scope READERS), without its verdict.
+guard reads it (standard prompt, greedy, scope READERS), without its verdict. Policies plan without the model's profile,
+whose factors reach every bias: what is measured is the policy.
 
     python -m xmguard_research.harm --out harm.jsonl
     python -m xmguard_research.harm --setting "floor minimum=0.3 cap=1" --show 5
@@ -146,7 +147,7 @@ def answer(guard: Guard, question: Question, settings: Sequence[str]) -> list[An
         for setting in settings:
             wanted = parse_setting(setting)
             policy = guard.registry.policies.items[wanted.policy]
-            biases[setting] = plan_bias(policy, before, wanted, guard.profile).bias
+            biases[setting] = plan_bias(policy, before, wanted, None).bias
         branches = [Branch(setting, prompt.joint_tail, bias or AttentionBias()) for setting, bias in biases.items()]
         said: dict[str, list[int]] = {setting: [] for setting in settings}
         for token in session.decode(branches, dict.fromkeys(said, Decoding(max_tokens=MAX_TOKENS))):

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.unit.test_cli import xmguard
+from tests.unit.command_line import xmguard
 from xmguard import wire
 from xmguard.guard import Guard
-from xmguard.request import AnswerRequest, Decoding, OnConflict, OnError, Rebalance
+from xmguard.request import AnswerRequest, Decoding, Detail, OnConflict, OnError, Rebalance
 from xmguard.span import Span
 from xmguard.testing.tiny import CONFIG
 
@@ -61,9 +61,7 @@ def test_a_question_becomes_a_table_arrays_and_a_picture(tmp_path, tiny_folder, 
     assert picture.startswith(PNG)
     shown = result.stdout
     assert expected.response.raw_answer[:3] in shown
-    places = [
-        shown.index(text) for text in ("verdict", "contribution by layer", "usage:", "where each", "by layer, with")
-    ]
+    places = [shown.index(text) for text in ("verdict", "usage:", "where each", "by layer, with")]
     assert places == sorted(places)
     assert shown.splitlines()[-2:] == [f"wrote {tmp_path / 'out.npz'}", f"wrote {tmp_path / 'out.png'}"]
     assert "note:" not in result.stderr
@@ -75,6 +73,16 @@ def test_the_files_hold_no_text_of_the_request(tmp_path, tiny_folder):
         texts = " ".join(" ".join(np.atleast_1d(file[name])) for name in file.files if file[name].dtype.kind == "U")
     for private in ("colour", "red", "mavi", "note"):
         assert private not in texts
+
+
+def test_layers_are_listed_on_demand_and_drawn_as_bars_only_if_the_request_asks(tmp_path, tiny_folder):
+    short, *_ = explain(tmp_path, tiny_folder, REQUEST)
+    assert "where each" in short.stdout
+    for text in ("contribution by layer", "by layer, with"):
+        assert text not in short.stdout
+    barred, *_ = explain(tmp_path, tiny_folder, replace(REQUEST, detail=Detail(layers=True)))
+    assert "contribution by layer" in barred.stdout
+    assert "by layer, with" not in barred.stdout
 
 
 def test_one_span_is_enough(tmp_path, tiny_folder):

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from tests.unit.test_cli import one_error_line, xmguard
+from tests.unit.command_line import one_error_line, xmguard
 from xmguard import wire
 from xmguard.cli import explain as explain_command
 from xmguard.cli import heatmap, summary

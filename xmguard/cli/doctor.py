@@ -5,7 +5,8 @@ from __future__ import annotations
 import platform
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
@@ -123,11 +124,19 @@ def _torch() -> Iterator[tuple[str, str]]:
     yield "cpu", f"{torch.backends.cpu.get_cpu_capability()}, {torch.get_num_threads()} threads"
     devices = [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
     yield "cuda", ", ".join(devices) or "no device"
+    yield "triton", _triton()
     try:
         torch.ones(2, 2, dtype=torch.bfloat16) @ torch.ones(2, 2, dtype=torch.bfloat16)
         yield "bfloat16", "computes on cpu"
     except RuntimeError as error:
         yield "bfloat16", f"does not compute on cpu: {error}"
+
+
+def _triton() -> str:
+    if find_spec("triton") is None:  # the engine asks the same
+        return "not installed: a GPU would take the slower path"
+    # Builds of torch may bring the module in a distribution of another name.
+    return next((version(name) for name in packages_distributions().get("triton", ())), "installed")
 
 
 def _steerable(registry: Registry) -> Iterator[tuple[str, str]]:

@@ -64,7 +64,7 @@ def explain(
         guard = load_guard(name, device=device, dtype=dtype, progress=step)
         step("answering")
         # A loaded guard has only this one model, so the request no longer names it.
-        put = replace(request, model="", detail=replace(request.detail, layers=True))
+        put = replace(request, model="")
         explanation = guard.explain(put)
 
     show_response(explanation.response, put)

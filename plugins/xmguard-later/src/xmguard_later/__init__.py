@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from xmguard.bias import AttentionBias, RebalancePlan
+from xmguard.bias import MAX_EPSILON, AttentionBias, RebalancePlan
 from xmguard.contracts import RebalancePolicy
 from xmguard.errors import InvalidRequest, keyed
 from xmguard.hookspecs import hookimpl
@@ -18,7 +18,6 @@ from xmguard.profile import Profile
 from xmguard.request import Rebalance, Scope
 
 DEFAULT_EPSILON = 1.0
-MAX_EPSILON = 20.0
 
 
 class Later:

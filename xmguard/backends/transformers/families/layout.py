@@ -15,6 +15,9 @@ from torch import nn
 
 _DISPATCH = "ALL_ATTENTION_FUNCTIONS"
 
+_RECURRENT = {"linear_attention", "conv", "hybrid", "hybrid_sliding"}
+"""transformers' names in `layer_types` of layers with a recurrent state."""
+
 
 def decoder_layers(model: Any) -> tuple[nn.Module, ...]:
     """The decoder's layers in order; empty if it has no list of them."""
@@ -41,6 +44,18 @@ def _dispatches(forward: Callable[..., Any]) -> bool:
         return _DISPATCH in inspect.getsource(forward)
     except (OSError, TypeError):  # no source: nothing can be said for it
         return False
+
+
+def recurrent_layers(config: Any, model: Any) -> dict[int, str]:
+    """Layers that mix tokens through a recurrent state: index to the name of the class that keeps the state."""
+    declared = getattr(config, "layer_types", None) or []
+    found = {}
+    for index, layer in enumerate(decoder_layers(model)):
+        kind = declared[index] if index < len(declared) else None
+        convolving = [module for module in layer.modules() if any(isinstance(c, nn.Conv1d) for c in module.children())]
+        if kind in _RECURRENT or convolving or (model._is_stateful and not attentions(layer)):
+            found[index] = type(convolving[0] if convolving else layer).__name__
+    return found
 
 
 def output_projections(model: Any) -> tuple[nn.Linear, ...]:

@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from xmguard.backends.transformers.families.layout import attentions, decoder_layers, layer_names
-from xmguard.backends.transformers.families.oddities.linear_attention import recurrent_layers
+from xmguard.backends.transformers.families.layout import attentions, decoder_layers, layer_names, recurrent_layers
 
 
 def reasons(config: Any, model: Any) -> list[str]:

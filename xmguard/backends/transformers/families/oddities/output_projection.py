@@ -10,8 +10,7 @@ from typing import Any
 
 from torch import nn
 
-from xmguard.backends.transformers.families.layout import attentions, decoder_layers, layer_names
-from xmguard.backends.transformers.families.oddities.linear_attention import recurrent_layers
+from xmguard.backends.transformers.families.layout import attentions, decoder_layers, layer_names, recurrent_layers
 
 
 def reasons(config: Any, model: Any) -> list[str]:
