@@ -31,7 +31,7 @@ def models(tiny_folder, tmp_path_factory):
 
 def settings(folder, **changes):
     values = {"contexts": (CONTEXT,), "batches": (1, 3), "repeats": 1, "steps": STEPS, "spans": (2,)}
-    return Settings(str(folder), "float32", 1, **(values | {"everything": False} | changes))
+    return Settings(str(folder), "float32", 1, **(values | {"experiments": ("decode", "check")} | changes))
 
 
 def test_decoding_variants_do_equal_work_and_equal_mathematics_gives_equal_tokens(tiny_folder, tmp_path):

@@ -27,6 +27,9 @@ def main(
     threads: Annotated[int | None, typer.Option(min=1, help="Threads of torch; without it, all cores.")] = None,
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
     model: Annotated[str, typer.Option(help="Model name or folder.")] = "smollm2",
+    experiments: Annotated[
+        str, typer.Option(help="Which parts to run; the README shows a full run.")
+    ] = "memory,decode,check,whole,answer",
     quick: Annotated[
         bool, typer.Option("--quick", help="Context 256, batch 1, 2 rounds, checks of 2 spans: does it work at all?")
     ] = False,
@@ -61,6 +64,7 @@ def main(
         contexts=_numbers(contexts, "--contexts"),
         batches=_numbers(batches, "--batches"),
         repeats=repeats,
+        experiments=_known(experiments),
     )
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
@@ -101,6 +105,16 @@ def _numbers(text: str, option: str) -> tuple[int, ...]:
     if min(numbers) < 1:
         raise typer.BadParameter(f"{option} takes numbers from 1 on, not {text!r}")
     return tuple(sorted(set(numbers)))
+
+
+def _known(text: str) -> tuple[str, ...]:
+    from xmguard_research.speed.run import EXPERIMENTS
+
+    chosen = tuple(text.split(","))
+    unknown = sorted(set(chosen) - set(EXPERIMENTS))
+    if unknown:
+        raise typer.BadParameter(f"--experiments does not know {', '.join(unknown)}; known: {', '.join(EXPERIMENTS)}")
+    return chosen
 
 
 def _usable_cores() -> int:

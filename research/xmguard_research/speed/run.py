@@ -27,6 +27,9 @@ MEMORY_ROUNDS = 3
 FIRST_TOKENS = 64
 """Context of the prompt that a model is used with before its memory is looked at."""
 
+EXPERIMENTS = ("memory", "decode", "check", "whole", "answer")
+"""In the order in which they are run."""
+
 Progress = Callable[[str, int, int], None]
 """Told what is running, the rounds done so far and the rounds in all."""
 
@@ -45,12 +48,12 @@ class Settings:
     """Decoded tokens that a time per token is taken over, and tokens of a generation timed as a whole."""
     spans: tuple[int, ...] = SPANS
     """Numbers of spans of a check."""
-    everything: bool = True
-    """Whether memory, whole generations and answers are measured besides decoding and checks."""
+    experiments: tuple[str, ...] = EXPERIMENTS
+    """What is measured."""
 
     def quick(self) -> Settings:
         """So little of it that it runs in two minutes."""
-        return replace(self, contexts=(256,), batches=(1,), repeats=2, spans=(2,), everything=False)
+        return replace(self, contexts=(256,), batches=(1,), repeats=2, spans=(2,), experiments=("decode", "check"))
 
 
 def run(settings: Settings, *, tell: Progress, keep: Callable[[Report], None]) -> Report:
@@ -68,11 +71,11 @@ def run(settings: Settings, *, tell: Progress, keep: Callable[[Report], None]) -
     with tempfile.TemporaryDirectory() as scratch:
         models = Models(folder, endless(folder, Path(scratch)), settings.dtype)
         report = replace(report, settings={**report.settings, "model_hash": models.backend.model_hash})
-        cells = list(_cells(models, settings))
+        cells = [cell for cell in _cells(models, settings) if cell.experiment in settings.experiments]
         missing = memory.unavailable()
-        if missing and settings.everything:
+        if missing and "memory" in settings.experiments:
             report = replace(report, notes=(missing,))
-        remembered = settings.contexts if settings.everything and not missing else ()
+        remembered = settings.contexts if "memory" in settings.experiments and not missing else ()
         in_all = len(cells) * (WARM_UP + settings.repeats) + len(remembered) * min(MEMORY_ROUNDS, settings.repeats)
         done = 0
 
@@ -124,9 +127,8 @@ def _cells(models: Models, settings: Settings) -> Iterator[Cell]:
     # From here on models are loaded when the first cell that needs them is built.
     yield from decode_cells(models, settings.contexts, settings.batches, settings.steps)
     yield from check_cells(models, settings.spans)
-    if settings.everything:
-        yield from whole_cells(models, settings.contexts, settings.steps)
-        yield from answer_cells(models, settings.contexts, settings.steps)
+    yield from whole_cells(models, settings.contexts, settings.steps)
+    yield from answer_cells(models, settings.contexts, settings.steps)
 
 
 def _memory(models: Models, settings: Settings, context: int, tick: Callable[[], None]) -> list[Series]:
