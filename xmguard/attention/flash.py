@@ -18,7 +18,7 @@ def usable(query: Tensor) -> bool:
 
 
 def flash(
-    query: Tensor, key: Tensor, value: Tensor, *, scaling: float, mask: Tensor | None = None
+    query: Tensor, key: Tensor, value: Tensor, *, scaling: float, mask: Tensor | None = None, causal: bool = False
 ) -> tuple[Tensor, Tensor]:
     """Attention over one block of keys: (o [batch, head, query, head_dim], l [batch, head, query] in nats).
 
@@ -31,22 +31,25 @@ def flash(
         value: as `key`.
         scaling: factor of the logits.
         mask: nats, -inf hides. Broadcastable to [batch, head, query, key]; for a shared block one of `shared_mask`.
+        causal: row i sees keys 0 .. i, of as many keys as rows; not for a shared block.
     """
     batch, heads, rows, head_dim = query.shape
     key_batch, kv_heads = key.shape[:2]
     if key_batch == batch:
-        return _kernel(query, key, value, scaling, mask)
+        return _kernel(query, key, value, scaling, mask, causal)
     folded = query.reshape(batch, kv_heads, -1, head_dim).transpose(0, 1).reshape(1, kv_heads, -1, head_dim)
-    out, lse = _kernel(folded, key, value, scaling, mask)
+    out, lse = _kernel(folded, key, value, scaling, mask, False)
     out = out.reshape(kv_heads, batch, -1, head_dim).transpose(0, 1)
     lse = lse.reshape(kv_heads, batch, -1).transpose(0, 1)
     return out.reshape(batch, heads, rows, head_dim), lse.reshape(batch, heads, rows)
 
 
-def _kernel(query: Tensor, key: Tensor, value: Tensor, scaling: float, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+def _kernel(
+    query: Tensor, key: Tensor, value: Tensor, scaling: float, mask: Tensor | None, causal: bool
+) -> tuple[Tensor, Tensor]:
     # SDPA's public front door returns no log-sum-exp; this is the kernel that it calls.
     out, lse = torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(
-        query, key, value, attn_mask=mask, scale=scaling
+        query, key, value, 0.0, causal, attn_mask=mask, scale=scaling
     )
     return out, lse
 

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
 
+from xmguard.attention.flash import flash, merge_two, usable
 from xmguard.attention.segments import Segmentation
 from xmguard.attention.split_merge import attend, collect, merge
 
@@ -112,8 +113,15 @@ class PlainReading:
                 soft_cap=call.soft_cap,
             )
             return merge(collect(partials, 1, like=call.query), sinks=call.sinks).output
+        windowed = call.window is not None and call.window < keys
+        if rows < keys and not windowed and usable(call.query):
+            # A later chunk sees all of the earlier ones: only its own keys need a triangle, and no mask is made.
+            past, own = slice(keys - rows), slice(keys - rows, keys)
+            earlier = flash(call.query, call.key[:, :, past], call.value[:, :, past], scaling=call.scaling)
+            latest = flash(call.query, call.key[:, :, own], call.value[:, :, own], scaling=call.scaling, causal=True)
+            return merge_two(earlier, latest)
         mask = None
-        if rows < keys or (call.window is not None and call.window < keys):
+        if rows < keys or windowed:
             # A later chunk, where is_causal would align the triangle at the first key, or a window that hides some.
             mask = columns <= at.unsqueeze(-1)
             if call.window is not None:
