@@ -30,7 +30,7 @@ demo: setup ## real server, real client, three questions, one steered
 test: setup ## run every test, without a model hub
 	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
 
-bench: setup ## measure what steering costs, into research/results and the README; an hour or more
+bench: setup ## measure what steering costs, into research/results and the README; about 40 minutes
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m xmguard_research.speed --out $(SPEED)
 	$(BIN)/python -m xmguard_research.speed --show $(SPEED) --readme README.md
 

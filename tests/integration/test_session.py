@@ -8,7 +8,7 @@ import torch
 
 from tests.integration.eager import Eager
 from tests.integration.parity import BIASES, RULES, THREE, Spy, assert_generated, assert_parity, decode
-from xmguard.backends.transformers import branch_reading
+from xmguard.backends.transformers import branch_reading, compact_context
 from xmguard.backends.transformers.loader import load
 from xmguard.bias import REMOVE, AttentionBias
 from xmguard.context import Context, ContextSpan
@@ -131,8 +131,9 @@ def many(count):
     return Context(spans, "What does the sign say?")
 
 
-def test_branches_that_see_little_of_a_context_equal_the_reference(tiny_backend, tiny_folder):
+def test_branches_that_see_little_of_a_context_equal_the_reference(tiny_backend, tiny_folder, monkeypatch):
     """Eight spans, each read alone, some with a bias of their own, one branch that sees none, and the joint one."""
+    monkeypatch.setattr(compact_context, "SMALLEST", 0)
     eager = Eager(tiny_folder)
     prompt = tiny_backend.encode(many(8), Prompt.STANDARD)
     ids = prompt.span_map.ids
@@ -163,6 +164,7 @@ def test_branches_that_see_little_of_a_context_equal_the_reference(tiny_backend,
 
 def test_what_is_removed_is_not_read(tiny_backend, monkeypatch):
     """Few keys are handed to the kernel where most are removed; all of them where little is."""
+    monkeypatch.setattr(compact_context, "SMALLEST", 0)
     seen = []
     real = branch_reading.flash
     monkeypatch.setattr(

@@ -15,6 +15,12 @@ WORTH_IT = 0.3
 """Largest part of the context that a branch may see for its keys to be copied; the copies are memory."""
 
 
+SMALLEST = 1024
+"""Keys of a context below which reading all of them costs less than a forward pass of its own for those that do not."""
+FEWEST_SPANS = 4
+"""Spans below which too few branches would share such a pass."""
+
+
 class CompactContext:
     """Visible keys of every branch, [branch, kv_head, key, head_dim], and their epsilons as a mask."""
 
@@ -43,5 +49,8 @@ class CompactContext:
 
 def sees_little(removed: set[int], context: ContextKeys) -> bool:
     """Whether removing these segments leaves so little of a context that copying it pays."""
-    left = sum(piece.stop - piece.start for piece in context.segmentation.pieces if piece.segment not in removed)
-    return left <= WORTH_IT * context.segmentation.length
+    cut = context.segmentation
+    if cut.length < SMALLEST or cut.segments - 1 < FEWEST_SPANS:
+        return False
+    left = sum(piece.stop - piece.start for piece in cut.pieces if piece.segment not in removed)
+    return left <= WORTH_IT * cut.length
