@@ -4,6 +4,8 @@ from torch import nn
 
 from xmguard.backends.transformers import few_rows
 from xmguard.backends.transformers.few_rows import FewRowsLinear, install
+from xmguard.backends.transformers.loader import load
+from xmguard.testing import make_model
 
 
 def model(width=8):
@@ -50,3 +52,15 @@ def test_it_is_not_installed_elsewhere(monkeypatch, change):
     module = model().to(torch.bfloat16) if change == "bfloat16" else model()
     assert install(module) == frozenset()
     assert type(module["down"]) is nn.Linear
+
+
+def test_the_self_test_looks_at_the_rows_that_were_chosen(tmp_path, registry, monkeypatch):
+    monkeypatch.setattr(few_rows, "SMALLEST", 0)
+    monkeypatch.setattr(few_rows, "_faster", lambda weights, rows: rows == 3)
+    backend = load(make_model(tmp_path), registry=registry)
+    assert backend.loaded.few_rows == {3}
+    check = backend.self_test()[-1]
+    assert check.passed
+    assert "3 rows" in check.detail
+    monkeypatch.setattr(few_rows, "one_by_one", lambda rows, weight, bias: rows @ weight.T + 1)
+    assert not backend.self_test()[-1].passed

@@ -13,8 +13,6 @@ from xmguard.backends.transformers.context_keys import ContextKeys
 
 WORTH_IT = 0.3
 """Largest part of the context that a branch may see for its keys to be copied; the copies are memory."""
-
-
 SMALLEST = 1024
 """Keys of a context below which reading all of them costs less than a forward pass of its own for those that do not."""
 FEWEST_SPANS = 4
@@ -25,16 +23,15 @@ class CompactContext:
     """Visible keys of every branch, [branch, kv_head, key, head_dim], and their epsilons as a mask."""
 
     def __init__(self, context: ContextKeys, epsilon: Tensor) -> None:
-        """`epsilon` in nats, [segment, branch, 1 or head]."""
-        of_key = epsilon[context.segment_of_key].permute(1, 2, 0)  # [branch, 1 or head, key]
-        visible = (of_key > -torch.inf).any(dim=1)
+        """`epsilon` in nats, [segment, branch]."""
+        of_key = epsilon[context.segment_of_key].T  # [branch, key]
+        visible = of_key > -torch.inf
         longest = max(1, int(visible.sum(dim=1).max()))
         # Visible keys first, in order; what follows up to the longest is padding.
         self._index = visible.int().argsort(dim=1, descending=True, stable=True)[:, :longest]
-        kept = visible.gather(1, self._index).unsqueeze(1)
-        at = self._index.unsqueeze(1).expand(-1, of_key.shape[1], -1)
-        self.mask = of_key.gather(2, at).masked_fill(~kept, -torch.inf).unsqueeze(2).float()
-        """Nats, [branch, 1 or head, 1, key]; -inf for padding too."""
+        # A key that is padding is a removed one, so its epsilon hides it.
+        self.mask = of_key.gather(1, self._index)[:, None, None]
+        """Nats, [branch, 1, 1, key]; -inf for padding."""
         self._context = context
         self._layers: dict[int, tuple[Tensor, Tensor]] = {}
 

@@ -22,6 +22,8 @@ class LoadedModel:
     """Token ids that end an answer."""
     context_length: int
     """Tokens of prompt and answer together."""
+    few_rows: frozenset[int] = frozenset()
+    """Numbers of rows that its linear layers multiply one by one (`few_rows`): found by trying, so loads may differ."""
 
     @property
     def layers(self) -> int:

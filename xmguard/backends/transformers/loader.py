@@ -83,7 +83,7 @@ def load(
         raise ModelRefused(str(path), incomplete)
     model.to(device).eval().requires_grad_(False)
     progress("trying how a few rows are multiplied fastest")
-    few_rows.install(model)
+    one_by_one = few_rows.install(model)
     progress("factoring the output projections")
     heads = model.config.num_attention_heads
     factors = tuple(norm_factors(projection.weight, heads) for projection in output_projections(model))
@@ -94,6 +94,7 @@ def load(
         factors=factors,
         end_ids=_end_ids(model, tokenizer),
         context_length=context_length(model.config),
+        few_rows=one_by_one,
     )
     return TransformersBackend(
         loaded=loaded,

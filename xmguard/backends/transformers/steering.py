@@ -96,7 +96,7 @@ class Steering:
             removed = (self._constant == -torch.inf).all(dim=-1)[:, :, 0]  # [segment, batch]
             by_branch = [set(column.nonzero().flatten().tolist()) for column in removed.unbind(1)]
             little = self._factors is None and all(sees_little(segments, context) for segments in by_branch)
-            self._compact[context] = CompactContext(context, self._constant[..., 0]) if little else None
+            self._compact[context] = CompactContext(context, self._constant[..., 0, 0]) if little else None
         return self._compact[context]
 
     def unseen(self, layer: int, context: ContextKeys) -> Tensor | None:
