@@ -55,6 +55,11 @@ class AloneReading:
         return (*self.branches, self._unread)
 
     @property
+    def by_span(self) -> Mapping[str, Branch]:
+        """Span id to the branch that reads it alone."""
+        return dict(zip(self._span_of.values(), self.branches, strict=True))
+
+    @property
     def finished(self) -> bool:
         """Whether every span has answered."""
         return not self._open
@@ -85,7 +90,7 @@ class AloneReading:
         """
         ids = {span: tuple(token.id for token in self._tokens[name]) for name, span in self._span_of.items()}
         own = {span: tuple(token.logprob for token in self._tokens[name]) for name, span in self._span_of.items()}
-        reader = dict(zip(self._span_of.values(), self.branches, strict=True))
+        reader = self.by_span
         bare = self._unscored(registry, own)
         asked = {(self._unread.name, ids[span]): (self._unread, ids[span]) for span in ids if ids[span]}
         for group in partition(bare):
@@ -117,8 +122,10 @@ class AloneReading:
                 span_id=span_id,
                 language=span.language,
                 answer=answer.text,
+                text=span.span.text or "",
                 normalized=answer_language(registry, span.language).normalize(answer.text),
                 entropy=answer.entropy,
+                tokens=tuple(self._backend.text([token.id]) for token in self._tokens[f"alone:{span_id}"]),
                 own=own[span_id],
                 under={},
                 prior=(),

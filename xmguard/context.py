@@ -92,5 +92,7 @@ class EncodedPrompt:
     """Tokens after the context that put the question for the joint answer."""
     alone_tail: tuple[int, ...]
     """Tokens after the context that ask for a short answer; used when spans are read alone."""
+    probe_tail: tuple[int, ...] = ()
+    """Tokens after the context at whose end the model's pair probe is read; empty for a model without one."""
     unreadable: tuple[str, ...] = ()
     """Field paths of texts that lost characters, because the tokenizer has no token for them."""

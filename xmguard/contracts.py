@@ -6,7 +6,7 @@ the hooks. Nothing here imports an engine: shapes are given in words, token ids 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
@@ -53,6 +53,8 @@ class Language(Protocol):
     tag: str
     """BCP-47 primary tag, for example `en`."""
     name: str
+    function_words: Collection[str]
+    """Words that carry no content of their own, folded as `xmguard.verdict.words.words` folds; empty if not known."""
 
     def normalize(self, answer: str) -> NormalizedAnswer:
         """Reduce a short answer to its claim: numbers, dates, yes/no, "not stated", or folded text."""
@@ -91,12 +93,77 @@ class RebalancePolicy(Protocol):
         ...
 
 
+class EvidenceReading(Protocol):
+    """What a feature may look at, and what it may run. One request's; valid while the feature is measured."""
+
+    @property
+    def evidence(self) -> Evidence:
+        """The answers of the spans alone and their likelihoods."""
+        ...
+
+    @property
+    def pairs(self) -> Sequence[tuple[str, str]]:
+        """The pairs to measure, ids in the order of the spans; of spans that say the same not all are compared."""
+        ...
+
+    @property
+    def alone(self) -> Mapping[str, Branch]:
+        """Span id to the branch that reads this span alone and is asked for a short answer."""
+        ...
+
+    @property
+    def prompt(self) -> EncodedPrompt:
+        """The request's prompt."""
+        ...
+
+    @property
+    def session(self) -> Session:
+        """Where branches are run; their names must not be those of another feature's branches."""
+        ...
+
+    def tail(self, task: str, opening: str = "") -> tuple[int, ...]:
+        """Token ids that ask something else of the context: `task` ends the message, `opening` begins the reply."""
+        ...
+
+    def ids(self, text: str) -> tuple[int, ...]:
+        """Token ids of a plain text that continues a tail."""
+        ...
+
+    def content_words(self, text: str, language: str) -> Sequence[str]:
+        """Folded words of a text that are no function words of its language, or of the answers' language."""
+        ...
+
+
+@runtime_checkable
+class EvidenceFeature(Protocol):
+    """One number about a pair of spans, symmetric in them. Stateless.
+
+    A profile gives each of its features a weight; `xmguard calibrate` finds the weights.
+    """
+
+    name: str
+    summary: str
+    conflict: int
+    """1 if a larger value can only speak for a conflict, -1 if only against one, 0 if that is for the fit to say."""
+    comparable: int
+    """The same for: both spans answer the question."""
+
+    def measure(self, reading: EvidenceReading) -> Mapping[tuple[str, str], float]:
+        """The value of every pair of `reading.pairs` that has one; a missing value is left out, never NaN.
+
+        An exception ends the check with status ERROR. Raises what `Stop.check` raises.
+        """
+        ...
+
+
 @runtime_checkable
 class VerdictEstimator(Protocol):
     """Turns evidence into probabilities of a conflict."""
 
     name: str
     summary: str
+    features: Sequence[str]
+    """Names of the features it needs measured."""
 
     def estimate(self, evidence: Evidence) -> Estimate:
         """Estimate. An exception is reported as verdict status ERROR, never as a decision."""
@@ -170,6 +237,14 @@ class Session(Protocol):
         """Log-probabilities (nats) of each token of a continuation of each branch, teacher-forced."""
         ...
 
+    def probe(self, branches: Sequence[Branch]) -> list[tuple[float, ...]]:
+        """Logits of the model's pair probe after each branch's tail: conflict, agreement, no answer.
+
+        Raises:
+            ValueError: the model has no probe.
+        """
+        ...
+
     def directed(self, branch: Branch, answer: Sequence[int]) -> DirectedContribution:
         """Logits that each span adds to the tokens of an answer that follows the branch's tail; at least one."""
         ...
@@ -213,6 +288,14 @@ class Backend(Protocol):
         """
         ...
 
+    def tail(self, task: str, opening: str = "") -> tuple[int, ...]:
+        """Token ids that ask something of a context: `task` ends the message, `opening` begins the reply."""
+        ...
+
+    def ids(self, text: str) -> tuple[int, ...]:
+        """Token ids of a plain text, control tokens spelled out."""
+        ...
+
     def open(self, prompt: EncodedPrompt, stop: Stop) -> Session:
         """Prefill the context once and keep its cache."""
         ...
@@ -233,7 +316,7 @@ class BackendProvider:
     name: str
     summary: str
     target: str
-    """`module:function`; called as `function(path, registry=..., device=..., dtype=..., progress=...)`."""
+    """`module:function`; called as `function(path, registry=..., device=..., dtype=..., probe=..., progress=...)`."""
     requires: str
     """The extra to install when the import fails, for example `xmguard[hf]`."""
 
@@ -247,6 +330,8 @@ class ModelSource(Protocol):
     license: str
     requires: str
     """The extra that `pull` needs."""
+    profile: Path | None
+    """Folder with the profile that comes with it; None if the model's own folder holds what there is."""
 
     def path(self) -> Path | None:
         """Folder of the converted model, or None while it has not been pulled."""

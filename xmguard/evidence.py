@@ -6,7 +6,7 @@ Pure values; the estimators in `xmguard.verdict` and in plugins turn them into p
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 
@@ -60,6 +60,10 @@ class SpanEvidence:
     """
     prior: tuple[float, ...]
     """The same with every span removed: what the model would say unread."""
+    tokens: tuple[str, ...] = ()
+    """Text of each token of `answer`."""
+    text: str = ""
+    """The span's own text; empty where its content is media."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +72,9 @@ class Evidence:
 
     question: str
     spans: tuple[SpanEvidence, ...]
+    features: Mapping[str, Mapping[tuple[str, str], float]] = field(default_factory=dict)
+    """Name of a feature to its values, by the ids of a pair in the order of the spans; a value that is missing is not
+    there. Holds the features that the estimator asked for."""
 
 
 @dataclass(frozen=True)
@@ -77,6 +84,26 @@ class PairEstimate:
     span_a: str
     span_b: str
     probability: float
+    comparable: float = 1.0
+    """How likely both spans answer the question, without which there is nothing to contradict."""
+
+
+@dataclass(frozen=True)
+class Bounds:
+    """Where a decision changes. All are probabilities."""
+
+    conflict_above: float = 0.5
+    """CONFLICT takes more than this."""
+    agreement_below: float = 0.35
+    """Agreement takes less than this (and less than the bound of a conflict): in between is too close to call."""
+    comparable_above: float = 0.5
+    """A pair counts only if both spans answer the question with at least this probability."""
+
+    def __post_init__(self) -> None:
+        for name in ("conflict_above", "agreement_below", "comparable_above"):
+            value = getattr(self, name)
+            if not 0.0 <= value <= 1.0:  # also false for NaN
+                raise ValueError(f"{name} {value} is not within [0, 1]")
 
 
 @dataclass(frozen=True)
@@ -87,5 +114,6 @@ class Estimate:
     """Every pair that could be compared."""
     undetermined: str = ""
     """Why nothing can be said although the check ran ("no span answers the question"); empty when it can."""
+    bounds: Bounds = Bounds()
     calibrated: bool = False
     """Whether a profile fitted for this model, engine and dtype produced the probabilities."""

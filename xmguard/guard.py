@@ -19,9 +19,10 @@ from xmguard.alone import ANSWER_LANGUAGE, AloneReading, answer_language
 from xmguard.bias import REMOVE, AttentionBias, RebalancePlan
 from xmguard.contracts import Backend, Branch, GuardEvent, Observer, Token
 from xmguard.deadline import Stop
-from xmguard.errors import InvalidRequest, ModelNotFound, Reason, XmguardError
-from xmguard.evidence import AnswerKind
+from xmguard.errors import InvalidRequest, ModelNotFound, Reason
+from xmguard.evidence import AnswerKind, Evidence
 from xmguard.explanation import Explanation
+from xmguard.judging import Judge
 from xmguard.planning import check_profile, plan_bias
 from xmguard.plugins import Registry
 from xmguard.profile import Profile
@@ -46,16 +47,12 @@ from xmguard.run import Rebalanced, Run
 from xmguard.text_stream import TextStream
 from xmguard.validation import UNDETERMINED_LANGUAGE, validate
 from xmguard.verdict.composition import abstention, closed, preface
-from xmguard.verdict.decision import decide, failed, skipped
 
 log = logging.getLogger(__name__)
 
 UNPROFILED = Rebalance("none")
 """What a request gets that names no policy from a model without a profile: nobody has measured a bias for it."""
-DEFAULT_ESTIMATOR = "provisional"
 _JOINT_BRANCHES = ("joint", "unbiased")
-DEFAULT_THRESHOLD = 0.5
-"""Probability above which the decision is CONFLICT when neither the request nor a profile says otherwise."""
 
 
 class Guard:
@@ -94,7 +91,7 @@ class Guard:
         self.observer_failures: Counter[str] = Counter()
         """How often each observer raised."""
         self._observers = (*registry.observers, *observers)
-        self._estimator = registry.verdict_estimators.items[DEFAULT_ESTIMATOR]
+        self._judge = Judge(backend, registry, profile)
 
     # -- the three calls ---------------------------------------------------------------------------------------------
 
@@ -136,7 +133,7 @@ class Guard:
             if run.needs_alone:
                 for token in run.session.decode(alone.branches, alone.decoding):
                     alone.take(token)
-            verdict = self._verdict(run, alone)
+            verdict = self._judge.verdict(run, alone)
             response = CheckResponse(
                 request_id=run.request_id,
                 verdict=verdict,
@@ -164,6 +161,26 @@ class Guard:
             run.session.close()
         return run.explanation(response)
 
+    def evidence(
+        self, request: AnswerRequest, features: Sequence[str] | None = None, *, stop: Stop | None = None
+    ) -> Evidence:
+        """What a verdict would be estimated from, with the named features; None takes those the estimator uses.
+
+        For fitting and for research; at least two spans. Raises what `stream` raises.
+
+        Raises:
+            KeyError: a feature that no plugin provides.
+        """
+        run = self._open(request, stop or Stop(), "", 0.0)
+        try:
+            alone = AloneReading(self.backend, run.valid.context, run.prompt)
+            run.session.prepare(alone.prepared)
+            for token in run.session.decode(alone.branches, alone.decoding):
+                alone.take(token)
+            return self._judge.evidence(run, alone, None if features is None else tuple(features))
+        finally:
+            run.session.close()
+
     def describe(self, model: str = "") -> ModelInfo:
         """What is served.
 
@@ -184,6 +201,7 @@ class Guard:
             policies=tuple(PolicyInfo(p.name, p.summary, dict(p.parameters)) for p in registry.policies),
             limits=self.limits,
             profile=self.stamp.profile,
+            calibration=self._judge.calibration,
             stamp=self.stamp,
         )
 
@@ -236,7 +254,7 @@ class Guard:
         branches, decoding = self._branches(run, rebalanced, alone)
         tokens = run.session.decode(branches, decoding)
         early = self._until_alone_answers(tokens, alone) if run.needs_alone else []
-        verdict = self._verdict(run, alone)
+        verdict = self._judge.verdict(run, alone)
         yield verdict
 
         finish = self._withheld(run, verdict)
@@ -342,22 +360,6 @@ class Guard:
             if not alone.take(token):
                 early.append(token)
         return early
-
-    def _verdict(self, run: Run, alone: AloneReading) -> ConflictVerdict:
-        """Step 6. A check that breaks is a verdict of status ERROR, never a decision."""
-        if len(run.valid.context.spans) < 2:
-            return skipped("There is only one span, so there is nothing it could contradict.")
-        threshold = run.request.conflict_threshold
-        try:
-            evidence = alone.evidence(run.session, self.registry)
-            estimate = self._estimator.estimate(evidence)
-            return decide(evidence, estimate, DEFAULT_THRESHOLD if threshold is None else threshold)
-        except XmguardError:  # cancelled, or past the deadline: the whole request ends
-            raise
-        except Exception:
-            # An estimator or language plugin may raise anything, and fail closed is what the contract wants then.
-            log.exception("the verdict of request %s failed", run.request_id)
-            return failed("The check itself failed; the server's log says where.")
 
     @staticmethod
     def _withheld(run: Run, verdict: ConflictVerdict) -> FinishReason | None:

@@ -13,6 +13,7 @@ import pluggy
 from xmguard.contracts import (
     BackendProvider,
     BenchmarkProvider,
+    EvidenceFeature,
     JudgeProvider,
     Language,
     Modality,
@@ -58,6 +59,11 @@ def xmguard_models() -> Iterable[ModelSource]:
 @hookspec
 def xmguard_policies() -> Iterable[RebalancePolicy]:
     """Rebalancing policies."""
+
+
+@hookspec
+def xmguard_evidence_features() -> Iterable[EvidenceFeature]:
+    """Features of a pair of spans, for profiles to weigh."""
 
 
 @hookspec

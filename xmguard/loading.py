@@ -6,12 +6,13 @@ from collections.abc import Callable, Sequence
 from importlib import import_module
 from pathlib import Path
 
+from xmguard.calibration import ProbeSource
 from xmguard.contracts import Backend, Observer
-from xmguard.errors import SetupIncomplete
+from xmguard.errors import ModelRefused, SetupIncomplete
 from xmguard.guard import Guard
 from xmguard.models.resolve import resolve
 from xmguard.plugins import Registry, load_plugins
-from xmguard.profile import read_profile
+from xmguard.profile_reader import read_profile
 
 DEFAULT_MODEL = "smollm2"
 DEFAULT_ENGINE = "transformers"
@@ -24,6 +25,7 @@ def load_guard(
     dtype: str = "float32",
     observers: Sequence[Observer] = (),
     registry: Registry | None = None,
+    profile: Path | None = None,
     progress: Callable[[str], None] | None = None,
 ) -> Guard:
     """Load a model and everything around it.
@@ -34,6 +36,7 @@ def load_guard(
         dtype: `float32` or `bfloat16`.
         observers: see every finished request, beside those that plugins bring.
         registry: plugins that are loaded already; None loads them.
+        profile: a profile's file or folder, in place of the one that comes with the model.
         progress: told each step in words.
 
     Raises:
@@ -46,13 +49,18 @@ def load_guard(
     tell("loading plugins")
     plugins = registry or load_plugins()
     found = resolve(model, plugins)
-    profile = read_profile(found.path)
+    chosen = read_profile(profile or found.profile)
+    if profile is not None and chosen is None:
+        raise ModelRefused(str(profile), ["holds no profile; xmguard calibrate writes one"])
+    probe = None if chosen is None or chosen.verdict is None else chosen.verdict.probe
     tell(f"starting the {DEFAULT_ENGINE} engine")
-    backend = _load_backend(plugins, found.path, device, dtype, tell)
-    return Guard(backend, plugins, model=found.name, profile=profile, observers=observers)
+    backend = _load_backend(plugins, found.path, device, dtype, probe, tell)
+    return Guard(backend, plugins, model=found.name, profile=chosen, observers=observers)
 
 
-def _load_backend(registry: Registry, path: Path, device: str, dtype: str, tell: Callable[[str], None]) -> Backend:
+def _load_backend(
+    registry: Registry, path: Path, device: str, dtype: str, probe: ProbeSource | None, tell: Callable[[str], None]
+) -> Backend:
     provider = registry.backends.items[DEFAULT_ENGINE]
     module, function = provider.target.split(":")
     try:
@@ -64,7 +72,7 @@ def _load_backend(registry: Registry, path: Path, device: str, dtype: str, tell:
             f"engine {provider.name!r} needs a package that is not installed ({error}); "
             f'run: pip install "{provider.requires}"'
         ) from error
-    backend: Backend = load(path, registry=registry, device=device, dtype=dtype, progress=tell)
+    backend: Backend = load(path, registry=registry, device=device, dtype=dtype, probe=probe, progress=tell)
     return backend
 
 

@@ -84,6 +84,11 @@ def check_profile(profile: Profile, model: str, backend: Backend, registry: Regi
     if profile.heads is not None and [len(layer) for layer in profile.heads] != [heads] * layers:
         given = f"{len(profile.heads)} layers of {', '.join(str(n) for n in sorted({len(h) for h in profile.heads}))}"
         reasons.append(f"rebalance.heads: holds {given} heads; the model has {layers} of {heads}")
+    if profile.verdict is not None:
+        unknown = sorted(set(profile.verdict.features) - set(registry.evidence_features.names()))
+        if unknown:
+            known = ", ".join(registry.evidence_features.names())
+            reasons.append(f"verdict: no plugin provides the features {', '.join(unknown)}; there are {known}")
     if policy is not None and not reasons:
         wanted = Rebalance(profile.policy, profile.parameters, scope=Scope.READERS)
         violations = wrong_parameters(policy, profile.parameters, ())

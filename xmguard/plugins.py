@@ -20,6 +20,7 @@ from xmguard import __version__, hookspecs
 from xmguard.contracts import (
     BackendProvider,
     BenchmarkProvider,
+    EvidenceFeature,
     JudgeProvider,
     Language,
     Modality,
@@ -81,6 +82,7 @@ class Registry:
     backends: Named[BackendProvider]
     models: Named[ModelSource]
     policies: Named[RebalancePolicy]
+    evidence_features: Named[EvidenceFeature]
     verdict_estimators: Named[VerdictEstimator]
     observers: Named[Observer]
     judges: Named[JudgeProvider]
@@ -185,6 +187,7 @@ def _collect(manager: pluggy.PluginManager, versions: Mapping[str, str]) -> Regi
         "backends": gather("xmguard_backends", "backend", BackendProvider),
         "models": gather("xmguard_models", "model", ModelSource),
         "policies": gather("xmguard_policies", "policy", RebalancePolicy),
+        "evidence_features": gather("xmguard_evidence_features", "evidence-feature", EvidenceFeature),
         "verdict_estimators": gather("xmguard_verdict_estimators", "verdict-estimator", VerdictEstimator),
         "observers": gather("xmguard_observers", "observer", Observer),
         "judges": gather("xmguard_judges", "judge", JudgeProvider),

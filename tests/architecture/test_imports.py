@@ -18,6 +18,7 @@ LAYERS = (
         f"xmguard.{name}"
         for name in [
             "bias",
+            "calibration",
             "context",
             "deadline",
             "errors",
@@ -25,6 +26,7 @@ LAYERS = (
             "explanation",
             "measurement",
             "profile",
+            "profile_reader",
             "request",
             "response",
             "span",
@@ -38,7 +40,18 @@ LAYERS = (
     ("xmguard.backends",),
     tuple(
         f"xmguard.{name}"
-        for name in ["guard", "alone", "loading", "planning", "reports", "run", "testing", "text_stream"]
+        for name in [
+            "guard",
+            "alone",
+            "featuring",
+            "judging",
+            "loading",
+            "planning",
+            "reports",
+            "run",
+            "testing",
+            "text_stream",
+        ]
     ),
     ("xmguard.v1", "xmguard.wire", "xmguard.client"),
     ("xmguard.cli", "xmguard.__main__"),

@@ -30,6 +30,7 @@ class Scripted:
 
     name = "provisional"
     summary = "scripted"
+    features = ()
 
     def __init__(self, probability=None, undetermined="", error=None):
         self.probability, self.undetermined, self.error = probability, undetermined, error
@@ -54,7 +55,7 @@ def guard(tiny_backend, registry):
 
 
 def scripted(guard, **script):
-    guard._estimator = Scripted(**script)
+    guard._judge._estimator = Scripted(**script)
     return guard
 
 
@@ -172,7 +173,7 @@ def test_the_threshold_of_the_request_decides(guard):
 
 def test_the_evidence_is_what_each_span_says_alone(guard):
     estimator = Scripted(probability=0.1)
-    guard._estimator = estimator
+    guard._judge._estimator = estimator
     response = guard.check(replace(REQUEST, detail=Detail(alone_answers=True)))
     first, second = estimator.seen[0].spans
     assert response.spans[0].answer_alone == first.answer

@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from xmguard.evidence import AnswerKind, Estimate, Evidence, PairEstimate, SpanEvidence
+from xmguard.evidence import AnswerKind, Bounds, Estimate, Evidence, PairEstimate, SpanEvidence
 from xmguard.languages.english import English
 from xmguard.response import AnswerGroup, Decision, Status
-from xmguard.verdict.decision import CONSISTENT_BELOW, decide, failed, skipped
+from xmguard.verdict.decision import decide, failed, skipped
 from xmguard.verdict.provisional import ProvisionalEstimator
 
 
@@ -184,7 +184,7 @@ def test_one_span_alone_is_never_consistent() -> None:
         (0.0, 0.0, Decision.UNDETERMINED),
         (0.0, 1e-9, Decision.CONFLICT),
         (1.0, 1.0, Decision.UNDETERMINED),
-        (1.0, CONSISTENT_BELOW, Decision.UNDETERMINED),
+        (1.0, Bounds().agreement_below, Decision.UNDETERMINED),
         (1.0, 0.34, Decision.CONSISTENT),
         (0.5, 0.5, Decision.UNDETERMINED),
         (0.2, 0.2, Decision.UNDETERMINED),
@@ -246,4 +246,4 @@ def test_consistent_only_when_every_span_answered_and_every_pair_was_compared(
         assert all(span.normalized.kind is not AnswerKind.NONE for span in material.spans)
         assert len(estimate.pairs) == len(said) * (len(said) - 1) // 2 > 0
         assert verdict.probability is not None
-        assert verdict.probability < min(threshold, CONSISTENT_BELOW)
+        assert verdict.probability < min(threshold, Bounds().agreement_below)

@@ -3,7 +3,8 @@ import json
 import pytest
 
 from xmguard.errors import ModelRefused
-from xmguard.profile import CARD, Profile, read_profile
+from xmguard.profile import CARD, Profile
+from xmguard.profile_reader import read_profile
 
 GOOD = {
     "name": "tiny-1",

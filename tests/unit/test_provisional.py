@@ -9,10 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from xmguard.contracts import VerdictEstimator
-from xmguard.evidence import Evidence, SpanEvidence
+from xmguard.evidence import Bounds, Evidence, SpanEvidence
 from xmguard.languages.english import English
 from xmguard.verdict import xmguard_verdict_estimators
-from xmguard.verdict.decision import CONSISTENT_BELOW
 from xmguard.verdict.equality import Agreement
 from xmguard.verdict.likelihood import (
     FLOOR,
@@ -71,7 +70,7 @@ def test_different_numbers_are_a_conflict_and_equal_ones_are_not() -> None:
 def test_unreadable_answers_are_judged_by_likelihood() -> None:
     together = estimate(span("s1", "a car", {"s2": -0.6}), span("s2", "an automobile", {"s1": -0.6}))
     apart = estimate(span("s1", "a car", {"s2": -5.0}), span("s2", "a boat", {"s1": -5.0}))
-    assert together["s1", "s2"] < CONSISTENT_BELOW
+    assert together["s1", "s2"] < Bounds().agreement_below
     assert apart["s1", "s2"] > 0.8
 
 
@@ -157,7 +156,7 @@ def test_probability_is_ordered_by_agreement(drop: float, share: float | None) -
     assert unknown is not None
     assert different is not None
     assert same < unknown < different
-    assert same < CONSISTENT_BELOW
+    assert same < Bounds().agreement_below
     assert different > 0.5
 
 

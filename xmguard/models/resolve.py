@@ -26,6 +26,8 @@ class ResolvedModel:
     name: str
     """What it is called in requests and reports."""
     path: Path
+    profile: Path
+    """Folder or file whose profile is the model's, if it holds one."""
 
 
 def resolve(name: str, registry: Registry) -> ResolvedModel:
@@ -40,14 +42,15 @@ def resolve(name: str, registry: Registry) -> ResolvedModel:
         path = source.path()
         if path is None:
             raise ModelNotFound(f"model {name!r} is not on this machine yet; run: xmguard models pull {name}")
-        return ResolvedModel(name, path)
+        return ResolvedModel(name, path, source.profile or path)
     folder = Path(name).expanduser()
     if folder.is_dir() and name.strip():
         return _from_folder(folder.resolve())
     if folder.is_file():
         raise ModelNotFound(f"{name} is a file; a model is a folder with config.json and *.safetensors in it")
     if _HUB_NAME.fullmatch(name):
-        return ResolvedModel(name, _from_hub(name))
+        path = _from_hub(name)
+        return ResolvedModel(name, path, path)
     known = ", ".join(registry.models.names()) or "none"
     raise ModelNotFound(
         f"no model {name!r}: it is none of the names known here ({known}), no folder, and no hub name (owner/name)"
@@ -57,7 +60,7 @@ def resolve(name: str, registry: Registry) -> ResolvedModel:
 def _from_folder(folder: Path) -> ResolvedModel:
     if not (folder / "config.json").is_file():
         raise ModelNotFound(f"{folder} holds no config.json, so it is not a model folder as save_pretrained writes it")
-    return ResolvedModel(folder.name, folder)
+    return ResolvedModel(folder.name, folder, folder)
 
 
 def _from_hub(name: str) -> Path:

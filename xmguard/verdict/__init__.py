@@ -7,9 +7,16 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from xmguard.contracts import VerdictEstimator
+from xmguard.contracts import EvidenceFeature, VerdictEstimator
 from xmguard.hookspecs import hookimpl
+from xmguard.verdict.features import built_in
 from xmguard.verdict.provisional import ProvisionalEstimator
+
+
+@hookimpl
+def xmguard_evidence_features() -> Iterable[EvidenceFeature]:
+    """The built-in features."""
+    return built_in()
 
 
 @hookimpl

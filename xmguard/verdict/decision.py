@@ -6,7 +6,7 @@ Knows no features and no weights.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import combinations
 
 from xmguard.evidence import Estimate, Evidence, PairEstimate, SpanEvidence
@@ -15,32 +15,33 @@ from xmguard.verdict import grounds
 from xmguard.verdict.grouping import answered, group_answers
 from xmguard.verdict.wording import join_ids, join_list, quote, shorten
 
-CONSISTENT_BELOW = 0.35
-"""Agreement takes a probability of a conflict below this (and below the threshold): in between is too close to call."""
 
-
-def decide(evidence: Evidence, estimate: Estimate, threshold: float) -> ConflictVerdict:
+def decide(evidence: Evidence, estimate: Estimate, threshold: float | None = None) -> ConflictVerdict:
     """Judge the context by its worst pair.
 
-    The probability is the largest over the pairs. CONFLICT if it is above `threshold`. CONSISTENT only if it is below
-    both `threshold` and `CONSISTENT_BELOW`, every span answered, every pair was compared, and `grounds.doubt` finds
-    none. UNDETERMINED otherwise, and whenever the estimator says so. All of these have status OK.
+    The probability is the largest over the pairs of which both spans answer the question (`Bounds.comparable_above`).
+    CONFLICT if it is above `threshold` (None: the estimate's own). CONSISTENT only if it is below both `threshold` and
+    `Bounds.agreement_below`, every span answered, and every pair was compared; an estimate that is not calibrated is
+    held to `grounds.doubt` as well. UNDETERMINED otherwise, and whenever the estimator says so. All of these have
+    status OK.
 
     Raises:
         ValueError: if the threshold or a probability is not within [0, 1], or a pair names a span there is not.
     """
     spans = {span.span_id: span for span in evidence.spans}
+    threshold = estimate.bounds.conflict_above if threshold is None else threshold
     _check(spans, estimate, threshold)
-    probability = max((pair.probability for pair in estimate.pairs), default=None)
+    pairs = [pair for pair in estimate.pairs if pair.comparable >= estimate.bounds.comparable_above]
+    probability = max((pair.probability for pair in pairs), default=None)
     groups = group_answers(evidence)
     disagreements: tuple[Disagreement, ...] = ()
     if estimate.undetermined:
         decision, reason = Decision.UNDETERMINED, _sentence(estimate.undetermined)
     elif probability is not None and probability > threshold:
         decision = Decision.CONFLICT
-        disagreements = _disagreements(spans, estimate, threshold)
+        disagreements = _disagreements(spans, pairs, threshold)
         reason = _conflict_reason(disagreements, threshold)
-    elif doubt := _doubt(evidence, estimate, probability, threshold):
+    elif doubt := _doubt(evidence, estimate, pairs, threshold):
         decision, reason = Decision.UNDETERMINED, _sentence(doubt)
     else:
         decision, reason = Decision.CONSISTENT, _consistent_reason(groups, len(spans))
@@ -69,13 +70,14 @@ def _check(spans: Mapping[str, SpanEvidence], estimate: Estimate, threshold: flo
     if not 0.0 <= threshold <= 1.0:  # also false for NaN
         raise ValueError(f"conflict threshold {threshold} is not within [0, 1]")
     for pair in estimate.pairs:
-        if not 0.0 <= pair.probability <= 1.0:
-            raise ValueError(f"probability {pair.probability} of {pair.span_a} and {pair.span_b} is not within [0, 1]")
+        for value in (pair.probability, pair.comparable):
+            if not 0.0 <= value <= 1.0:
+                raise ValueError(f"probability {value} of {pair.span_a} and {pair.span_b} is not within [0, 1]")
         if pair.span_a == pair.span_b or pair.span_a not in spans or pair.span_b not in spans:
             raise ValueError(f"{pair.span_a} and {pair.span_b} are no pair of the evidence's spans")
 
 
-def _doubt(evidence: Evidence, estimate: Estimate, probability: float | None, threshold: float) -> str:
+def _doubt(evidence: Evidence, estimate: Estimate, pairs: Sequence[PairEstimate], threshold: float) -> str:
     """What stands in the way of CONSISTENT; empty when nothing does."""
     silent = [span.span_id for span in evidence.spans if not answered(span)]
     if silent:
@@ -87,16 +89,35 @@ def _doubt(evidence: Evidence, estimate: Estimate, probability: float | None, th
         more = len(missing) - 1
         rest = f", and neither could {more} other {'pair' if more == 1 else 'pairs'}" if more else ""
         return f"the answers of {shorten(missing[0][0])} and {shorten(missing[0][1])} could not be compared{rest}"
-    if probability is None:
+    if not estimate.pairs:
         return "there are no two sources to compare"
-    bound = min(threshold, CONSISTENT_BELOW)
+    if off := _off_the_question(estimate):
+        return off
+    probability = max(pair.probability for pair in pairs)
+    bound = min(threshold, estimate.bounds.agreement_below)
     if probability >= bound:
-        worst = max(estimate.pairs, key=lambda pair: pair.probability)
+        worst = max(pairs, key=lambda pair: pair.probability)
         return (
             f"too close to call: {_claims(evidence, worst)} (probability of a conflict {probability:.2f}; "
             f"agreement takes less than {bound:.2f}, a conflict more than {threshold:.2f})"
         )
-    return grounds.doubt(evidence)
+    return "" if estimate.calibrated else grounds.doubt(evidence)
+
+
+def _off_the_question(estimate: Estimate) -> str:
+    """Which spans do not seem to answer; empty if every pair is comparable."""
+    bound = estimate.bounds.comparable_above
+    apart = [pair for pair in estimate.pairs if pair.comparable < bound]
+    if not apart:
+        return ""
+    fine = {span for pair in estimate.pairs if pair.comparable >= bound for span in (pair.span_a, pair.span_b)}
+    named = list(dict.fromkeys(span for pair in apart for span in (pair.span_a, pair.span_b) if span not in fine))
+    if named and fine:
+        who = f"{join_ids(named)} {_verb(named, 'does', 'do')} not seem to answer the question"
+    else:
+        who = f"{shorten(apart[0].span_a)} and {shorten(apart[0].span_b)} do not both seem to answer the question"
+    worst = min(pair.comparable for pair in apart)
+    return f"{who} (probability that both do {worst:.2f}, {bound:.2f} is needed), so agreement is open"
 
 
 def _claims(evidence: Evidence, pair: PairEstimate) -> str:
@@ -105,9 +126,11 @@ def _claims(evidence: Evidence, pair: PairEstimate) -> str:
     return ", ".join(said)
 
 
-def _disagreements(spans: Mapping[str, SpanEvidence], estimate: Estimate, threshold: float) -> tuple[Disagreement, ...]:
+def _disagreements(
+    spans: Mapping[str, SpanEvidence], pairs: Sequence[PairEstimate], threshold: float
+) -> tuple[Disagreement, ...]:
     """The pairs above the threshold, the surest first, ties in the order of their ids."""
-    above = (pair for pair in estimate.pairs if pair.probability > threshold)
+    above = (pair for pair in pairs if pair.probability > threshold)
     return tuple(
         Disagreement(
             span_a=pair.span_a,

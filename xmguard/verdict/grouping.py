@@ -5,9 +5,10 @@ Looks at the claims only: whether two groups contradict each other is the estima
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from itertools import combinations
 
-from xmguard.evidence import AnswerKind, Evidence, SpanEvidence
+from xmguard.evidence import AnswerKind, Evidence, PairEstimate, SpanEvidence
 from xmguard.response import AnswerGroup
 from xmguard.verdict.equality import Agreement, compare
 
@@ -47,3 +48,22 @@ def group_answers(evidence: Evidence) -> tuple[AnswerGroup, ...]:
     ]
     silent = tuple(span.span_id for span in evidence.spans if not answered(span))
     return (*groups, AnswerGroup("", silent)) if silent else tuple(groups)
+
+
+def with_group_members(
+    speaking: Sequence[SpanEvidence], direct: Mapping[tuple[str, str], PairEstimate]
+) -> tuple[PairEstimate, ...]:
+    """The estimates of every pair that was measured, or whose groups were: then those of the likeliest conflict."""
+    group_of = {span.span_id: index for index, group in enumerate(partition(speaking)) for span in group}
+    between: dict[frozenset[int], PairEstimate] = {}
+    for (a, b), found in direct.items():
+        key = frozenset((group_of[a], group_of[b]))
+        if key not in between or found.probability > between[key].probability:
+            between[key] = found
+    pairs = []
+    for first, second in combinations(speaking, 2):
+        a, b = first.span_id, second.span_id
+        found_pair = direct.get((a, b)) or between.get(frozenset((group_of[a], group_of[b])))
+        if found_pair is not None:
+            pairs.append(PairEstimate(a, b, found_pair.probability, found_pair.comparable))
+    return tuple(pairs)

@@ -7,13 +7,13 @@ the answers' entropies yet. Decides nothing.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 
 from xmguard.evidence import Estimate, Evidence, PairEstimate, SpanEvidence
 from xmguard.verdict.equality import Agreement, compare
-from xmguard.verdict.grouping import answered, partition
+from xmguard.verdict.grouping import answered, with_group_members
 from xmguard.verdict.likelihood import PairLikelihood, pair_likelihood
 from xmguard.verdict.wording import join_ids, shorten
 
@@ -45,6 +45,7 @@ class ProvisionalEstimator:
 
     name = "provisional"
     summary = "Hand-set logistic function of answer equality and cross-likelihood; not calibrated."
+    features: Sequence[str] = ()
 
     def estimate(self, evidence: Evidence) -> Estimate:
         """Probability of a conflict for every pair of answering spans that can be compared.
@@ -58,11 +59,11 @@ class ProvisionalEstimator:
         if len(speaking) == 1:
             return Estimate((), undetermined=f"only {shorten(speaking[0].span_id)} answers the question")
         direct = {
-            (a.span_id, b.span_id): probability
+            (a.span_id, b.span_id): PairEstimate(a.span_id, b.span_id, probability)
             for a, b in combinations(speaking, 2)
             if (probability := _pair(a, b)) is not None
         }
-        pairs = _with_group_members(speaking, direct)
+        pairs = with_group_members(speaking, direct)
         if not pairs:
             ids = join_ids([span.span_id for span in speaking])
             return Estimate((), undetermined=f"the answers of {ids} could not be compared")
@@ -91,20 +92,3 @@ def conflict_probability(agreement: Agreement, likelihood: PairLikelihood | None
 
 def _pair(a: SpanEvidence, b: SpanEvidence) -> float | None:
     return conflict_probability(compare(a.normalized, b.normalized), pair_likelihood(a, b))
-
-
-def _with_group_members(
-    speaking: Sequence[SpanEvidence], direct: Mapping[tuple[str, str], float]
-) -> tuple[PairEstimate, ...]:
-    group_of = {span.span_id: index for index, group in enumerate(partition(speaking)) for span in group}
-    between: dict[frozenset[int], float] = {}
-    for (a, b), probability in direct.items():
-        key = frozenset((group_of[a], group_of[b]))
-        between[key] = max(between.get(key, 0.0), probability)
-    pairs: list[PairEstimate] = []
-    for first, second in combinations(speaking, 2):
-        a, b = first.span_id, second.span_id
-        found = direct.get((a, b), between.get(frozenset((group_of[a], group_of[b]))))
-        if found is not None:
-            pairs.append(PairEstimate(a, b, found))
-    return tuple(pairs)

@@ -35,6 +35,14 @@ class TransformersBackend:
         """Token ids of the prompt and the position of every span."""
         return self.encoder.encode(context, prompt)
 
+    def tail(self, task: str, opening: str = "") -> tuple[int, ...]:
+        """Ids of a text that ends the message, and of what begins the reply."""
+        return self.encoder.tail(task, opening)
+
+    def ids(self, text: str) -> tuple[int, ...]:
+        """Ids of a text as it is."""
+        return self.encoder.ids(text)
+
     def open(self, prompt: EncodedPrompt, stop: Stop) -> TransformersSession:
         """Prefill the context once and keep its cache."""
         return TransformersSession(self.loaded, prompt, stop)

@@ -8,6 +8,8 @@ from typing import Any
 
 from torch import Tensor
 
+from xmguard.backends.transformers.probe import Probe
+
 
 @dataclass(frozen=True)
 class LoadedModel:
@@ -22,6 +24,8 @@ class LoadedModel:
     """Token ids that end an answer."""
     context_length: int
     """Tokens of prompt and answer together."""
+    probe: Probe | None = None
+    """Of a pair of spans; None for a model whose profile brings none."""
     few_rows: frozenset[int] = frozenset()
     """Numbers of rows that its linear layers multiply one by one (`few_rows`): found by trying, so loads may differ."""
 

@@ -20,7 +20,9 @@ from xmguard.backends.transformers.backend import TransformersBackend
 from xmguard.backends.transformers.families import refusals
 from xmguard.backends.transformers.families.layout import context_length, output_projections
 from xmguard.backends.transformers.loaded import LoadedModel
+from xmguard.backends.transformers.probe import load_probe
 from xmguard.backends.transformers.prompting import PromptEncoder
+from xmguard.calibration import ProbeSource
 from xmguard.errors import InvalidRequest, ModelRefused
 from xmguard.plugins import Registry
 
@@ -33,6 +35,7 @@ def load(
     registry: Registry,
     device: str = "cpu",
     dtype: str = "float32",
+    probe: ProbeSource | None = None,
     progress: Callable[[str], None] = lambda step: None,
 ) -> TransformersBackend:
     """Load a model folder.
@@ -42,6 +45,7 @@ def load(
         registry: for the modalities that encode spans.
         device: a torch device, for example `cpu` or `cuda:0`.
         dtype: `float32` or `bfloat16`.
+        probe: the profile's, if it brings one.
         progress: told each step in words.
 
     Raises:
@@ -88,17 +92,19 @@ def load(
     heads = model.config.num_attention_heads
     factors = tuple(norm_factors(projection.weight, heads) for projection in output_projections(model))
     progress("hashing the weights")
+    fitted = None if probe is None else load_probe(probe, model)
     loaded = LoadedModel(
         model=model,
         tokenizer=tokenizer,
         factors=factors,
         end_ids=_end_ids(model, tokenizer),
         context_length=context_length(model.config),
+        probe=fitted,
         few_rows=one_by_one,
     )
     return TransformersBackend(
         loaded=loaded,
-        encoder=PromptEncoder(tokenizer, registry, str(path)),
+        encoder=PromptEncoder(tokenizer, registry, str(path), probe_task=None if probe is None else probe.task),
         architecture=type(model).__name__,
         dtype=dtype,
         model_hash=_hash(path),

@@ -16,6 +16,7 @@ from xmguard.backends.transformers.attention import PlainReading, Reading
 from xmguard.backends.transformers.branch_reading import BranchReading
 from xmguard.backends.transformers.context_keys import ContextKeys
 from xmguard.backends.transformers.loaded import LoadedModel
+from xmguard.backends.transformers.probe import Probe
 from xmguard.backends.transformers.rows import Rows
 from xmguard.backends.transformers.steering import steer
 from xmguard.bias import AttentionBias
@@ -48,6 +49,27 @@ def forward(
         raise RuntimeError(f"layers {sorted(missing)} did not read through xmguard's attention")
     logits: Tensor = output.logits
     return logits
+
+
+def probe_rows(probe: Probe, ids: Tensor, rows: Rows) -> Tensor:
+    """Logits [branch, class] of a probe after the last of its rows.
+
+    Raises:
+        RuntimeError: a layer did not read through xmguard's attention.
+    """
+    reading = BranchReading(rows)
+    with probe.applied():
+        output = probe.decoder(
+            input_ids=ids,
+            position_ids=rows.positions,
+            past_key_values=DynamicCache(),
+            use_cache=True,
+            **{attention.KEYWORD: reading},
+        )
+    missing = set(range(probe.layers)) - reading.layers
+    if missing:
+        raise RuntimeError(f"layers {sorted(missing)} did not read through xmguard's attention")
+    return probe.logits(output.last_hidden_state[:, -1])
 
 
 class ContextStore:

@@ -40,7 +40,7 @@ ALONE_OPENING = "Short answer:"
 class PromptEncoder:
     """Encodes contexts for one tokenizer. Stateless once built."""
 
-    def __init__(self, tokenizer: Any, registry: Registry, model: str) -> None:
+    def __init__(self, tokenizer: Any, registry: Registry, model: str, probe_task: str | None = None) -> None:
         """`tokenizer` is a fast tokenizer of transformers.
 
         Raises:
@@ -48,6 +48,7 @@ class PromptEncoder:
         """
         self._tokenizer = tokenizer
         self._registry = registry
+        self._probe_task = probe_task
         self._added = {token.content for token in tokenizer.added_tokens_decoder.values()}
         self._added_ids = frozenset(tokenizer.added_tokens_decoder)
         self._head, self._foot = self._template(model)
@@ -84,8 +85,17 @@ class PromptEncoder:
             span_map,
             (*joint, *self._foot),
             (*alone, *self._foot, *self._plain(ALONE_OPENING, "")),
+            () if self._probe_task is None else self.ids(self._probe_task.replace("{question}", context.question)),
             tuple(dict.fromkeys(unreadable)),
         )
+
+    def tail(self, task: str, opening: str = "") -> tuple[int, ...]:
+        """Ids of a text that ends the message, and of what begins the reply."""
+        return (*self._plain(task, "question"), *self._foot, *self._plain(opening, ""))
+
+    def ids(self, text: str) -> tuple[int, ...]:
+        """Ids of a text as it is."""
+        return tuple(self._plain(text, "question"))
 
     def _template(self, model: str) -> tuple[list[int], list[int]]:
         """Token ids before and after a user's message."""

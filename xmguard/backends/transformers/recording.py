@@ -23,6 +23,7 @@ from xmguard.backends.transformers.loaded import LoadedModel
 from xmguard.backends.transformers.rows import Rows
 from xmguard.backends.transformers.steering import Steering
 from xmguard.context import SpanMap
+from xmguard.contracts import Branch
 from xmguard.measurement import Cube, Measurement
 
 BLOCK = 32
@@ -165,3 +166,9 @@ def _by_layer(tensor: Tensor, layers: int) -> Tensor:
 def _plus(total: Tensor | None, rows: Tensor) -> Tensor:
     """[layer, segment, head, query] added up over the rows."""
     return rows.sum(-1) if total is None else total + rows.sum(-1)
+
+
+def measured_rows(branches: Sequence[Branch], device: torch.device) -> Tensor | None:
+    """Indices of the branches whose contributions are recorded, [measured]; None if there are none."""
+    measured = [row for row, branch in enumerate(branches) if branch.measured]
+    return torch.tensor(measured, device=device) if measured else None

@@ -21,8 +21,8 @@ from xmguard.backends.transformers.compact_context import sees_little
 from xmguard.backends.transformers.context_keys import ContextKeys
 from xmguard.backends.transformers.directed import directed
 from xmguard.backends.transformers.loaded import LoadedModel
-from xmguard.backends.transformers.prefill import ContextStore, forward
-from xmguard.backends.transformers.recording import Recording, StepRecorder, measure
+from xmguard.backends.transformers.prefill import ContextStore, forward, probe_rows
+from xmguard.backends.transformers.recording import Recording, StepRecorder, measure, measured_rows
 from xmguard.backends.transformers.rows import Rows
 from xmguard.backends.transformers.sampling import Speaker
 from xmguard.backends.transformers.steering import Steering, steer
@@ -124,6 +124,21 @@ class TransformersSession:
         return scores
 
     @torch.inference_mode()
+    def probe(self, branches: Sequence[Branch]) -> list[tuple[float, ...]]:
+        """The probe's rows of every branch, as batches; see `xmguard.contracts.Session`."""
+        if self._loaded.probe is None:
+            raise ValueError("the model has no probe")
+        found: dict[str, tuple[float, ...]] = {}
+        for group in self._by_context(branches):
+            self._stop.check()
+            rows = self._tail_rows(group, self._contexts.get(group[0].bias), len(group[0].tail))
+            ids = torch.tensor([branch.tail for branch in group], device=self._device)  # tails are equally long
+            self._branch_tokens += ids.numel()
+            logits = probe_rows(self._loaded.probe, ids, rows).tolist()
+            found |= {branch.name: tuple(row) for branch, row in zip(group, logits, strict=True)}
+        return [found[branch.name] for branch in branches]
+
+    @torch.inference_mode()
     def directed(self, branch: Branch, answer: Sequence[int]) -> DirectedContribution:
         """The answer's rows once more, from the last token of the tail on; see `xmguard.contracts.Session`.
 
@@ -198,7 +213,7 @@ class TransformersSession:
         lengths = [len(branch.tail) for branch in branches]
         width = max(lengths)
         rows = self._tail_rows(branches, context, width)
-        measured = _measured(branches, self._device)
+        measured = measured_rows(branches, self._device)
         reading = BranchReading(rows, measured)
         cache = DynamicCache()
         # Padding on the right is read by nothing that is used: attention is causal.
@@ -291,7 +306,7 @@ class TransformersSession:
             key_mask=caches.key_mask(1),
             steering=batch.steering,
         )
-        reading = BranchReading(rows, _measured(batch.branches, self._device))
+        reading = BranchReading(rows, measured_rows(batch.branches, self._device))
         batch.logits = self._forward(ids, caches.positions.unsqueeze(-1), caches.cache, reading, keep=1)[:, -1]
         caches.positions = caches.positions + 1
         if reading.kept is not None:
@@ -300,7 +315,7 @@ class TransformersSession:
                 self._measure_steps(batch)
 
     def _measure_steps(self, batch: _Batch) -> None:
-        measured = _measured(batch.branches, self._device)
+        measured = measured_rows(batch.branches, self._device)
         if measured is None:
             return
         branches = [branch for branch in batch.branches if branch.measured]
@@ -380,9 +395,3 @@ class TransformersSession:
         for branch in branches:
             groups.setdefault(self._group(branch), []).append(branch)
         return [group[at : at + MAX_BATCH] for group in groups.values() for at in range(0, len(group), MAX_BATCH)]
-
-
-def _measured(branches: Sequence[Branch], device: torch.device) -> Tensor | None:
-    """Indices of the branches whose contributions are recorded, [measured]; None if there are none."""
-    measured = [row for row, branch in enumerate(branches) if branch.measured]
-    return torch.tensor(measured, device=device) if measured else None

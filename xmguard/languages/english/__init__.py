@@ -8,10 +8,19 @@ TEXT: an unread number only leaves a verdict open, a misread one makes a false c
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 from xmguard.evidence import AnswerKind, NormalizedAnswer
 from xmguard.languages.english import phrases
-from xmguard.languages.english.cleaning import ARTICLES, FUNCTION_WORDS, TELLING_WORDS, clauses, clean, words
+from xmguard.languages.english.cleaning import (
+    ARTICLES,
+    FUNCTION_WORDS,
+    QUESTION_WORDS,
+    TELLING_WORDS,
+    clauses,
+    clean,
+    words,
+)
 from xmguard.languages.english.dates import find_dates
 from xmguard.languages.english.numerals import Quantity, canonical, find_quantities
 from xmguard.languages.english.times import find_times
@@ -32,6 +41,7 @@ class English:
 
     tag = "en"
     name = "English"
+    function_words: Collection[str] = FUNCTION_WORDS | QUESTION_WORDS
 
     def normalize(self, answer: str) -> NormalizedAnswer:
         """Reduce a short answer to its claim.

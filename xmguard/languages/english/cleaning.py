@@ -22,6 +22,10 @@ _GRAMMAR = """
 
 FUNCTION_WORDS = ARTICLES | frozenset(_GRAMMAR.split())
 """Words that carry no claim of their own next to a number: "about 25" and "there were 25" claim `25`."""
+_ASKING = "what when where whose whom why how can could should may might must shall there"
+
+QUESTION_WORDS = frozenset(_ASKING.split())
+"""Words that only ask, beside those above."""
 _TELLING = """
     above after all before below between both by during each every from just least less more most nearly not only over
     per since than to under until up

@@ -1,0 +1,72 @@
+"""What the pair probe learns from: pairs of statements in both orders, and pairs of which one does not answer.
+
+Knows nothing of models.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+LABELS = ("conflict", "consistent", "unanswered")
+"""What the probe tells apart, in the order of its outputs."""
+FOLDS = 5
+
+
+@dataclass(frozen=True)
+class Example:
+    """Two texts in the order they are read, and what the probe should say."""
+
+    item: str
+    question: str
+    texts: tuple[str, str]
+    label: int
+    """Index into `LABELS`."""
+    kind: str
+    """`pair` or `irrelevant`."""
+
+    @property
+    def key(self) -> str:
+        """Identifies the example in a results file."""
+        return f"{self.item}|{self.question}|{self.texts[0]}|{self.texts[1]}"
+
+
+def fold_of(item: str) -> int:
+    """The fold of an item: fixed by its name, whatever else there is."""
+    return int(hashlib.sha256(item.encode()).hexdigest(), 16) % FOLDS
+
+
+def statement_examples(items: Sequence[Mapping[str, Any]], seed: int = 0) -> list[Example]:
+    """Every pair of an item with one statement of each author, in both orders, and two pairs with a stranger's.
+
+    Two changed answers that differ make no consistent pair. Strangers come from the same fold, so that no statement of
+    one fold is seen in another.
+    """
+    generator = random.Random(seed)
+    by_fold: dict[int, list[Mapping[str, Any]]] = {}
+    for item in items:
+        by_fold.setdefault(fold_of(str(item["id"])), []).append(item)
+    examples = []
+    for item in items:
+        support, contradict = item["support"], item["contradict"]
+        first, second = (answer.strip().lower() for answer in item["changed_answer"])
+        pairs = [
+            (support[0], contradict[1], 0),
+            (contradict[0], support[1], 0),
+            (support[0], support[1], 1),
+            *([(contradict[0], contradict[1], 1)] if first == second else []),
+        ]
+        for a, b, label in pairs:
+            examples += [_example(item, (a, b), label, "pair"), _example(item, (b, a), label, "pair")]
+        own = generator.choice([*support, *contradict])
+        stranger = generator.choice([other for other in by_fold[fold_of(str(item["id"]))] if other is not item])
+        other = generator.choice([*stranger["support"], *stranger["contradict"]])
+        examples += [_example(item, (own, other), 2, "irrelevant"), _example(item, (other, own), 2, "irrelevant")]
+    return examples
+
+
+def _example(item: Mapping[str, Any], texts: tuple[str, str], label: int, kind: str) -> Example:
+    return Example(str(item["id"]), str(item["question"]), texts, label, kind)

@@ -1,0 +1,189 @@
+"""Trains the adapter of the last rows on contexts that the frozen model has read.
+
+The context's keys and values are the frozen model's, computed once; only the rows of the tail see the adapter. So a
+step costs the tail alone, and at run time the probe reads the context that every other branch has read. Uses PEFT for
+the adapter and transformers' Trainer for the loop. Knows nothing of verdicts.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, TaskType, get_peft_model
+from torch import Tensor, nn
+from transformers import AutoModelForSequenceClassification, DynamicCache, Trainer, TrainingArguments
+
+from xmguard_research.probe.examples import LABELS
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides what comes out, beside the data."""
+
+    layers: int = 16
+    """Decoder layers the probe runs; the state after the last of them is classified."""
+    task: str = "\n\nQuestion: {question}\nSame answer?"
+    rank: int = 8
+    alpha: int = 16
+    dropout: float = 0.1
+    learning_rate: float = 1e-3
+    epochs: int = 3
+    batch: int = 32
+    warmup: float = 0.05
+    seed: int = 0
+    modules: tuple[str, ...] = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+@dataclass
+class Row:
+    """One example as token ids, with what the frozen model made of its context."""
+
+    context: list[int]
+    tail: list[int]
+    label: int
+    cache: Tensor | None = field(default=None, repr=False)
+    """[layer, 2, kv_head, token, head_dim]"""
+
+
+class TailClassifier(nn.Module):
+    """Classifies the last row of a tail that is read after a cached context."""
+
+    def __init__(self, folder: Path, recipe: Recipe) -> None:
+        super().__init__()
+        torch.manual_seed(recipe.seed)
+        base = AutoModelForSequenceClassification.from_pretrained(
+            folder, num_labels=len(LABELS), num_hidden_layers=recipe.layers, dtype=torch.bfloat16, local_files_only=True
+        )
+        config = LoraConfig(
+            task_type=TaskType.SEQ_CLS,
+            r=recipe.rank,
+            lora_alpha=recipe.alpha,
+            lora_dropout=recipe.dropout,
+            target_modules=list(recipe.modules),
+        )
+        self.peft = get_peft_model(base, config)
+
+    @property
+    def _classifier(self) -> Any:
+        """The model that PEFT has put its adapters into."""
+        tuner: Any = self.peft.base_model
+        return tuner.model
+
+    @torch.inference_mode()
+    def read_contexts(self, rows: Sequence[Row], batch: int, tell: Callable[[int], None]) -> None:
+        """Fill the rows' caches with the frozen model's keys and values."""
+        order = sorted((row for row in rows if row.cache is None), key=lambda row: len(row.context))
+        backbone = self._classifier.model
+        self.peft.eval()
+        with self.peft.disable_adapter():
+            for first in range(0, len(order), batch):
+                chunk = order[first : first + batch]
+                ids, mask = _padded([row.context for row in chunk], multiple=8)
+                positions = (mask.cumsum(1) - 1).clamp(min=0)
+                cache = backbone(
+                    input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=True
+                ).past_key_values
+                for index, row in enumerate(chunk):
+                    own = slice(-len(row.context), None)
+                    row.cache = torch.stack(
+                        [
+                            torch.stack([layer.keys[index, :, own], layer.values[index, :, own]])
+                            for layer in cache.layers
+                        ]
+                    ).clone()
+                tell(len(chunk))
+
+    def forward(
+        self, ids: Tensor, mask: Tensor, context: Tensor, context_mask: Tensor, labels: Tensor, weights: Tensor
+    ) -> dict[str, Tensor]:
+        """Logits [batch, label] of the last row, and the weighted cross-entropy."""
+        cache = DynamicCache()
+        for layer, (keys, values) in enumerate(context):
+            cache.update(keys, values, layer)
+        seen = torch.cat([context_mask, mask], dim=1)
+        positions = (seen.cumsum(1) - 1).clamp(min=0)[:, context_mask.shape[1] :]
+        model = self._classifier
+        hidden = model.model(
+            input_ids=ids, attention_mask=seen, position_ids=positions, past_key_values=cache, use_cache=True
+        ).last_hidden_state
+        logits = model.score(hidden[:, -1]).float()
+        return {"loss": nn.functional.cross_entropy(logits, labels, weight=weights), "logits": logits}
+
+
+def collate(rows: Sequence[Row], weights: Tensor) -> dict[str, Tensor]:
+    """Contexts and tails padded on the left, so that the newest token is the last column."""
+    ids, mask = _padded([row.tail for row in rows], multiple=8)
+    caches = [row.cache for row in rows if row.cache is not None]
+    width = -(-max(cache.shape[3] for cache in caches) // 32) * 32
+    layers, _, heads, _, size = caches[0].shape
+    context = torch.zeros(layers, 2, len(rows), heads, width, size, dtype=caches[0].dtype)
+    context_mask = torch.zeros(len(rows), width, dtype=torch.long)
+    for index, cache in enumerate(caches):
+        context[:, :, index, :, width - cache.shape[3] :] = cache
+        context_mask[index, width - cache.shape[3] :] = 1
+    labels = torch.tensor([row.label for row in rows])
+    return {
+        "ids": ids,
+        "mask": mask,
+        "context": context,
+        "context_mask": context_mask,
+        "labels": labels,
+        "weights": weights,
+    }
+
+
+def train(model: TailClassifier, rows: Sequence[Row], recipe: Recipe, folder: Path) -> None:
+    """Train the adapter; every class weighs the same."""
+    counts = torch.bincount(torch.tensor([row.label for row in rows]), minlength=len(LABELS)).float()
+    weights = (counts.sum() / counts.clamp(min=1) / (counts > 0).sum()).where(counts > 0, 0.0)
+    _trainer(model, recipe, folder, rows, weights).train()
+
+
+def predict(model: TailClassifier, rows: Sequence[Row], recipe: Recipe, folder: Path) -> Tensor:
+    """Logits [row, label]."""
+    trainer = _trainer(model, recipe, folder, None, torch.ones(len(LABELS)))
+    return torch.from_numpy(trainer.predict(list(rows)).predictions)
+
+
+def _trainer(
+    model: TailClassifier, recipe: Recipe, folder: Path, rows: Sequence[Row] | None, weights: Tensor
+) -> Trainer:
+    arguments: dict[str, Any] = {
+        "output_dir": str(folder),
+        "per_device_train_batch_size": recipe.batch,
+        "per_device_eval_batch_size": 64,
+        "num_train_epochs": recipe.epochs,
+        "learning_rate": recipe.learning_rate,
+        "lr_scheduler_type": "cosine",
+        "warmup_steps": recipe.warmup,
+        "max_grad_norm": 1.0,
+        "bf16": True,
+        "use_cpu": True,
+        "seed": recipe.seed,
+        "logging_steps": 20,
+        "save_strategy": "no",
+        "report_to": [],
+        "remove_unused_columns": False,
+        "label_names": ["labels"],
+    }
+    return Trainer(
+        model=model,
+        args=TrainingArguments(**arguments),
+        train_dataset=None if rows is None else list(rows),
+        data_collator=lambda chunk: collate(chunk, weights),
+    )
+
+
+def _padded(sequences: Sequence[Sequence[int]], multiple: int) -> tuple[Tensor, Tensor]:
+    """Ids and mask, padded on the left to a multiple: few shapes, which is what CPU kernels are compiled for."""
+    width = -(-max(map(len, sequences)) // multiple) * multiple
+    ids = torch.zeros(len(sequences), width, dtype=torch.long)
+    mask = torch.zeros(len(sequences), width, dtype=torch.long)
+    for index, sequence in enumerate(sequences):
+        ids[index, width - len(sequence) :] = torch.tensor(sequence)
+        mask[index, width - len(sequence) :] = 1
+    return ids, mask

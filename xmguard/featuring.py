@@ -1,0 +1,92 @@
+"""Measures the features that an estimator asks for, on one request's spans. Knows none of them by name."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import combinations
+
+from xmguard.alone import AloneReading, answer_language
+from xmguard.context import EncodedPrompt
+from xmguard.contracts import Backend, Branch, Session
+from xmguard.errors import PluginError
+from xmguard.evidence import Evidence
+from xmguard.plugins import Registry
+from xmguard.verdict.grouping import answered, partition, representative
+from xmguard.verdict.words import content_words
+
+
+@dataclass(frozen=True)
+class RequestReading:
+    """Satisfies `xmguard.contracts.EvidenceReading`."""
+
+    evidence: Evidence
+    pairs: Sequence[tuple[str, str]]
+    alone: Mapping[str, Branch]
+    prompt: EncodedPrompt
+    session: Session
+    backend: Backend
+    registry: Registry
+
+    def tail(self, task: str, opening: str = "") -> tuple[int, ...]:
+        """See the contract."""
+        return self.backend.tail(task, opening)
+
+    def ids(self, text: str) -> tuple[int, ...]:
+        """See the contract."""
+        return self.backend.ids(text)
+
+    def content_words(self, text: str, language: str) -> Sequence[str]:
+        """See the contract."""
+        return content_words(text, answer_language(self.registry, language).function_words)
+
+
+def compared_pairs(evidence: Evidence) -> tuple[tuple[str, str], ...]:
+    """One span of every group of equal answers with that of every other group, and with the members of its own.
+
+    The cost grows with the square of the groups, not of the spans. Ids are in the order of the spans.
+    """
+    order = {span.span_id: index for index, span in enumerate(evidence.spans)}
+    groups = partition([span for span in evidence.spans if answered(span)])
+    speakers = [representative(group).span_id for group in groups]
+    wanted = list(combinations(speakers, 2))
+    wanted += [
+        (speaker, member.span_id)
+        for speaker, group in zip(speakers, groups, strict=True)
+        for member in group
+        if member.span_id != speaker
+    ]
+    return tuple((a, b) if order[a] < order[b] else (b, a) for a, b in wanted)
+
+
+def with_features(
+    evidence: Evidence,
+    names: Sequence[str],
+    *,
+    alone: AloneReading,
+    prompt: EncodedPrompt,
+    session: Session,
+    backend: Backend,
+    registry: Registry,
+) -> Evidence:
+    """The evidence with the named features measured; raises what they and `Stop.check` raise.
+
+    Raises:
+        PluginError: a feature gave a value that is no finite number, or for a pair it was not asked for.
+    """
+    pairs = compared_pairs(evidence)
+    if not pairs or not names:
+        return evidence
+    reading = RequestReading(evidence, pairs, alone.by_span, prompt, session, backend, registry)
+    measured = {}
+    for name in names:
+        values = dict(registry.evidence_features.items[name].measure(reading))
+        wrong = [pair for pair, value in values.items() if pair not in pairs or not math.isfinite(value)]
+        if wrong:
+            raise PluginError(
+                f"evidence feature {name!r} of plugin {registry.evidence_features.owners[name]!r} gave "
+                f"{values[wrong[0]]} for {wrong[0]}; a finite number for a pair it was asked for is expected"
+            )
+        measured[name] = values
+    return replace(evidence, features=measured)

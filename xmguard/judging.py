@@ -1,0 +1,84 @@
+"""Step 6 of an answer: from the spans read alone to a verdict. Picks the estimator when a model is loaded.
+
+A check that breaks is a verdict of status ERROR, never a decision. Knows no features and no weights.
+"""
+
+from __future__ import annotations
+
+import logging
+
+from xmguard.alone import AloneReading
+from xmguard.calibration import FittedFor, VerdictProfile
+from xmguard.contracts import Backend, VerdictEstimator
+from xmguard.errors import Cancelled, DeadlineExceeded
+from xmguard.evidence import Evidence
+from xmguard.featuring import with_features
+from xmguard.plugins import Registry
+from xmguard.profile import Profile
+from xmguard.response import ConflictVerdict
+from xmguard.run import Run
+from xmguard.verdict.calibrated import CalibratedEstimator
+from xmguard.verdict.decision import decide, failed, skipped
+
+log = logging.getLogger(__name__)
+
+UNPROFILED = "provisional"
+"""The estimator of a model without a fitted verdict."""
+
+
+class Judge:
+    """Reaches the verdicts of one loaded model."""
+
+    def __init__(self, backend: Backend, registry: Registry, profile: Profile | None) -> None:
+        self._backend = backend
+        self._registry = registry
+        fitted = None if profile is None else profile.verdict
+        why_not = _unfit(fitted, backend)
+        self.calibration = why_not if fitted is None or why_not else f"calibrated on {fitted.fitted_on}"
+        """For people: what the probabilities were fitted to, or why they are not calibrated."""
+        self._estimator: VerdictEstimator = (
+            registry.verdict_estimators.items[UNPROFILED] if fitted is None or why_not else CalibratedEstimator(fitted)
+        )
+
+    @property
+    def calibrated(self) -> bool:
+        """Whether a profile fitted for this model, engine and dtype gives the probabilities."""
+        return isinstance(self._estimator, CalibratedEstimator)
+
+    def verdict(self, run: Run, alone: AloneReading) -> ConflictVerdict:
+        """The verdict; raises only what `Stop.check` raises."""
+        if len(run.valid.context.spans) < 2:
+            return skipped("There is only one span, so there is nothing it could contradict.")
+        try:
+            evidence = self.evidence(run, alone)
+            return decide(evidence, self._estimator.estimate(evidence), run.request.conflict_threshold)
+        except (Cancelled, DeadlineExceeded):  # cancelled, or past the deadline: the whole request ends
+            raise
+        except Exception:
+            # An estimator, feature or language plugin may raise anything, and fail closed is what the contract wants.
+            log.exception("the verdict of request %s failed", run.request_id)
+            return failed("The check itself failed; the server's log says where.")
+
+    def evidence(self, run: Run, alone: AloneReading, features: tuple[str, ...] | None = None) -> Evidence:
+        """The evidence with the estimator's features, or with the named ones; raises what they raise."""
+        return with_features(
+            alone.evidence(run.session, self._registry),
+            tuple(self._estimator.features) if features is None else features,
+            alone=alone,
+            prompt=run.prompt,
+            session=run.session,
+            backend=self._backend,
+            registry=self._registry,
+        )
+
+
+def _unfit(fitted: VerdictProfile | None, backend: Backend) -> str:
+    """Why a fitted verdict cannot be used with a loaded model; empty if it can."""
+    if fitted is None:
+        return "not calibrated: the model has no profile with a fitted verdict"
+    loaded = FittedFor(backend.model_hash, backend.engine, backend.dtype)
+    for what in ("model_hash", "engine", "dtype"):
+        wanted, found = getattr(fitted.fitted_for, what), getattr(loaded, what)
+        if wanted != found:
+            return f"not calibrated: the profile's verdict was fitted for {what} {wanted[:16]}, loaded is {found[:16]}"
+    return ""
