@@ -18,7 +18,10 @@ from xmguard_research.verdict.pairs import Pair
 
 NAME = "explicit prompt"
 NEUTRAL = 0.0
-_SPELLINGS = tuple(f"{before}{word}" for word in ("yes", "no", "Yes", "No", "YES", "NO") for before in ("", " ", "\n"))
+_SPELLINGS = {
+    word: [before + spelling for before in ("", " ", "\n") for spelling in (word, word.title(), word.upper())]
+    for word in ("yes", "no")
+}
 
 
 class ExplicitPrompt:
@@ -28,24 +31,22 @@ class ExplicitPrompt:
         """Find the tokens that are a yes or a no.
 
         Raises:
-            ValueError: another engine runs the model, or its tokenizer has no single token for one of the two.
+            ValueError: another engine runs the model, or its tokenizer begins a yes and a no with the same token.
         """
         from xmguard.backends.transformers.backend import TransformersBackend
 
-        if not isinstance(guard.backend, TransformersBackend):
-            raise ValueError(
-                f"the explicit prompt needs engine transformers; {guard.model} runs in {guard.backend.engine}"
-            )
-        self._backend = guard.backend
-        tokenizer = self._backend.loaded.tokenizer
-        self._yes = _single_tokens(tokenizer, "yes")
-        self._no = _single_tokens(tokenizer, "no")
+        backend: Any = guard.backend
+        if not isinstance(backend, TransformersBackend):
+            raise ValueError(f"the explicit prompt needs engine transformers; {guard.model} runs in {backend.engine}")
+        self._backend = backend
+        self._yes, self._no = _beginnings(backend.loaded.tokenizer)
 
     def score(self, pair: Pair) -> float:
         """Logit of no minus logit of yes at the first token of the answer to "would each source lead to the same?".
 
         Each is the log of the summed probability of its spellings: with and without a space or line break before it,
-        in lower, title and upper case, those that are one token.
+        in lower, title and upper case, those that are one token. A tokenizer that has no such token for one of the
+        two is asked for the first tokens of the spellings instead.
         """
         spans = tuple(
             ContextSpan(Span(f"s{number}", text), "text", language)
@@ -62,16 +63,19 @@ class ExplicitPrompt:
         return _log_sum(logprobs[: len(self._no)]) - _log_sum(logprobs[len(self._no) :])
 
 
-def _single_tokens(tokenizer: Any, word: str) -> tuple[int, ...]:
-    encoded = (
-        tokenizer(spelling, add_special_tokens=False)["input_ids"]
-        for spelling in _SPELLINGS
-        if spelling.strip().lower() == word
-    )
-    found = sorted({ids[0] for ids in encoded if len(ids) == 1})
-    if not found:
-        raise ValueError(f"the tokenizer has no single token for {word!r}, so its logit cannot be read")
-    return tuple(found)
+def _beginnings(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """Tokens that begin a yes and a no: whole words if the tokenizer has any for both, else what tells them apart."""
+    encoded = {
+        word: [tokenizer(spelling, add_special_tokens=False)["input_ids"] for spelling in _SPELLINGS[word]]
+        for word in ("yes", "no")
+    }
+    whole = {word: {ids[0] for ids in spelled if len(ids) == 1} for word, spelled in encoded.items()}
+    first = {word: {ids[0] for ids in spelled} for word, spelled in encoded.items()}
+    found = whole if all(whole.values()) else first
+    yes, no = (tuple(sorted(found[word] - found[other])) for word, other in (("yes", "no"), ("no", "yes")))
+    if not (yes and no):
+        raise ValueError("every yes and no begins with the same token, so their logits cannot be told apart")
+    return yes, no
 
 
 def _log_sum(logprobs: Sequence[float]) -> float:
