@@ -1,14 +1,18 @@
 """Baselines that ask a model, on tiny real ones: the explicit prompt, and a classifier in a folder."""
 
 import json
+from dataclasses import replace
 
 import pytest
 import torch
+import typer
+from typer.testing import CliRunner
 
 from xmguard.context import Context, ContextSpan
 from xmguard.guard import Guard
 from xmguard.request import Prompt
 from xmguard.span import Span
+from xmguard_research.verdict.__main__ import judge, main
 from xmguard_research.verdict.explicit import ExplicitPrompt
 from xmguard_research.verdict.nli import Nli
 from xmguard_research.verdict.pairs import Label, Pair
@@ -62,7 +66,8 @@ def test_the_explicit_prompt_reads_no_minus_yes_at_the_answers_first_token(tiny_
     from transformers import AutoModelForCausalLM
 
     plain = AutoModelForCausalLM.from_pretrained(tiny_folder, attn_implementation="eager").eval()
-    logits = plain(ids).logits[0, -1].double()
+    with torch.inference_mode():
+        logits = plain(ids).logits[0, -1].double()
     tokenizer = tiny_backend.loaded.tokenizer
     # The tiny model's tokens are characters.
     yes, no = (
@@ -97,3 +102,29 @@ def test_a_model_without_a_contradiction_label_is_refused(tmp_path, nli_folder):
     with pytest.raises(ValueError, match=r"config\.json"):
         Nli(tmp_path / "nothing")
     assert json.loads((nli_folder / "config.json").read_text())["id2label"]["2"] == "Contradiction"
+
+
+def test_the_command_asks_a_model_once_about_every_pair(tiny_folder, nli_folder, tmp_path, monkeypatch):
+    app = typer.Typer()
+    app.command()(main)
+    arguments = ["--templates", "4", "--items", "1", "--model", str(tiny_folder), "--nli", str(nli_folder)]
+    done = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    judged, inferred = ((tmp_path / name).read_text() for name in ("judged.jsonl", "nli.jsonl"))
+    scores = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
+    assert len(judged.splitlines()) == len(inferred.splitlines()) <= len(scores)
+    assert all(score["decision"] for score in scores)
+    assert {"explicit prompt", "nli contradiction"} <= set(scores[0]["scores"])
+    assert len({score["scores"]["explicit prompt"] for score in scores}) > 1
+    monkeypatch.setattr(Guard, "check", None)
+    again = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path)])
+    assert again.exit_code == 0, again.output
+    assert (tmp_path / "judged.jsonl").read_text() == judged
+    assert [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()] == scores
+
+
+def test_a_pair_that_does_not_fit_into_the_model_is_said_to_be_too_long(tiny_backend, registry):
+    guard = Guard(tiny_backend, registry, model="tiny")
+    texts = ("The door is red. " * 2000, "The door is blue.")
+    (judged,) = judge(guard, ExplicitPrompt(guard), replace(PAIR, texts=texts))
+    assert (judged.decision, judged.probability, judged.explicit) == ("TOO LONG", None, None)

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from xmguard_research.verdict.answers import Kind, kind_of, occurrences, remains, replaced, shape
-from xmguard_research.verdict.crosslingual import OTHERS, alternating, find_donor, four_way, read_parallel, twins
+from xmguard_research.verdict.crosslingual import OTHERS, alternating, find_donor, four_way, kinds, read_parallel, twins
 from xmguard_research.verdict.pairs import Label
 
 REAL = Path(__file__).parents[3] / "shared/data/xquad_parallel.jsonl"
@@ -97,6 +97,13 @@ def test_four_way_pairs_have_every_text_as_often_in_either_label(parallel):
         for label in (Label.CONFLICT, Label.CONSISTENT)
     }
     assert said[Label.CONFLICT] == said[Label.CONSISTENT]
+
+
+def test_questions_are_counted_by_kind(parallel):
+    lines = kinds(parallel, "de").splitlines()
+    assert "| year | 6 | 6 | 6 |" in lines
+    assert "| number | 4 | 4 | 4 |" in lines
+    assert "| of no kind, left out | 1 | | |" in lines
 
 
 def test_the_same_seed_gives_the_same_pairs(parallel):

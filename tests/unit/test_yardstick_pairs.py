@@ -7,7 +7,7 @@ import pytest
 import typer
 
 from xmguard_research.verdict.baselines import NEUTRAL, OVERLAP, foreign_numbers, one_text, without_model, word_overlap
-from xmguard_research.verdict.irrelevant import irrelevant_pairs, is_irrelevant
+from xmguard_research.verdict.irrelevant import irrelevant_pairs, is_irrelevant, with_conflicts
 from xmguard_research.verdict.pairs import Label, Pair
 from xmguard_research.verdict.splits import FOLDS, fold
 from xmguard_research.verdict.statements import Item, four_way_pairs, read_items
@@ -92,6 +92,7 @@ def test_irrelevant_pairs_hold_foreign_statements_of_their_own_fold_at_both_plac
     pairs = list(irrelevant_pairs(list(items.values())))
     assert len(pairs) == 3 * len({one.item for one in pairs})
     assert len({one.item for one in pairs}) > 90
+    lent = Counter()
     owner = {text: item.name for item in items.values() for text in (*item.support, *item.contradict)}
     for one in pairs:
         owners = [owner[text] for text in one.texts]
@@ -99,16 +100,31 @@ def test_irrelevant_pairs_hold_foreign_statements_of_their_own_fold_at_both_plac
         assert tuple(name == one.item for name in owners) == wanted[one.key.split("|")[2]]
         assert owners[0] != owners[1]
         assert {fold(name) for name in owners} == {fold(one.item)}
-        foreign = [text for text, name in zip(one.texts, owners, strict=True) if name != one.item]
-        assert all(is_irrelevant(one.question, text) for text in foreign)
+        for place, (text, name) in enumerate(zip(one.texts, owners, strict=True)):
+            assert text in (items[name].support[place], items[name].contradict[place])
+            if name != one.item:
+                assert is_irrelevant(one.question, text)
+                lent[name, place] += 1
         assert one.label is Label.UNDETERMINED
         assert not one.conflict
+    assert max(lent.values()) == 2, "nobody's statements are lent more often than others'"
     assert pairs == list(irrelevant_pairs(list(items.values())))
     assert pairs != list(irrelevant_pairs(list(items.values()), seed=1))
 
 
 def test_an_item_without_irrelevant_neighbours_gives_no_pairs():
     assert list(irrelevant_pairs([BUS])) == []
+
+
+def test_irrelevant_pairs_stand_next_to_conflicts_of_the_same_items():
+    uneven = Item("8", BUS.question, BUS.support, BUS.contradict, ("blue", "green"))
+    pairs = list(with_conflicts([*template_items(), uneven]))
+    irrelevant, conflicts = ([one for one in pairs if one.conflict is wanted] for wanted in (False, True))
+    assert {one.item for one in irrelevant} == {one.item for one in conflicts}
+    assert "8" not in {one.item for one in pairs}
+    assert 3 * len(conflicts) == 2 * len(irrelevant)
+    assert {one.yardstick for one in pairs} == {"irrelevant"}
+    assert len({one.key for one in pairs}) == len(pairs)
 
 
 # -- templates -------------------------------------------------------------------------------------------------------

@@ -130,3 +130,15 @@ def test_missing_scores_and_missing_rows_are_refused():
         Bootstrap(["a"]).estimate(auroc, [True], [float("nan")])
     with pytest.raises(ValueError, match="no rows"):
         Bootstrap([])
+
+
+def test_within_items_only_pairs_of_one_item_are_compared():
+    # Item a: both conflicts beat its other; item b: one of four comparisons is a tie, one is won.
+    items = ["a", "a", "a", "b", "b", "b", "b", "c"]
+    conflict = [True, True, False, True, True, False, False, True]
+    values = [0.9, 0.8, 0.7, 0.1, 0.3, 0.3, 0.2, -9.0]
+    within = Bootstrap(items).within_items(conflict, values)
+    assert within.value == pytest.approx((2 + 0.5 + 1) / 6)
+    assert (within.low, within.high) == (1.5 / 4, 1.0)
+    assert within.undefined / 2000 == pytest.approx(1 / 27, abs=0.02), "draws of nothing but c compare nothing"
+    assert Bootstrap(["a", "b"]).within_items([True, False], [1.0, 0.0]).value is None

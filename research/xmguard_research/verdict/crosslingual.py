@@ -8,6 +8,7 @@ four-way pairs have neither, each, or both of the paragraphs changed, so that no
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -77,6 +78,21 @@ def four_way(rows: Sequence[Parallel], other: str, *, seed: int = 0) -> Iterator
         if donor is not None:
             yardstick = f"{YARDSTICK}-4-en-{other}"
             yield from _pairs(row, donor, other, yardstick, [(ENGLISH,), (other,), (), (ENGLISH, other)])
+
+
+def kinds(rows: Sequence[Parallel], other: str, *, seed: int = 0) -> str:
+    """How many questions of each kind there are, and how many of them give twins and four-way pairs; Markdown."""
+    asked = Counter(row.kind for row in rows)
+    given = [
+        Counter(by_name[name].kind for name in {pair.key.split("|")[1] for pair in made})
+        for by_name in [{row.name: row for row in rows}]
+        for made in (twins(rows, other, seed=seed), four_way(rows, other, seed=seed))
+    ]
+    lines = [f"| en and {other}: questions | asked | in twins | in four-way pairs |", "|---|---|---|---|"]
+    for kind in Kind:
+        lines.append(f"| {kind.value} | {asked[kind]} | {given[0][kind]} | {given[1][kind]} |")
+    lines.append(f"| of no kind, left out | {asked[None]} | | |")
+    return "\n".join(lines)
 
 
 def alternating(rows: Sequence[Parallel], other: str) -> Iterator[tuple[Parallel, str]]:

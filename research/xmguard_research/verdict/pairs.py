@@ -5,8 +5,10 @@ Knows no data set.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from enum import Enum
+from hashlib import sha256
 
 
 class Label(Enum):
@@ -32,6 +34,12 @@ class Pair:
     languages: tuple[str, str]
     """BCP-47 tags."""
     label: Label
+
+    @property
+    def content(self) -> str:
+        """Identifies what is asked: pairs of several yardsticks that ask the same are run through a model once."""
+        asked = json.dumps([self.question, self.texts, self.languages])
+        return sha256(asked.encode()).hexdigest()[:16]
 
     @property
     def conflict(self) -> bool:
