@@ -88,7 +88,9 @@ def test_an_nli_model_is_asked_in_both_directions(nli_folder):
         with torch.inference_mode():
             both.append(float(model(**tokenizer(*texts, return_tensors="pt")).logits[0].softmax(-1)[2]))
     assert abs(both[0] - both[1]) > 1e-3, "the directions differ, or the test shows nothing"
-    assert Nli(nli_folder).score(PAIR) == pytest.approx(max(both))
+    asked = Nli(nli_folder)
+    assert asked.score(PAIR) == pytest.approx(max(both))
+    assert asked.score(replace(PAIR, texts=(second, first))) == pytest.approx(max(both))
 
 
 def test_a_pair_that_is_too_long_for_the_nli_model_has_no_score(tmp_path):

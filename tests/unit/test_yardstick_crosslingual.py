@@ -30,14 +30,18 @@ def row(number, english, german, *, question="In which year was the mill built?"
     }
 
 
+def written(rows, tmp_path):
+    path = tmp_path / "parallel.jsonl"
+    path.write_text("\n".join(json.dumps(one) for one in rows), encoding="utf-8")
+    return read_parallel(path)
+
+
 @pytest.fixture
 def parallel(tmp_path):
     rows = [row(number, str(1900 + 7 * number), str(1900 + 7 * number)) for number in range(6)]
     rows += [row(10, "four", "vier"), row(11, "nine", "neun"), row(12, "17,419", "17.419"), row(13, "23,500", "23.500")]
     rows += [row(14, "because it rained", "weil es regnete")]
-    path = tmp_path / "parallel.jsonl"
-    path.write_text("\n".join(json.dumps(one) for one in rows), encoding="utf-8")
-    return read_parallel(path)
+    return written(rows, tmp_path)
 
 
 def test_an_answer_that_is_not_where_it_is_said_to_be_is_refused(tmp_path):
@@ -87,6 +91,42 @@ def test_numbers_are_replaced_as_their_language_writes_them(parallel):
     thousands = next(one for one in parallel if one.name == "q12")
     donor = find_donor(parallel, thousands, ("de",), "de", 0)
     assert (donor.name, donor.answers["de"], donor.answers["en"]) == ("q13", "23.500", "23,500")
+
+
+def in_country(number, name, **changes):
+    return row(number, name, name, question="In which country is the mill?", **changes)
+
+
+@pytest.mark.parametrize(
+    ("other", "before", "fits"),
+    [
+        ("Norway", "The mill is in ", True),
+        ("Kentish", "The mill is in ", False),
+        ("Norway", "Unlike those of Norway the mill is in ", False),
+        ("Port Lume", "The mill is in ", False),
+    ],
+)
+def test_an_answer_fits_unless_it_is_of_another_shape_or_contained_or_there_already(tmp_path, other, before, fits):
+    rows = written([in_country(1, "Kent", before=before), in_country(2, other)], tmp_path)
+    for language in ("en", "de"):
+        assert (find_donor(rows, rows[0], (language,), "de", 0) is rows[1]) is fits
+
+
+def test_an_answer_inside_a_longer_word_is_not_changed(tmp_path):
+    rows = [row(1, "four", "vier"), row(2, "nine", "neun")]
+    rows[0]["context"]["en"] = "The mill has fourteen sails."
+    rows[0]["answer"]["en"]["start"] = rows[0]["context"]["en"].index("four")
+    read = written(rows, tmp_path)
+    assert find_donor(read, read[0], ("en",), "de", 0) is None
+    assert find_donor(read, read[0], ("de",), "de", 0) is read[1]
+
+
+def test_a_person_who_would_still_be_mentioned_is_not_changed(tmp_path):
+    rows = [row(n, name, name, question="Who built it?") for n, name in enumerate(("Anna Keller", "Paul Novak"))]
+    rows[0]["context"]["de"] += " Keller starb früh."
+    read = written(rows, tmp_path)
+    assert find_donor(read, read[0], ("de",), "de", 0) is None
+    assert find_donor(read, read[0], ("en",), "de", 0) is read[1]
 
 
 def test_four_way_pairs_have_every_text_as_often_in_either_label(parallel):

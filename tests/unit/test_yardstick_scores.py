@@ -57,6 +57,11 @@ def test_ece_by_hand():
     ]
 
 
+def test_equal_probabilities_are_in_the_bin_of_their_middle():
+    # From its first rank the large group would share the bin of the small one, and their gaps would cancel out.
+    assert value(ece, [True] + [False] * 29, [0.1] + [0.9] * 29) == pytest.approx(0.9)
+
+
 def test_bins_hold_equally_many_pairs_where_no_probability_repeats():
     values = (np.random.default_rng(0).permutation(300) / 300).tolist()
     bins = reliability([True] * 300, values)
