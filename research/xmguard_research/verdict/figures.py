@@ -62,8 +62,8 @@ def calibration(rows: Sequence[Row], path: Path) -> bool:
             title=f"{name}, {len(own)} pairs",
             xlabel="mean probability of the bin (pairs in it beside the point)",
             ylabel="share of conflicts",
-            xlim=(0, 1),
-            ylim=(0, 1),
+            xlim=(-0.03, 1.05),
+            ylim=(-0.03, 1.05),
         )
         axis.xaxis.label.set_fontsize(7)
     figure.savefig(path, dpi=DPI)
