@@ -15,10 +15,9 @@ whose factors reach every bias: what is measured is the policy.
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,7 +25,6 @@ import numpy as np
 import typer
 from rich import box
 from rich.console import Console
-from rich.progress import track
 from rich.table import Table
 
 from xmguard import Decoding, Guard, Prompt, Rebalance, Span, load_guard
@@ -38,7 +36,7 @@ from xmguard.planning import plan_bias
 from xmguard.request import Scope
 from xmguard.verdict.equality import Agreement, compare
 from xmguard_research.facts import Fact, facts
-from xmguard_research.yardstick import producer
+from xmguard_research.results import append, known, lines, producer
 
 BASELINE = "none"
 SETTINGS = (
@@ -104,7 +102,7 @@ def questions(items: Sequence[Fact]) -> list[Question]:
 
 
 def from_statements(rows: Sequence[Mapping[str, Any]]) -> list[Fact]:
-    """Items of a file of statements: `id`, `question`, `answer` and `support` [2]; see `xmguard_research.yardstick`."""
+    """Items of a file of statements, with `id`, `question`, `answer` and `support` [2]."""
     return [
         Fact(str(row["id"]), row["question"], (row["support"][0], row["support"][1]), str(row["answer"]))
         for row in rows
@@ -211,22 +209,17 @@ def main(
     settings = [BASELINE, *(setting or SETTINGS)]
     for text in settings:
         parse_setting(text)
-    known = facts() if data is None else from_statements(list(_lines(data)))
-    order = np.random.default_rng(seed).permutation(len(known))[:items]
-    wanted = questions([known[index] for index in sorted(order)])
-    done = {row.key: row for row in (Answered(**line) for line in (_lines(out) if out.exists() else ()))}
+    pool = facts() if data is None else from_statements(list(lines(data)))
+    order = np.random.default_rng(seed).permutation(len(pool))[:items]
+    wanted = questions([pool[index] for index in sorted(order)])
     guard = load_guard(model, dtype=dtype)
-    strangers = {row.produced_by for row in done.values()} - {producer(guard)}
-    if strangers:
-        raise typer.BadParameter(f"{out} holds results of {', '.join(strangers)}; choose another file with --out")
+    done = known(out, Answered, producer(guard))
     missing = [one for one in wanted if any(one.key(name) not in done for name in settings)]
-    if missing:
-        with out.open("a", encoding="utf-8") as stream:
-            for one in track(missing, description="answering questions", console=Console(stderr=True)):
-                for row in answer(guard, one, [name for name in settings if one.key(name) not in done]):
-                    done[row.key] = row
-                    stream.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
-                stream.flush()
+
+    def measure(one: Question) -> list[Answered]:
+        return answer(guard, one, [name for name in settings if one.key(name) not in done])
+
+    done |= {row.key: row for row in append(out, missing, measure, "answering questions")}
     answered = {name: [done[one.key(name)] for one in wanted] for name in settings}
     console = Console()
     console.print(table(answered))
@@ -284,12 +277,6 @@ def _broken(answered: Mapping[str, Sequence[Answered]], count: int) -> Iterator[
     ]
     for row, base in broken[:count]:
         yield f"{row.setting}, {row.condition}, {row.item}: {row.gold!r} became {row.answer!r}, was {base.answer!r}"
-
-
-def _lines(path: Path) -> Iterator[dict[str, Any]]:
-    for line in path.read_text(encoding="utf-8").splitlines():
-        if line.strip():
-            yield json.loads(line)
 
 
 if __name__ == "__main__":
