@@ -27,7 +27,7 @@ from xmguard.backends.transformers.rows import Rows
 from xmguard.backends.transformers.sampling import Speaker
 from xmguard.backends.transformers.steering import Steering, steer
 from xmguard.bias import REMOVE, AttentionBias
-from xmguard.context import EncodedPrompt
+from xmguard.context import EncodedPrompt, SpanMap
 from xmguard.contracts import Branch, SessionUsage, Token
 from xmguard.deadline import Stop
 from xmguard.measurement import DirectedContribution, Measurement
@@ -58,7 +58,9 @@ class _Batch:
 class TransformersSession:
     """Satisfies `xmguard.contracts.Session`."""
 
-    def __init__(self, loaded: LoadedModel, prompt: EncodedPrompt, stop: Stop) -> None:
+    def __init__(
+        self, loaded: LoadedModel, prompt: EncodedPrompt, stop: Stop, prefilled: ContextKeys | None = None
+    ) -> None:
         self._loaded = loaded
         self._prompt = prompt
         self._stop = stop
@@ -69,7 +71,7 @@ class TransformersSession:
         self._measurements: dict[str, Measurement] = {}
         self._generated: dict[str, Recording] = {}
         self._decoded: list[_Batch] = []
-        self._contexts = ContextStore(loaded, prompt, stop)
+        self._contexts = ContextStore(loaded, prompt, stop, prefilled)
         self._branch_tokens = 0
         self._contexts.get(AttentionBias())
 
@@ -160,6 +162,13 @@ class TransformersSession:
         logits = directed(self._loaded, rows, read, answer, caches.cache).mean(-1)
         cube = tuple(tuple(tuple(head) for head in layer) for layer in logits.tolist())
         return DirectedContribution(self._prompt.span_map, cube, len(answer))
+
+    def recut(self, span_map: SpanMap) -> TransformersSession:
+        """A session on the same keys, cut at other borders; see `xmguard.contracts.Session`."""
+        if span_map.context_tokens != self._prompt.span_map.context_tokens:
+            raise ValueError(f"a map of {span_map.context_tokens} tokens is not of this context")
+        keys = self._contexts.get(AttentionBias())
+        return TransformersSession(self._loaded, replace(self._prompt, span_map=span_map), self._stop, keys)
 
     def usage(self) -> SessionUsage:
         """Tokens run so far."""
