@@ -25,6 +25,7 @@ from xmguard.explanation import Explanation
 from xmguard.planning import check_profile, plan_bias
 from xmguard.plugins import Registry
 from xmguard.profile import Profile
+from xmguard.quoting import quote_disagreements
 from xmguard.reports import imbalance
 from xmguard.request import AnswerRequest, Decoding, OnConflict, OnError, Prompt, Rebalance, Scope
 from xmguard.response import (
@@ -348,16 +349,18 @@ class Guard:
         if len(run.valid.context.spans) < 2:
             return skipped("There is only one span, so there is nothing it could contradict.")
         threshold = run.request.conflict_threshold
+        sources = {span.id: span.span.source for span in run.valid.context.spans}
         try:
             evidence = alone.evidence(run.session, self.registry)
             estimate = self._estimator.estimate(evidence)
-            return decide(evidence, estimate, DEFAULT_THRESHOLD if threshold is None else threshold)
+            verdict = decide(evidence, estimate, DEFAULT_THRESHOLD if threshold is None else threshold, sources)
         except XmguardError:  # cancelled, or past the deadline: the whole request ends
             raise
         except Exception:
             # An estimator or language plugin may raise anything, and fail closed is what the contract wants then.
             log.exception("the verdict of request %s failed", run.request_id)
             return failed("The check itself failed; the server's log says where.")
+        return quote_disagreements(verdict, run, alone)
 
     @staticmethod
     def _withheld(run: Run, verdict: ConflictVerdict) -> FinishReason | None:

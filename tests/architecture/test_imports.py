@@ -38,7 +38,7 @@ LAYERS = (
     ("xmguard.backends",),
     tuple(
         f"xmguard.{name}"
-        for name in ["guard", "alone", "loading", "planning", "reports", "run", "testing", "text_stream"]
+        for name in ["guard", "alone", "loading", "planning", "quoting", "reports", "run", "testing", "text_stream"]
     ),
     ("xmguard.v1", "xmguard.wire", "xmguard.client"),
     ("xmguard.cli", "xmguard.__main__"),

@@ -1,5 +1,7 @@
 """Sentences of many scripts, by characters: the ranges tile the text whatever it holds."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -73,5 +75,5 @@ def test_ranges_tile_any_text_and_each_holds_a_letter_or_is_alone(text, language
     found = sentences(text, language)
     assert "".join(text[start:end] for start, end in found) == text
     assert all(start < end for start, end in found)
-    assert all(before[1] == after[0] for before, after in zip(found, found[1:], strict=False))
+    assert all(before[1] == after[0] for before, after in pairwise(found))
     assert len(found) < 2 or all(any(c.isalnum() for c in text[start:end]) for start, end in found)
