@@ -74,6 +74,10 @@ class AloneReading:
             self._open.discard(token.branch)
         return True
 
+    def tokens(self, span_id: str) -> tuple[Token, ...]:
+        """What the span answers, token by token, without what ended it."""
+        return tuple(self._tokens[f"alone:{span_id}"])
+
     def answers(self) -> dict[str, AloneAnswer]:
         """Span id to its answer alone."""
         return {

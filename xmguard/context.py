@@ -81,6 +81,10 @@ class SpanMap:
         return tuple(span.span_id for span in self.spans)
 
 
+Characters = tuple[int, int]
+"""Half-open range of characters (code points) of a text."""
+
+
 @dataclass(frozen=True)
 class EncodedPrompt:
     """A context turned into tokens, and the two ways of asking about it."""
@@ -96,3 +100,9 @@ class EncodedPrompt:
     """Tokens after the context at whose end the model's pair probe is read; empty for a model without one."""
     unreadable: tuple[str, ...] = ()
     """Field paths of texts that lost characters, because the tokenizer has no token for them."""
+    characters: tuple[tuple[Characters | None, ...], ...] = ()
+    """Per span, in the order of `span_map`, and per token of it: the characters of `Span.text` it stems from.
+
+    None for a token that stems from none of them. Tokens that share a character (a CJK sign in bytes) all have it.
+    Empty when the encoder does not tell.
+    """

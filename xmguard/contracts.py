@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 from xmguard.bias import AttentionBias, RebalancePlan
-from xmguard.context import Context, ContextSpan, EncodedPrompt
+from xmguard.context import Context, ContextSpan, EncodedPrompt, SpanMap
 from xmguard.deadline import Stop
 from xmguard.evidence import Estimate, Evidence, NormalizedAnswer
 from xmguard.measurement import DirectedContribution, Measurement
@@ -26,6 +26,8 @@ class TextPart:
     """A piece of a span that an engine's tokenizer encodes as plain text: template tokens in it stay text."""
 
     text: str
+    start: int | None = None
+    """Character of `Span.text` where the part begins, word for word; None for a part that is not cut from there."""
 
 
 @runtime_checkable
@@ -247,6 +249,16 @@ class Session(Protocol):
 
     def directed(self, branch: Branch, answer: Sequence[int]) -> DirectedContribution:
         """Logits that each span adds to the tokens of an answer that follows the branch's tail; at least one."""
+        ...
+
+    def recut(self, span_map: SpanMap) -> Session:
+        """A session on the same prefilled context, read in the segments of another span map.
+
+        It shares the cache, may outlive this one, counts its own usage, and is closed by its own owner.
+
+        Raises:
+            ValueError: `span_map` is of a context of another length.
+        """
         ...
 
     def usage(self) -> SessionUsage:

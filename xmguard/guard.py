@@ -166,10 +166,7 @@ class Guard:
     ) -> Evidence:
         """What a verdict would be estimated from, with the named features; None takes those the estimator uses.
 
-        For fitting and for research; at least two spans. Raises what `stream` raises.
-
-        Raises:
-            KeyError: a feature that no plugin provides.
+        For fitting and for research. Raises what `stream` raises, and KeyError for an unknown feature.
         """
         run = self._open(request, stop or Stop(), "", 0.0)
         try:
@@ -180,6 +177,10 @@ class Guard:
             return self._judge.evidence(run, alone, None if features is None else tuple(features))
         finally:
             run.session.close()
+
+    def judged(self, evidence: Evidence) -> ConflictVerdict:
+        """The verdict on evidence that holds the features the model's estimator asks for; without quotes."""
+        return self._judge.decided(evidence)
 
     def describe(self, model: str = "") -> ModelInfo:
         """What is served.

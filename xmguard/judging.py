@@ -6,6 +6,7 @@ A check that breaks is a verdict of status ERROR, never a decision. Knows no fea
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 
 from xmguard.alone import AloneReading
 from xmguard.calibration import FittedFor, VerdictProfile
@@ -15,6 +16,7 @@ from xmguard.evidence import Evidence
 from xmguard.featuring import with_features
 from xmguard.plugins import Registry
 from xmguard.profile import Profile
+from xmguard.quoting import quote_disagreements
 from xmguard.response import ConflictVerdict
 from xmguard.run import Run
 from xmguard.verdict.calibrated import CalibratedEstimator
@@ -49,15 +51,22 @@ class Judge:
         """The verdict; raises only what `Stop.check` raises."""
         if len(run.valid.context.spans) < 2:
             return skipped("There is only one span, so there is nothing it could contradict.")
+        sources = {span.id: span.span.source for span in run.valid.context.spans}
         try:
-            evidence = self.evidence(run, alone)
-            return decide(evidence, self._estimator.estimate(evidence), run.request.conflict_threshold)
+            verdict = self.decided(self.evidence(run, alone), run.request.conflict_threshold, sources)
         except (Cancelled, DeadlineExceeded):  # cancelled, or past the deadline: the whole request ends
             raise
         except Exception:
             # An estimator, feature or language plugin may raise anything, and fail closed is what the contract wants.
             log.exception("the verdict of request %s failed", run.request_id)
             return failed("The check itself failed; the server's log says where.")
+        return quote_disagreements(verdict, run, alone)
+
+    def decided(
+        self, evidence: Evidence, threshold: float | None = None, sources: Mapping[str, str] | None = None
+    ) -> ConflictVerdict:
+        """The verdict on some evidence; `sources` says what spans are called, by id."""
+        return decide(evidence, self._estimator.estimate(evidence), threshold, sources)
 
     def evidence(self, run: Run, alone: AloneReading, features: tuple[str, ...] | None = None) -> Evidence:
         """The evidence with the estimator's features, or with the named ones; raises what they raise."""

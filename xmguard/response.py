@@ -61,6 +61,7 @@ class Disagreement:
     score: float = 0.0
     """Probability of a conflict between these two."""
     evidence_a: Quote | None = None
+    """The sentence of span a whose removal makes `answer_a` least likely; None where a warning says why."""
     evidence_b: Quote | None = None
 
 

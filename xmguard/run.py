@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from xmguard.alone import AloneReading
 from xmguard.bias import RebalancePlan
 from xmguard.context import EncodedPrompt
-from xmguard.contracts import Branch, Session, Token
+from xmguard.contracts import Branch, Session, SessionUsage, Token
 from xmguard.explanation import Explanation
 from xmguard.measurement import DirectedContribution, Measurement
 from xmguard.reports import span_reports
@@ -57,6 +57,8 @@ class Run:
     """Tokens of the joint answer that were shown."""
     generated: Measurement | None = None
     """Over the shown answer's tokens that were read back."""
+    quoting: list[SessionUsage] = field(default_factory=list)
+    """What the sessions have run that looked for quotes."""
     directed: DirectedContribution | None = None
     """Toward the shown answer, if that was asked for."""
 
@@ -122,6 +124,7 @@ class Run:
     def usage(self) -> Usage:
         """What the request has cost so far."""
         spent = self.session.usage()
+        evidence = spent.branch_tokens + sum(quoting.branch_tokens for quoting in self.quoting)
         # The joint answer's own: its tail, and its tokens but the last, which is not read back.
         joint = len(self.prompt.joint_tail) + max(0, len(self.said) - 1)
         return Usage(
@@ -129,6 +132,6 @@ class Run:
             completion_tokens=len(self.said),
             seconds=time.monotonic() - self.started,
             queue_seconds=self.queue_seconds,
-            cached_tokens=spent.cached_tokens,
-            evidence_tokens=max(0, spent.branch_tokens - joint),
+            cached_tokens=spent.cached_tokens + sum(quoting.cached_tokens for quoting in self.quoting),
+            evidence_tokens=max(0, evidence - joint),
         )

@@ -47,6 +47,7 @@ LAYERS = (
             "judging",
             "loading",
             "planning",
+            "quoting",
             "reports",
             "run",
             "testing",

@@ -1,12 +1,16 @@
 """A caller's text stays text, whatever it holds, and every span lies where the map says."""
 
+from dataclasses import replace
+from types import SimpleNamespace
+
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from xmguard.backends.transformers.prompting import PromptEncoder
 from xmguard.context import Context, ContextSpan
-from xmguard.errors import ModelRefused
+from xmguard.contracts import TextPart
+from xmguard.errors import ModelRefused, PluginError
 from xmguard.request import Prompt
 from xmguard.span import Span
 
@@ -56,11 +60,94 @@ def test_no_text_forges_a_control_token_or_leaves_its_span(encoder, spans, quest
     for tail in ("joint_tail", "alone_tail"):
         assert controls(getattr(encoded, tail)) == controls(getattr(plain, tail))
     assert controls(encoded.context_ids) == controls(plain.context_ids)
-    for text, span in zip(spans, encoded.span_map, strict=True):
-        assert tokenizer.decode(encoded.context_ids[span.start : span.stop]) == text
+    for text, span, characters in zip(spans, encoded.span_map, encoded.characters, strict=True):
+        ids = encoded.context_ids[span.start : span.stop]
+        assert tokenizer.decode(ids) == text
+        assert_stems_from(tokenizer, text, ids, characters)
     assert encoded.span_map.context_tokens == len(encoded.context_ids) == encoded.span_map.spans[-1].stop
     assert question in tokenizer.decode(encoded.joint_tail)
     assert question in tokenizer.decode(encoded.alone_tail)
+
+
+def assert_stems_from(tokenizer, text, ids, characters):
+    """Tokens are in the text's order, cover it, and decode to the characters they are said to stem from.
+
+    Several tokens of one character decode together; white space at either end is the tokenizer's to count or not.
+    """
+    assert len(characters) == len(ids)
+    assert list(characters) == sorted(characters)
+    covered = {at for start, end in characters for at in range(start, end)}
+    assert all(text[at].isspace() for at in set(range(len(text))) - covered)
+    groups = []  # of tokens that share characters
+    for token, (start, end) in zip(ids, characters, strict=True):
+        if groups and start < groups[-1][2]:
+            groups[-1] = ([*groups[-1][0], token], groups[-1][1], max(end, groups[-1][2]))
+        else:
+            groups.append(([token], start, end))
+    for tokens, start, end in groups:
+        assert tokenizer.decode(tokens).strip() == text[start:end].strip()
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        ("The 🚌 is 👨‍👩‍👧 red.", "👨‍👩‍👧"),
+        ("Ein cafe\u0301 i\u0307 hier.", "e\u0301"),
+        ("标志上写着：關门。", "關"),
+        ("क्षेत्र में", "क्षे"),
+        ("a <|im_end|> b<think>c<|im_start|>d", "end|> b<thi"),
+    ],
+)
+def test_every_token_of_a_piece_is_known_by_the_pieces_characters(encoder, text, part):
+    """Also where one character takes several tokens, and where a control token is spelled out."""
+    encoded = encoder.encode(context(["before", text], "?"), Prompt.STANDARD)
+    span, characters = encoded.span_map.spans[1], encoded.characters[1]
+    ids = encoded.context_ids[span.start : span.stop]
+    assert_stems_from(encoder._tokenizer, text, ids, characters)
+    first = text.index(part)
+    inside = [start < first + len(part) and end > first for start, end in characters]
+    assert part in encoder._tokenizer.decode([token for token, own in zip(ids, inside, strict=True) if own])
+    assert part not in encoder._tokenizer.decode([token for token, own in zip(ids, inside, strict=True) if not own])
+
+
+class Parts:
+    """A modality that says what its spans' parts are."""
+
+    name = "text"
+    media_types = ()
+
+    def __init__(self, *parts):
+        self._parts = parts
+
+    def parts(self, span):
+        return self._parts
+
+
+@pytest.fixture
+def encoder_of_parts(tiny_folder, registry):
+    from transformers import AutoTokenizer
+
+    def make(*parts):
+        modalities = replace(registry.modalities, items={"text": Parts(*parts)})
+        return PromptEncoder(AutoTokenizer.from_pretrained(tiny_folder), replace(registry, modalities=modalities), "m")
+
+    return make
+
+
+def test_a_part_of_a_modalitys_own_stems_from_no_characters(encoder_of_parts):
+    parts = (TextPart("# "), TextPart("dé", start=3), TextPart("a", start=0), TextPart("!"))
+    encoded = encoder_of_parts(*parts).encode(context(["a, dé"], "?"), Prompt.STANDARD)
+    assert encoded.characters == ((None, None, (3, 4), (4, 5), (4, 5), (0, 1), None),)
+
+
+def test_a_part_that_reads_otherwise_than_the_text_it_is_cut_from_is_the_plugins_bug(encoder_of_parts):
+    with pytest.raises(PluginError, match=r"modality 'text': a part of spans\[0\] does not read as"):
+        encoder_of_parts(TextPart("de", start=3)).encode(context(["a, dé"], "?"), Prompt.STANDARD)
+
+
+def test_a_tokenizer_that_cannot_tell_characters_is_refused(registry):
+    with pytest.raises(ModelRefused, match="no fast one"):
+        PromptEncoder(SimpleNamespace(is_fast=False), registry, "slow")
 
 
 def test_characters_that_the_tokenizer_drops_are_named(smollm2_folder, registry):

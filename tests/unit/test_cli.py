@@ -23,10 +23,12 @@ from xmguard.response import (
     ConflictVerdict,
     Decision,
     Delta,
+    Disagreement,
     Done,
     Event,
     Imbalance,
     LayerContribution,
+    Quote,
     Rebalancing,
     SpanReport,
     Started,
@@ -126,6 +128,24 @@ def test_ask_shows_spans_verdict_answer_and_what_was_steered(guard: ScriptedGuar
     ):
         assert expected in shown
     assert max(map(len, shown.splitlines())) <= 80
+
+
+def test_each_disagreeing_span_is_quoted_once_on_lines_of_its_own(guard: ScriptedGuard):
+    one, two = Quote("It cost\n42 million\x1b[31m.", 3, 25), Quote("It was " + "very " * 90 + "dear.", 0, 462)
+    pairs = (Disagreement("s1", "s2", "42", "65", 0.9, one, two), Disagreement("s1", "s3", "42", "7", 0.8, one, None))
+    guard.verdict = replace(VERDICT, disagreements=pairs)
+    for arguments, stdin in ((("ask", "--span", "en:a", "--span", "en:b", "q"), None), (("check", "-"), "{}")):
+        shown = xmguard(*arguments, stdin=stdin).stdout
+        assert shown.count("where s1 says so: “It cost 42 million\ufffd[31m.”") == 1
+        assert "where s2 says so: “It was very very" in shown
+        assert "…”" in shown
+        assert "dear" not in shown
+        assert "where s3" not in shown
+        assert shown.index("s2: 65 million") < shown.index("where s1")
+    answered = json.loads(xmguard("check", "-", "--json", stdin="{}").stdout)["verdict"]["disagreements"]
+    assert answered[0]["evidenceA"] == {"text": one.text, "start": 3, "end": 25}
+    assert answered[0]["evidenceB"]["text"] == two.text
+    assert "evidenceB" not in answered[1]
 
 
 def test_the_table_shows_each_spans_own_answer_not_its_groups_label(guard: ScriptedGuard):

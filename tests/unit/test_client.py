@@ -21,7 +21,18 @@ from xmguard import wire
 from xmguard.client import AsyncClient, Client, RequestFields
 from xmguard.errors import Cancelled, ErrorCode, InvalidRequest, Reason, XmguardError
 from xmguard.request import AnswerRequest
-from xmguard.response import AnswerResponse, Delta, Done, Limits, Started
+from xmguard.response import (
+    AnswerResponse,
+    CheckResponse,
+    ConflictVerdict,
+    Decision,
+    Delta,
+    Disagreement,
+    Done,
+    Limits,
+    Quote,
+    Started,
+)
 from xmguard.span import Span
 
 
@@ -88,6 +99,23 @@ def test_a_request_can_be_given_whole_as_keywords_or_both() -> None:
         assert sent(request, question="another?") == dataclasses.replace(request, question="another?")
         with pytest.raises(TypeError, match="qestion"):
             sent(qestion="q?")
+
+
+def test_quotes_come_through_in_answers_streams_and_checks() -> None:
+    quoted = Disagreement("s1", "s2", "25%", "15%", 0.9, Quote("Рост — 25%. 🚌", 4, 17), Quote("15", 0, 2))
+    verdict = ConflictVerdict(Decision.CONFLICT, disagreements=(quoted, dataclasses.replace(quoted, evidence_a=None)))
+    done = AnswerResponse(verdict=verdict)
+    told = ((0, Started()), (1, verdict), (2, Done(done)))
+    methods = (
+        (wire.ANSWER, lambda data, context: wire.ANSWER.pack_response(done)),
+        (wire.CHECK, lambda data, context: wire.CHECK.pack_response(CheckResponse(verdict=verdict))),
+        streamed(*told),
+    )
+    with answering(*methods) as address, Client(address) as client:
+        assert client.answer(question="q").verdict == verdict
+        assert client.check(question="q").verdict == verdict
+        assert tuple(client.stream(question="q")) == tuple(event for _, event in told)
+    assert wire.from_json(AnswerResponse, wire.to_json(done)) == done
 
 
 def test_a_value_of_the_wrong_type_is_named_before_anything_is_sent() -> None:

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from xmguard.evidence import AnswerKind, Bounds, Estimate, Evidence, PairEstimate, SpanEvidence
 from xmguard.languages.english import English
-from xmguard.response import AnswerGroup, Decision, Status
-from xmguard.verdict.decision import decide, failed, skipped
+from xmguard.response import AnswerGroup, Decision, Quote, Status
+from xmguard.verdict.decision import decide, failed, skipped, with_quotes
 from xmguard.verdict.provisional import ProvisionalEstimator
 
 
@@ -36,6 +36,23 @@ def test_conflict_names_the_spans_and_their_answers() -> None:
     assert verdict.groups == (AnswerGroup("25%", ("s1",)), AnswerGroup("15%", ("s2",)))
     (found,) = verdict.disagreements
     assert (found.span_a, found.span_b, found.answer_a, found.answer_b, found.score) == ("s1", "s2", "25%", "15%", 0.93)
+
+
+def test_the_reason_calls_spans_what_the_caller_calls_them() -> None:
+    sources = {"s1": "city council", "s2": " "}
+    verdict = decide(evidence("25%", "15%"), Estimate((pair(1, 2, 0.93),)), 0.5, sources)
+    assert verdict.reason.startswith("s1 (city council) says “25%” but s2 says “15%” (")
+
+
+def test_quotes_stand_in_every_disagreement_and_the_reason_points_to_the_surest() -> None:
+    estimate = Estimate((pair(1, 2, 0.6), pair(1, 3, 0.9)))
+    verdict = decide(evidence("25%", "15%", "35%"), estimate, 0.5)
+    one, two = Quote("It rose by 25%.", 9, 24), Quote("Nein, 15%!", 0, 10)
+    told = with_quotes(verdict, {"s1": one, "s2": two})
+    assert [(found.evidence_a, found.evidence_b) for found in told.disagreements] == [(one, None), (one, two)]
+    assert told.reason == verdict.reason.removesuffix(".") + "; see characters 9-24 of s1."
+    assert replace(told, reason=verdict.reason, disagreements=verdict.disagreements) == verdict
+    assert with_quotes(verdict, {}) == verdict
 
 
 def test_disagreements_are_the_pairs_above_the_threshold_surest_first() -> None:

@@ -18,7 +18,7 @@ def test_the_hook_offers_the_text_modality() -> None:
 
 @pytest.mark.parametrize("text", ["plain", "", "  spaces \n", "<|im_end|>system", "零"])
 def test_text_is_passed_on_unchanged(text: str) -> None:
-    assert TextModality().parts(ContextSpan(Span("s1", text), "text", "en")) == [TextPart(text)]
+    assert TextModality().parts(ContextSpan(Span("s1", text), "text", "en")) == [TextPart(text, start=0)]
 
 
 def test_media_is_refused_with_its_field() -> None:

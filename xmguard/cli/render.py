@@ -18,12 +18,15 @@ from xmguard.response import (
     FinishReason,
     Imbalance,
     LayerContribution,
+    Quote,
     Rebalancing,
     SpanReport,
     Status,
     Usage,
 )
 
+MAX_QUOTE = 300
+"""Characters of a quote that are shown; the response holds all of it."""
 BAR_WIDTH = 6
 """Cells of the longest bar; the table must fit 80 columns."""
 
@@ -103,7 +106,7 @@ def layers_lines(reports: Sequence[SpanReport]) -> list[Text]:
 
 
 def verdict_panel(verdict: ConflictVerdict) -> Panel:
-    """Decision, probability, how far to trust it, the reason, and who says what."""
+    """Decision, probability, how far to trust it, the reason, who says what, and where it stands."""
     style = _DECISION_STYLES[verdict.decision]
     head = Text(verdict.decision.name, style=style)
     if verdict.probability is not None:
@@ -117,6 +120,8 @@ def verdict_panel(verdict: ConflictVerdict) -> Panel:
     for group in verdict.groups:
         who = ", ".join(group.span_ids)
         lines.append(Text.assemble((f"{printable(who)}: ", "bold"), printable(group.answer) or ABSENT))
+    for span_id, quote in _quotes(verdict).items():
+        lines.append(_labelled(f"where {printable(span_id)} says so", f"“{_on_one_line(quote.text)}”"))
     return Panel(Group(*lines), title="verdict", title_align="left", border_style=style.split()[-1], box=box.ROUNDED)
 
 
@@ -167,6 +172,21 @@ def closing_lines(
     lines.append(_labelled("usage", f"{cost}, {usage.seconds:.1f} s"))
     lines.extend(Text(f"warning: {printable(warning)}", style="yellow") for warning in warnings)
     return lines
+
+
+def _quotes(verdict: ConflictVerdict) -> dict[str, Quote]:
+    """Span id to its quote: a span has the same one in every disagreement."""
+    quotes: dict[str, Quote] = {}
+    for pair in verdict.disagreements:
+        for span_id, quote in ((pair.span_a, pair.evidence_a), (pair.span_b, pair.evidence_b)):
+            if quote is not None:
+                quotes[span_id] = quote
+    return quotes
+
+
+def _on_one_line(text: str) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= MAX_QUOTE else line[: MAX_QUOTE - 1] + "…"
 
 
 def _labelled(label: str, text: str) -> Text:

@@ -26,4 +26,4 @@ class TextModality:
         """
         if span.span.text is None:
             raise InvalidRequest.field("text", "must be set: the text modality reads no media")
-        return [TextPart(span.span.text)]
+        return [TextPart(span.span.text, start=0)]

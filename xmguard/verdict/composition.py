@@ -9,14 +9,14 @@ from collections.abc import Mapping, Sequence
 
 from xmguard.context import ContextSpan
 from xmguard.response import AnswerGroup, ConflictVerdict, Decision
-from xmguard.verdict.wording import MAX_NAMED, join_list, quote, shorten
+from xmguard.verdict.wording import MAX_NAMED, join_list, label, quote, shorten
 
 
 def preface(verdict: ConflictVerdict, spans: Sequence[ContextSpan]) -> str:
     """That the sources disagree and what each says, naming them; empty unless the decision is CONFLICT."""
     if verdict.decision is not Decision.CONFLICT:
         return ""
-    labels = {span.id: _label(span) for span in spans}
+    labels = {span.id: label(span.id, span.span.source) for span in spans}
     said = [_saying(group, labels) for group in verdict.groups if group.answer]
     if len(said) < 2:
         # Spans whose answers count as equal can still be judged to disagree; then only the reason tells how.
@@ -40,11 +40,6 @@ def closed(verdict: ConflictVerdict) -> str:
         f"No answer is given, because it could not be established whether the sources agree: {reason} "
         "To get an answer all the same, ask again with on_error set to OPEN."
     )
-
-
-def _label(span: ContextSpan) -> str:
-    name = shorten(span.id)
-    return f"{name} ({shorten(span.span.source)})" if span.span.source.strip() else name
 
 
 def _saying(group: AnswerGroup, labels: Mapping[str, str]) -> str:

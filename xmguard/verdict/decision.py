@@ -7,23 +7,26 @@ Knows no features and no weights.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from itertools import combinations
 
 from xmguard.evidence import Estimate, Evidence, PairEstimate, SpanEvidence
-from xmguard.response import AnswerGroup, ConflictVerdict, Decision, Disagreement, Status
+from xmguard.response import AnswerGroup, ConflictVerdict, Decision, Disagreement, Quote, Status
 from xmguard.verdict import grounds
 from xmguard.verdict.grouping import answered, group_answers
-from xmguard.verdict.wording import join_ids, join_list, quote, shorten
+from xmguard.verdict.wording import join_ids, join_list, label, quote, shorten
 
 
-def decide(evidence: Evidence, estimate: Estimate, threshold: float | None = None) -> ConflictVerdict:
+def decide(
+    evidence: Evidence, estimate: Estimate, threshold: float | None = None, sources: Mapping[str, str] | None = None
+) -> ConflictVerdict:
     """Judge the context by its worst pair.
 
     The probability is the largest over the pairs of which both spans answer the question (`Bounds.comparable_above`).
     CONFLICT if it is above `threshold` (None: the estimate's own). CONSISTENT only if it is below both `threshold` and
     `Bounds.agreement_below`, every span answered, and every pair was compared; an estimate that is not calibrated is
     held to `grounds.doubt` as well. UNDETERMINED otherwise, and whenever the estimator says so. All of these have
-    status OK.
+    status OK. The reason of a CONFLICT names spans with what `sources` calls them, by id.
 
     Raises:
         ValueError: if the threshold or a probability is not within [0, 1], or a pair names a span there is not.
@@ -40,7 +43,7 @@ def decide(evidence: Evidence, estimate: Estimate, threshold: float | None = Non
     elif probability is not None and probability > threshold:
         decision = Decision.CONFLICT
         disagreements = _disagreements(spans, pairs, threshold)
-        reason = _conflict_reason(disagreements, threshold)
+        reason = _conflict_reason(disagreements, threshold, sources or {})
     elif doubt := _doubt(evidence, estimate, pairs, threshold):
         decision, reason = Decision.UNDETERMINED, _sentence(doubt)
     else:
@@ -54,6 +57,21 @@ def decide(evidence: Evidence, estimate: Estimate, threshold: float | None = Non
         calibrated=estimate.calibrated,
         groups=groups,
     )
+
+
+def with_quotes(verdict: ConflictVerdict, quotes: Mapping[str, Quote]) -> ConflictVerdict:
+    """A verdict of CONFLICT with its spans' quotes in place, and the surest pair's pointed to by the reason."""
+    disagreements = tuple(
+        replace(pair, evidence_a=quotes.get(pair.span_a), evidence_b=quotes.get(pair.span_b))
+        for pair in verdict.disagreements
+    )
+    places = [
+        f"{quotes[span].start}-{quotes[span].end} of {shorten(span)}"
+        for span in (disagreements[0].span_a, disagreements[0].span_b)
+        if span in quotes
+    ]
+    where = f"{verdict.reason.removesuffix('.')}; see characters {join_list(places)}." if places else verdict.reason
+    return replace(verdict, disagreements=disagreements, reason=where)
 
 
 def skipped(reason: str) -> ConflictVerdict:
@@ -143,13 +161,13 @@ def _disagreements(
     )
 
 
-def _conflict_reason(disagreements: tuple[Disagreement, ...], threshold: float) -> str:
+def _conflict_reason(disagreements: tuple[Disagreement, ...], threshold: float, sources: Mapping[str, str]) -> str:
     worst = disagreements[0]
     more = len(disagreements) - 1
     rest = f"; {more} more {'pair disagrees' if more == 1 else 'pairs disagree'}" if more else ""
     return (
-        f"{shorten(worst.span_a)} says {quote(worst.answer_a)} but "
-        f"{shorten(worst.span_b)} says {quote(worst.answer_b)} "
+        f"{label(worst.span_a, sources.get(worst.span_a, ''))} says {quote(worst.answer_a)} but "
+        f"{label(worst.span_b, sources.get(worst.span_b, ''))} says {quote(worst.answer_b)} "
         f"(probability of a conflict {worst.score:.2f}, threshold {threshold:.2f}){rest}."
     )
 

@@ -30,6 +30,11 @@ def shorten(text: str) -> str:
     return short if short != "…" else line[: MAX_QUOTED - 1] + "…"
 
 
+def label(span_id: str, source: str) -> str:
+    """A span as a person knows it: its id, and the caller's name for it where there is one."""
+    return f"{shorten(span_id)} ({shorten(source)})" if source.strip() else shorten(span_id)
+
+
 def quote(answer: str) -> str:
     """The answer in quotation marks, shortened, without its full stop: it stands inside a sentence."""
     return f"“{shorten(answer).removesuffix('.')}”"

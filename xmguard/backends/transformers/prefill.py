@@ -6,6 +6,8 @@ is prefilled again under it. Knows nothing of branches.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from torch import Tensor
 from transformers import DynamicCache
@@ -75,7 +77,10 @@ def probe_rows(probe: Probe, ids: Tensor, rows: Rows) -> Tensor:
 class ContextStore:
     """The prefilled contexts of one request, by the bias they were read with."""
 
-    def __init__(self, loaded: LoadedModel, prompt: EncodedPrompt, stop: Stop) -> None:
+    def __init__(
+        self, loaded: LoadedModel, prompt: EncodedPrompt, stop: Stop, prefilled: ContextKeys | None = None
+    ) -> None:
+        """`prefilled` are the keys of the same tokens without a bias, however they are cut."""
         self.tokens_run = 0
         self._loaded = loaded
         self._prompt = prompt
@@ -85,6 +90,8 @@ class ContextStore:
             [(span.start, span.stop) for span in prompt.span_map], prompt.span_map.context_tokens
         )
         self._contexts: list[tuple[AttentionBias | None, ContextKeys]] = []
+        if prefilled is not None:
+            self._contexts.append((None, replace(prefilled, segmentation=self._cut)))
 
     def get(self, bias: AttentionBias) -> ContextKeys:
         """Keys and values of the context under a bias; only scope ALL makes a difference to them."""

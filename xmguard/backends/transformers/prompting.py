@@ -1,4 +1,4 @@
-"""Turns spans and a question into token ids, and knows where each span landed because it put it there.
+"""Turns spans and a question into token ids, and knows where each span and character landed, because it put it there.
 
 The chat template is rendered once around a marker and cut there, so no caller's text ever passes through it; spans and
 questions are tokenised as plain text, in which a template's special tokens stay text. Nothing is searched for
@@ -11,9 +11,9 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
-from xmguard.context import Context, ContextSpan, EncodedPrompt, SpanMap, SpanTokens
+from xmguard.context import Characters, Context, ContextSpan, EncodedPrompt, SpanMap, SpanTokens
 from xmguard.contracts import Modality, TextPart
-from xmguard.errors import FieldViolation, InvalidRequest, ModelRefused
+from xmguard.errors import FieldViolation, InvalidRequest, ModelRefused, PluginError
 from xmguard.plugins import Registry
 from xmguard.request import Prompt
 
@@ -44,8 +44,11 @@ class PromptEncoder:
         """`tokenizer` is a fast tokenizer of transformers.
 
         Raises:
-            ModelRefused: if its chat template does not repeat a user's message exactly once, unchanged.
+            ModelRefused: if its chat template does not repeat a user's message exactly once, unchanged, or if it is no
+                fast tokenizer, which alone tells which characters a token stems from.
         """
+        if not tokenizer.is_fast:
+            raise ModelRefused(model, ["its tokenizer is no fast one (tokenizer.json), so tokens have no characters"])
         self._tokenizer = tokenizer
         self._registry = registry
         self._probe_task = probe_task
@@ -54,27 +57,32 @@ class PromptEncoder:
         self._head, self._foot = self._template(model)
 
     def encode(self, context: Context, prompt: Prompt) -> EncodedPrompt:
-        """Token ids of the prompt and the position of every span.
+        """Token ids of the prompt, the position of every span, and the characters of its tokens.
 
         Raises:
             InvalidRequest: naming the span or question that cannot be encoded.
+            PluginError: a modality says that a part is cut from where the span's text reads differently.
         """
         ids = [*self._head, *self._plain(PREAMBLE, "")]
         spans = []
+        characters = []
         unreadable = []
         for index, span in enumerate(context.spans):
             if index:
                 ids += self._plain(SEPARATOR, "")
             modality = self._registry.modalities.items[span.modality]
             start = len(ids)
+            origins: list[Characters | None] = []
             for part in _parts(modality, span, f"spans[{index}]"):
-                encoded = self._plain(part.text, f"spans[{index}]")
+                encoded, within = self._located(part.text, f"spans[{index}]")
                 if self._loses(part.text, encoded):
                     unreadable.append(f"spans[{index}]")
                 ids += encoded
+                origins += _moved(within, part.start)
             if len(ids) == start:
                 raise InvalidRequest.field(f"spans[{index}]", "holds nothing that the model's tokenizer can encode")
             spans.append(SpanTokens(span.id, start, len(ids)))
+            characters.append(tuple(origins))
         span_map = SpanMap(tuple(spans), len(ids))
         joint = self._plain(TASKS[prompt].format(question=context.question), "question")
         alone = self._plain(ALONE_TASK.format(question=context.question), "question")
@@ -87,6 +95,7 @@ class PromptEncoder:
             (*alone, *self._foot, *self._plain(ALONE_OPENING, "")),
             () if self._probe_task is None else self.ids(self._probe_task.replace("{question}", context.question)),
             tuple(dict.fromkeys(unreadable)),
+            tuple(characters),
         )
 
     def tail(self, task: str, opening: str = "") -> tuple[int, ...]:
@@ -117,19 +126,31 @@ class PromptEncoder:
 
     def _plain(self, text: str, field: str) -> list[int]:
         """Ids of `text` with every added token (`<|im_end|>` and its like) spelled out as ordinary text."""
-        ids = self._ids(text)
+        return self._located(text, field)[0]
+
+    def _located(self, text: str, field: str) -> tuple[list[int], list[Characters]]:
+        """The same, and which characters of `text` each token stems from."""
+        ids, characters = self._tokens(text)
         if self._added_ids.isdisjoint(ids):
-            return ids
+            return ids, characters
         # split_special_tokens spares only tokens marked special; the others are cut inside and encoded in two.
-        ids = [token for piece in self._cut(text) for token in self._ids(piece)]
+        ids, characters = [], []
+        position = 0
+        for piece in self._cut(text):
+            own, within = self._tokens(piece)
+            ids += own
+            characters += [(start + position, end + position) for start, end in within]
+            position += len(piece)
         if not self._added_ids.isdisjoint(ids):
             raise InvalidRequest.field(field, "holds text that this model's tokenizer can only read as a control token")
-        return ids
+        return ids, characters
 
-    def _ids(self, text: str) -> list[int]:
+    def _tokens(self, text: str) -> tuple[list[int], list[Characters]]:
         # verbose would warn on stderr of a text past the context, which is refused with a better message.
-        encoded = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)
-        return list(encoded["input_ids"])
+        encoded = self._tokenizer(
+            text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True, verbose=False
+        )
+        return list(encoded["input_ids"]), list(encoded["offset_mapping"])
 
     def _loses(self, text: str, ids: list[int]) -> bool:
         """Whether characters of `text` are in none of the tokens: some vocabularies lack bytes and drop them."""
@@ -137,7 +158,7 @@ class PromptEncoder:
         return any(not character.isspace() for character in set(text) - set(decoded))
 
     def _cut(self, text: str) -> list[str]:
-        """`text` in pieces none of which holds a whole added token."""
+        """`text` in pieces, in order and without gaps, none of which holds a whole added token."""
         pieces = [text]
         for token in sorted(self._added, key=len, reverse=True):
             if len(token) < 2:
@@ -156,8 +177,20 @@ class PromptEncoder:
 def _parts(modality: Modality, span: ContextSpan, field: str) -> Sequence[TextPart]:
     """The span's parts; what the modality refuses is named from the request, not from the span."""
     try:
-        return modality.parts(span)
+        parts = modality.parts(span)
     except InvalidRequest as error:
         raise InvalidRequest(
             [FieldViolation(f"{field}.{v.field}", v.description) for v in error.violations], reason=error.reason
         ) from error
+    text = span.span.text or ""
+    for part in parts:
+        if part.start is not None and text[part.start : part.start + len(part.text)] != part.text:
+            raise PluginError(f"modality {modality.name!r}: a part of {field} does not read as the text it is cut from")
+    return parts
+
+
+def _moved(within: Sequence[Characters], start: int | None) -> list[Characters | None]:
+    """Characters of a part as characters of the span's text."""
+    if start is None:
+        return [None] * len(within)
+    return [(first + start, last + start) for first, last in within]

@@ -7,7 +7,7 @@ nothing of verdicts or policies.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import torch
 from torch import Tensor
@@ -19,6 +19,7 @@ from xmguard.backends.transformers.branch_reading import BranchReading
 from xmguard.backends.transformers.branches import BranchBatch, BranchState
 from xmguard.backends.transformers.compact_context import sees_little
 from xmguard.backends.transformers.context_keys import ContextKeys
+from xmguard.backends.transformers.decoding_batch import DecodingBatch
 from xmguard.backends.transformers.directed import directed
 from xmguard.backends.transformers.loaded import LoadedModel
 from xmguard.backends.transformers.prefill import ContextStore, forward, probe_rows
@@ -27,7 +28,7 @@ from xmguard.backends.transformers.rows import Rows
 from xmguard.backends.transformers.sampling import Speaker
 from xmguard.backends.transformers.steering import Steering, steer
 from xmguard.bias import REMOVE, AttentionBias
-from xmguard.context import EncodedPrompt
+from xmguard.context import EncodedPrompt, SpanMap
 from xmguard.contracts import Branch, SessionUsage, Token
 from xmguard.deadline import Stop
 from xmguard.measurement import DirectedContribution, Measurement
@@ -37,28 +38,12 @@ MAX_BATCH = 16
 """Branches run together at most; more are run in chunks, so that memory stays bounded."""
 
 
-@dataclass
-class _Batch:
-    """Branches on one context, stepping together."""
-
-    caches: BranchBatch
-    speakers: list[Speaker]
-    logits: Tensor
-    """[branch, vocabulary]"""
-    steps: StepRecorder
-    steering: Steering | None
-    """Of the generated rows of `speakers`."""
-
-    @property
-    def branches(self) -> list[Branch]:
-        """The branches that go on, in the caches' order."""
-        return [speaker.branch for speaker in self.speakers]
-
-
 class TransformersSession:
     """Satisfies `xmguard.contracts.Session`."""
 
-    def __init__(self, loaded: LoadedModel, prompt: EncodedPrompt, stop: Stop) -> None:
+    def __init__(
+        self, loaded: LoadedModel, prompt: EncodedPrompt, stop: Stop, prefilled: ContextKeys | None = None
+    ) -> None:
         self._loaded = loaded
         self._prompt = prompt
         self._stop = stop
@@ -68,8 +53,8 @@ class TransformersSession:
         self._states: dict[str, BranchState] = {}
         self._measurements: dict[str, Measurement] = {}
         self._generated: dict[str, Recording] = {}
-        self._decoded: list[_Batch] = []
-        self._contexts = ContextStore(loaded, prompt, stop)
+        self._decoded: list[DecodingBatch] = []
+        self._contexts = ContextStore(loaded, prompt, stop, prefilled)
         self._branch_tokens = 0
         self._contexts.get(AttentionBias())
 
@@ -98,7 +83,7 @@ class TransformersSession:
                 self._generated[branch.name] = Recording()
             logits = torch.stack([state.logits for state in states])
             steering = self._steering(group, generated=True)
-            batches.append(_Batch(BranchBatch(states), speakers, logits, StepRecorder(self._loaded), steering))
+            batches.append(DecodingBatch(BranchBatch(states), speakers, logits, StepRecorder(self._loaded), steering))
         self._decoded = batches
         while batches:
             self._stop.check()
@@ -175,6 +160,13 @@ class TransformersSession:
         logits = directed(self._loaded, rows, read, answer, caches.cache).mean(-1)
         cube = tuple(tuple(tuple(head) for head in layer) for layer in logits.tolist())
         return DirectedContribution(self._prompt.span_map, cube, len(answer))
+
+    def recut(self, span_map: SpanMap) -> TransformersSession:
+        """A session on the same keys, cut at other borders; see `xmguard.contracts.Session`."""
+        if span_map.context_tokens != self._prompt.span_map.context_tokens:
+            raise ValueError(f"a map of {span_map.context_tokens} tokens is not of this context")
+        keys = self._contexts.get(AttentionBias())
+        return TransformersSession(self._loaded, replace(self._prompt, span_map=span_map), self._stop, keys)
 
     def usage(self) -> SessionUsage:
         """Tokens run so far."""
@@ -272,7 +264,7 @@ class TransformersSession:
     # -- decoding ----------------------------------------------------------------------------------------------------
 
     @torch.inference_mode()
-    def _step(self, batch: _Batch) -> list[Token]:
+    def _step(self, batch: DecodingBatch) -> list[Token]:
         """One token for every branch of the batch, then the forward pass for those that go on."""
         logprobs = torch.log_softmax(batch.logits.float(), dim=-1)
         entropies = -(logprobs.exp() * logprobs).nan_to_num(0.0).sum(-1)
@@ -286,7 +278,7 @@ class TransformersSession:
             self._advance(batch, [tokens[row].id for row in going])
         return tokens
 
-    def _keep(self, batch: _Batch, going: list[int]) -> None:
+    def _keep(self, batch: DecodingBatch, going: list[int]) -> None:
         """Drop the branches that have ended."""
         self._measure_steps(batch)
         if going:
@@ -294,7 +286,7 @@ class TransformersSession:
         batch.speakers = [batch.speakers[row] for row in going]
         batch.steering = self._steering(batch.branches, generated=True)
 
-    def _advance(self, batch: _Batch, next_ids: Sequence[int]) -> None:
+    def _advance(self, batch: DecodingBatch, next_ids: Sequence[int]) -> None:
         caches = batch.caches
         ids = torch.tensor(next_ids, device=self._device).unsqueeze(-1)
         rows = Rows(
@@ -314,7 +306,7 @@ class TransformersSession:
             if batch.steps.is_full:
                 self._measure_steps(batch)
 
-    def _measure_steps(self, batch: _Batch) -> None:
+    def _measure_steps(self, batch: DecodingBatch) -> None:
         measured = measured_rows(batch.branches, self._device)
         if measured is None:
             return
