@@ -1,0 +1,58 @@
+"""A profile as JSON, as `xmguard.profile_reader` reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any
+
+from xmguard.calibration import Fit, VerdictProfile
+from xmguard.profile import Profile
+from xmguard.profile_reader import VERSION
+
+DIGITS = 6
+"""Significant digits of a stored number: far below what any of them is known to."""
+
+
+def to_json(profile: Profile) -> dict[str, Any]:
+    """The card with this profile in it."""
+    rebalance: dict[str, Any] = {"policy": profile.policy, "parameters": dict(profile.parameters)}
+    if profile.heads is not None:
+        rebalance["heads"] = profile.heads
+    content: dict[str, Any] = {"name": profile.name, "rebalance": rebalance}
+    if profile.verdict is not None:
+        content["verdict"] = _verdict(profile.verdict)
+    return {"profile": content}
+
+
+def _verdict(verdict: VerdictProfile) -> dict[str, Any]:
+    content: dict[str, Any] = {
+        "version": VERSION,
+        "fitted_for": asdict(verdict.fitted_for),
+        "fitted_on": verdict.fitted_on,
+        "bounds": {name: _short(value) for name, value in asdict(verdict.bounds).items()},
+        "conflict": _fits(verdict.conflict),
+        "comparable": _fits(verdict.comparable),
+    }
+    if verdict.probe is not None:
+        probe = asdict(verdict.probe)
+        content["probe"] = {"adapter": verdict.probe.folder.name} | {k: v for k, v in probe.items() if k != "folder"}
+    return content
+
+
+def _fits(fits: Mapping[str, Fit]) -> dict[str, Any]:
+    return {
+        name: {
+            "intercept": _short(fit.intercept),
+            "weights": [
+                {key: value if key == "feature" else _short(value) for key, value in asdict(one).items()}
+                for one in fit.weights
+            ],
+            "curve": [[_short(x), _short(y)] for x, y in fit.curve],
+        }
+        for name, fit in fits.items()
+    }
+
+
+def _short(value: float) -> float:
+    return float(f"{value:.{DIGITS}g}")
