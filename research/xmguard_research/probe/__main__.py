@@ -20,8 +20,9 @@ from xmguard.context import Context, ContextSpan
 from xmguard.models.resolve import resolve
 from xmguard.plugins import load_plugins
 from xmguard.request import Prompt
-from xmguard_research.probe.examples import LABELS, Example, fold_of, statement_examples
+from xmguard_research.probe.examples import LABELS, Example, statement_examples
 from xmguard_research.probe.training import Recipe, Row, TailClassifier, predict, train
+from xmguard_research.verdict.splits import fold
 
 
 def encode(examples: list[Example], encoder: PromptEncoder, recipe: Recipe) -> list[Row]:
@@ -70,13 +71,13 @@ def main(
         train(classifier, rows, recipe, out)
         classifier.peft.save_pretrained(str(out / "adapter"))
         (out / "probe.json").write_text(json.dumps(asdict(recipe) | {"labels": LABELS}, indent=2) + "\n")
-    for fold in [int(f) for f in folds.split(",") if f]:
-        path = out / f"logits-{fold}.jsonl"
+    for held_out in [int(f) for f in folds.split(",") if f]:
+        path = out / f"logits-{held_out}.jsonl"
         if path.exists():
             continue
         classifier = TailClassifier(folder, recipe)
-        train(classifier, [row for row, e in zip(rows, examples, strict=True) if fold_of(e.item) != fold], recipe, out)
-        held = [(row, e) for row, e in zip(rows, examples, strict=True) if fold_of(e.item) == fold]
+        train(classifier, [row for row, e in zip(rows, examples, strict=True) if fold(e.item) != held_out], recipe, out)
+        held = [(row, e) for row, e in zip(rows, examples, strict=True) if fold(e.item) == held_out]
         logits = predict(classifier, [row for row, _ in held], recipe, out)
         lines = [
             json.dumps(asdict(e) | {"key": e.key, "logits": values}, ensure_ascii=False)

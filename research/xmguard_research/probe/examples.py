@@ -5,15 +5,15 @@ Knows nothing of models.
 
 from __future__ import annotations
 
-import hashlib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from xmguard_research.verdict.splits import fold
+
 LABELS = ("conflict", "consistent", "unanswered")
 """What the probe tells apart, in the order of its outputs."""
-FOLDS = 5
 
 
 @dataclass(frozen=True)
@@ -34,11 +34,6 @@ class Example:
         return f"{self.item}|{self.question}|{self.texts[0]}|{self.texts[1]}"
 
 
-def fold_of(item: str) -> int:
-    """The fold of an item: fixed by its name, whatever else there is."""
-    return int(hashlib.sha256(item.encode()).hexdigest(), 16) % FOLDS
-
-
 def statement_examples(items: Sequence[Mapping[str, Any]], seed: int = 0) -> list[Example]:
     """Every pair of an item with one statement of each author, in both orders, and two pairs with a stranger's.
 
@@ -48,7 +43,7 @@ def statement_examples(items: Sequence[Mapping[str, Any]], seed: int = 0) -> lis
     generator = random.Random(seed)
     by_fold: dict[int, list[Mapping[str, Any]]] = {}
     for item in items:
-        by_fold.setdefault(fold_of(str(item["id"])), []).append(item)
+        by_fold.setdefault(fold(str(item["id"])), []).append(item)
     examples = []
     for item in items:
         support, contradict = item["support"], item["contradict"]
@@ -62,7 +57,7 @@ def statement_examples(items: Sequence[Mapping[str, Any]], seed: int = 0) -> lis
         for a, b, label in pairs:
             examples += [_example(item, (a, b), label, "pair"), _example(item, (b, a), label, "pair")]
         own = generator.choice([*support, *contradict])
-        stranger = generator.choice([other for other in by_fold[fold_of(str(item["id"]))] if other is not item])
+        stranger = generator.choice([other for other in by_fold[fold(str(item["id"]))] if other is not item])
         other = generator.choice([*stranger["support"], *stranger["contradict"]])
         examples += [_example(item, (own, other), 2, "irrelevant"), _example(item, (other, own), 2, "irrelevant")]
     return examples
