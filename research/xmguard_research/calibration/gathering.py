@@ -7,12 +7,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from xmguard import AnswerRequest, Guard, Span
 from xmguard.errors import InvalidRequest, Reason
 from xmguard.verdict.grouping import answered
 from xmguard_research.results import append, known, producer
+from xmguard_research.verdict.explicit import ExplicitPrompt
 from xmguard_research.verdict.pairs import Pair
 
 
@@ -29,6 +31,8 @@ class Gathered:
     probability: float | None
     """Of a conflict, by the verdict there was; None where it established none."""
     decision: str
+    explicit: float | None
+    """Log-odds of "no" when the joint reading is asked whether the answers would be the same: a baseline."""
     produced_by: str
 
 
@@ -42,7 +46,8 @@ def gather(
     made_by = f"{producer(guard)} {suffix} {','.join(sorted(features))}"
     done = known(path, Gathered, made_by)
     missing = [pair for pair in {pair.content: pair for pair in pairs}.values() if pair.content not in done]
-    measure: Callable[[Pair], list[Gathered]] = lambda pair: _measure(guard, pair, features, made_by)  # noqa: E731
+    asked = ExplicitPrompt(guard)
+    measure: Callable[[Pair], list[Gathered]] = partial(_measure, guard, asked, tuple(features), made_by)
     return done | {row.key: row for row in append(path, missing, measure, "reading pairs")}
 
 
@@ -54,14 +59,15 @@ def request_of(pair: Pair) -> AnswerRequest:
     )
 
 
-def _measure(guard: Guard, pair: Pair, features: Sequence[str], made_by: str) -> list[Gathered]:
+def _measure(guard: Guard, asked: ExplicitPrompt, features: Sequence[str], made_by: str, pair: Pair) -> list[Gathered]:
     try:
         evidence = guard.evidence(request_of(pair), features)
     except InvalidRequest as error:
         if error.reason is not Reason.PROMPT_TOO_LONG:
             raise
-        return [Gathered(pair.content, {}, True, None, "TOO_LONG", made_by)]
+        return [Gathered(pair.content, {}, True, None, "TOO_LONG", None, made_by)]
     verdict = guard.judged(evidence)
     values = {name: value for name, found in evidence.features.items() for value in found.values()}
     silent = not all(answered(span) for span in evidence.spans)
-    return [Gathered(pair.content, values, silent, verdict.probability, verdict.decision.name, made_by)]
+    said = verdict.probability, verdict.decision.name
+    return [Gathered(pair.content, values, silent, *said, asked.score(pair), made_by)]
