@@ -19,7 +19,7 @@ from xmguard.run import Run
 from xmguard.verdict.grouping import answered, partition, representative
 from xmguard.verdict.words import content_words
 
-BOTH_ORDERS_UP_TO = 1024
+BOTH_ORDERS_UP_TO = 512
 """Tokens of context up to which the probe reads the spans in the opposite order too: a later span has read an earlier
 one, so each order tells something else; a longer context would cost a second prefill that is felt."""
 

@@ -33,12 +33,13 @@ from xmguard.calibration import (
 )
 from xmguard.evidence import Bounds
 from xmguard.profile import CARD, Profile
+from xmguard_research.calibration.card import replaced, summary
 from xmguard_research.calibration.gathering import Gathered, gather
 from xmguard_research.calibration.modelling import CHEAP, COSTLY, Sample, assemble, fit_profile, scored
 from xmguard_research.calibration.profiles import to_json
 from xmguard_research.probe.__main__ import place
 from xmguard_research.probe.training import load_source
-from xmguard_research.verdict import baselines, crosslingual, explicit
+from xmguard_research.verdict import baselines, crosslingual
 from xmguard_research.verdict.figures import calibration, roc
 from xmguard_research.verdict.irrelevant import irrelevant_pairs
 from xmguard_research.verdict.pairs import Pair
@@ -98,7 +99,11 @@ def fit(
     parallel: Parallel,
     probe: ProbeFolder = Path("probe"),
     work: Work = Path("work"),
-    out: Annotated[Path, typer.Option(help="Folder for the profile, the report and its pictures.")] = Path("profile"),
+    out: Annotated[Path, typer.Option(help="Folder for the profile and its card.")] = Path("profile"),
+    pictures: Annotated[Path, typer.Option(help="Folder for the ROC curves and the reliability plot.")] = Path(
+        "profile"
+    ),
+    readme: Annotated[Path | None, typer.Option(help="Document whose table of the verdict is written anew.")] = None,
     model: Model = "smollm2",
     folds: Folds = "0,1,2,3,4",
     questions: Questions = 30,
@@ -137,15 +142,17 @@ def fit(
     )
     card = to_json(Profile(name, "none", verdict=fitted))
     (out / CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    neutral = {**baselines.NEUTRAL, explicit.NAME: explicit.NEUTRAL} | {
-        key: 0.0 for row in rows for key in row.scores if key.startswith("feature ")
-    }
-    text = markdown(rows, neutral)
-    (out / "report.md").write_text(text, encoding="utf-8")
-    roc(rows, neutral, out / "roc.png")
-    calibration(rows, out / "reliability.png")
-    Console().print(Markdown(text))
-    Console().print(f"profile and report are in {out}")
+    neutral = baselines.NEUTRAL | {key: 0.0 for row in rows for key in row.scores if key.startswith("feature ")}
+    tables = summary(rows, neutral)
+    recipe = json.loads((place(probe, "final") / "probe.json").read_text(encoding="utf-8"))
+    (out / "README.md").write_text(model_card(name, fitted, recipe, tables, markdown(rows, neutral)), encoding="utf-8")
+    if readme is not None:
+        readme.write_text(replaced(readme.read_text(encoding="utf-8"), tables), encoding="utf-8")
+    pictures.mkdir(parents=True, exist_ok=True)
+    roc(rows, neutral, pictures / "verdict-roc.png")
+    calibration(rows, pictures / "verdict-reliability.png")
+    Console().print(Markdown(tables))
+    Console().print(f"profile and card are in {out}, pictures in {pictures}")
 
 
 def probe_guard(model: str, probe: Path, part: str) -> Guard:

@@ -14,7 +14,6 @@ from xmguard import AnswerRequest, Guard, Span
 from xmguard.errors import InvalidRequest, Reason
 from xmguard.verdict.grouping import answered
 from xmguard_research.results import append, known, producer
-from xmguard_research.verdict.explicit import ExplicitPrompt
 from xmguard_research.verdict.pairs import Pair
 
 
@@ -31,8 +30,6 @@ class Gathered:
     probability: float | None
     """Of a conflict, by the verdict there was; None where it established none."""
     decision: str
-    explicit: float | None
-    """Log-odds of "no" when the joint reading is asked whether the answers would be the same: a baseline."""
     produced_by: str
 
 
@@ -46,8 +43,7 @@ def gather(
     made_by = f"{producer(guard)} {suffix} {','.join(sorted(features))}"
     done = known(path, Gathered, made_by)
     missing = [pair for pair in {pair.content: pair for pair in pairs}.values() if pair.content not in done]
-    asked = ExplicitPrompt(guard)
-    measure: Callable[[Pair], list[Gathered]] = partial(_measure, guard, asked, tuple(features), made_by)
+    measure: Callable[[Pair], list[Gathered]] = partial(_measure, guard, tuple(features), made_by)
     return done | {row.key: row for row in append(path, missing, measure, "reading pairs")}
 
 
@@ -59,15 +55,14 @@ def request_of(pair: Pair) -> AnswerRequest:
     )
 
 
-def _measure(guard: Guard, asked: ExplicitPrompt, features: Sequence[str], made_by: str, pair: Pair) -> list[Gathered]:
+def _measure(guard: Guard, features: Sequence[str], made_by: str, pair: Pair) -> list[Gathered]:
     try:
         evidence = guard.evidence(request_of(pair), features)
     except InvalidRequest as error:
         if error.reason is not Reason.PROMPT_TOO_LONG:
             raise
-        return [Gathered(pair.content, {}, True, None, "TOO_LONG", None, made_by)]
+        return [Gathered(pair.content, {}, True, None, "TOO_LONG", made_by)]
     verdict = guard.judged(evidence)
     values = {name: value for name, found in evidence.features.items() for value in found.values()}
     silent = not all(answered(span) for span in evidence.spans)
-    said = verdict.probability, verdict.decision.name
-    return [Gathered(pair.content, values, silent, *said, asked.score(pair), made_by)]
+    return [Gathered(pair.content, values, silent, verdict.probability, verdict.decision.name, made_by)]

@@ -14,7 +14,6 @@ from xmguard.plugins import Registry
 from xmguard_research.calibration.bounds import choose
 from xmguard_research.calibration.fitting import Observation, cross_validated, fit
 from xmguard_research.calibration.gathering import Gathered
-from xmguard_research.verdict import explicit
 from xmguard_research.verdict.baselines import without_model
 from xmguard_research.verdict.pairs import Label, Pair
 from xmguard_research.verdict.report import Row, by_yardstick
@@ -24,6 +23,7 @@ CHEAP = (
     "answers_differ",
     "content_drop",
     "entropy",
+    "explicit_prompt",
     "gain",
     "likelihood_drop",
     "lost_gain",
@@ -134,7 +134,6 @@ def scored(samples: Sequence[Sample], probabilities: Mapping[str, Probabilities]
             said = probabilities[pair.key]
             scores = {name: column[place] for name, column in found.items()}
             scores |= {f"feature {name}": turned[name] * values[name] if name in values else None for name in names}
-            scores[explicit.NAME] = by_key[pair.yardstick, pair.key].gathered.explicit
             rows.append(Row(pair, scores, said.decision, said.conflict))
     return rows
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 
 from xmguard.contracts import Branch, EvidenceReading
 
@@ -24,28 +24,25 @@ class YesNo:
         answers = {span.span_id: span.answer.strip().rstrip(".") for span in reading.evidence.spans}
         pairs = [(a, b) for a, b in reading.pairs if answers[a] and answers[b]]
         asked = list(dict.fromkeys((reader, said) for a, b in pairs for reader in (a, b) for said in (a, b)))
-        odds = dict(zip(asked, self._log_odds(reading, asked, answers), strict=True))
+        branches = [
+            Branch(
+                f"yes-no:{index}",
+                reading.tail(TASK.format(question=reading.evidence.question, answer=answers[said])),
+                reading.alone[reader].bias,
+            )
+            for index, (reader, said) in enumerate(asked)
+        ]
+        odds = dict(zip(asked, log_odds(reading, branches), strict=True))
         return {(a, b): (odds[a, a] - odds[a, b] + odds[b, b] - odds[b, a]) / 2 for a, b in pairs}
 
-    @staticmethod
-    def _log_odds(reading: EvidenceReading, asked: list[tuple[str, str]], answers: Mapping[str, str]) -> list[float]:
-        words = [ids for text in (*YES, *NO) if len(ids := reading.ids(text)) == 1]
-        yes = {reading.ids(text) for text in YES}
-        rows = []
-        for reader, said in asked:
-            tail = reading.tail(TASK.format(question=reading.evidence.question, answer=answers[said]))
-            branch = Branch(f"yes-no:{reader}:{said}", tail, reading.alone[reader].bias)
-            rows += [(branch, word) for word in words]
-        scores = [logprobs[0] for logprobs in reading.session.score(rows)]
-        odds = []
-        for first in range(0, len(scores), len(words)):
-            found = list(zip(words, scores[first : first + len(words)], strict=True))
-            odds.append(
-                _total(score for word, score in found if word in yes)
-                - _total(score for word, score in found if word not in yes)
-            )
-        return odds
+
+def log_odds(reading: EvidenceReading, branches: Sequence[Branch]) -> list[float]:
+    """Nats of log-odds of "yes" against "no" as the first token after each branch, over the ways of writing them."""
+    yes, no = ([ids for text in ways if len(ids := reading.ids(text)) == 1] for ways in (YES, NO))
+    scores = iter(reading.session.score([(branch, word) for branch in branches for word in (*yes, *no)]))
+    return [_total(scores, len(yes)) - _total(scores, len(no)) for _ in branches]
 
 
-def _total(logprobs: Iterable[float]) -> float:
-    return math.log(math.fsum(map(math.exp, logprobs)))
+def _total(scores: Iterator[tuple[float, ...]], count: int) -> float:
+    """Log of the sum of the next probabilities."""
+    return math.log(math.fsum(math.exp(next(scores)[0]) for _ in range(count)))
