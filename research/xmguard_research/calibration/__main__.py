@@ -142,7 +142,7 @@ def fit(
     )
     card = to_json(Profile(name, "none", verdict=fitted))
     (out / CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    neutral = baselines.NEUTRAL | {key: 0.0 for row in rows for key in row.scores if key.startswith("feature ")}
+    neutral = dict(baselines.NEUTRAL) | {key: 0.0 for row in rows for key in row.scores if key.startswith("feature ")}
     tables = summary(rows, neutral)
     recipe = json.loads((place(probe, "final") / "probe.json").read_text(encoding="utf-8"))
     (out / "README.md").write_text(model_card(name, fitted, recipe, tables, markdown(rows, neutral)), encoding="utf-8")

@@ -54,8 +54,9 @@ def model_card(name: str, profile: VerdictProfile, recipe: Mapping[str, Any], ta
         [
             f"# Profile {name}",
             "",
-            f"Fitted to {profile.fitted_on}. For model {profile.fitted_for.model_hash[:16]}…, engine "
-            f"{profile.fitted_for.engine}, {profile.fitted_for.dtype}; with anything else the verdict is not calibrated.",
+            f"Fitted to {profile.fitted_on}.",
+            f"For model {profile.fitted_for.model_hash[:16]}…, engine {profile.fitted_for.engine}, dtype "
+            f"{profile.fitted_for.dtype}; with anything else the verdict is not calibrated.",
             "",
             "Every number below is cross-validated by item: the weights, the curve to probabilities and the pair probe",
             "that judge an item have not seen it. The bounds of the decisions were chosen on those same probabilities.",
