@@ -33,7 +33,7 @@ from xmguard.calibration import (
 )
 from xmguard.evidence import Bounds
 from xmguard.profile import CARD, Profile
-from xmguard_research.calibration.card import replaced, summary
+from xmguard_research.calibration.card import model_card, replaced, summary
 from xmguard_research.calibration.gathering import Gathered, gather
 from xmguard_research.calibration.modelling import CHEAP, COSTLY, Sample, assemble, fit_profile, scored
 from xmguard_research.calibration.profiles import to_json
@@ -145,7 +145,8 @@ def fit(
     neutral = dict(baselines.NEUTRAL) | {key: 0.0 for row in rows for key in row.scores if key.startswith("feature ")}
     tables = summary(rows, neutral)
     recipe = json.loads((place(probe, "final") / "probe.json").read_text(encoding="utf-8"))
-    (out / "README.md").write_text(model_card(name, fitted, recipe, tables, markdown(rows, neutral)), encoding="utf-8")
+    text = model_card(name, fitted, recipe, tables, markdown(rows, neutral))
+    (out / "README.md").write_text(text, encoding="utf-8")
     if readme is not None:
         readme.write_text(replaced(readme.read_text(encoding="utf-8"), tables), encoding="utf-8")
     pictures.mkdir(parents=True, exist_ok=True)

@@ -19,6 +19,17 @@ from xmguard_research.verdict.scores import Bootstrap, auroc, ece, recall_at_fal
 
 MARK = "<!-- verdict -->"
 FEATURE = "feature "
+_HOW = (
+    "Every number below is cross-validated by item: the weights, the curve to probabilities and the probe that judge",
+    "an item have not seen it. The bounds of the decisions were chosen on those same probabilities. Yardsticks of",
+    "templates are in no fit and in no training data; there the shipped weights and probe are used.",
+)
+_DATA = (
+    "The probe and the weights for one language were fitted to statements about pictures of *Words or Vision* (MIT),",
+    "built on VQA-v2 and COCO captions (CC BY 4.0); the weights for two languages to paragraphs of XQuAD (CC BY-SA 4.0)",
+    "with answers replaced. No sentence of them is in this package. The statements are one or two sentences; nothing is",
+    "known of longer English texts, nor of languages other than those in the table.",
+)
 EXPLICIT = f"{FEATURE}explicit_prompt"
 
 
@@ -58,18 +69,13 @@ def model_card(name: str, profile: VerdictProfile, recipe: Mapping[str, Any], ta
             f"For model {profile.fitted_for.model_hash[:16]}…, engine {profile.fitted_for.engine}, dtype "
             f"{profile.fitted_for.dtype}; with anything else the verdict is not calibrated.",
             "",
-            "Every number below is cross-validated by item: the weights, the curve to probabilities and the pair probe",
-            "that judge an item have not seen it. The bounds of the decisions were chosen on those same probabilities.",
-            "Yardsticks of templates are in no fit and in no training data; there the shipped weights and probe are used.",
+            *_HOW,
             "",
             tables,
             "",
             "## Data",
             "",
-            "The probe and the weights for one language were fitted to statements about pictures of *Words or Vision* (MIT),",
-            "built on VQA-v2 and COCO captions (CC BY 4.0); the weights for two languages to paragraphs of XQuAD",
-            "(CC BY-SA 4.0) with answers replaced. No sentence of them is in this package. Statements about pictures are one",
-            "or two sentences; nothing is known of longer English texts, nor of languages other than those in the table.",
+            *_DATA,
             "",
             "## Bounds",
             "",
