@@ -26,8 +26,8 @@ _HOW = (
 )
 _DATA = (
     "The probe and the weights for one language were fitted to statements about pictures of *Words or Vision* (MIT),",
-    "built on VQA-v2 and COCO captions (CC BY 4.0); the weights for two languages to paragraphs of XQuAD (CC BY-SA 4.0)",
-    "with answers replaced. No sentence of them is in this package. The statements are one or two sentences; nothing is",
+    "built on VQA-v2 and COCO captions (CC BY 4.0); the weights for two languages to XQuAD (CC BY-SA 4.0)",
+    "paragraphs with answers replaced. No sentence of them is in this package. Statements are short; nothing is",
     "known of longer English texts, nor of languages other than those in the table.",
 )
 EXPLICIT = f"{FEATURE}explicit_prompt"
