@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 
 from xmguard.bias import REMOVE, AttentionBias
 from xmguard.contracts import Branch, EvidenceReading
+from xmguard.verdict.features.naming import branch_name
+from xmguard.verdict.likelihood import log_total
 
 LIMIT = 12.0
 """Nats of log-odds counted at most."""
@@ -35,10 +36,7 @@ class ProbeUnanswered:
 
     def measure(self, reading: EvidenceReading) -> Mapping[tuple[str, str], float]:
         """A value for every pair; none for a model without a probe."""
-        return {
-            pair: _clip(logits[2] - math.log(math.exp(logits[0]) + math.exp(logits[1])))
-            for pair, logits in _probe(reading).items()
-        }
+        return {pair: _clip(logits[2] - log_total(logits[:2])) for pair, logits in _probe(reading).items()}
 
 
 def _probe(reading: EvidenceReading) -> dict[tuple[str, str], Sequence[float]]:
@@ -49,7 +47,7 @@ def _probe(reading: EvidenceReading) -> dict[tuple[str, str], Sequence[float]]:
     branches = []
     for a, b in reading.pairs:
         removed = dict.fromkeys((span for span in reading.prompt.span_map.ids if span not in (a, b)), REMOVE)
-        branches.append(Branch(f"probe:{a}:{b}", tail, AttentionBias(removed)))
+        branches.append(Branch(branch_name("pair_probe", a, b), tail, AttentionBias(removed)))
     return dict(zip(reading.pairs, reading.session.probe(branches), strict=True))
 
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
 from xmguard.contracts import Branch, EvidenceReading
+from xmguard.verdict.features.naming import branch_name
+from xmguard.verdict.likelihood import log_total
 
 TASK = '\n\nQuestion: {question}\nIs "{answer}" the right answer? Reply yes or no.'
 YES, NO = ("Yes", " yes", " Yes", "yes"), ("No", " no", " No", "no")
+"""Ways to begin the reply; the probability of a word is the sum over them."""
 
 
 class YesNo:
@@ -20,7 +23,7 @@ class YesNo:
     comparable = 0
 
     def measure(self, reading: EvidenceReading) -> Mapping[tuple[str, str], float]:
-        """A value wherever both spans answered; two rows of the model per answer."""
+        """A value wherever both spans answered; four branches per pair."""
         answers = {span.span_id: span.answer.strip().rstrip(".") for span in reading.evidence.spans}
         pairs = [(a, b) for a, b in reading.pairs if answers[a] and answers[b]]
         asked = list(dict.fromkeys((reader, said) for a, b in pairs for reader in (a, b) for said in (a, b)))
@@ -29,23 +32,15 @@ class YesNo:
 
     @staticmethod
     def _log_odds(reading: EvidenceReading, asked: list[tuple[str, str]], answers: Mapping[str, str]) -> list[float]:
-        words = [ids for text in (*YES, *NO) if len(ids := reading.ids(text)) == 1]
-        yes = {reading.ids(text) for text in YES}
+        words = [reading.ids(text) for text in (*YES, *NO)]
         rows = []
         for reader, said in asked:
             tail = reading.tail(TASK.format(question=reading.evidence.question, answer=answers[said]))
-            branch = Branch(f"yes-no:{reader}:{said}", tail, reading.alone[reader].bias)
+            branch = Branch(branch_name(YesNo.name, reader, said), tail, reading.alone[reader].bias)
             rows += [(branch, word) for word in words]
-        scores = [logprobs[0] for logprobs in reading.session.score(rows)]
+        scores = [math.fsum(logprobs) for logprobs in reading.session.score(rows)]
         odds = []
         for first in range(0, len(scores), len(words)):
-            found = list(zip(words, scores[first : first + len(words)], strict=True))
-            odds.append(
-                _total(score for word, score in found if word in yes)
-                - _total(score for word, score in found if word not in yes)
-            )
+            yes, no = scores[first : first + len(YES)], scores[first + len(YES) : first + len(words)]
+            odds.append(log_total(yes) - log_total(no))
         return odds
-
-
-def _total(logprobs: Iterable[float]) -> float:
-    return math.log(math.fsum(map(math.exp, logprobs)))
