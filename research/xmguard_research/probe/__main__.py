@@ -25,16 +25,15 @@ from xmguard_research.probe.training import Recipe, Row, TailClassifier, predict
 from xmguard_research.verdict.splits import fold
 
 
-def encode(examples: list[Example], encoder: PromptEncoder, recipe: Recipe) -> list[Row]:
-    """The examples as the served prompt has them, up to the tail, which is the probe's own."""
+def encode(examples: list[Example], encoder: PromptEncoder) -> list[Row]:
+    """The examples as a served prompt has them, by an encoder that knows the probe's task."""
     rows = []
     for example in examples:
         spans = tuple(
             ContextSpan(Span(f"s{n}", text, language="en"), "text", "en") for n, text in enumerate(example.texts, 1)
         )
         prompt = encoder.encode(Context(spans, example.question), Prompt.STANDARD)
-        tail = list(encoder.ids(recipe.task.format(question=example.question)))
-        rows.append(Row(list(prompt.context_ids), tail, example.label))
+        rows.append(Row(list(prompt.context_ids), list(prompt.probe_tail), example.label))
     return rows
 
 
@@ -59,10 +58,10 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     registry = load_plugins()
     folder = resolve(model, registry).path
-    encoder = PromptEncoder(AutoTokenizer.from_pretrained(folder), registry, model)
+    encoder = PromptEncoder(AutoTokenizer.from_pretrained(folder), registry, model, probe_task=recipe.task)
     items = [json.loads(line) for line in statements.read_text(encoding="utf-8").splitlines() if line.strip()]
     examples = statement_examples(items)
-    rows = encode(examples, encoder, recipe)
+    rows = encode(examples, encoder)
     with Progress(console=Console(stderr=True)) as progress:
         task_id = progress.add_task("reading contexts", total=len(rows))
         TailClassifier(folder, recipe).read_contexts(rows, 32, lambda n: progress.advance(task_id, n))
