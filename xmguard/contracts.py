@@ -248,7 +248,7 @@ class Session(Protocol):
         """Logits of the model's pair probe after each branch's tail: conflict, agreement, no answer.
 
         Raises:
-            ValueError: the model has no probe.
+            ValueError: the model has no probe, or the tails differ in length.
         """
         ...
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import combinations
+from numbers import Real
 
 from xmguard.alone import AloneReading, answer_language
 from xmguard.bias import REMOVE, AttentionBias
@@ -116,20 +117,27 @@ def with_features(
     """The evidence with the named features measured; raises what they and `Stop.check` raise.
 
     Raises:
+        KeyError: no plugin provides a feature of that name.
         PluginError: a feature gave a value that is no finite number, or for a pair it was not asked for.
     """
+    features = {name: registry.evidence_features.items[name] for name in names}
     pairs = compared_pairs(evidence)
-    if not pairs or not names:
+    if not pairs:
         return evidence
     reading = RequestReading(evidence, pairs, alone.by_span, run, backend, registry)
     measured = {}
-    for name in names:
-        values = dict(registry.evidence_features.items[name].measure(reading))
-        wrong = [pair for pair, value in values.items() if pair not in pairs or not math.isfinite(value)]
+    for name, feature in features.items():
+        values = dict(feature.measure(reading))
+        wrong = [pair for pair, value in values.items() if pair not in pairs or not _finite(value)]
         if wrong:
             raise PluginError(
                 f"evidence feature {name!r} of plugin {registry.evidence_features.owners[name]!r} gave "
                 f"{values[wrong[0]]} for {wrong[0]}; a finite number for a pair it was asked for is expected"
             )
-        measured[name] = values
+        measured[name] = {pair: float(value) for pair, value in values.items()}
     return replace(evidence, features=measured)
+
+
+def _finite(value: object) -> bool:
+    """Of whatever a plugin gave."""
+    return isinstance(value, Real) and math.isfinite(value)

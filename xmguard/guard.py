@@ -226,7 +226,7 @@ class Guard:
         started = time.monotonic()
         valid = validate(request, model=self.model, default=self._default, limits=self.limits, registry=self.registry)
         prompt = self.backend.encode(valid.context, valid.request.prompt)
-        tail = max(len(prompt.joint_tail), len(prompt.alone_tail))
+        tail = max(map(len, (prompt.joint_tail, prompt.alone_tail, prompt.probe_tail)))
         length = len(prompt.context_ids) + tail
         if length > self.limits.max_prompt_tokens:
             raise InvalidRequest.field(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 
 from xmguard.bias import MAX_EPSILON, AttentionBias, RebalancePlan, ShareRule
-from xmguard.context import Context, ContextSpan
+from xmguard.context import Context, ContextSpan, EncodedPrompt
 from xmguard.contracts import Backend, Branch, RebalancePolicy
 from xmguard.deadline import Stop
 from xmguard.errors import InvalidRequest, ModelRefused, PluginError, XmguardError
@@ -21,6 +21,14 @@ from xmguard.span import Span
 from xmguard.validation import TEXT, wrong_parameters
 
 log = logging.getLogger(__name__)
+
+_EXAMPLE = Context(
+    (
+        ContextSpan(Span("s1", "The door is open."), TEXT, "en"),
+        ContextSpan(Span("s2", "The door is shut."), TEXT, "en"),
+    ),
+    "Is the door open?",
+)
 
 
 def plan_bias(
@@ -70,11 +78,12 @@ def check_profile(profile: Profile, model: str, backend: Backend, registry: Regi
     """Refuse a profile that some request would only fail on later: it is tried on a small question.
 
     Raises:
-        ModelRefused: it names an unknown policy or parameter, the policy refuses its values, or its heads are not the
-            model's; with every reason found.
+        ModelRefused: it names an unknown policy, parameter or feature, the policy refuses its values, its heads are not
+            the model's, or the model was loaded without its probe; with every reason found.
         PluginError: the policy itself broke.
     """
-    measured = _example(backend)
+    prompt = backend.encode(_EXAMPLE, Prompt.STANDARD)
+    measured = _measured(backend, prompt)
     layers, heads = len(measured.norms), len(measured.norms[0])
     reasons = []
     policy = registry.policies.get(profile.policy)
@@ -89,6 +98,8 @@ def check_profile(profile: Profile, model: str, backend: Backend, registry: Regi
         if unknown:
             known = ", ".join(registry.evidence_features.names())
             reasons.append(f"verdict: no plugin provides the features {', '.join(unknown)}; there are {known}")
+        if profile.verdict.probe is not None and not prompt.probe_tail:
+            reasons.append("verdict.probe: the model was loaded without it, so its features would have no values")
     if policy is not None and not reasons:
         wanted = Rebalance(profile.policy, profile.parameters, scope=Scope.READERS)
         violations = wrong_parameters(policy, profile.parameters, ())
@@ -102,13 +113,8 @@ def check_profile(profile: Profile, model: str, backend: Backend, registry: Regi
         raise ModelRefused(model, [f"{CARD}: profile.{reason}" for reason in reasons])
 
 
-def _example(backend: Backend) -> Measurement:
-    """Two spans measured on the model: what a policy is tried on before there is a request."""
-    spans = (
-        ContextSpan(Span("s1", "The door is open."), TEXT, "en"),
-        ContextSpan(Span("s2", "The door is shut."), TEXT, "en"),
-    )
-    prompt = backend.encode(Context(spans, "Is the door open?"), Prompt.STANDARD)
+def _measured(backend: Backend, prompt: EncodedPrompt) -> Measurement:
+    """The example measured on the model: what a policy is tried on before there is a request."""
     session = backend.open(prompt, Stop())
     try:
         return session.measure(Branch("example", prompt.joint_tail, AttentionBias(), measured=True))

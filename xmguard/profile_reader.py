@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import math
+from collections import Counter
 from collections.abc import Mapping
 from itertools import pairwise
 from pathlib import Path
@@ -86,7 +87,8 @@ class _Reader:
             required=("version", "fitted_for", "fitted_on", "conflict", "comparable", "bounds"),
             optional=("probe",),
         )
-        if content.get("version", VERSION) != VERSION:
+        version = content.get("version", VERSION)
+        if version != VERSION or isinstance(version, bool):
             return self._wrong(f"{_VERDICT}.version", f"is not {VERSION}, the one that this version reads", None)
         model = self._object(
             content.get("fitted_for", {}), f"{_VERDICT}.fitted_for", required=("model_hash", "engine", "dtype")
@@ -105,7 +107,7 @@ class _Reader:
             fitted_on=self._text(content, "fitted_on", _VERDICT),
             probe=self._probe(content["probe"], f"{_VERDICT}.probe") if "probe" in content else None,
         )
-        if not read.conflict:
+        if content.get("conflict") == {}:
             self._wrong(f"{_VERDICT}.conflict", f"holds no fit; the keys here are {', '.join(PAIRINGS)}", None)
         return read
 
@@ -121,6 +123,7 @@ class _Reader:
         curve = content.get("curve", [])
         if not isinstance(curve, list) or not all(isinstance(point, list) and len(point) == 2 for point in curve):
             curve = self._wrong(f"{path}.curve", "is not a list of [log-odds, probability]", [])
+        known = len(self.problems)
         points = tuple(
             (
                 self._number(x, f"{path}.curve[{n}][0]", -math.inf, math.inf),
@@ -128,30 +131,32 @@ class _Reader:
             )
             for n, (x, y) in enumerate(curve)
         )
-        if any(b[0] <= a[0] or b[1] < a[1] for a, b in pairwise(points)):
+        if len(self.problems) == known and any(b[0] <= a[0] or b[1] < a[1] for a, b in pairwise(points)):
             self._wrong(f"{path}.curve", "does not rise", None)
-        return Fit(
-            self._number(content.get("intercept", 0.0), f"{path}.intercept", -math.inf, math.inf),
-            tuple(self._weight(weight, f"{path}.weights[{n}]") for n, weight in enumerate(weights)),
-            points,
-        )
+        read = tuple(self._weight(weight, f"{path}.weights[{n}]") for n, weight in enumerate(weights))
+        counts = Counter(weight.feature for weight in read)
+        for feature in [name for name, count in counts.items() if name and count > 1]:
+            self._wrong(f"{path}.weights", f"weighs {feature} {counts[feature]} times", None)
+        return Fit(self._number(content.get("intercept", 0.0), f"{path}.intercept", -math.inf, math.inf), read, points)
 
     def _weight(self, content: Any, path: str) -> FeatureWeight:
         numbers = ("weight", "center", "scale", "absent")
         content = self._object(content, path, required=("feature", *numbers))
         values = {key: self._number(content.get(key, 1.0), f"{path}.{key}", -math.inf, math.inf) for key in numbers}
-        if values["scale"] <= 0:
-            values["scale"] = self._wrong(f"{path}.scale", "is not above 0", 1.0)
+        if values["scale"] <= 0 and not any(problem.startswith(f"{path}.scale ") for problem in self.problems):
+            self._wrong(f"{path}.scale", "is not above 0", None)
         return FeatureWeight(self._text(content, "feature", path), **values)
 
     def _probe(self, content: Any, path: str) -> ProbeSource:
         content = self._object(content, path, required=("adapter", "sha256", "layers", "task"))
-        folder, task = self._text(content, "adapter", path), content.get("task", "")
+        folder, task = self._text(content, "adapter", path), content.get("task", "{question}")
         if Path(folder).name != folder or folder.startswith("."):
             folder = self._wrong(f"{path}.adapter", "is not the name of a folder beside the profile", "adapter")
         if not isinstance(task, str) or "{question}" not in task:
             task = self._wrong(f"{path}.task", "is no text with {question} in it", "{question}")
         layers = self._number(content.get("layers", 1), f"{path}.layers", 1, 10_000)
+        if layers % 1:
+            self._wrong(f"{path}.layers", f"is {layers}, no whole number", None)
         return ProbeSource(self._folder / folder, self._text(content, "sha256", path), int(layers), task)
 
     # -- pieces ------------------------------------------------------------------------------------------------------
@@ -177,10 +182,14 @@ class _Reader:
     def _number(self, value: Any, path: str, low: float, high: float) -> float:
         if isinstance(value, bool) or not isinstance(value, int | float):
             return self._wrong(path, f"is {json.dumps(value)[:40]}, not a number", 0.0)
-        if not math.isfinite(value) or not low <= value <= high:  # NaN, which Python's JSON takes, compares false
+        try:
+            number = float(value)
+        except OverflowError:  # JSON's integers have no largest
+            number = math.inf
+        if not math.isfinite(number) or not low <= number <= high:  # NaN, which Python's JSON takes, compares false
             allowed = "a number" if low == -math.inf else f"from {low:g} to {high:g}"
-            return self._wrong(path, f"is {value}; {allowed}", 0.0)
-        return float(value)
+            return self._wrong(path, f"is {number}; {allowed}", 0.0)
+        return number
 
     def _heads(self, content: Any, path: str) -> HeadFactors:
         if not isinstance(content, list) or not all(isinstance(layer, list) for layer in content):

@@ -25,8 +25,8 @@ class CalibratedEstimator:
         """Probabilities of every pair of answering spans.
 
         Only one span of a group that says the same is measured against the others; the rest of the group takes the
-        numbers of the surest such pair. Calibrated if every pair's languages were fitted; pairs of languages that were
-        not are left out, so that no agreement can be built on them.
+        numbers of the surest such pair. Pairs of languages that were not fitted are left out, measured or not, so that
+        no agreement can be built on them; calibrated if there are none.
         """
         bounds = self._profile.bounds
         speaking = [span for span in evidence.spans if answered(span)]
@@ -40,11 +40,15 @@ class CalibratedEstimator:
             for a, b in combinations(speaking, 2)
             if (estimated := self._pair(evidence, a, b)) is not None
         }
-        pairs = with_group_members(speaking, direct)
+        fitted = {
+            (a.span_id, b.span_id): pairing(a.language, b.language) in self._profile.conflict
+            for a, b in combinations(speaking, 2)
+        }
+        pairs = tuple(pair for pair in with_group_members(speaking, direct) if fitted[pair.span_a, pair.span_b])
         if not pairs:
             ids = join_ids([span.span_id for span in speaking])
             return Estimate((), undetermined=f"the answers of {ids} could not be compared", bounds=bounds)
-        return Estimate(pairs, bounds=bounds, calibrated=True)
+        return Estimate(pairs, bounds=bounds, calibrated=all(fitted.values()))
 
     def _pair(self, evidence: Evidence, a: SpanEvidence, b: SpanEvidence) -> PairEstimate | None:
         pair = (a.span_id, b.span_id)

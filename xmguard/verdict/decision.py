@@ -130,12 +130,14 @@ def _off_the_question(estimate: Estimate) -> str:
         return ""
     fine = {span for pair in estimate.pairs if pair.comparable >= bound for span in (pair.span_a, pair.span_b)}
     named = list(dict.fromkeys(span for pair in apart for span in (pair.span_a, pair.span_b) if span not in fine))
+    worst = min(apart, key=lambda pair: pair.comparable)
     if named and fine:
         who = f"{join_ids(named)} {_verb(named, 'does', 'do')} not seem to answer the question"
+        worst = min((pair for pair in apart if {pair.span_a, pair.span_b} & set(named)), key=lambda p: p.comparable)
     else:
-        who = f"{shorten(apart[0].span_a)} and {shorten(apart[0].span_b)} do not both seem to answer the question"
-    worst = min(pair.comparable for pair in apart)
-    return f"{who} (probability that both do {worst:.2f}, {bound:.2f} is needed), so agreement is open"
+        who = f"{shorten(worst.span_a)} and {shorten(worst.span_b)} do not both seem to answer the question"
+    odds = f"probability that both of a pair do {worst.comparable:.2f}; {bound:.2f} is needed"
+    return f"{who} ({odds}), so agreement is open"
 
 
 def _claims(evidence: Evidence, pair: PairEstimate) -> str:

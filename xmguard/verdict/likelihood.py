@@ -40,6 +40,12 @@ def mean_logprob(logprobs: Sequence[float]) -> float | None:
     return math.fsum(max(value, FLOOR) for value in logprobs) / len(logprobs) if logprobs else None
 
 
+def log_total(values: Sequence[float]) -> float:
+    """Log-sum-exp of at least one finite log-probability or logit, without overflow or underflow."""
+    largest = max(values)
+    return largest + math.log(math.fsum(math.exp(value - largest) for value in values))
+
+
 def likelihood_drop(own: Sequence[float], under: Sequence[float]) -> float | None:
     """mean(own) - mean(under): how much less likely an answer becomes when another span is read instead.
 

@@ -21,20 +21,24 @@ def choose(
 ) -> Bounds:
     """Bounds from (probability of a conflict, is one) and (probability that both answer, do they).
 
-    CONFLICT begins where false alarms fall to FALSE_ALARMS. Agreement ends at most TOO_CLOSE of the pairs below that,
-    so that nearly every pair that answers is decided. A pair counts as comparable down to where LEFT_OUT of those that
-    are would be left out. What cannot be chosen, for want of pairs, is as `usual`.
+    CONFLICT begins where at most FALSE_ALARMS of the others are above. Agreement ends as early as leaves at most
+    TOO_CLOSE of the pairs in between, so that nearly every pair that answers is decided. A pair counts as comparable
+    down to where at most LEFT_OUT of those that are would be left out. Each share holds for the pairs given, however
+    many have one probability. What cannot be chosen, for want of pairs, is as `usual`.
     """
     usual = usual or Bounds()
     alarms = [probability for probability, is_conflict in conflict if not is_conflict]
-    above = float(np.quantile(alarms, 1 - FALSE_ALARMS)) if alarms else usual.conflict_above
+    above = float(np.quantile(alarms, 1 - FALSE_ALARMS, method="higher")) if alarms else usual.conflict_above
     every = np.sort([probability for probability, _ in conflict])
+    below = min(usual.agreement_below, above)
     if len(every):
-        place = np.searchsorted(every, above, side="right") / len(every)
-        below = float(np.quantile(every, max(0.0, place - TOO_CLOSE)))
-    else:
-        below = usual.agreement_below
+        rest = every[every <= above]
+        undecided = len(rest) - np.searchsorted(rest, rest)  # if agreement ended at this one
+        decided = rest[undecided <= TOO_CLOSE * len(every)]
+        below = float(decided[0]) if len(decided) else above
     both = [probability for probability, do_both in comparable if do_both]
     neither = [probability for probability, do_both in comparable if not do_both]
-    bound = float(np.quantile(both, LEFT_OUT)) if both and neither else 0.0
-    return Bounds(conflict_above=above, agreement_below=min(below, above), comparable_above=bound)
+    bound = usual.comparable_above
+    if both and neither:
+        bound = float(np.quantile(both, LEFT_OUT, method="lower"))
+    return Bounds(conflict_above=above, agreement_below=below, comparable_above=bound)

@@ -1,8 +1,8 @@
 """Fits a logistic model over features, keeps it monotone, and calibrates it on predictions it was not fitted to.
 
 scikit-learn does the fitting. A feature whose weight comes out against the direction it can only speak in is dropped
-and the rest fitted again: a weight of the wrong sign is noise, and would make a verdict that nobody can explain. Knows
-neither models nor texts.
+and the rest fitted again, the heaviest first: a weight of the wrong sign is noise, and would make a verdict that nobody
+can explain. Knows neither models nor texts.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ def fit(observations: Sequence[Observation], directions: Mapping[str, int]) -> F
     `directions` has every feature to use: 1, -1 or 0 (`EvidenceFeature.conflict`).
 
     Raises:
-        ValueError: one class only, or no feature that has values.
+        ValueError: one class only, no feature that has values, or none that speaks in its direction.
     """
     used, strength = _choose(observations, directions)
     whole = _logistic(observations, used, strength)
@@ -97,22 +97,26 @@ def _choose(observations: Sequence[Observation], directions: Mapping[str, int]) 
     best: tuple[float, dict[str, int], float] | None = None
     for strength in STRENGTHS:
         used = _monotone(observations, usable, strength)
+        if not used:
+            continue
         odds = _out_of_fold(observations, used, strength)
         loss = log_loss(labels, [sigmoid(value) for value in odds], labels=[0, 1])
         if best is None or loss < best[0]:
             best = (loss, used, strength)
-    assert best is not None
+    if best is None:
+        raise ValueError("nothing to fit: every feature speaks against its direction")
     return best[1], best[2]
 
 
 def _monotone(observations: Sequence[Observation], directions: Mapping[str, int], strength: float) -> dict[str, int]:
     used = dict(directions)
-    while True:
+    while used:
         fitted = _logistic(observations, used, strength)
         wrong = {one.feature: one.weight for one in fitted.weights if one.weight * used[one.feature] < 0}
-        if not wrong or len(used) == 1:
-            return used
+        if not wrong:
+            break
         del used[max(wrong, key=lambda name: abs(wrong[name]))]
+    return used
 
 
 def _logistic(observations: Sequence[Observation], used: Mapping[str, int], strength: float) -> Fit:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -48,10 +48,15 @@ def _fits(fits: Mapping[str, Fit]) -> dict[str, Any]:
                 {key: value if key == "feature" else _short(value) for key, value in asdict(one).items()}
                 for one in fit.weights
             ],
-            "curve": [[_short(x), _short(y)] for x, y in fit.curve],
+            "curve": _curve(fit.curve),
         }
         for name, fit in fits.items()
     }
+
+
+def _curve(curve: Sequence[tuple[float, float]]) -> list[list[float]]:
+    """Points that shortening makes one are one: a curve has one height at a place."""
+    return [[x, y] for x, y in {_short(x): _short(y) for x, y in curve}.items()]
 
 
 def _short(value: float) -> float:

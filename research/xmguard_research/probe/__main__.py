@@ -25,16 +25,15 @@ from xmguard_research.results import lines
 from xmguard_research.verdict.splits import fold
 
 
-def encode(examples: list[Example], encoder: PromptEncoder, recipe: Recipe) -> list[Row]:
-    """The examples as the served prompt has them, up to the tail, which is the probe's own."""
+def encode(examples: list[Example], encoder: PromptEncoder) -> list[Row]:
+    """The examples as a served prompt has them, by an encoder that knows the probe's task."""
     rows = []
     for example in examples:
         spans = tuple(
             ContextSpan(Span(f"s{n}", text, language="en"), "text", "en") for n, text in enumerate(example.texts, 1)
         )
         prompt = encoder.encode(Context(spans, example.question), Prompt.STANDARD)
-        tail = list(encoder.ids(recipe.task.format(question=example.question)))
-        rows.append(Row(list(prompt.context_ids), tail, example.label))
+        rows.append(Row(list(prompt.context_ids), list(prompt.probe_tail), example.label))
     return rows
 
 
@@ -50,12 +49,12 @@ def main(
     recipe = Recipe()
     registry = load_plugins()
     folder = resolve(model, registry).path
-    encoder = PromptEncoder(AutoTokenizer.from_pretrained(folder), registry, model)
+    encoder = PromptEncoder(AutoTokenizer.from_pretrained(folder), registry, model, probe_task=recipe.task)
     examples = statement_examples(list(lines(statements)))
     wanted = [part for part in parts.split(",") if not (place(out, part) / "probe.json").exists()]
     if not wanted:
         return
-    rows = encode(examples, encoder, recipe)
+    rows = encode(examples, encoder)
     with Progress(console=Console(stderr=True)) as progress:
         bar = progress.add_task("reading contexts", total=len(rows))
         TailClassifier(folder, recipe).read_contexts(rows, 32, lambda count: progress.advance(bar, count))

@@ -39,6 +39,9 @@ def statement_examples(items: Sequence[Mapping[str, Any]], seed: int = 0) -> lis
 
     Two changed answers that differ make no consistent pair. Strangers come from the same fold, so that no statement of
     one fold is seen in another.
+
+    Raises:
+        ValueError: an item is alone in its fold.
     """
     generator = random.Random(seed)
     by_fold: dict[int, list[Mapping[str, Any]]] = {}
@@ -57,7 +60,10 @@ def statement_examples(items: Sequence[Mapping[str, Any]], seed: int = 0) -> lis
         for a, b, label in pairs:
             examples += [_example(item, (a, b), label, "pair"), _example(item, (b, a), label, "pair")]
         own = generator.choice([*support, *contradict])
-        stranger = generator.choice([other for other in by_fold[fold(str(item["id"]))] if other is not item])
+        strangers = [other for other in by_fold[fold(str(item["id"]))] if other is not item]
+        if not strangers:
+            raise ValueError(f"item {item['id']} is alone in its fold, so it has no strangers; more items are needed")
+        stranger = generator.choice(strangers)
         other = generator.choice([*stranger["support"], *stranger["contradict"]])
         examples += [_example(item, (own, other), 2, "irrelevant"), _example(item, (other, own), 2, "irrelevant")]
     return examples

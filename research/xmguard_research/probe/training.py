@@ -51,6 +51,13 @@ class Row:
     cache: Tensor | None = field(default=None, repr=False)
     """[layer, 2, kv_head, token, head_dim]"""
 
+    @property
+    def read(self) -> Tensor:
+        """The cache, which must be there."""
+        if self.cache is None:
+            raise ValueError("a row's context has not been read; call TailClassifier.read_contexts first")
+        return self.cache
+
 
 class TailClassifier(nn.Module):
     """Classifies the last row of a tail that is read after a cached context."""
@@ -120,7 +127,7 @@ class TailClassifier(nn.Module):
 def collate(rows: Sequence[Row], weights: Tensor) -> dict[str, Tensor]:
     """Contexts and tails padded on the left, so that the newest token is the last column."""
     ids, mask = _padded([row.tail for row in rows], multiple=8)
-    caches = [row.cache for row in rows if row.cache is not None]
+    caches = [row.read for row in rows]
     width = -(-max(cache.shape[3] for cache in caches) // 32) * 32
     layers, _, heads, _, size = caches[0].shape
     context = torch.zeros(layers, 2, len(rows), heads, width, size, dtype=caches[0].dtype)

@@ -32,13 +32,17 @@ _HEAD = re.compile(r"base_model\.model\.score(\.modules_to_save(\.default)?)?\.w
 _PLAIN: Mapping[str, Any] = {
     "use_dora": False,
     "use_rslora": False,
+    "use_qalora": False,
+    "alora_invocation_tokens": None,
+    "layer_replication": None,
+    "init_lora_weights": True,
     "lora_bias": False,
     "fan_in_fan_out": False,
     "rank_pattern": {},
     "alpha_pattern": {},
     "bias": "none",
 }
-"""What an adapter must not do otherwise, because nothing here would do it."""
+"""What an adapter must not do otherwise, because nothing here would do it. Some beginnings change the model itself."""
 
 
 @dataclass(frozen=True)
@@ -88,16 +92,13 @@ def load_probe(source: ProbeSource, model: Any) -> Probe:
     try:
         config = json.loads((source.folder / "adapter_config.json").read_text(encoding="utf-8"))
         digest = hashlib.sha256(path.read_bytes()).hexdigest()
+        if digest != source.sha256:
+            raise ModelRefused(name, [f"the probe's weights hash to {digest}, the profile names {source.sha256}"])
         weights = load_file(path)
     except (OSError, ValueError, SafetensorError) as error:
         raise ModelRefused(name, [f"the probe's adapter cannot be read: {error}"]) from error
-    if digest != source.sha256:
-        raise ModelRefused(name, [f"the probe's weights hash to {digest}, the profile names {source.sha256}"])
-    other = [key for key, wanted in _PLAIN.items() if config.get(key, wanted) != wanted]
-    if config.get("peft_type") != "LORA" or other:
-        raise ModelRefused(name, [f"the probe is no plain LoRA adapter: {', '.join(other) or config.get('peft_type')}"])
+    scaling = _scaling(config, name)
     reference = next(model.parameters())
-    scaling = config["lora_alpha"] / config["r"]
     sides: dict[str, dict[str, Tensor]] = {}
     head = None
     for key, tensor in weights.items():
@@ -108,7 +109,7 @@ def load_probe(source: ProbeSource, model: Any) -> Probe:
             head = tensor
         else:
             raise ModelRefused(name, [f"the probe's adapter holds {key}, which nothing here reads"])
-    decoder = _first_layers(model, source.layers)
+    decoder = _first_layers(model, source.layers, name)
     modules = dict(decoder.named_modules())
     hidden = model.config.hidden_size
     if head is None or head.shape != (CLASSES, hidden):
@@ -116,11 +117,26 @@ def load_probe(source: ProbeSource, model: Any) -> Probe:
     adapters = {}
     for module, pair in sides.items():
         linear = modules.get(module)
-        sizes = (linear.in_features, linear.out_features) if isinstance(linear, nn.Linear) else None
-        if set(pair) != {"A", "B"} or (pair["A"].shape[1], pair["B"].shape[0]) != sizes:
+        if not isinstance(linear, nn.Linear):
+            raise ModelRefused(name, [f"the probe adapts {module}, which is no linear layer that it runs"])
+        wanted = {"A": (config["r"], linear.in_features), "B": (linear.out_features, config["r"])}
+        if {side: tuple(tensor.shape) for side, tensor in pair.items()} != wanted:
             raise ModelRefused(name, [f"the probe's adapter of {module} does not fit the model"])
         adapters[module] = LowRank(pair["A"], pair["B"] * scaling)
     return Probe(decoder, source.layers, adapters, head)
+
+
+def _scaling(config: Any, name: str) -> float:
+    """What a plain LoRA's update is multiplied by; refuses any other adapter."""
+    if not isinstance(config, dict) or config.get("peft_type") != "LORA":
+        raise ModelRefused(name, ["the probe is no LoRA adapter: its adapter_config.json says so"])
+    other = [key for key, wanted in _PLAIN.items() if config.get(key, wanted) != wanted]
+    if other:
+        raise ModelRefused(name, [f"the probe is no plain LoRA adapter: {', '.join(other)}"])
+    try:
+        return float(config["lora_alpha"] / config["r"])
+    except (KeyError, TypeError, ZeroDivisionError) as error:
+        raise ModelRefused(name, ["the probe's adapter_config.json has no usable r and lora_alpha"]) from error
 
 
 def _adding(adapter: LowRank) -> Any:
@@ -131,16 +147,16 @@ def _adding(adapter: LowRank) -> Any:
     return hook
 
 
-def _first_layers(model: Any, count: int) -> nn.Module:
+def _first_layers(model: Any, count: int, name: str) -> nn.Module:
     """A decoder of a model's first layers that shares every weight with it."""
     layers = decoder_layers(model)
     if not 0 < count <= len(layers):
-        raise ModelRefused(type(model).__name__, [f"the probe runs {count} layers, the model has {len(layers)}"])
+        raise ModelRefused(name, [f"the probe runs {count} layers, the model has {len(layers)}"])
     whole = model.get_decoder()
     config = copy(whole.config)
     config.num_hidden_layers = count
     with torch.device("meta"):
         decoder: nn.Module = type(whole)(config)
-    for name, module in whole.named_children():
-        setattr(decoder, name, nn.ModuleList(layers[:count]) if isinstance(module, nn.ModuleList) else module)
+    for child, module in whole.named_children():
+        setattr(decoder, child, nn.ModuleList(layers[:count]) if isinstance(module, nn.ModuleList) else module)
     return decoder.eval()

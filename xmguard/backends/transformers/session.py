@@ -52,6 +52,7 @@ class TransformersSession:
         self._branches: dict[str, Branch] = {}
         self._states: dict[str, BranchState] = {}
         self._measurements: dict[str, Measurement] = {}
+        self._probed: dict[str, tuple[float, ...]] = {}
         self._generated: dict[str, Recording] = {}
         self._decoded: list[DecodingBatch] = []
         self._contexts = ContextStore(loaded, prompt, stop, prefilled)
@@ -113,15 +114,18 @@ class TransformersSession:
         """The probe's rows of every branch, as batches; see `xmguard.contracts.Session`."""
         if self._loaded.probe is None:
             raise ValueError("the model has no probe")
-        found: dict[str, tuple[float, ...]] = {}
-        for group in self._by_context(branches):
+        if len({len(branch.tail) for branch in branches}) > 1:
+            raise ValueError("branches of different tails cannot be probed together")
+        self._know(branches)
+        pending = {branch.name: branch for branch in branches if branch.name not in self._probed}
+        for group in self._by_context(list(pending.values())):
             self._stop.check()
             rows = self._tail_rows(group, self._contexts.get(group[0].bias), len(group[0].tail))
-            ids = torch.tensor([branch.tail for branch in group], device=self._device)  # tails are equally long
+            ids = torch.tensor([branch.tail for branch in group], device=self._device)
             self._branch_tokens += ids.numel()
             logits = probe_rows(self._loaded.probe, ids, rows).tolist()
-            found |= {branch.name: tuple(row) for branch, row in zip(group, logits, strict=True)}
-        return [found[branch.name] for branch in branches]
+            self._probed |= {branch.name: tuple(row) for branch, row in zip(group, logits, strict=True)}
+        return [self._probed[branch.name] for branch in branches]
 
     @torch.inference_mode()
     def directed(self, branch: Branch, answer: Sequence[int]) -> DirectedContribution:
@@ -187,10 +191,8 @@ class TransformersSession:
     def prepare(self, branches: Sequence[Branch]) -> None:
         """Run the tails of the branches that have not been run, those that can be as one batch."""
         groups: dict[tuple[int, bool], dict[str, Branch]] = {}
+        self._know(branches)
         for branch in branches:
-            known = self._branches.setdefault(branch.name, branch)
-            if known != branch:
-                raise ValueError(f"two branches of one session are named {branch.name!r}")
             if branch.name not in self._states:
                 groups.setdefault(self._group(branch), {})[branch.name] = branch
         for group in groups.values():
@@ -198,6 +200,12 @@ class TransformersSession:
             for first in range(0, len(pending), MAX_BATCH):
                 self._stop.check()
                 self._run_tails(pending[first : first + MAX_BATCH])
+
+    def _know(self, branches: Sequence[Branch]) -> None:
+        """Results are kept by name, so a name stands for one branch."""
+        for branch in branches:
+            if self._branches.setdefault(branch.name, branch) != branch:
+                raise ValueError(f"two branches of one session are named {branch.name!r}")
 
     def _run_tails(self, branches: Sequence[Branch]) -> None:
         context = self._contexts.get(branches[0].bias)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from xmguard.bias import REMOVE, AttentionBias
 from xmguard.contracts import Branch, EvidenceReading
+from xmguard.verdict.features.naming import branch_name
 
 
 class DirectedPull:
@@ -29,4 +30,4 @@ class DirectedPull:
 
     def _branch(self, reading: EvidenceReading, pair: tuple[str, str]) -> Branch:
         removed = dict.fromkeys((span for span in reading.prompt.span_map.ids if span not in pair), REMOVE)
-        return Branch(f"{self.name}:{':'.join(pair)}", reading.prompt.alone_tail, AttentionBias(removed))
+        return Branch(branch_name(self.name, *pair), reading.prompt.alone_tail, AttentionBias(removed))

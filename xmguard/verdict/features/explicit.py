@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from xmguard.bias import REMOVE, AttentionBias
 from xmguard.contracts import Branch, EvidenceReading
+from xmguard.verdict.features.naming import branch_name
 from xmguard.verdict.features.yes_no import log_odds
 
 TASK = '\n\nWould both sources lead to the same answer to the question "{question}"? Reply yes or no.'
@@ -23,7 +24,7 @@ class ExplicitPrompt:
         """A value for every pair; one row of the model each."""
         tail = reading.tail(TASK.format(question=reading.evidence.question))
         branches = []
-        for index, pair in enumerate(reading.pairs):
+        for pair in reading.pairs:
             removed = dict.fromkeys((span for span in reading.prompt.span_map.ids if span not in pair), REMOVE)
-            branches.append(Branch(f"{self.name}:{index}", tail, AttentionBias(removed)))
+            branches.append(Branch(branch_name(self.name, *pair), tail, AttentionBias(removed)))
         return {pair: -odds for pair, odds in zip(reading.pairs, log_odds(reading, branches), strict=True)}

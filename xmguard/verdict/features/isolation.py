@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from xmguard.contracts import Branch, EvidenceReading
 from xmguard.request import Scope
+from xmguard.verdict.features.naming import branch_name
 from xmguard.verdict.likelihood import likelihood_drop
 
 
@@ -20,9 +21,8 @@ class IsolatedDrop:
 
     def measure(self, reading: EvidenceReading) -> Mapping[tuple[str, str], float]:
         """A value wherever both spans answered; one prefill of the context per span."""
-        prefix = f"alone-{self.name}:"
         isolated = {
-            span: Branch(prefix + span, branch.tail, replace(branch.bias, scope=Scope.ALL))
+            span: Branch(branch_name(self.name, span), branch.tail, replace(branch.bias, scope=Scope.ALL))
             for span, branch in reading.alone.items()
         }
         said = {span.span_id: reading.ids(f" {span.answer.strip()}") for span in reading.evidence.spans if span.answer}

@@ -5,10 +5,10 @@ The logits are means over both orders of the spans where the context is short.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 
 from xmguard.contracts import EvidenceReading
+from xmguard.verdict.likelihood import log_total
 
 LIMIT = 12.0
 """Nats of log-odds counted at most."""
@@ -37,10 +37,7 @@ class ProbeUnanswered:
 
     def measure(self, reading: EvidenceReading) -> Mapping[tuple[str, str], float]:
         """A value for every pair; none for a model without a probe."""
-        return {
-            pair: _clip(logits[2] - math.log(math.exp(logits[0]) + math.exp(logits[1])))
-            for pair, logits in reading.probed.items()
-        }
+        return {pair: _clip(logits[2] - log_total(logits[:2])) for pair, logits in reading.probed.items()}
 
 
 def _clip(value: float) -> float:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 
 from xmguard.bias import REMOVE, AttentionBias
 from xmguard.contracts import Branch, EvidenceReading
+from xmguard.verdict.features.naming import branch_name
 from xmguard.verdict.likelihood import likelihood_drop
 
 EPSILON = 2.0
@@ -44,5 +44,4 @@ class SteeredFlip:
     def _branch(self, reading: EvidenceReading, pair: tuple[str, str], toward: str) -> Branch:
         spans = reading.prompt.span_map.ids
         epsilon = dict.fromkeys((span for span in spans if span not in pair), REMOVE) | {toward: EPSILON}
-        bias = replace(AttentionBias(), epsilon=epsilon)
-        return Branch(f"{self.name}:{':'.join(pair)}:{toward}", reading.prompt.alone_tail, bias)
+        return Branch(branch_name(self.name, *pair, toward), reading.prompt.alone_tail, AttentionBias(epsilon))
