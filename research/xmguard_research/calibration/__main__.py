@@ -35,7 +35,7 @@ from xmguard.evidence import Bounds
 from xmguard.profile import CARD, Profile
 from xmguard_research.calibration.card import model_card, replaced, summary
 from xmguard_research.calibration.gathering import Gathered, gather
-from xmguard_research.calibration.modelling import CHEAP, COSTLY, Sample, assemble, fit_profile, scored
+from xmguard_research.calibration.modelling import CHEAP, COSTLY, Sample, ablations, assemble, fit_profile, scored
 from xmguard_research.calibration.profiles import to_json
 from xmguard_research.probe.__main__ import place
 from xmguard_research.probe.training import load_source
@@ -145,7 +145,8 @@ def fit(
     neutral = dict(baselines.NEUTRAL) | {key: 0.0 for row in rows for key in row.scores if key.startswith("feature ")}
     tables = summary(rows, neutral)
     recipe = json.loads((place(probe, "final") / "probe.json").read_text(encoding="utf-8"))
-    text = model_card(name, fitted, recipe, tables, markdown(rows, neutral))
+    without = ablations(samples, guard.registry, UNLEARNED)
+    text = model_card(name, fitted, recipe, tables, without, markdown(rows, neutral))
     (out / "README.md").write_text(text, encoding="utf-8")
     if readme is not None:
         readme.write_text(replaced(readme.read_text(encoding="utf-8"), tables), encoding="utf-8")

@@ -53,7 +53,9 @@ def summary(rows: Sequence[Row], neutral: Mapping[str, float]) -> str:
     return "\n".join(ranked) + "\n\n" + "\n".join(decided)
 
 
-def model_card(name: str, profile: VerdictProfile, recipe: Mapping[str, Any], tables: str, report: str) -> str:
+def model_card(
+    name: str, profile: VerdictProfile, recipe: Mapping[str, Any], tables: str, without: str, report: str
+) -> str:
     """The model card of a profile, in Markdown."""
     weights = [
         f"| {kind} | {what} | {one.feature} | {one.weight:+.3f} | {one.absent:+.3f} |"
@@ -72,6 +74,10 @@ def model_card(name: str, profile: VerdictProfile, recipe: Mapping[str, Any], ta
             *_HOW,
             "",
             tables,
+            "",
+            "## What the features are worth (conflict against agreement)",
+            "",
+            without,
             "",
             "## Data",
             "",

@@ -16,7 +16,8 @@ from xmguard_research.calibration.fitting import Observation, cross_validated, f
 from xmguard_research.calibration.gathering import Gathered
 from xmguard_research.verdict.baselines import without_model
 from xmguard_research.verdict.pairs import Label, Pair
-from xmguard_research.verdict.report import Row, by_yardstick
+from xmguard_research.verdict.report import Row, by_yardstick, interval
+from xmguard_research.verdict.scores import Bootstrap, auroc
 
 CHEAP = (
     "answer_elsewhere",
@@ -36,6 +37,15 @@ CHEAP = (
     "shared_words",
 )
 """Features that need nothing beyond the spans' answers and the probe: what a shipped profile may weigh."""
+GROUPS = {
+    "the probe": ("probe_conflict",),
+    "cross-likelihood": ("content_drop", "likelihood_drop", "lost_gain", "prefix_drop"),
+    "words": ("answer_elsewhere", "numbers_elsewhere", "question_words", "shared_words"),
+    "equality": ("answers_differ",),
+    "uncertainty": ("entropy", "gain", "relative_uncertainty"),
+    "the explicit prompt": ("explicit_prompt",),
+}
+"""Features that are left out together."""
 COSTLY = ("directed_pull", "isolated_drop", "steered_flip", "yes_no")
 """Features that run many more rows of the model: measured as single features, not weighed."""
 
@@ -80,18 +90,16 @@ def fit_profile(
 
     Pairs of the yardsticks `unlearned` are in no fit: their probabilities are those of the profile itself.
     """
-    features = {feature.name: feature for feature in registry.evidence_features}
-    conflict_signs = {name: features[name].conflict for name in CHEAP if name != "probe_unanswered"}
-    comparable_signs = {name: features[name].comparable for name in CHEAP if features[name].comparable}
-    comparable_signs["shared_words"] = 1
-    learned = [one for one in samples if one.pair.yardstick not in unlearned]
+    conflict_signs = _conflict_signs(registry)
+    comparable_signs = _comparable_signs(registry)
+    learned = _learned(samples, unlearned)
     conflict: dict[str, Fit] = {}
     comparable: dict[str, Fit] = {}
     of_conflict: dict[str, float] = {}
     of_comparable: dict[str, float] = {}
     for kind in (SAME_LANGUAGE, CROSS_LANGUAGE):
         own = [one for one in learned if one.pairing == kind]
-        answering = [one for one in own if one.pair.label is not Label.UNDETERMINED and not one.gathered.silent]
+        answering = [one for one in own if _answers(one)]
         if answering:
             seen = _observations(answering, lambda one: one.pair.conflict)
             conflict[kind] = fit(seen, conflict_signs)
@@ -118,6 +126,28 @@ def fit_profile(
         fitted_on=f"{len(used)} pairs of {len({one.pair.item for one in used})} items",
     )
     return profile, {one.pair.key: _judged(one, profile, of_conflict, of_comparable) for one in samples}
+
+
+def ablations(samples: Sequence[Sample], registry: Registry, unlearned: Collection[str]) -> str:
+    """Markdown: cross-validated AUROC of conflict against agreement with all features, without a group, by it alone."""
+    signs = _conflict_signs(registry)
+    lines = ["| pairs | features | AUROC |", "|---|---|---|"]
+    for kind in (SAME_LANGUAGE, CROSS_LANGUAGE):
+        answering = [one for one in _learned(samples, unlearned) if one.pairing == kind and _answers(one)]
+        if not answering:
+            continue
+        seen = _observations(answering, lambda one: one.pair.conflict)
+        bootstrap = Bootstrap([one.item for one in seen])
+        chosen = {"all": signs}
+        for group, names in GROUPS.items():
+            chosen[f"without {group}"] = {name: sign for name, sign in signs.items() if name not in names}
+        for group, names in GROUPS.items():
+            chosen[f"{group} alone"] = {name: sign for name, sign in signs.items() if name in names}
+        for what, used in chosen.items():
+            values = cross_validated(seen, used)
+            found = bootstrap.estimate(auroc, [one.positive for one in seen], values)
+            lines.append(f"| {kind} | {what} | {interval(found)} |")
+    return "\n".join(lines)
 
 
 def scored(samples: Sequence[Sample], probabilities: Mapping[str, Probabilities], registry: Registry) -> list[Row]:
@@ -155,6 +185,26 @@ def _decision(one: Sample, conflict: float, comparable: float, bounds: Bounds) -
     if conflict > bounds.conflict_above:
         return "CONFLICT"
     return "CONSISTENT" if conflict < min(bounds.agreement_below, bounds.conflict_above) else "UNDETERMINED"
+
+
+def _learned(samples: Sequence[Sample], unlearned: Collection[str]) -> list[Sample]:
+    return [one for one in samples if one.pair.yardstick not in unlearned]
+
+
+def _answers(one: Sample) -> bool:
+    """Whether both texts of a pair answer, and the model found that they do."""
+    return one.pair.label is not Label.UNDETERMINED and not one.gathered.silent
+
+
+def _conflict_signs(registry: Registry) -> dict[str, int]:
+    """Features of a conflict: all but the one that only tells whether there is an answer."""
+    return {name: registry.evidence_features.items[name].conflict for name in CHEAP if name != "probe_unanswered"}
+
+
+def _comparable_signs(registry: Registry) -> dict[str, int]:
+    """Features that say something of whether both spans answer; words that both have speak for it."""
+    signs = {name: registry.evidence_features.items[name].comparable for name in CHEAP}
+    return {name: sign for name, sign in signs.items() if sign} | {"shared_words": 1}
 
 
 def _observations(samples: Sequence[Sample], positive: Callable[[Sample], bool]) -> list[Observation]:
