@@ -144,9 +144,13 @@ def ablations(samples: Sequence[Sample], registry: Registry, unlearned: Collecti
         for group, names in GROUPS.items():
             chosen[f"{group} alone"] = {name: sign for name, sign in signs.items() if name in names}
         for what, used in chosen.items():
-            values = cross_validated(seen, used)
-            found = bootstrap.estimate(auroc, [one.positive for one in seen], values)
-            lines.append(f"| {kind} | {what} | {interval(found)} |")
+            try:
+                values = cross_validated(seen, used)
+            except ValueError as error:  # too few values of a feature in some fold
+                lines.append(f"| {kind} | {what} | {error} |")
+            else:
+                found = bootstrap.estimate(auroc, [one.positive for one in seen], values)
+                lines.append(f"| {kind} | {what} | {interval(found)} |")
     return "\n".join(lines)
 
 
