@@ -6,7 +6,7 @@ Knows no features and no weights.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import combinations
 
@@ -39,13 +39,13 @@ def decide(
     groups = group_answers(evidence)
     disagreements: tuple[Disagreement, ...] = ()
     if estimate.undetermined:
-        decision, reason = Decision.UNDETERMINED, _sentence(estimate.undetermined)
+        decision, reason = Decision.UNDETERMINED, _sentence(estimate.undetermined, spans)
     elif probability is not None and probability > threshold:
         decision = Decision.CONFLICT
         disagreements = _disagreements(spans, pairs, threshold)
         reason = _conflict_reason(disagreements, threshold, sources or {})
     elif doubt := _doubt(evidence, estimate, pairs, threshold):
-        decision, reason = Decision.UNDETERMINED, _sentence(doubt)
+        decision, reason = Decision.UNDETERMINED, _sentence(doubt, spans)
     else:
         decision, reason = Decision.CONSISTENT, _consistent_reason(groups, len(spans))
     return ConflictVerdict(
@@ -187,10 +187,11 @@ def _verb(names: tuple[str, ...] | list[str], one: str, many: str) -> str:
     return one if len(names) == 1 else many
 
 
-def _sentence(text: str) -> str:
+def _sentence(text: str, ids: Iterable[str] = ()) -> str:
     """With a full stop, and a capital unless it begins with a span id, which must stay as it is."""
     text = " ".join(text.split())
     if text and not text.endswith((".", "!", "?")):
         text += "."
     first = text.split(" ", 1)[0]
-    return text[:1].upper() + text[1:] if first.isalpha() and first.islower() else text
+    named = any(text.startswith((f"{shorten(span)} ", f"{shorten(span)}, ")) for span in ids)
+    return text[:1].upper() + text[1:] if first.isalpha() and first.islower() and not named else text

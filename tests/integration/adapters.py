@@ -1,0 +1,82 @@
+"""LoRA adapters of tiny models, made and saved by PEFT, and what PEFT itself makes of them in float64."""
+
+import hashlib
+import json
+
+import torch
+from peft import LoraConfig, TaskType, get_peft_model
+from transformers import AutoModelForSequenceClassification, DynamicCache
+
+from xmguard.bias import REMOVE
+from xmguard.calibration import ProbeSource
+
+TASK = "\nSame? {question}"
+LOWEST = torch.finfo(torch.float64).min
+
+
+class Adapted:
+    """An adapter whose update is not zero, saved to a folder; keeps PEFT's model."""
+
+    def __init__(
+        self, model_folder, folder, layers=2, *, strength=0.3, modules=("q_proj", "v_proj", "down_proj"), **lora
+    ):
+        torch.manual_seed(7)
+        base = AutoModelForSequenceClassification.from_pretrained(
+            model_folder, num_labels=3, num_hidden_layers=layers, attn_implementation="eager"
+        )
+        settings = {"r": 4, "lora_alpha": 12, "target_modules": list(modules)} | lora
+        self.peft = get_peft_model(base, LoraConfig(task_type=TaskType.SEQ_CLS, **settings)).eval()
+        for name, parameter in self.peft.named_parameters():
+            if "lora_B" in name:
+                torch.nn.init.normal_(parameter, std=strength) if strength else torch.nn.init.zeros_(parameter)
+            elif "score" in name:
+                torch.nn.init.normal_(parameter, std=0.3)
+        self.folder, self.layers = folder, layers
+        self.peft.save_pretrained(folder)
+
+    @property
+    def source(self):
+        digest = hashlib.sha256((self.folder / "adapter_model.safetensors").read_bytes()).hexdigest()
+        return ProbeSource(self.folder, digest, self.layers, TASK)
+
+    def configure(self, **changes):
+        """Change what its adapter_config.json says; None takes a key out."""
+        path = self.folder / "adapter_config.json"
+        config = json.loads(path.read_text()) | changes
+        path.write_text(json.dumps({key: value for key, value in config.items() if value is not None}))
+
+    @torch.no_grad()
+    def reference(self, prompt, tail, bias, adapted=True):
+        """Logits of the last tail row: context read by the untouched model, the tail by the adapted one, float64."""
+        self.peft.double()
+        inner = self.peft.base_model.model
+        context, start = torch.tensor([prompt.context_ids]), len(prompt.context_ids)
+        cache = DynamicCache()
+        with self.peft.disable_adapter():
+            inner.model(input_ids=context, past_key_values=cache, use_cache=True)
+        mask = torch.zeros(len(tail), start + len(tail), dtype=torch.float64)
+        mask[:, start:] = torch.full((len(tail), len(tail)), LOWEST, dtype=torch.float64).triu(1)
+        for span in prompt.span_map:
+            if bias.epsilon.get(span.span_id) == REMOVE:
+                mask[:, span.start : span.stop] = LOWEST
+        call = {
+            "input_ids": torch.tensor([tail]),
+            "attention_mask": self._for_layers(mask, start),
+            "position_ids": torch.arange(start, start + len(tail))[None],
+            "past_key_values": cache,
+        }
+        if adapted:
+            hidden = inner.model(**call).last_hidden_state
+        else:
+            with self.peft.disable_adapter():
+                hidden = inner.model(**call).last_hidden_state
+        return inner.score(hidden[:, -1])[0]
+
+    def _for_layers(self, mask, start):
+        """A 4-D mask is used as it is, so a window has to be in it."""
+        config = self.peft.config
+        if "sliding_attention" not in (getattr(config, "layer_types", None) or []):
+            return mask[None, None]
+        rows, keys = torch.arange(start, mask.shape[1])[:, None], torch.arange(mask.shape[1])
+        sliding = mask.masked_fill(keys <= rows - config.sliding_window, LOWEST)
+        return {"full_attention": mask[None, None], "sliding_attention": sliding[None, None]}
