@@ -36,5 +36,5 @@ def choose(
         below = usual.agreement_below
     both = [probability for probability, do_both in comparable if do_both]
     neither = [probability for probability, do_both in comparable if not do_both]
-    bound = float(np.quantile(both, LEFT_OUT)) if both and neither else 0.0
+    bound = float(np.quantile(both, LEFT_OUT)) if both and neither else usual.comparable_above
     return Bounds(conflict_above=above, agreement_below=min(below, above), comparable_above=bound)
