@@ -101,44 +101,35 @@ class EvidenceReading(Protocol):
     @property
     def evidence(self) -> Evidence:
         """The answers of the spans alone and their likelihoods."""
-        ...
 
     @property
     def pairs(self) -> Sequence[tuple[str, str]]:
         """The pairs to measure, ids in the order of the spans; of spans that say the same not all are compared."""
-        ...
 
     @property
     def alone(self) -> Mapping[str, Branch]:
         """Span id to the branch that reads this span alone and is asked for a short answer."""
-        ...
 
     @property
     def prompt(self) -> EncodedPrompt:
         """The request's prompt."""
-        ...
 
     @property
     def session(self) -> Session:
         """Where branches are run; their names must not be those of another feature's branches."""
-        ...
 
     @property
     def probed(self) -> Mapping[tuple[str, str], Sequence[float]]:
         """Logits of the model's pair probe for every pair: conflict, agreement, no answer; empty without a probe."""
-        ...
 
     def tail(self, task: str, opening: str = "") -> tuple[int, ...]:
         """Token ids that ask something else of the context: `task` ends the message, `opening` begins the reply."""
-        ...
 
     def ids(self, text: str) -> tuple[int, ...]:
         """Token ids of a plain text that continues a tail."""
-        ...
 
     def content_words(self, text: str, language: str) -> Sequence[str]:
         """Folded words of a text that are no function words of its language, or of the answers' language."""
-        ...
 
 
 @runtime_checkable

@@ -229,7 +229,7 @@ def test_what_research_writes_is_what_is_read(verdict):
 
 
 def test_points_that_shortening_makes_one_are_one(tmp_path):
-    fit = Fit(0.0, (FeatureWeight("f", 1.0, 0.0, 1.0),), ((1.0000001, 0.2), (1.0000002, 0.3), (2.0, 0.9)))
+    fit = Fit(0.0, (FeatureWeight("f", 1.0, 0.0, 1.0),), ((1.00000000001, 0.2), (1.00000000002, 0.3), (2.0, 0.9)))
     verdict = VerdictProfile(FittedFor("h", "e", "d"), {"same_language": fit}, {}, Bounds(), "pairs")
     (tmp_path / CARD).write_text(json.dumps(to_json(Profile("p", "none", verdict=verdict))))
     assert read_profile(tmp_path).verdict.conflict["same_language"].curve == ((1.0, 0.3), (2.0, 0.9))
