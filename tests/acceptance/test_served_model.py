@@ -87,7 +87,7 @@ def test_a_conflict_is_found_and_named(client):
     response = client.answer(CONFLICT)
     assert response.verdict.decision is Decision.CONFLICT
     assert response.verdict.status is Status.OK
-    assert not response.verdict.calibrated
+    assert response.verdict.calibrated
     assert "340" in response.spans[0].answer_alone
     assert "90" in response.spans[1].answer_alone
     assert response.answer.startswith("The sources disagree: s1 says")

@@ -121,7 +121,7 @@ def test_ask_shows_spans_verdict_answer_and_what_was_steered(guard: ScriptedGuar
         "1.500",
         "3.000",
         "+1.50",
-        "CONFLICT  p(conflict) = 0.91  provisional",
+        "CONFLICT  p(conflict) = 0.91  calibrated: false",
         "The sources name different costs.",
         "s2: 65 million",
         "It cost 65 million.",

@@ -111,7 +111,7 @@ def verdict_panel(verdict: ConflictVerdict) -> Panel:
     head = Text(verdict.decision.name, style=style)
     if verdict.probability is not None:
         head.append(f"  p(conflict) = {verdict.probability:.2f}", style="default")
-        head.append("  calibrated" if verdict.calibrated else "  provisional: not calibrated for this model", _BEFORE)
+        head.append(f"  calibrated: {'true' if verdict.calibrated else 'false, not fitted to this model'}", _BEFORE)
     if verdict.status is not Status.OK:
         head.append(f"  check {verdict.status.name}", style="yellow")
     lines: list[RenderableType] = [head]
