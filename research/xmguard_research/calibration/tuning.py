@@ -167,18 +167,18 @@ def judged(case: Case, fitted: Weighing) -> ConflictVerdict:
     """What a guard with this weighing says of the pair: its own estimator and decision on the features gathered."""
     names = ("s1", "s2")
     spans = tuple(
-        # Answers are not gathered. That both are texts, or that one is none, is all that the estimator looks at.
+        # Answers are not gathered, and not looked at: a pair of which one is missing has no features.
         SpanEvidence(
             span_id=name,
             language=language,
             answer=name,
-            normalized=NormalizedAnswer(AnswerKind.NONE if case.shown.silent and index else AnswerKind.TEXT, name),
+            normalized=NormalizedAnswer(AnswerKind.TEXT, name),
             entropy=None,
             own=(),
             under={},
             prior=(),
         )
-        for index, (name, language) in enumerate(zip(names, case.pair.languages, strict=True))
+        for name, language in zip(names, case.pair.languages, strict=True)
     )
     features = {name: {names: value} for name, value in case.shown.values.items()}
     evidence = Evidence(case.pair.question, spans, features)
