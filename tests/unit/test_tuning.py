@@ -105,7 +105,7 @@ def test_without_a_start_a_pairing_with_too_few_pairs_has_no_fit():
             [replace(case, pair=replace(case.pair, item="one")) for case in known()],
             START,
             None,
-            "the conflict ones are of 1 items only, too few to leave some out",
+            "the conflict ones are of 1 item, in 1 of 5 folds; 3 are needed",
         ),
         (
             known(),
@@ -164,6 +164,47 @@ def test_bounds_that_cannot_be_chosen_are_the_usual_ones():
     usual = Bounds(0.7, 0.2, 0.6)
     assert choose([], [], usual) == usual
     assert choose([], [(0.9, True)], usual).comparable_above == 0.6, "no pair shows what is not comparable"
+
+
+def test_bounds_spend_no_false_alarm_that_finds_no_conflict():
+    apart = [*((n / 100, False) for n in range(30)), *((0.7 + n / 100, True) for n in range(30))]
+    bounds = choose(apart, [])
+    assert bounds.conflict_above == pytest.approx(0.495), "halfway"
+    assert bounds.agreement_below == pytest.approx(0.27), "three of sixty are left open"
+
+
+@pytest.mark.parametrize("count", range(6, 60, 3))
+def test_bounds_keep_to_what_they_may_cost(count):
+    draws = np.random.default_rng(count)
+    conflict = [(round(p, 2), bool(draws.random() < p)) for p in draws.random(count).tolist()]
+    comparable = [(round(p, 2), bool(draws.random() < p)) for p in draws.random(count).tolist()]
+    bounds = choose(conflict, comparable)
+    alarms = [p > bounds.conflict_above for p, is_one in conflict if not is_one]
+    close = [bounds.agreement_below <= p <= bounds.conflict_above for p, _ in conflict]
+    left_out = [p < bounds.comparable_above for p, both in comparable if both]
+    assert sum(alarms) <= 0.1 * len(alarms)
+    assert sum(left_out) <= 0.05 * len(left_out)
+    tied = sum(p == bounds.conflict_above for p, _ in conflict)
+    assert sum(close) <= max(0.05 * len(close), tied)
+
+
+def test_a_few_pairs_that_are_apart_do_not_make_probabilities_certain():
+    everything = known(undetermined=0)
+    apart = [
+        replace(case, shown=replace(case.shown, values={"drop": 8.0 if case.pair.conflict else 0.0}))
+        for case in everything
+    ]
+    fitted = weighed(apart, plan(apart, START, None)).conflict[SAME_LANGUAGE]
+    assert fitted.probability({"drop": 8.0}) == pytest.approx(25 / 26, abs=0.005)
+    assert fitted.probability({"drop": 0.0}) == pytest.approx(1 / 26, abs=0.005)
+
+
+def test_a_feature_that_varies_by_rounding_only_is_not_weighed():
+    rows = [
+        fitting.Observation(f"i{n}", {"drop": 1e-7 * (n % 2), "gain": float(n % 2) + (n % 5) / 10}, bool(n % 2))
+        for n in range(80)
+    ]
+    assert [weight.feature for weight in fitting.fit(rows, DIRECTIONS["conflict"]).weights] == ["gain"]
 
 
 def test_points_of_a_curve_that_a_profile_could_not_tell_apart_are_one():

@@ -224,9 +224,15 @@ def _counted(target: Target, rows: Sequence[Observation], least: int, folds: int
         return f"{has} pairs", f"{least} of each are needed"
     for positive, name in names.items():
         items = {row.item for row in rows if row.positive is positive}
-        if len({fold(item) for item in items}) < folds:
-            return f"{has} pairs", f"the {name} ones are of {len(items)} items only, too few to leave some out"
+        filled = len({fold(item) for item in items})
+        if filled < folds:
+            where = f"{_number(len(items), 'item')}, in {filled} of {FOLDS} folds"
+            return f"{has} pairs", f"the {name} ones are of {where}; {folds} are needed"
     return f"{has} pairs", ""
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _words(kind: str) -> str:
