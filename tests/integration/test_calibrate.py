@@ -19,7 +19,7 @@ from xmguard.profile_reader import read_profile
 from xmguard_research.calibration import calibrating, tuning
 from xmguard_research.calibration.calibrating import ADAPTER_FILES, COSTLY, calibrated, refuse_existing
 from xmguard_research.calibration.command import calibrate
-from xmguard_research.calibration.gathering import request_of
+from xmguard_research.calibration.gathering import Gathered, request_of
 from xmguard_research.calibration.labelled import read_pairs, with_languages
 from xmguard_research.verdict.splits import FOLDS, fold
 
@@ -97,7 +97,7 @@ def test_what_a_fold_says_of_gathered_pairs_is_what_a_guard_says(fitted, tiny_fo
     shown = {row["key"]: row for row in map(json.loads, out.with_suffix(".gathered.jsonl").read_text().splitlines())}
     for pair in made.pairs:
         row = shown[pair.content]
-        case = tuning.Case(pair, calibrating.tuning.Gathered(**row))
+        case = tuning.Case(pair, Gathered(**row))
         said, guards = tuning.judged(case, weighing), loaded.judged(loaded.evidence(request_of(pair)))
         assert said.decision is guards.decision
         assert said.probability == pytest.approx(guards.probability, abs=1e-5)
@@ -151,6 +151,12 @@ def test_a_recalibration_keeps_the_rest_of_the_profile(fitted, tiny_backend, reg
     (tmp_path / "other-adapter").mkdir()
     with pytest.raises(InvalidRequest, match="other-adapter is there already"):
         calibrated(guard, read_pairs(pairs_file), "10 pairs", tmp_path / "other.json", least=5)
+
+
+def test_too_few_pairs_are_refused_before_the_model_has_read_any(guard, pairs_file, tmp_path):
+    with pytest.raises(InvalidRequest, match="5 conflict and 5 consistent pairs, 60 of each are needed"):
+        calibrated(guard, read_pairs(pairs_file), "10 pairs", tmp_path / "p.json")
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_verdict_of_another_model_is_no_start(fitted, tiny_backend, registry, pairs_file, tmp_path):

@@ -1,5 +1,6 @@
 """Which fits labelled pairs allow, and that what is said of a pair comes from fits which have not seen it."""
 
+import json
 from dataclasses import replace
 from itertools import pairwise
 
@@ -9,11 +10,14 @@ import pytest
 from xmguard.calibration import CROSS_LANGUAGE, SAME_LANGUAGE, FeatureWeight, Fit, FittedFor, VerdictProfile
 from xmguard.errors import InvalidRequest
 from xmguard.evidence import Bounds
+from xmguard.profile import Profile
+from xmguard.profile_reader import read_profile
 from xmguard.response import Decision
+from xmguard_research.calibration import fitting
 from xmguard_research.calibration.bounds import choose
 from xmguard_research.calibration.comparison import Said, conclusion, scores
-from xmguard_research.calibration.fitting import Observation, fit
 from xmguard_research.calibration.gathering import Gathered
+from xmguard_research.calibration.profiles import DIGITS, to_json
 from xmguard_research.calibration.tuning import Case, Weighing, judged, out_of_fold, plan, weighed
 from xmguard_research.verdict.pairs import Label, Pair
 from xmguard_research.verdict.splits import fold
@@ -101,7 +105,7 @@ def test_without_a_start_a_pairing_with_too_few_pairs_has_no_fit():
             [replace(case, pair=replace(case.pair, item="one")) for case in known()],
             START,
             None,
-            "the conflict ones are of 1 items only, too few to leave some out",
+            "the conflict ones are of 1 item, in 1 of 5 folds; 3 are needed",
         ),
         (
             known(),
@@ -162,12 +166,67 @@ def test_bounds_that_cannot_be_chosen_are_the_usual_ones():
     assert choose([], [(0.9, True)], usual).comparable_above == 0.6, "no pair shows what is not comparable"
 
 
+def test_bounds_spend_no_false_alarm_that_finds_no_conflict():
+    apart = [*((n / 100, False) for n in range(30)), *((0.7 + n / 100, True) for n in range(30))]
+    bounds = choose(apart, [])
+    assert bounds.conflict_above == pytest.approx(0.495), "halfway"
+    assert bounds.agreement_below == pytest.approx(0.27), "three of sixty are left open"
+
+
+@pytest.mark.parametrize("count", range(6, 60, 3))
+def test_bounds_keep_to_what_they_may_cost(count):
+    draws = np.random.default_rng(count)
+    conflict = [(round(p, 2), bool(draws.random() < p)) for p in draws.random(count).tolist()]
+    comparable = [(round(p, 2), bool(draws.random() < p)) for p in draws.random(count).tolist()]
+    bounds = choose(conflict, comparable)
+    alarms = [p > bounds.conflict_above for p, is_one in conflict if not is_one]
+    close = [bounds.agreement_below <= p <= bounds.conflict_above for p, _ in conflict]
+    left_out = [p < bounds.comparable_above for p, both in comparable if both]
+    assert sum(alarms) <= 0.1 * len(alarms)
+    assert sum(left_out) <= 0.05 * len(left_out)
+    tied = sum(p == bounds.conflict_above for p, _ in conflict)
+    assert sum(close) <= max(0.05 * len(close), tied)
+
+
+def test_a_few_pairs_that_are_apart_do_not_make_probabilities_certain():
+    everything = known(undetermined=0)
+    apart = [
+        replace(case, shown=replace(case.shown, values={"drop": 8.0 if case.pair.conflict else 0.0}))
+        for case in everything
+    ]
+    fitted = weighed(apart, plan(apart, START, None)).conflict[SAME_LANGUAGE]
+    assert fitted.probability({"drop": 8.0}) == pytest.approx(25 / 26, abs=0.005)
+    assert fitted.probability({"drop": 0.0}) == pytest.approx(1 / 26, abs=0.005)
+
+
+def test_a_feature_that_varies_by_rounding_only_is_not_weighed():
+    rows = [
+        fitting.Observation(f"i{n}", {"drop": 1e-7 * (n % 2), "gain": float(n % 2) + (n % 5) / 10}, bool(n % 2))
+        for n in range(80)
+    ]
+    assert [weight.feature for weight in fitting.fit(rows, DIRECTIONS["conflict"]).weights] == ["gain"]
+
+
 def test_points_of_a_curve_that_a_profile_could_not_tell_apart_are_one():
-    # Sums of equal log-odds differ in their last digit by the number of terms, which is no step of a curve.
-    rows = [Observation(f"i{n}", {"drop": float(n % 3 == 0)}, n % 3 == 0 or n % 7 == 0) for n in range(400)]
-    curve = fit(rows, {"drop": 1}).curve
-    stored = [float(f"{x:.9g}") for x, _ in curve]
-    assert all(a < b for a, b in pairwise(stored))
+    # Means of equal numbers differ in their last digit by how many there are, which is no step of a curve.
+    for seed in range(40):
+        draws = np.random.default_rng(seed)
+        odds = draws.choice(draws.normal(size=3), size=2000, p=[0.2, 0.6, 0.2])
+        curve = fitting._isotonic(odds, (draws.random(2000) < 0.3).astype(float))
+        stored = [float(f"{x:.{DIGITS}g}") for x, _ in curve]
+        assert all(a < b for a, b in pairwise(stored)), seed
+
+
+def test_a_stored_profile_gives_the_same_probabilities_to_six_digits(tmp_path):
+    awkward = Fit(1 / 3, (FeatureWeight("drop", 2 / 3, 123 + 1 / 7, 1 / 7, 1 / 9),), ((-1 / 3, 1 / 7), (2.0, 6 / 7)))
+    verdict = replace(START, conflict={SAME_LANGUAGE: awkward, CROSS_LANGUAGE: replace(awkward, curve=())})
+    path = tmp_path / "p.json"
+    path.write_text(json.dumps(to_json(Profile("p", "none", verdict=verdict))), encoding="utf-8")
+    read = read_profile(path).verdict
+    for drop in np.linspace(122.5, 124.0, 20).tolist():
+        for kind, known_fit in verdict.conflict.items():
+            values = {"drop": drop}
+            assert read.conflict[kind].probability(values) == pytest.approx(known_fit.probability(values), abs=5e-7)
 
 
 def test_the_conclusion_says_what_the_intervals_allow():

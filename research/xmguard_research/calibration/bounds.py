@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from xmguard.evidence import Bounds
 
@@ -15,30 +16,48 @@ TOO_CLOSE = 0.05
 LEFT_OUT = 0.05
 """Share of comparable pairs that may be taken for pairs of which one does not answer."""
 
+Array = NDArray[np.float64]
+
 
 def choose(
     conflict: Sequence[tuple[float, bool]], comparable: Sequence[tuple[float, bool]], usual: Bounds | None = None
 ) -> Bounds:
     """Bounds from (probability of a conflict, is one) and (probability that both answer, do they).
 
-    CONFLICT begins where at most FALSE_ALARMS of the others are above. Agreement ends as early as leaves at most
-    TOO_CLOSE of the pairs in between, so that nearly every pair that answers is decided. A pair counts as comparable
-    down to where at most LEFT_OUT of those that are would be left out. Each share holds for the pairs given, however
-    many have one probability. What cannot be chosen, for want of pairs, is as `usual`.
+    CONFLICT begins where false alarms are FALSE_ALARMS at most, and higher as far as no conflict is lost by it.
+    Agreement ends so far below that TOO_CLOSE of the pairs at most lie in between: nearly every pair that answers is
+    decided. A pair counts as comparable down to where LEFT_OUT of those that are would be left out at most, and lower
+    as far as no other comes in by it. What cannot be chosen, for want of pairs, is as `usual`.
     """
     usual = usual or Bounds()
-    alarms = [probability for probability, is_conflict in conflict if not is_conflict]
-    above = float(np.quantile(alarms, 1 - FALSE_ALARMS, method="higher")) if alarms else usual.conflict_above
-    every = np.sort([probability for probability, _ in conflict])
-    below = min(usual.agreement_below, above)
-    if len(every):
-        rest = every[every <= above]
-        undecided = len(rest) - np.searchsorted(rest, rest)  # if agreement ended at this one
-        decided = rest[undecided <= TOO_CLOSE * len(every)]
-        below = float(decided[0]) if len(decided) else above
-    both = [probability for probability, do_both in comparable if do_both]
-    neither = [probability for probability, do_both in comparable if not do_both]
-    bound = usual.comparable_above
-    if both and neither:
+    alarms, conflicts = (_of(conflict, truth) for truth in (False, True))
+    neither, both = (_of(comparable, truth) for truth in (False, True))
+    above, below, bound = usual.conflict_above, usual.agreement_below, usual.comparable_above
+    if len(alarms):
+        limit = float(np.quantile(alarms, 1 - FALSE_ALARMS, method="higher"))
+        found = conflicts[conflicts > limit]
+        above = _between(alarms, float(found.min())) if len(found) else limit
+        below = _agreement(np.concatenate([alarms, conflicts]), above)
+    if len(both) and len(neither):
         bound = float(np.quantile(both, LEFT_OUT, method="lower"))
-    return Bounds(conflict_above=above, agreement_below=below, comparable_above=bound)
+        out = neither[neither < bound]
+        bound = _between(out, float(both[both > out.max()].min())) if len(out) else 0.0
+    return Bounds(conflict_above=above, agreement_below=min(below, above), comparable_above=bound)
+
+
+def _of(pairs: Sequence[tuple[float, bool]], truth: bool) -> Array:
+    return np.array([probability for probability, is_true in pairs if is_true is truth])
+
+
+def _between(lower: Array, upper: float) -> float:
+    """Halfway between a value and the next one below it."""
+    return (float(lower[lower < upper].max()) + upper) / 2
+
+
+def _agreement(every: Array, above: float) -> float:
+    """The least probability from which on TOO_CLOSE of the pairs at most lie up to `above`."""
+    allowed = int(TOO_CLOSE * len(every) + 1e-9)
+    for value in np.unique(every[every <= above]).tolist():
+        if ((every >= value) & (every <= above)).sum() <= allowed:
+            return float(value)
+    return above

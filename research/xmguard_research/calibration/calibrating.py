@@ -25,7 +25,7 @@ from xmguard.profile_reader import read_profile
 from xmguard.validation import language_of
 from xmguard_research.calibration import tuning
 from xmguard_research.calibration.comparison import Said
-from xmguard_research.calibration.gathering import TOO_LONG, gather, made_with
+from xmguard_research.calibration.gathering import TOO_LONG, Gathered, gather, made_with
 from xmguard_research.calibration.labelled import with_languages
 from xmguard_research.calibration.profiles import to_json
 from xmguard_research.results import lines
@@ -90,17 +90,19 @@ def calibrated(
     if copied and probe and copied.folder.exists() and not force and not _same(copied.folder, probe.folder):
         raise InvalidRequest.field("--out", f"{copied.folder} is there already; give --force, or another name")
     labelled = with_languages(pairs, partial(language_of, registry=guard.registry))
+    directions: tuning.Directions = {
+        target: {name: getattr(guard.registry.evidence_features.items[name], target) for name in features}
+        for target in tuning.TARGETS
+    }
+    chosen = directions if anew else None
+    tuning.plan([_if_all_goes_well(pair) for pair in labelled], start, chosen, least=least)
     gathered = out.with_suffix(".gathered.jsonl")
     identity = "no profile" if guard.profile is None else _digest(json.dumps(to_json(guard.profile)).encode())
     _refuse_others(gathered, made_with(guard, features, identity), force=force)
     shown = gather(guard, labelled, features, gathered, suffix=identity)
     cases = [tuning.Case(pair, shown[pair.content]) for pair in labelled if shown[pair.content].decision != TOO_LONG]
 
-    directions: tuning.Directions = {
-        target: {name: getattr(guard.registry.evidence_features.items[name], target) for name in features}
-        for target in tuning.TARGETS
-    }
-    wanted = tuning.plan(cases, start, directions if anew else None, least=least)
+    wanted = tuning.plan(cases, start, chosen, least=least)
     with progress("fitting") as step:
         try:
             fitted = tuning.weighed(cases, wanted)
@@ -141,6 +143,11 @@ def _features(guard: Guard, start: VerdictProfile | None, anew: bool) -> tuple[s
     if not anew:
         return known
     return tuple(sorted({*known, *guard.registry.evidence_features.names()} - (COSTLY - {*known})))
+
+
+def _if_all_goes_well(pair: Pair) -> tuning.Case:
+    """The pair with some feature: too few labels can be told before the model has read anything."""
+    return tuning.Case(pair, Gathered(pair.content, {"": 0.0}, False, None, "", ""))
 
 
 def _refuse_others(path: Path, made_by: str, *, force: bool) -> None:

@@ -22,6 +22,8 @@ from xmguard_research.verdict.splits import FOLDS, fold
 
 STRENGTHS = (0.01, 0.1, 1.0)
 """Inverse strengths of the L2 penalty that are tried."""
+FLAT = 1e-3
+"""Standard deviation below which a feature says nothing: divided by it, rounding would pass for evidence."""
 RARE = 0.02
 """Share of pairs from which on a missing value is told apart from an average one."""
 KNOTS = 12
@@ -90,7 +92,7 @@ def _choose(observations: Sequence[Observation], directions: Mapping[str, int]) 
     usable = {
         name: sign
         for name, sign in directions.items()
-        if len({o.values[name] for o in observations if name in o.values}) > 1
+        if np.std([o.values[name] for o in observations if name in o.values] or [0.0]) >= FLAT
     }
     if not usable or len({one.positive for one in observations}) < 2:
         raise ValueError("nothing to fit: one class only, or no feature with values that differ")
@@ -126,7 +128,8 @@ def _logistic(observations: Sequence[Observation], used: Mapping[str, int], stre
     for name in used:
         raw = np.array([one.values.get(name, np.nan) for one in observations])
         there = np.isfinite(raw)
-        center, scale = (float(raw[there].mean()), float(raw[there].std()) or 1.0) if there.any() else (0.0, 1.0)
+        center, scale = (float(raw[there].mean()), float(raw[there].std())) if there.any() else (0.0, 1.0)
+        scale = scale if scale >= FLAT else 1.0
         columns.append(np.where(there, (raw - center) / scale, 0.0))
         missing = bool(RARE < 1 - there.mean() < 1 - RARE)
         if missing:
@@ -173,8 +176,18 @@ def _calibrated(whole: Fit, odds: Array, observations: Sequence[Observation]) ->
 
 
 def _platt(odds: Array, labels: Array) -> tuple[float, float]:
-    """Slope (above 0, so that the order stays) and shift of the log-odds."""
-    model = LogisticRegression(C=1e3, max_iter=2000).fit(odds[:, None], labels)
+    """Slope (above 0, so that the order stays) and shift of the log-odds.
+
+    Labels are pulled in as Platt (1999) does, as if each class had shown one pair of the other more: without it, few
+    pairs that happen to be apart would make every probability 0 or 1.
+    """
+    positives = labels.sum()
+    target = np.where(labels > 0, (positives + 1) / (positives + 2), 1 / (len(labels) - positives + 2))
+    model = LogisticRegression(C=1e3, max_iter=2000).fit(
+        np.concatenate([odds, odds])[:, None],
+        np.concatenate([np.ones_like(labels), np.zeros_like(labels)]),
+        sample_weight=np.concatenate([target, 1 - target]),
+    )
     return max(float(model.coef_[0, 0]), 1e-3), float(model.intercept_[0])
 
 

@@ -167,18 +167,18 @@ def judged(case: Case, fitted: Weighing) -> ConflictVerdict:
     """What a guard with this weighing says of the pair: its own estimator and decision on the features gathered."""
     names = ("s1", "s2")
     spans = tuple(
-        # Answers are not gathered. That both are texts, or that one is none, is all that the estimator looks at.
+        # Answers are not gathered, and not looked at: a pair of which one is missing has no features.
         SpanEvidence(
             span_id=name,
             language=language,
             answer=name,
-            normalized=NormalizedAnswer(AnswerKind.NONE if case.shown.silent and index else AnswerKind.TEXT, name),
+            normalized=NormalizedAnswer(AnswerKind.TEXT, name),
             entropy=None,
             own=(),
             under={},
             prior=(),
         )
-        for index, (name, language) in enumerate(zip(names, case.pair.languages, strict=True))
+        for name, language in zip(names, case.pair.languages, strict=True)
     )
     features = {name: {names: value} for name, value in case.shown.values.items()}
     evidence = Evidence(case.pair.question, spans, features)
@@ -224,9 +224,15 @@ def _counted(target: Target, rows: Sequence[Observation], least: int, folds: int
         return f"{has} pairs", f"{least} of each are needed"
     for positive, name in names.items():
         items = {row.item for row in rows if row.positive is positive}
-        if len({fold(item) for item in items}) < folds:
-            return f"{has} pairs", f"the {name} ones are of {len(items)} items only, too few to leave some out"
+        filled = len({fold(item) for item in items})
+        if filled < folds:
+            where = f"{_number(len(items), 'item')}, in {filled} of {FOLDS} folds"
+            return f"{has} pairs", f"the {name} ones are of {where}; {folds} are needed"
     return f"{has} pairs", ""
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _words(kind: str) -> str:
