@@ -21,14 +21,14 @@ from xmguard_research.calibration.calibrating import ADAPTER_FILES, COSTLY, cali
 from xmguard_research.calibration.command import calibrate
 from xmguard_research.calibration.gathering import Gathered, request_of
 from xmguard_research.calibration.labelled import read_pairs, with_languages
-from xmguard_research.verdict.splits import FOLDS, fold
+from xmguard_research.verdict.splits import FOLDS, fitting_fold
 
 TIMES = ("8:15", "9:40")
 
 
 def items() -> list[str]:
     """One name in every fold."""
-    names = {fold(f"item {number}"): f"item {number}" for number in range(100)}
+    names = {fitting_fold(f"item {number}"): f"item {number}" for number in range(100)}
     return [names[number] for number in range(FOLDS)]
 
 

@@ -20,7 +20,7 @@ from xmguard_research.calibration.gathering import Gathered
 from xmguard_research.calibration.profiles import DIGITS, to_json
 from xmguard_research.calibration.tuning import Case, Weighing, judged, out_of_fold, plan, weighed
 from xmguard_research.verdict.pairs import Label, Pair
-from xmguard_research.verdict.splits import fold
+from xmguard_research.verdict.splits import fitting_fold
 
 DIRECTIONS = {"conflict": {"drop": 1, "gain": 0}, "comparable": {"gain": 1}}
 START = VerdictProfile(
@@ -124,17 +124,19 @@ def test_too_few_pairs_are_refused_with_what_there_is_and_what_is_needed(everyth
 @pytest.mark.parametrize("directions", [None, DIRECTIONS])
 def test_what_is_said_of_a_pair_does_not_depend_on_the_labels_of_its_fold(directions):
     everything = known()
-    held = fold(everything[0].pair.item)
+    held = fitting_fold(everything[0].pair.item)
     turned = dict(zip(Label, [*Label][1:] + [*Label][:1], strict=True))
     lying = [
-        replace(case, pair=replace(case.pair, label=turned[case.pair.label])) if fold(case.pair.item) == held else case
+        replace(case, pair=replace(case.pair, label=turned[case.pair.label]))
+        if fitting_fold(case.pair.item) == held
+        else case
         for case in everything
     ]
     wanted = plan(everything, START, directions, least=20)
     true, false = out_of_fold(everything, wanted), out_of_fold(lying, wanted)
     assert len(true) == len(everything)
-    same = [case for case in everything if fold(case.pair.item) == held]
-    rest = [case for case in everything if fold(case.pair.item) != held]
+    same = [case for case in everything if fitting_fold(case.pair.item) == held]
+    rest = [case for case in everything if fitting_fold(case.pair.item) != held]
     assert [true[case.pair.content] for case in same] == [false[case.pair.content] for case in same]
     assert [true[case.pair.content] for case in rest] != [false[case.pair.content] for case in rest]
 

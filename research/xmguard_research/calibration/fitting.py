@@ -18,7 +18,7 @@ from sklearn.metrics import brier_score_loss, log_loss
 
 from xmguard.calibration import FeatureWeight, Fit, along, sigmoid
 from xmguard_research.calibration.profiles import DIGITS
-from xmguard_research.verdict.splits import FOLDS, fold
+from xmguard_research.verdict.splits import FOLDS, fitting_fold
 
 STRENGTHS = (0.01, 0.1, 1.0)
 """Inverse strengths of the L2 penalty that are tried."""
@@ -60,8 +60,8 @@ def cross_validated(observations: Sequence[Observation], directions: Mapping[str
     """The probability of every observation by a fit that has seen nothing of its fold, curve and features included."""
     found = [0.0] * len(observations)
     for held in range(FOLDS):
-        inside = [one for one in observations if fold(one.item) != held]
-        outside = [index for index, one in enumerate(observations) if fold(one.item) == held]
+        inside = [one for one in observations if fitting_fold(one.item) != held]
+        outside = [index for index, one in enumerate(observations) if fitting_fold(one.item) == held]
         if outside:
             fitted = fit(inside, directions)
             for index in outside:
@@ -147,8 +147,8 @@ def _logistic(observations: Sequence[Observation], used: Mapping[str, int], stre
 def _out_of_fold(observations: Sequence[Observation], used: Mapping[str, int], strength: float) -> Array:
     odds = np.zeros(len(observations))
     for held in range(FOLDS):
-        inside = [one for one in observations if fold(one.item) != held]
-        outside = [index for index, one in enumerate(observations) if fold(one.item) == held]
+        inside = [one for one in observations if fitting_fold(one.item) != held]
+        outside = [index for index, one in enumerate(observations) if fitting_fold(one.item) == held]
         if outside:
             if len({one.positive for one in inside}) < 2:
                 raise ValueError("too few items: without one fold of five there is one class only")
@@ -160,7 +160,7 @@ def _out_of_fold(observations: Sequence[Observation], used: Mapping[str, int], s
 def _calibrated(whole: Fit, odds: Array, observations: Sequence[Observation]) -> Fit:
     """The fit with Platt's line or an isotonic curve, whichever is better on folds it was not fitted to."""
     labels = _labels(observations)
-    folds = np.array([fold(one.item) for one in observations])
+    folds = np.array([fitting_fold(one.item) for one in observations])
     platt, isotonic = np.zeros(len(odds)), np.zeros(len(odds))
     for held in np.unique(folds):
         inside, outside = folds != held, folds == held

@@ -21,7 +21,7 @@ from xmguard_research.calibration.bounds import choose
 from xmguard_research.calibration.fitting import Observation, fit, recalibrated
 from xmguard_research.calibration.gathering import Gathered
 from xmguard_research.verdict.pairs import Label, Pair
-from xmguard_research.verdict.splits import FOLDS, fold
+from xmguard_research.verdict.splits import FOLDS, fitting_fold
 
 Target: TypeAlias = Literal["conflict", "comparable"]
 TARGETS: tuple[Target, ...] = ("conflict", "comparable")
@@ -206,9 +206,9 @@ def _fitted(cases: Sequence[Case], wanted: Plan) -> Weighing:
 def _folds(cases: Sequence[Case]) -> Iterator[tuple[list[Case], list[Case]]]:
     """What is left and what is left out, fold by fold."""
     for held in range(FOLDS):
-        outside = [case for case in cases if fold(case.pair.item) == held]
+        outside = [case for case in cases if fitting_fold(case.pair.item) == held]
         if outside:
-            yield [case for case in cases if fold(case.pair.item) != held], outside
+            yield [case for case in cases if fitting_fold(case.pair.item) != held], outside
 
 
 def _fits_of(start: VerdictProfile, target: Target) -> Mapping[str, Fit]:
@@ -224,7 +224,7 @@ def _counted(target: Target, rows: Sequence[Observation], least: int, folds: int
         return f"{has} pairs", f"{least} of each are needed"
     for positive, name in names.items():
         items = {row.item for row in rows if row.positive is positive}
-        filled = len({fold(item) for item in items})
+        filled = len({fitting_fold(item) for item in items})
         if filled < folds:
             where = f"{_number(len(items), 'item')}, in {filled} of {FOLDS} folds"
             return f"{has} pairs", f"the {name} ones are of {where}; {folds} are needed"

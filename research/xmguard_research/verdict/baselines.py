@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 
 from xmguard_research.verdict.pairs import Pair
-from xmguard_research.verdict.splits import FOLDS, fold
+from xmguard_research.verdict.splits import FOLDS, fitting_fold
 from xmguard_research.verdict.words import content_words, numbers, tokens
 
 OVERLAP = "word overlap"
@@ -47,7 +47,7 @@ def one_text(pairs: Sequence[Pair], place: int) -> list[float | None]:
         pairs: of one yardstick.
         place: 0 for the first text, 1 for the second.
     """
-    folds = np.array([fold(pair.item) for pair in pairs])
+    folds = np.array([fitting_fold(pair.item) for pair in pairs])
     texts = np.array([pair.texts[place] for pair in pairs], dtype=object)
     conflict = np.array([pair.conflict for pair in pairs])
     scores: list[float | None] = [None] * len(pairs)

@@ -8,5 +8,14 @@ FOLDS = 5
 
 
 def fold(item: str) -> int:
-    """Fold of an item, 0 to 4; all of its pairs, in every yardstick, share it."""
-    return int(sha256(item.encode()).hexdigest(), 16) % FOLDS
+    """Fold of an item, 0 to 4; all of its pairs, in every yardstick, share it. Probes are held out by it."""
+    return _part(item)
+
+
+def fitting_fold(item: str) -> int:
+    """The same for weights, unrelated to `fold`: the items of one fold of a probe are spread over all of these."""
+    return _part(f"fit {item}")
+
+
+def _part(name: str) -> int:
+    return int(sha256(name.encode()).hexdigest(), 16) % FOLDS
