@@ -14,9 +14,11 @@ GRPCIO_TOOLS := 1.71.2
 TEST_ENVIRONMENT := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
 SPEED := research/results/speed.json
+WORK ?= work
+YARDSTICKS = --statements $(STATEMENTS) --parallel $(PARALLEL) --probe $(WORK)/probe --work $(WORK)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test bench lint families proto clean
+.PHONY: help setup demo test verdict bench lint families proto clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
@@ -29,6 +31,13 @@ demo: setup ## real server, real client, three questions, one steered
 
 test: setup ## run every test, without a model hub
 	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+verdict: setup ## fit the verdict's profile anew: make verdict STATEMENTS=FILE PARALLEL=FILE; hours
+	@test -n "$(STATEMENTS)" -a -n "$(PARALLEL)" || { echo "name the data: make verdict STATEMENTS=FILE PARALLEL=FILE"; exit 2; }
+	$(BIN)/python -m xmguard_research.probe $(STATEMENTS) --out $(WORK)/probe
+	$(BIN)/python -m xmguard_research.calibration gather $(YARDSTICKS)
+	$(BIN)/python -m xmguard_research.calibration fit $(YARDSTICKS) --out xmguard/models/smollm2_profile \
+		--pictures research/results --readme README.md
 
 bench: setup ## measure what steering costs, into research/results and the README; about 40 minutes
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m xmguard_research.speed --out $(SPEED)

@@ -159,7 +159,7 @@ class ScriptedGuard:
     def describe(self, model: str = "") -> ModelInfo:
         if model not in ("", "scripted"):
             raise ModelNotFound(f"model: {model!r} is not served here; served: scripted")
-        return ModelInfo(model="scripted", engine="script")
+        return ModelInfo(model="scripted", engine="script", calibration="not calibrated: scripted")
 
     def _tell(self, event: GuardEvent) -> None:
         for observer in self.observers:

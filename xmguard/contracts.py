@@ -123,6 +123,11 @@ class EvidenceReading(Protocol):
         """Where branches are run; their names must not be those of another feature's branches."""
         ...
 
+    @property
+    def probed(self) -> Mapping[tuple[str, str], Sequence[float]]:
+        """Logits of the model's pair probe for every pair: conflict, agreement, no answer; empty without a probe."""
+        ...
+
     def tail(self, task: str, opening: str = "") -> tuple[int, ...]:
         """Token ids that ask something else of the context: `task` ends the message, `opening` begins the reply."""
         ...

@@ -5,17 +5,24 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import combinations
 from numbers import Real
 
 from xmguard.alone import AloneReading, answer_language
+from xmguard.bias import REMOVE, AttentionBias
 from xmguard.context import EncodedPrompt
 from xmguard.contracts import Backend, Branch, Session
 from xmguard.errors import PluginError
 from xmguard.evidence import Evidence
 from xmguard.plugins import Registry
+from xmguard.run import Run
 from xmguard.verdict.grouping import answered, partition, representative
 from xmguard.verdict.words import content_words
+
+BOTH_ORDERS_UP_TO = 512
+"""Tokens of context up to which the probe reads the spans in the opposite order too: a later span has read an earlier
+one, so each order tells something else; a longer context would cost a second prefill that is felt."""
 
 
 @dataclass(frozen=True)
@@ -25,10 +32,47 @@ class RequestReading:
     evidence: Evidence
     pairs: Sequence[tuple[str, str]]
     alone: Mapping[str, Branch]
-    prompt: EncodedPrompt
-    session: Session
+    run: Run
     backend: Backend
     registry: Registry
+
+    @property
+    def prompt(self) -> EncodedPrompt:
+        """See the contract."""
+        return self.run.prompt
+
+    @property
+    def session(self) -> Session:
+        """See the contract."""
+        return self.run.session
+
+    @cached_property
+    def probed(self) -> Mapping[tuple[str, str], Sequence[float]]:
+        """See the contract."""
+        if not self.prompt.probe_tail:
+            return {}
+        forward = self._probe(self.prompt, self.session)
+        if len(self.prompt.context_ids) > BOTH_ORDERS_UP_TO:
+            return forward
+        context = self.run.valid.context
+        prompt = self.backend.encode(replace(context, spans=context.spans[::-1]), self.run.request.prompt)
+        session = self.backend.open(prompt, self.run.stop)
+        try:
+            backward = self._probe(prompt, session)
+        finally:
+            self.run.beside.append(session.usage())
+            session.close()
+        return {
+            pair: [(a + b) / 2 for a, b in zip(logits, backward[pair], strict=True)] for pair, logits in forward.items()
+        }
+
+    def _probe(self, prompt: EncodedPrompt, session: Session) -> dict[tuple[str, str], Sequence[float]]:
+        """Logits of every pair, the other spans removed."""
+        branches = []
+        for index, pair in enumerate(self.pairs):
+            removed = dict.fromkeys((span for span in prompt.span_map.ids if span not in pair), REMOVE)
+            branches.append(Branch(f"probe:{index}", prompt.probe_tail, AttentionBias(removed)))
+        return dict(zip(self.pairs, session.probe(branches), strict=True))
 
     def tail(self, task: str, opening: str = "") -> tuple[int, ...]:
         """See the contract."""
@@ -65,9 +109,8 @@ def with_features(
     evidence: Evidence,
     names: Sequence[str],
     *,
+    run: Run,
     alone: AloneReading,
-    prompt: EncodedPrompt,
-    session: Session,
     backend: Backend,
     registry: Registry,
 ) -> Evidence:
@@ -81,7 +124,7 @@ def with_features(
     pairs = compared_pairs(evidence)
     if not pairs:
         return evidence
-    reading = RequestReading(evidence, pairs, alone.by_span, prompt, session, backend, registry)
+    reading = RequestReading(evidence, pairs, alone.by_span, run, backend, registry)
     measured = {}
     for name, feature in features.items():
         values = dict(feature.measure(reading))

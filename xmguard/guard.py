@@ -235,7 +235,7 @@ class Guard:
                 "the answer included; send less text",
                 reason=Reason.PROMPT_TOO_LONG,
             )
-        run = Run(request_id, valid, prompt, self.backend.open(prompt, stop), queue_seconds, started)
+        run = Run(request_id, valid, prompt, self.backend.open(prompt, stop), stop, queue_seconds, started)
         if prompt.unreadable:
             run.warnings.append(
                 f"{', '.join(prompt.unreadable)}: the model's tokenizer has no token for some characters; "

@@ -73,9 +73,8 @@ class Judge:
         return with_features(
             alone.evidence(run.session, self._registry),
             tuple(self._estimator.features) if features is None else features,
+            run=run,
             alone=alone,
-            prompt=run.prompt,
-            session=run.session,
             backend=self._backend,
             registry=self._registry,
         )

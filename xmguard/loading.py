@@ -51,7 +51,7 @@ def load_guard(
     found = resolve(model, plugins)
     chosen = read_profile(profile or found.profile)
     if profile is not None and chosen is None:
-        raise ModelRefused(str(profile), ["holds no profile; xmguard calibrate writes one"])
+        raise ModelRefused(str(profile), ["is not there, or holds no profile; xmguard calibrate writes one"])
     probe = None if chosen is None or chosen.verdict is None else chosen.verdict.probe
     tell(f"starting the {DEFAULT_ENGINE} engine")
     backend = _load_backend(plugins, found.path, device, dtype, probe, tell)

@@ -166,7 +166,7 @@ def _remove(run: Run, searches: Sequence[_Search]) -> None:
     try:
         scores = session.score([(branch, search.answer) for branch, (search, _) in zip(branches, tried, strict=True)])
     finally:
-        run.quoting.append(session.usage())
+        run.beside.append(session.usage())
         session.close()
     totals: dict[int, list[float]] = {search.index: [] for search in searches}
     for (search, _), logprobs in zip(tried, scores, strict=True):

@@ -13,6 +13,7 @@ from xmguard.alone import AloneReading
 from xmguard.bias import RebalancePlan
 from xmguard.context import EncodedPrompt
 from xmguard.contracts import Branch, Session, SessionUsage, Token
+from xmguard.deadline import Stop
 from xmguard.explanation import Explanation
 from xmguard.measurement import DirectedContribution, Measurement
 from xmguard.reports import span_reports
@@ -46,6 +47,7 @@ class Run:
     valid: ValidRequest
     prompt: EncodedPrompt
     session: Session
+    stop: Stop
     queue_seconds: float
     started: float
     """`time.monotonic` when the work began."""
@@ -57,8 +59,8 @@ class Run:
     """Tokens of the joint answer that were shown."""
     generated: Measurement | None = None
     """Over the shown answer's tokens that were read back."""
-    quoting: list[SessionUsage] = field(default_factory=list)
-    """What the sessions have run that looked for quotes."""
+    beside: list[SessionUsage] = field(default_factory=list)
+    """What sessions beside the request's own have run: for quotes, and for reading the spans in the other order."""
     directed: DirectedContribution | None = None
     """Toward the shown answer, if that was asked for."""
 
@@ -124,7 +126,7 @@ class Run:
     def usage(self) -> Usage:
         """What the request has cost so far."""
         spent = self.session.usage()
-        evidence = spent.branch_tokens + sum(quoting.branch_tokens for quoting in self.quoting)
+        evidence = spent.branch_tokens + sum(one.context_tokens + one.branch_tokens for one in self.beside)
         # The joint answer's own: its tail, and its tokens but the last, which is not read back.
         joint = len(self.prompt.joint_tail) + max(0, len(self.said) - 1)
         return Usage(
@@ -132,6 +134,6 @@ class Run:
             completion_tokens=len(self.said),
             seconds=time.monotonic() - self.started,
             queue_seconds=self.queue_seconds,
-            cached_tokens=spent.cached_tokens + sum(quoting.cached_tokens for quoting in self.quoting),
+            cached_tokens=spent.cached_tokens + sum(one.cached_tokens for one in self.beside),
             evidence_tokens=max(0, evidence - joint),
         )

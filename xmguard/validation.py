@@ -36,7 +36,8 @@ DETECTED_CHARACTERS = 2000
 """How much of an unlabelled text is looked at to tell its language."""
 MIN_TEMPERATURE = 0.01
 """Below it only the likeliest token is ever drawn, and logits divided by it leave float32."""
-_LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
+LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
+"""What may stand for a language: the outer form of a BCP-47 tag."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +108,7 @@ def _spans(
             if len(label) > MAX_LABEL or not label.isprintable():
                 allowed = f"at most {MAX_LABEL} characters, none of them a control one"
                 found.append(FieldViolation(f"{path}.{field}", f"takes {allowed}"))
-        if span.language and not _LANGUAGE_TAG.fullmatch(span.language):
+        if span.language and not LANGUAGE_TAG.fullmatch(span.language):
             found.append(FieldViolation(f"{path}.language", 'is no BCP-47 tag such as "en" or "pt-BR"'))
         if span.id in seen:
             found.append(FieldViolation(f"{path}.id", f"{span.id!r} is used twice; ids are unique"))
@@ -115,11 +116,13 @@ def _spans(
         taken.add(named.id)
         seen.add(named.id)
         modality = _modality(span, path, limits, registry, found)
-        language = span.language
-        if not language and span.text:
-            language = registry.detect_language(span.text[:DETECTED_CHARACTERS]) or ""
-        result.append(ContextSpan(named, modality, language or UNDETERMINED_LANGUAGE))
+        result.append(ContextSpan(named, modality, span.language or language_of(span.text or "", registry)))
     return result
+
+
+def language_of(text: str, registry: Registry) -> str:
+    """BCP-47 tag of a text without a label, as far as a plugin recognises it; `und` otherwise."""
+    return (registry.detect_language(text[:DETECTED_CHARACTERS]) if text else None) or UNDETERMINED_LANGUAGE
 
 
 def _too_long(request: AnswerRequest, limits: Limits) -> list[FieldViolation]:

@@ -6,6 +6,7 @@ What keeps it from starting is raised; how an error looks is for the `xmguard` c
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -16,6 +17,7 @@ from xmguard.plugins import load_plugins
 from xmguard_server.config import ServerConfig
 
 if TYPE_CHECKING:
+    from xmguard.guard import Guard
     from xmguard_server.app import Server
 
 DEFAULTS = ServerConfig()
@@ -32,6 +34,9 @@ def serve(
     ] = DEFAULT_MODEL,
     device: Annotated[str, typer.Option(help="Where the model runs, for example cpu or cuda:0.")] = "cpu",
     dtype: Annotated[str, typer.Option(help="float32, or bfloat16 for half the memory.")] = "float32",
+    profile: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="A profile in place of the one that comes with the model.")
+    ] = None,
     metrics_port: Annotated[
         int, typer.Option(min=0, max=65535, help="Prometheus metrics over HTTP at /metrics; 0 takes any free port.")
     ] = DEFAULTS.metrics_port,
@@ -67,13 +72,18 @@ def serve(
     config = ServerConfig(host=host, port=port, metrics_port=metrics_port, max_queue=max_queue, grace=grace)
     registry = load_plugins()
     metrics = Metrics(registry)
-    asyncio.run(
-        run(
-            config,
-            metrics,
-            lambda: load_guard(
-                model, device=device, dtype=dtype, observers=[metrics], registry=registry, progress=progress
-            ),
-            ready,
+
+    def load() -> Guard:
+        guard = load_guard(
+            model,
+            device=device,
+            dtype=dtype,
+            observers=[metrics],
+            registry=registry,
+            profile=profile,
+            progress=progress,
         )
-    )
+        progress(f"verdict: {guard.describe().calibration}")
+        return guard
+
+    asyncio.run(run(config, metrics, load, ready))

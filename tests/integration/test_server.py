@@ -74,6 +74,7 @@ def test_answer_and_check_carry_the_request_whole() -> None:
         assert client.answer(request).answer == "".join(WORDS)
         assert client.check(request).verdict == VERDICT
         assert client.model().model == "scripted"
+        assert client.model().calibration == "not calibrated: scripted"
         assert [call[0] for call in served.guard.calls] == [request, request]
 
 

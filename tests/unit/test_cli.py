@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -97,7 +98,9 @@ def guard(monkeypatch: pytest.MonkeyPatch) -> ScriptedGuard:
     scripted = ScriptedGuard()
 
     @contextmanager
-    def connect(server: str, request: AnswerRequest) -> Iterator[tuple[ScriptedGuard, AnswerRequest]]:
+    def connect(
+        server: str, request: AnswerRequest, profile: Path | None
+    ) -> Iterator[tuple[ScriptedGuard, AnswerRequest]]:
         yield scripted, request
 
     monkeypatch.setattr(ask, "connect", connect)

@@ -9,6 +9,7 @@ import pytest
 from tests.unit.command_line import one_error_line, xmguard
 from xmguard.cli import doctor
 from xmguard.contracts import SelfCheck
+from xmguard.response import ModelInfo
 
 
 @pytest.fixture
@@ -34,17 +35,19 @@ def test_doctor_says_that_a_model_is_steered_exactly_and_tests_it_where_it_is_to
 
     def load_guard(model: str, **settings: object):
         asked.update(settings, model=model)
-        return SimpleNamespace(backend=Engine())
+        return SimpleNamespace(backend=Engine(), describe=lambda: ModelInfo(calibration="calibrated on 40 pairs"))
 
     monkeypatch.setattr(doctor, "load_guard", load_guard)
     monkeypatch.chdir(steerable)
-    result = xmguard("doctor", "--model", ".", "--device", "cpu", "--dtype", "bfloat16")
+    result = xmguard("doctor", "--model", ".", "--device", "cpu", "--dtype", "bfloat16", "--profile", "p.json")
     assert result.exit_code == 0, result.output
     assert (asked["model"], asked["device"], asked["dtype"]) == (".", "cpu", "bfloat16")
+    assert asked["profile"] == Path("p.json")
     for expected in ("LlamaForCausalLM", "policy fixed", "self-test on ., cpu, bfloat16", "changes nothing"):
         assert expected in result.stdout
     said = " ".join(result.stdout.split())
     assert ".: steered exactly: yes" in said
+    assert ".: verdict: calibrated on 40 pairs" in said
     assert "sliding window of 64 tokens in layers 0, 2" in said
     assert "soft cap logits stay within 50" in said
     assert "contributions are norms before the post-attention norm" in said

@@ -85,7 +85,8 @@ def test_an_event_with_nothing_in_it_is_still_an_event(event: Event) -> None:
 
 def test_get_model_carries_a_name() -> None:
     assert wire.GET_MODEL.unpack_request(wire.GET_MODEL.pack_request("smollm2")) == "smollm2"
-    assert wire.GET_MODEL.unpack_response(wire.GET_MODEL.pack_response(ModelInfo(model="m"))).model == "m"
+    info = ModelInfo(model="m", calibration="calibrated on 40 pairs")
+    assert wire.GET_MODEL.unpack_response(wire.GET_MODEL.pack_response(info)) == info
 
 
 # -- presence ----------------------------------------------------------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated, Literal
 
 import typer
@@ -23,6 +24,10 @@ EXIT_UNDETERMINED = 4
 Server = Annotated[str, typer.Option(metavar="HOST:PORT", help="Ask this server instead of loading a model here.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the response as proto3 JSON.")]
 Model = Annotated[str, typer.Option(help="A name from `xmguard models list`, a folder, or owner/name on the hub.")]
+ProfileFile = Annotated[
+    Path | None,
+    typer.Option("--profile", metavar="FILE", help="A profile in place of the one that comes with the model."),
+]
 RequestFile = Annotated[str, typer.Argument(metavar="FILE", help="An AnswerRequest as proto3 JSON; - reads stdin.")]
 
 
@@ -73,6 +78,7 @@ def ask(
     seed: Annotated[int | None, typer.Option(min=0, help="Makes sampling repeatable.")] = None,
     layers: Annotated[bool, typer.Option("--layers", help="Also show contributions layer by layer.")] = False,
     unbiased: Annotated[bool, typer.Option("--unbiased", help="Also answer without the bias.")] = False,
+    profile: ProfileFile = None,
     server: Server = "",
     as_json: Json = False,
 ) -> None:
@@ -104,17 +110,20 @@ def ask(
         decoding=Decoding(max_tokens=max_tokens, temperature=temperature, seed=seed),
         detail=Detail(layers=layers, alone_answers=True, unbiased_answer=unbiased),
     )
-    _answer(request, server, as_json)
+    _answer(request, server, as_json, profile)
 
 
-def answer(file: RequestFile, model: Model = "", server: Server = "", as_json: Json = False) -> None:
+def answer(
+    file: RequestFile, model: Model = "", profile: ProfileFile = None, server: Server = "", as_json: Json = False
+) -> None:
     """Put the question of a JSON file; --model overrides the file's."""
-    _answer(read_request(file, model), server, as_json)
+    _answer(read_request(file, model), server, as_json, profile)
 
 
 def check(
     file: RequestFile,
     model: Model = "",
+    profile: ProfileFile = None,
     server: Server = "",
     as_json: Json = False,
     exit_code: Annotated[
@@ -128,7 +137,7 @@ def check(
     """Say whether the sources of a JSON file contradict each other, without the long answer."""
     from xmguard import wire
 
-    with connect(server, read_request(file, model)) as (answerer, request), progress("checking"):
+    with connect(server, read_request(file, model), profile) as (answerer, request), progress("checking"):
         response = answerer.check(request)
     if as_json:
         typer.echo(wire.to_json(response))
@@ -151,8 +160,8 @@ def read_request(path: str, model: str) -> AnswerRequest:
     return replace(request, model=model) if model else request
 
 
-def _answer(request: AnswerRequest, server: str, as_json: bool) -> None:
-    with connect(server, request) as (answerer, put):
+def _answer(request: AnswerRequest, server: str, as_json: bool, profile: Path | None) -> None:
+    with connect(server, request, profile) as (answerer, put):
         if as_json:
             from xmguard import wire
 

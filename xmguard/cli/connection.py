@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from pathlib import Path
 from typing import Protocol
 
 from xmguard.cli.terminal import progress
+from xmguard.errors import InvalidRequest
 from xmguard.loading import DEFAULT_MODEL, load_guard
 from xmguard.request import AnswerRequest
 from xmguard.response import AnswerResponse, CheckResponse, Event
@@ -34,12 +36,19 @@ class Answerer(Protocol):
 
 
 @contextmanager
-def connect(server: str, request: AnswerRequest) -> Iterator[tuple[Answerer, AnswerRequest]]:
+def connect(
+    server: str, request: AnswerRequest, profile: Path | None = None
+) -> Iterator[tuple[Answerer, AnswerRequest]]:
     """Something that answers, and the request to put to it.
 
     A server is asked for the model by name. In this process the name says what to load, and a loaded guard has only
-    that one model, so the request no longer names it.
+    that one model, so the request no longer names it. `profile` replaces the one that comes with that model.
+
+    Raises:
+        InvalidRequest: a profile was given for a server, which has its own.
     """
+    if server and profile is not None:
+        raise InvalidRequest.field("--profile", "a server has its own; give it to: xmguard serve --profile FILE")
     if server:
         from xmguard.client import Client
 
@@ -48,5 +57,5 @@ def connect(server: str, request: AnswerRequest) -> Iterator[tuple[Answerer, Ans
     else:
         name = request.model or DEFAULT_MODEL
         with progress(f"loading {name}") as step:
-            guard = load_guard(name, progress=step)
+            guard = load_guard(name, profile=profile, progress=step)
         yield guard, replace(request, model="")

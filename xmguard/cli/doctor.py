@@ -17,6 +17,7 @@ from rich.text import Text
 
 from xmguard import __version__
 from xmguard.backends.transformers.families import PROVEN, Examination, examine
+from xmguard.cli.ask import ProfileFile
 from xmguard.cli.terminal import ABSENT, output, printable, progress
 from xmguard.contracts import SelfCheck
 from xmguard.errors import ErrorCode, Reason, SetupIncomplete, XmguardError
@@ -34,9 +35,11 @@ def doctor(
     model: Annotated[str, typer.Option(help="The model to test the steering of: a name or a folder.")] = DEFAULT_MODEL,
     device: Annotated[str, typer.Option(help="Where the test runs, for example cpu or cuda:0.")] = "cpu",
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
+    profile: ProfileFile = None,
 ) -> None:
     """Show what is installed, say whether a model is steered exactly and why not, and test the steering on it.
 
+    Says last whether the model's verdict is calibrated.
     Exits 2 when the model is not steered exactly, and when a check fails or cannot be run.
     """
     console = output()
@@ -60,12 +63,13 @@ def doctor(
             code=ErrorCode.FAILED_PRECONDITION,
             reason=Reason.MODEL_REFUSED,
         )
-    checks = _self_test(model, device, dtype, registry)
+    checks, calibration = _self_test(model, device, dtype, profile, registry)
     table = _table(f"self-test on {model}, {device}, {dtype}", ())
     for check in checks:
         mark = Text("passed", style="green") if check.passed else Text("FAILED", style="bold red")
         table.add_row(Text(check.name), Text.assemble(mark, f"  {printable(check.detail)}"))
     console.print(table)
+    console.print(Text(printable(f"{model}: verdict: {calibration}"), style="bold"), soft_wrap=True)
     failed = [check.name for check in checks if not check.passed]
     if failed:
         raise XmguardError(
@@ -167,8 +171,11 @@ def _grounds(examination: Examination) -> Iterator[tuple[str, str]]:
     yield from ((particular.name, particular.detail) for particular in examination.particulars)
 
 
-def _self_test(model: str, device: str, dtype: str, registry: Registry) -> Sequence[SelfCheck]:
+def _self_test(
+    model: str, device: str, dtype: str, profile: Path | None, registry: Registry
+) -> tuple[Sequence[SelfCheck], str]:
+    """What was tested, and what the verdict's probabilities were fitted to."""
     with progress(f"loading {model}") as step:
-        backend = load_guard(model, device=device, dtype=dtype, registry=registry, progress=step).backend
+        guard = load_guard(model, device=device, dtype=dtype, profile=profile, registry=registry, progress=step)
         step("testing")
-        return backend.self_test()
+        return guard.backend.self_test(), guard.describe().calibration

@@ -12,7 +12,7 @@ from rich.text import Text
 
 from xmguard.cli import render, summary
 from xmguard.cli.arrays import npz
-from xmguard.cli.ask import Model, RequestFile, read_request, show_response
+from xmguard.cli.ask import Model, ProfileFile, RequestFile, read_request, show_response
 from xmguard.cli.flags import refuse_unwritable, write_bytes
 from xmguard.cli.terminal import errors, output, printable, progress
 from xmguard.errors import InvalidRequest, SetupIncomplete
@@ -23,6 +23,7 @@ from xmguard.loading import DEFAULT_MODEL, load_guard
 def explain(
     file: RequestFile,
     model: Model = "",
+    profile: ProfileFile = None,
     device: Annotated[str, typer.Option(help="Where the model runs, for example cpu or cuda:0.")] = "cpu",
     dtype: Annotated[str, typer.Option(help="float32, or bfloat16 for half the memory.")] = "float32",
     npz_file: Annotated[
@@ -61,7 +62,7 @@ def explain(
 
     name = request.model or DEFAULT_MODEL
     with progress(f"loading {name}") as step:
-        guard = load_guard(name, device=device, dtype=dtype, progress=step)
+        guard = load_guard(name, device=device, dtype=dtype, profile=profile, progress=step)
         step("answering")
         # A loaded guard has only this one model, so the request no longer names it.
         put = replace(request, model="")

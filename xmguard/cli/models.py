@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -12,6 +13,7 @@ from rich.text import Text
 from xmguard.cli.terminal import output, printable, progress
 from xmguard.errors import ModelNotFound
 from xmguard.plugins import load_plugins
+from xmguard.profile_reader import read_profile
 
 app = typer.Typer(no_args_is_help=True, help="List and fetch models.")
 
@@ -20,13 +22,21 @@ app = typer.Typer(no_args_is_help=True, help="List and fetch models.")
 def list_models() -> None:
     """List the models known by name, and where they are."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
-    for heading in ("model", "licence", "summary", "folder"):
+    for heading in ("model", "licence", "summary", "verdict", "folder"):
         table.add_column(heading, overflow="fold")
     for source in load_plugins().models:
         path = source.path()
-        cells = (source.name, source.license, source.summary, str(path) if path else "not pulled")
+        folder = str(path) if path else "not pulled"
+        cells = (source.name, source.license, source.summary, _verdict(source.profile or path), folder)
         table.add_row(*(Text(printable(cell)) for cell in cells))
     output().print(table)
+
+
+def _verdict(place: Path | None) -> str:
+    """What the model's own profile says of its verdict; whether it fits is known when the model is loaded."""
+    profile = None if place is None else read_profile(place)
+    fitted = None if profile is None else profile.verdict
+    return "not calibrated" if fitted is None else f"calibrated for {fitted.fitted_for.dtype} on {fitted.fitted_on}"
 
 
 @app.command("pull")

@@ -17,6 +17,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import brier_score_loss, log_loss
 
 from xmguard.calibration import FeatureWeight, Fit, along, sigmoid
+from xmguard_research.calibration.profiles import DIGITS
 from xmguard_research.verdict.splits import FOLDS, fold
 
 STRENGTHS = (0.01, 0.1, 1.0)
@@ -181,7 +182,8 @@ def _isotonic(odds: Array, labels: Array) -> tuple[tuple[float, float], ...]:
     """A rising curve with few points: the means of equal parts of the log-odds, made monotone."""
     order = np.argsort(odds, kind="stable")
     parts = [part for part in np.array_split(order, min(KNOTS, max(2, len(order) // 30))) if len(part)]
-    x = np.array([odds[part].mean() for part in parts])
+    # As many digits as a profile keeps: points that it could not tell apart are one to the regression as well.
+    x = np.array([float(f"{odds[part].mean():.{DIGITS}g}") for part in parts])
     y = IsotonicRegression(y_min=0.005, y_max=0.995).fit_transform(
         x, [labels[part].mean() for part in parts], sample_weight=[len(part) for part in parts]
     )

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from xmguard import AnswerRequest, Guard, Span
@@ -14,6 +15,9 @@ from xmguard.errors import InvalidRequest, Reason
 from xmguard.verdict.grouping import answered
 from xmguard_research.results import append, known, producer
 from xmguard_research.verdict.pairs import Pair
+
+TOO_LONG = "TOO_LONG"
+"""Decision of a pair that does not fit into the model's context."""
 
 
 @dataclass(frozen=True)
@@ -39,11 +43,16 @@ def gather(
 
     `suffix` tells apart what the guard's stamp does not: for example which probe is loaded.
     """
-    made_by = f"{producer(guard)} {suffix} {','.join(sorted(features))}"
+    made_by = made_with(guard, features, suffix)
     done = known(path, Gathered, made_by)
     missing = [pair for pair in {pair.content: pair for pair in pairs}.values() if pair.content not in done]
-    measure: Callable[[Pair], list[Gathered]] = lambda pair: _measure(guard, pair, features, made_by)  # noqa: E731
+    measure: Callable[[Pair], list[Gathered]] = partial(_measure, guard, tuple(features), made_by)
     return done | {row.key: row for row in append(path, missing, measure, "reading pairs")}
+
+
+def made_with(guard: Guard, features: Sequence[str], suffix: str = "") -> str:
+    """What makes gathered rows what they are: the `produced_by` of each."""
+    return f"{producer(guard)} {suffix} {','.join(sorted(features))}"
 
 
 def request_of(pair: Pair) -> AnswerRequest:
@@ -54,13 +63,13 @@ def request_of(pair: Pair) -> AnswerRequest:
     )
 
 
-def _measure(guard: Guard, pair: Pair, features: Sequence[str], made_by: str) -> list[Gathered]:
+def _measure(guard: Guard, features: Sequence[str], made_by: str, pair: Pair) -> list[Gathered]:
     try:
         evidence = guard.evidence(request_of(pair), features)
     except InvalidRequest as error:
         if error.reason is not Reason.PROMPT_TOO_LONG:
             raise
-        return [Gathered(pair.content, {}, True, None, "TOO_LONG", made_by)]
+        return [Gathered(pair.content, {}, True, None, TOO_LONG, made_by)]
     verdict = guard.judged(evidence)
     values = {name: value for name, found in evidence.features.items() for value in found.values()}
     silent = not all(answered(span) for span in evidence.spans)

@@ -7,16 +7,19 @@ the adapter and transformers' Trainer for the loop. Knows nothing of verdicts.
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, TaskType, get_peft_model
+from peft import LoraConfig, TaskType, get_peft_model, get_peft_model_state_dict
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, DynamicCache, Trainer, TrainingArguments
 
+from xmguard.calibration import ProbeSource
 from xmguard_research.probe.examples import LABELS
 
 
@@ -150,19 +153,30 @@ def train(model: TailClassifier, rows: Sequence[Row], recipe: Recipe, folder: Pa
     _trainer(model, recipe, folder, rows, weights).train()
 
 
-def predict(model: TailClassifier, rows: Sequence[Row], recipe: Recipe, folder: Path) -> Tensor:
-    """Logits [row, label]."""
-    trainer = _trainer(model, recipe, folder, None, torch.ones(len(LABELS)))
-    return torch.from_numpy(trainer.predict(list(rows)).predictions)
+def save(model: TailClassifier, recipe: Recipe, folder: Path) -> ProbeSource:
+    """Write the adapter as PEFT does, and `probe.json` with the recipe; what a profile needs to name it."""
+    adapter = folder / "adapter"
+    # Half precision: the adapter travels with the package, and its effect is far above the rounding.
+    halved = {name: tensor.half() for name, tensor in get_peft_model_state_dict(model.peft).items()}
+    for config in model.peft.peft_config.values():
+        config.base_model_name_or_path = None  # a folder of the machine it was trained on
+    model.peft.save_pretrained(str(adapter), state_dict=halved)
+    (adapter / "README.md").unlink(missing_ok=True)  # a template of PEFT's, to be filled in by hand
+    (folder / "probe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n", encoding="utf-8")
+    return load_source(folder)
 
 
-def _trainer(
-    model: TailClassifier, recipe: Recipe, folder: Path, rows: Sequence[Row] | None, weights: Tensor
-) -> Trainer:
+def load_source(folder: Path) -> ProbeSource:
+    """What a profile says of the probe in a folder that `save` wrote."""
+    recipe = json.loads((folder / "probe.json").read_text(encoding="utf-8"))
+    weights = (folder / "adapter" / "adapter_model.safetensors").read_bytes()
+    return ProbeSource(folder / "adapter", hashlib.sha256(weights).hexdigest(), recipe["layers"], recipe["task"])
+
+
+def _trainer(model: TailClassifier, recipe: Recipe, folder: Path, rows: Sequence[Row], weights: Tensor) -> Trainer:
     arguments: dict[str, Any] = {
         "output_dir": str(folder),
         "per_device_train_batch_size": recipe.batch,
-        "per_device_eval_batch_size": 64,
         "num_train_epochs": recipe.epochs,
         "learning_rate": recipe.learning_rate,
         "lr_scheduler_type": "cosine",
@@ -175,12 +189,11 @@ def _trainer(
         "save_strategy": "no",
         "report_to": [],
         "remove_unused_columns": False,
-        "label_names": ["labels"],
     }
     return Trainer(
         model=model,
         args=TrainingArguments(**arguments),
-        train_dataset=None if rows is None else list(rows),
+        train_dataset=list(rows),
         data_collator=lambda chunk: collate(chunk, weights),
     )
 

@@ -11,6 +11,7 @@ from xmguard.contracts import EvidenceFeature
 from xmguard.verdict.features.agreement import AnswersDiffer
 from xmguard.verdict.features.cross_likelihood import ContentDrop, LikelihoodDrop, LostGain, PrefixDrop
 from xmguard.verdict.features.directed import DirectedPull
+from xmguard.verdict.features.explicit import ExplicitPrompt
 from xmguard.verdict.features.isolation import IsolatedDrop
 from xmguard.verdict.features.pair_probe import ProbeConflict, ProbeUnanswered
 from xmguard.verdict.features.steering import SteeredFlip
@@ -36,6 +37,7 @@ def built_in() -> Iterable[EvidenceFeature]:
         NumbersElsewhere(),
         ProbeConflict(),
         ProbeUnanswered(),
+        ExplicitPrompt(),
         YesNo(),
         IsolatedDrop(),
         SteeredFlip(),

@@ -1,12 +1,13 @@
-"""What the model's trained probe says of a pair: a low-rank adapter of a few last rows, read after both spans."""
+"""What the model's trained probe says of a pair: a low-rank adapter of a few last rows, read after both spans.
+
+The logits are means over both orders of the spans where the context is short.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
-from xmguard.bias import REMOVE, AttentionBias
-from xmguard.contracts import Branch, EvidenceReading
-from xmguard.verdict.features.naming import branch_name
+from xmguard.contracts import EvidenceReading
 from xmguard.verdict.likelihood import log_total
 
 LIMIT = 12.0
@@ -23,7 +24,7 @@ class ProbeConflict:
 
     def measure(self, reading: EvidenceReading) -> Mapping[tuple[str, str], float]:
         """A value for every pair; none for a model without a probe."""
-        return {pair: _clip(logits[0] - logits[1]) for pair, logits in _probe(reading).items()}
+        return {pair: _clip(logits[0] - logits[1]) for pair, logits in reading.probed.items()}
 
 
 class ProbeUnanswered:
@@ -36,19 +37,7 @@ class ProbeUnanswered:
 
     def measure(self, reading: EvidenceReading) -> Mapping[tuple[str, str], float]:
         """A value for every pair; none for a model without a probe."""
-        return {pair: _clip(logits[2] - log_total(logits[:2])) for pair, logits in _probe(reading).items()}
-
-
-def _probe(reading: EvidenceReading) -> dict[tuple[str, str], Sequence[float]]:
-    """Logits of conflict, agreement and no answer for every pair."""
-    tail = reading.prompt.probe_tail
-    if not tail:
-        return {}
-    branches = []
-    for a, b in reading.pairs:
-        removed = dict.fromkeys((span for span in reading.prompt.span_map.ids if span not in (a, b)), REMOVE)
-        branches.append(Branch(branch_name("pair_probe", a, b), tail, AttentionBias(removed)))
-    return dict(zip(reading.pairs, reading.session.probe(branches), strict=True))
+        return {pair: _clip(logits[2] - log_total(logits[:2])) for pair, logits in reading.probed.items()}
 
 
 def _clip(value: float) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from xmguard.contracts import Branch, EvidenceReading
 from xmguard.verdict.features.naming import branch_name
@@ -27,20 +27,25 @@ class YesNo:
         answers = {span.span_id: span.answer.strip().rstrip(".") for span in reading.evidence.spans}
         pairs = [(a, b) for a, b in reading.pairs if answers[a] and answers[b]]
         asked = list(dict.fromkeys((reader, said) for a, b in pairs for reader in (a, b) for said in (a, b)))
-        odds = dict(zip(asked, self._log_odds(reading, asked, answers), strict=True))
+        branches = [
+            Branch(
+                branch_name(YesNo.name, reader, said),
+                reading.tail(TASK.format(question=reading.evidence.question, answer=answers[said])),
+                reading.alone[reader].bias,
+            )
+            for reader, said in asked
+        ]
+        odds = dict(zip(asked, log_odds(reading, branches), strict=True))
         return {(a, b): (odds[a, a] - odds[a, b] + odds[b, b] - odds[b, a]) / 2 for a, b in pairs}
 
-    @staticmethod
-    def _log_odds(reading: EvidenceReading, asked: list[tuple[str, str]], answers: Mapping[str, str]) -> list[float]:
-        words = [reading.ids(text) for text in (*YES, *NO)]
-        rows = []
-        for reader, said in asked:
-            tail = reading.tail(TASK.format(question=reading.evidence.question, answer=answers[said]))
-            branch = Branch(branch_name(YesNo.name, reader, said), tail, reading.alone[reader].bias)
-            rows += [(branch, word) for word in words]
-        scores = [math.fsum(logprobs) for logprobs in reading.session.score(rows)]
-        odds = []
-        for first in range(0, len(scores), len(words)):
-            yes, no = scores[first : first + len(YES)], scores[first + len(YES) : first + len(words)]
-            odds.append(log_total(yes) - log_total(no))
-        return odds
+
+def log_odds(reading: EvidenceReading, branches: Sequence[Branch]) -> list[float]:
+    """Nats of log-odds of "yes" against "no" after each branch, over the ways of writing them."""
+    words = [reading.ids(text) for text in (*YES, *NO)]
+    scored = reading.session.score([(branch, word) for branch in branches for word in words])
+    totals = [math.fsum(logprobs) for logprobs in scored]
+    odds = []
+    for first in range(0, len(totals), len(words)):
+        yes, no = totals[first : first + len(YES)], totals[first + len(YES) : first + len(words)]
+        odds.append(log_total(yes) - log_total(no))
+    return odds

@@ -1,0 +1,203 @@
+"""From a loaded guard and labelled pairs to a profile in a file: gathers, fits, compares, writes.
+
+What is fitted and how is `tuning`'s business.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from functools import partial
+from hashlib import sha256
+from pathlib import Path
+
+from xmguard import Guard
+from xmguard.calibration import FittedFor, ProbeSource, VerdictProfile
+from xmguard.cli.flags import refuse_unwritable
+from xmguard.cli.terminal import progress
+from xmguard.errors import InvalidRequest
+from xmguard.guard import UNPROFILED
+from xmguard.profile import Profile
+from xmguard.profile_reader import read_profile
+from xmguard.validation import language_of
+from xmguard_research.calibration import tuning
+from xmguard_research.calibration.comparison import Said
+from xmguard_research.calibration.gathering import TOO_LONG, gather, made_with
+from xmguard_research.calibration.labelled import with_languages
+from xmguard_research.calibration.profiles import to_json
+from xmguard_research.results import lines
+from xmguard_research.verdict.pairs import Pair
+
+COSTLY = frozenset({"yes_no", "isolated_drop", "steered_flip", "directed_pull"})
+"""Features that run many more rows than a verdict needs; weighed only by a profile that has them already."""
+ADAPTER_FILES = ("adapter_config.json", "adapter_model.safetensors")
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """A profile that was written, and what it is worth."""
+
+    profile: Profile
+    """As it was fitted; the file keeps `profiles.DIGITS` digits of it."""
+    pairs: tuple[Pair, ...]
+    before: tuple[Said, ...]
+    """On each pair, by the guard's own verdict."""
+    after: tuple[Said, ...]
+    """On each pair, by a fit that has seen none of its fold."""
+    notes: tuple[str, ...]
+    """What was fitted, kept and left out, in words."""
+
+
+def refuse_existing(out: Path, *, force: bool) -> None:
+    """Refuse a file that could not become a profile, before minutes are spent on it.
+
+    Raises:
+        InvalidRequest: it is there already, cannot be written, or is not named as a profile has to be.
+    """
+    if out.suffix != ".json" or out.name.startswith("."):
+        raise InvalidRequest.field("--out", f"{out} is no file name that ends in .json")
+    if out.exists() and not force:
+        raise InvalidRequest.field("--out", f"{out} is there already; give --force to replace it, or another name")
+    refuse_unwritable("--out", str(out))
+
+
+def calibrated(
+    guard: Guard,
+    pairs: Sequence[Pair],
+    described: str,
+    out: Path,
+    *,
+    refit: bool = False,
+    force: bool = False,
+    least: int | None = None,
+) -> Calibrated:
+    """Calibrate the guard's verdict on the pairs and write the profile to `out`.
+
+    The weights of a verdict that was fitted to the guard's model are kept and put on a new scale, unless `refit`. The
+    rest of its profile stays as it is. `least`: see `tuning.plan`.
+
+    Raises:
+        InvalidRequest: there are too few pairs, or a file in the way that `force` would replace.
+    """
+    start = _fitted_for(guard)
+    anew = refit or start is None
+    features = _features(guard, start, anew)
+    probe = None if guard.profile is None or guard.profile.verdict is None else guard.profile.verdict.probe
+    copied = None if probe is None else replace(probe, folder=out.parent / f"{out.stem}-adapter")
+    if copied and probe and copied.folder.exists() and not force and not _same(copied.folder, probe.folder):
+        raise InvalidRequest.field("--out", f"{copied.folder} is there already; give --force, or another name")
+    labelled = with_languages(pairs, partial(language_of, registry=guard.registry))
+    gathered = out.with_suffix(".gathered.jsonl")
+    identity = "no profile" if guard.profile is None else _digest(json.dumps(to_json(guard.profile)).encode())
+    _refuse_others(gathered, made_with(guard, features, identity), force=force)
+    shown = gather(guard, labelled, features, gathered, suffix=identity)
+    cases = [tuning.Case(pair, shown[pair.content]) for pair in labelled if shown[pair.content].decision != TOO_LONG]
+
+    directions: tuning.Directions = {
+        target: {name: getattr(guard.registry.evidence_features.items[name], target) for name in features}
+        for target in tuning.TARGETS
+    }
+    wanted = tuning.plan(cases, start, directions if anew else None, least=least)
+    with progress("fitting") as step:
+        try:
+            fitted = tuning.weighed(cases, wanted)
+            step("cross-validating")
+            held_out = tuning.out_of_fold(cases, wanted)
+        except ValueError as error:  # what fitting says of pairs that no weights can be had from
+            raise InvalidRequest.field("--pairs", str(error)) from error
+    stamp = guard.stamp
+    how = "all weights fitted" if anew or guard.profile is None else f"recalibrated from {guard.profile.name}"
+    verdict = tuning.profile(
+        fitted,
+        FittedFor(stamp.model_hash, stamp.engine, stamp.dtype),
+        f"{described}, {datetime.now(UTC).date()}, {how}",
+    )
+    profile = _profile(guard, out.stem, replace(verdict, probe=copied))
+    _write(profile, probe, out)
+    verdicts = [held_out[case.pair.content] for case in cases]
+    return Calibrated(
+        profile,
+        tuple(case.pair for case in cases),
+        tuple(Said(case.shown.decision, case.shown.probability) for case in cases),
+        tuple(Said(verdict.decision.name, verdict.probability) for verdict in verdicts),
+        (*_notes(guard, start, labelled, cases), *wanted.notes, _bounds(verdict)),
+    )
+
+
+def _fitted_for(guard: Guard) -> VerdictProfile | None:
+    """The verdict that was fitted to the guard's model, in whatever dtype."""
+    verdict = None if guard.profile is None else guard.profile.verdict
+    if verdict is None:
+        return None
+    known, stamp = verdict.fitted_for, guard.stamp
+    return verdict if (known.model_hash, known.engine) == (stamp.model_hash, stamp.engine) else None
+
+
+def _features(guard: Guard, start: VerdictProfile | None, anew: bool) -> tuple[str, ...]:
+    known = () if start is None else start.features
+    if not anew:
+        return known
+    return tuple(sorted({*known, *guard.registry.evidence_features.names()} - (COSTLY - {*known})))
+
+
+def _refuse_others(path: Path, made_by: str, *, force: bool) -> None:
+    if path.exists() and any(line["produced_by"] != made_by for line in lines(path)):
+        if not force:
+            raise InvalidRequest.field(
+                "--out",
+                f"{path} holds what was gathered in other settings (model, dtype, profile or --refit); "
+                "give --force to gather anew, or another name",
+            )
+        path.unlink()
+
+
+def _profile(guard: Guard, name: str, verdict: VerdictProfile) -> Profile:
+    if guard.profile is None:
+        return Profile(name, UNPROFILED.policy, verdict=verdict)
+    return replace(guard.profile, name=name, verdict=verdict)
+
+
+def _write(profile: Profile, probe: ProbeSource | None, out: Path) -> None:
+    copied = None if profile.verdict is None else profile.verdict.probe
+    if copied and probe and not _same(copied.folder, probe.folder):
+        copied.folder.mkdir(exist_ok=True)
+        for name in ADAPTER_FILES:
+            shutil.copyfile(probe.folder / name, copied.folder / name)
+    out.write_text(json.dumps(to_json(profile), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+    read_profile(out)  # a profile that would be refused when it is used is refused now
+
+
+def _notes(
+    guard: Guard, start: VerdictProfile | None, pairs: Sequence[Pair], cases: Sequence[tuning.Case]
+) -> list[str]:
+    notes = []
+    if start is None and guard.profile is not None:
+        notes.append("the profile has no verdict fitted to this model: all weights are fitted")
+    if start is not None and start.fitted_for.dtype != guard.stamp.dtype:
+        notes.append(f"the profile's verdict was fitted for {start.fitted_for.dtype}: probabilities before are others")
+    if len(cases) < len(pairs):
+        notes.append(f"{len(pairs) - len(cases)} pairs do not fit into the model's context and are left out")
+    silent = sum(not case.shown.values for case in cases)
+    if silent:
+        notes.append(f"{silent} pairs say nothing to a fit, since the model finds no answer in one of the texts")
+    return notes
+
+
+def _bounds(verdict: VerdictProfile) -> str:
+    bounds = verdict.bounds
+    both = f"; both texts must answer with one of at least {bounds.comparable_above:.2f}" if verdict.comparable else ""
+    return (
+        f"bounds of all pairs: CONFLICT takes a probability above {bounds.conflict_above:.2f}, CONSISTENT one below "
+        f"{bounds.agreement_below:.2f}{both}"
+    )
+
+
+def _same(one: Path, other: Path) -> bool:
+    return one.resolve() == other.resolve()
+
+
+def _digest(data: bytes) -> str:
+    return sha256(data).hexdigest()[:16]

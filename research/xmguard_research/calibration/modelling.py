@@ -1,0 +1,219 @@
+"""Which pairs which fit learns from, and every pair's probability by a fit that has not seen its item.
+
+Pairs in one language and in two are fitted apart. Knows neither files nor the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from xmguard.calibration import CROSS_LANGUAGE, SAME_LANGUAGE, Fit, FittedFor, VerdictProfile, pairing
+from xmguard.evidence import Bounds
+from xmguard.plugins import Registry
+from xmguard_research.calibration.bounds import choose
+from xmguard_research.calibration.fitting import Observation, cross_validated, fit
+from xmguard_research.calibration.gathering import Gathered
+from xmguard_research.verdict.baselines import without_model
+from xmguard_research.verdict.pairs import Label, Pair
+from xmguard_research.verdict.report import Row, by_yardstick, interval
+from xmguard_research.verdict.scores import Bootstrap, auroc
+
+CHEAP = (
+    "answer_elsewhere",
+    "answers_differ",
+    "content_drop",
+    "entropy",
+    "explicit_prompt",
+    "gain",
+    "likelihood_drop",
+    "lost_gain",
+    "numbers_elsewhere",
+    "prefix_drop",
+    "probe_conflict",
+    "probe_unanswered",
+    "question_words",
+    "relative_uncertainty",
+    "shared_words",
+)
+"""Features that need nothing beyond the spans' answers and the probe: what a shipped profile may weigh."""
+GROUPS = {
+    "the probe": ("probe_conflict",),
+    "cross-likelihood": ("content_drop", "likelihood_drop", "lost_gain", "prefix_drop"),
+    "words": ("answer_elsewhere", "numbers_elsewhere", "question_words", "shared_words"),
+    "equality": ("answers_differ",),
+    "uncertainty": ("entropy", "gain", "relative_uncertainty"),
+    "the explicit prompt": ("explicit_prompt",),
+}
+"""Features that are left out together."""
+COSTLY = ("directed_pull", "isolated_drop", "steered_flip", "yes_no")
+"""Features that run many more rows of the model: measured as single features, not weighed."""
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A pair and what the model showed of it."""
+
+    pair: Pair
+    gathered: Gathered
+
+    @property
+    def pairing(self) -> str:
+        """Whether its texts are in one language."""
+        return pairing(*self.pair.languages)
+
+    @property
+    def values(self) -> Mapping[str, float]:
+        """Its features."""
+        return self.gathered.values
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """What a fit says of a pair without having seen its item."""
+
+    conflict: float
+    comparable: float
+    decision: str
+
+
+def assemble(pairs: Sequence[Pair], found: Mapping[str, Gathered], yardstick: str = "") -> list[Sample]:
+    """The pairs that were gathered, under another yardstick's name if one is given."""
+    named = [replace(pair, yardstick=yardstick) if yardstick else pair for pair in pairs]
+    return [Sample(pair, found[pair.content]) for pair in named if pair.content in found]
+
+
+def fit_profile(
+    samples: Sequence[Sample], registry: Registry, fitted_for: FittedFor, unlearned: Collection[str]
+) -> tuple[VerdictProfile, dict[str, Probabilities]]:
+    """The profile, and every pair's cross-validated probabilities by its key.
+
+    Pairs of the yardsticks `unlearned` are in no fit: their probabilities are those of the profile itself.
+    """
+    conflict_signs = _conflict_signs(registry)
+    comparable_signs = _comparable_signs(registry)
+    learned = _learned(samples, unlearned)
+    conflict: dict[str, Fit] = {}
+    comparable: dict[str, Fit] = {}
+    of_conflict: dict[str, float] = {}
+    of_comparable: dict[str, float] = {}
+    for kind in (SAME_LANGUAGE, CROSS_LANGUAGE):
+        own = [one for one in learned if one.pairing == kind]
+        answering = [one for one in own if _answers(one)]
+        if answering:
+            seen = _observations(answering, lambda one: one.pair.conflict)
+            conflict[kind] = fit(seen, conflict_signs)
+            of_conflict |= _by_key(answering, cross_validated(seen, conflict_signs))
+        speaking = [one for one in own if not one.gathered.silent]
+        if any(one.pair.label is Label.UNDETERMINED for one in speaking):
+            seen = _observations(speaking, lambda one: one.pair.label is not Label.UNDETERMINED)
+            comparable[kind] = fit(seen, comparable_signs)
+            of_comparable |= _by_key(speaking, cross_validated(seen, comparable_signs))
+    bounds = choose(
+        [(of_conflict[one.pair.key], one.pair.conflict) for one in learned if one.pair.key in of_conflict],
+        [
+            (of_comparable[one.pair.key], one.pair.label is not Label.UNDETERMINED)
+            for one in learned
+            if one.pair.key in of_comparable
+        ],
+    )
+    used = [one for one in learned if one.pair.key in of_conflict or one.pair.key in of_comparable]
+    profile = VerdictProfile(
+        fitted_for=fitted_for,
+        conflict=conflict,
+        comparable=comparable,
+        bounds=bounds,
+        fitted_on=f"{len(used)} pairs of {len({one.pair.item for one in used})} items",
+    )
+    return profile, {one.pair.key: _judged(one, profile, of_conflict, of_comparable) for one in samples}
+
+
+def ablations(samples: Sequence[Sample], registry: Registry, unlearned: Collection[str]) -> str:
+    """Markdown: cross-validated AUROC of conflict against agreement with all features, without a group, by it alone."""
+    signs = _conflict_signs(registry)
+    lines = ["| pairs | features | AUROC |", "|---|---|---|"]
+    for kind in (SAME_LANGUAGE, CROSS_LANGUAGE):
+        answering = [one for one in _learned(samples, unlearned) if one.pairing == kind and _answers(one)]
+        if not answering:
+            continue
+        seen = _observations(answering, lambda one: one.pair.conflict)
+        bootstrap = Bootstrap([one.item for one in seen])
+        chosen = {"all": signs}
+        for group, names in GROUPS.items():
+            chosen[f"without {group}"] = {name: sign for name, sign in signs.items() if name not in names}
+        for group, names in GROUPS.items():
+            chosen[f"{group} alone"] = {name: sign for name, sign in signs.items() if name in names}
+        for what, used in chosen.items():
+            try:
+                values = cross_validated(seen, used)
+            except ValueError as error:  # too few values of a feature in some fold
+                lines.append(f"| {kind} | {what} | {error} |")
+            else:
+                found = bootstrap.estimate(auroc, [one.positive for one in seen], values)
+                lines.append(f"| {kind} | {what} | {interval(found)} |")
+    return "\n".join(lines)
+
+
+def scored(samples: Sequence[Sample], probabilities: Mapping[str, Probabilities], registry: Registry) -> list[Row]:
+    """Rows for the report: baselines, single features turned so that larger means conflict, and the verdict."""
+    turned = {feature.name: -1.0 if feature.conflict < 0 else 1.0 for feature in registry.evidence_features}
+    rows = []
+    by_key = {(one.pair.yardstick, one.pair.key): one for one in samples}
+    for own in by_yardstick([Row(one.pair, {}) for one in samples]).values():
+        pairs = [row.pair for row in own]
+        found = dict(without_model(pairs))
+        names = sorted({name for pair in pairs for name in by_key[pair.yardstick, pair.key].values})
+        for place, pair in enumerate(pairs):
+            values = by_key[pair.yardstick, pair.key].values
+            said = probabilities[pair.key]
+            scores = {name: column[place] for name, column in found.items()}
+            scores |= {f"feature {name}": turned[name] * values[name] if name in values else None for name in names}
+            rows.append(Row(pair, scores, said.decision, said.conflict))
+    return rows
+
+
+def _judged(
+    one: Sample, profile: VerdictProfile, of_conflict: Mapping[str, float], of_comparable: Mapping[str, float]
+) -> Probabilities:
+    key = one.pair.key
+    fits = profile.conflict.get(one.pairing), profile.comparable.get(one.pairing)
+    conflict = of_conflict.get(key, fits[0].probability(one.values) if fits[0] and one.values else 0.5)
+    comparable = of_comparable.get(key, fits[1].probability(one.values) if fits[1] and one.values else 1.0)
+    return Probabilities(conflict, comparable, _decision(one, conflict, comparable, profile.bounds))
+
+
+def _decision(one: Sample, conflict: float, comparable: float, bounds: Bounds) -> str:
+    """As `xmguard.verdict.decision.decide` takes it, of two spans."""
+    if one.gathered.silent or comparable < bounds.comparable_above:
+        return "UNDETERMINED"
+    if conflict > bounds.conflict_above:
+        return "CONFLICT"
+    return "CONSISTENT" if conflict < min(bounds.agreement_below, bounds.conflict_above) else "UNDETERMINED"
+
+
+def _learned(samples: Sequence[Sample], unlearned: Collection[str]) -> list[Sample]:
+    return [one for one in samples if one.pair.yardstick not in unlearned]
+
+
+def _answers(one: Sample) -> bool:
+    """Whether both texts of a pair answer, and the model found that they do."""
+    return one.pair.label is not Label.UNDETERMINED and not one.gathered.silent
+
+
+def _conflict_signs(registry: Registry) -> dict[str, int]:
+    """Features of a conflict: all but the one that only tells whether there is an answer."""
+    return {name: registry.evidence_features.items[name].conflict for name in CHEAP if name != "probe_unanswered"}
+
+
+def _comparable_signs(registry: Registry) -> dict[str, int]:
+    """Features that say something of whether both spans answer; words that both have speak for it."""
+    signs = {name: registry.evidence_features.items[name].comparable for name in CHEAP}
+    return {name: sign for name, sign in signs.items() if sign} | {"shared_words": 1}
+
+
+def _observations(samples: Sequence[Sample], positive: Callable[[Sample], bool]) -> list[Observation]:
+    return [Observation(one.pair.item, one.values, positive(one)) for one in samples]
+
+
+def _by_key(samples: Sequence[Sample], values: Sequence[float]) -> dict[str, float]:
+    return {one.pair.key: value for one, value in zip(samples, values, strict=True)}
