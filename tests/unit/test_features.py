@@ -16,7 +16,9 @@ from xmguard.verdict.words import content_words
 
 FEATURES = {feature.name: feature for feature in built_in()}
 AB = ("a", "b")
-RUN_A_MODEL = {"probe_conflict", "probe_unanswered", "yes_no", "isolated_drop", "steered_flip", "directed_pull"}
+RUN_A_MODEL = {"probe_conflict", "probe_unanswered", "yes_no", "isolated_drop", "steered_flip", "directed_pull"} | {
+    "explicit_prompt"
+}
 
 
 @dataclass(frozen=True)
@@ -187,9 +189,7 @@ def test_every_feature_satisfies_the_contract_and_says_where_it_points():
 
 def test_a_probes_log_odds_are_limited_and_do_not_overflow():
     def read(feature, *logits):
-        prompt = SimpleNamespace(probe_tail=(1,), span_map=SimpleNamespace(ids=AB))
-        session = SimpleNamespace(probe=lambda branches: [logits for _ in branches])
-        return FEATURES[feature].measure(SimpleNamespace(prompt=prompt, session=session, pairs=(AB,)))[AB]
+        return FEATURES[feature].measure(SimpleNamespace(probed={AB: logits}))[AB]
 
     assert read("probe_conflict", 3.0, 1.0, 9.0) == 2.0
     assert read("probe_unanswered", 0.0, 0.0, 1.0) == pytest.approx(1.0 - 0.6931472)
