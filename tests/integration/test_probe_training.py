@@ -1,16 +1,15 @@
 """Training the pair probe on a tiny model, and serving what was trained."""
 
-import hashlib
 from dataclasses import replace
 from itertools import product
 
 import pytest
 import torch
+from transformers import AutoModelForCausalLM
 
 from xmguard.backends.transformers.loader import load
 from xmguard.backends.transformers.prompting import PromptEncoder
 from xmguard.bias import AttentionBias
-from xmguard.calibration import ProbeSource
 from xmguard.context import Context, ContextSpan
 from xmguard.contracts import Branch
 from xmguard.deadline import Stop
@@ -18,7 +17,7 @@ from xmguard.request import Prompt
 from xmguard.span import Span
 from xmguard_research.probe.__main__ import encode
 from xmguard_research.probe.examples import LABELS, Example
-from xmguard_research.probe.training import Recipe, TailClassifier, collate, predict, train
+from xmguard_research.probe.training import Recipe, TailClassifier, collate, load_source, save, train
 
 # Two of PEFT and transformers that concern what we do not use: an old name, and pinned memory without a GPU.
 pytestmark = [
@@ -56,19 +55,23 @@ def rows(tiny_backend, tiny_folder, registry):
 
 @pytest.fixture(scope="module")
 def trained(tiny_folder, rows, tmp_path_factory):
-    """The classifier, its loss before and after, and where PEFT saved it."""
+    """The classifier, its loss before and after, and what a profile says of it once it is saved."""
     folder = tmp_path_factory.mktemp("training")
     classifier = TailClassifier(tiny_folder, RECIPE)
     before = loss(classifier, rows)
     train(classifier, rows, RECIPE, folder)
-    classifier.peft.save_pretrained(str(folder / "adapter"))
-    return classifier, before, loss(classifier, rows), folder
+    after = loss(classifier, rows)
+    return classifier, before, after, save(classifier, RECIPE, folder)
 
 
 @torch.inference_mode()
-def loss(classifier, rows):
+def forward(classifier, rows):
     classifier.eval()
-    return float(classifier(**collate(rows, torch.ones(len(LABELS))))["loss"])
+    return classifier(**collate(rows, torch.ones(len(LABELS))))
+
+
+def loss(classifier, rows):
+    return float(forward(classifier, rows)["loss"])
 
 
 def test_a_few_steps_lower_the_loss_and_leave_the_model_alone(trained, tiny_folder):
@@ -81,7 +84,7 @@ def test_a_few_steps_lower_the_loss_and_leave_the_model_alone(trained, tiny_fold
 
 
 def test_the_context_is_read_as_the_frozen_model_reads_it(tiny_folder, rows):
-    base = load_float32(tiny_folder)
+    base = AutoModelForCausalLM.from_pretrained(tiny_folder).model.requires_grad_(False)
     short, long = min(rows, key=lambda row: len(row.context)), max(rows, key=lambda row: len(row.context))
     for row in (short, long):  # the shorter one was padded beside others
         cache = base(input_ids=torch.tensor([row.context]), use_cache=True).past_key_values
@@ -91,28 +94,18 @@ def test_the_context_is_read_as_the_frozen_model_reads_it(tiny_folder, rows):
             assert float((row.cache[layer].float() - want).abs().max()) < BFLOAT16 * float(want.abs().max())
 
 
-@torch.inference_mode()
-def load_float32(folder):
-    from transformers import AutoModelForCausalLM
-
-    return AutoModelForCausalLM.from_pretrained(folder).model
-
-
-def test_predictions_do_not_depend_on_who_shares_the_batch(trained, rows):
-    classifier, _, _, folder = trained
-    together = predict(classifier, rows, RECIPE, folder)
-    alone = torch.cat([predict(classifier, [row], RECIPE, folder) for row in rows[:5]])
-    assert together.shape == (len(rows), len(LABELS))
-    torch.testing.assert_close(together[:5], alone, rtol=0, atol=BFLOAT16 * float(together.abs().max()))
+def test_logits_do_not_depend_on_who_shares_the_batch(trained, rows):
+    classifier, *_ = trained
+    together = forward(classifier, rows)["logits"]
+    alone = torch.cat([forward(classifier, [row])["logits"] for row in rows])
+    torch.testing.assert_close(together, alone, rtol=0, atol=BFLOAT16 * float(together.abs().max()))
 
 
 def test_what_was_trained_is_what_is_served(trained, rows, tiny_folder, registry):
-    classifier, _, _, folder = trained
-    adapter = folder / "adapter"
-    digest = hashlib.sha256((adapter / "adapter_model.safetensors").read_bytes()).hexdigest()
-    source = ProbeSource(adapter, digest, RECIPE.layers, RECIPE.task)
+    classifier, _, _, source = trained
+    assert load_source(source.folder.parent) == source
     backend = load(tiny_folder, registry=registry, probe=source)
-    said = predict(classifier, rows, RECIPE, folder)
+    said = forward(classifier, rows)["logits"]
     served = []
     for example, row in zip(examples(), rows, strict=True):
         spans = tuple(ContextSpan(Span(f"s{n}", text), "text", "en") for n, text in enumerate(example.texts, 1))
@@ -146,5 +139,5 @@ class NoTrainer:
 
 
 def test_a_row_whose_context_was_not_read_is_refused(rows):
-    with pytest.raises(ValueError, match="call TailClassifier.read_contexts first"):
+    with pytest.raises(ValueError, match=r"call TailClassifier\.read_contexts first"):
         collate([rows[0], replace(rows[1], cache=None)], torch.ones(3))
