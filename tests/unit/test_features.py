@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 from types import SimpleNamespace
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from xmguard.contracts import EvidenceFeature
@@ -171,6 +171,7 @@ def spans(draw, name, other):
     )
 
 
+@settings(max_examples=60, deadline=None)
 @given(a=spans("a", "b"), b=spans("b", "a"))
 def test_features_are_symmetric_in_the_spans(a, b):
     evidence = Evidence("Which colour?", (a, b))
@@ -201,7 +202,11 @@ ids = st.text(st.sampled_from("a:'\",() \\"), min_size=1, max_size=4)
 named = st.tuples(st.sampled_from(["yes_no", "steered_flip", "a"]), st.lists(ids, min_size=1, max_size=3))
 
 
+@settings(deadline=None)
 @given(one=named, other=named)
+@example(one=("yes_no", ["a:b", "c"]), other=("yes_no", ["a", "b:c"]))
+@example(one=("yes_no", ["a', 'b"]), other=("yes_no", ["a", "b"]))
+@example(one=("a", ["b, c"]), other=("a", ["b", "c"]))
 def test_two_branches_share_a_name_only_if_they_are_one(one, other):
     names = [branch_name(feature, *spans) for feature, spans in (one, other)]
     assert (names[0] == names[1]) is (one == other)
