@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from xmguard.calibration import FeatureWeight, Fit, FittedFor, VerdictProfile, along, pairing, sigmoid
@@ -216,6 +216,7 @@ def test_silence_is_undetermined() -> None:
     assert "only a answers" in judged(evidence({"a": "red", "b": "Not stated."})).reason.lower()
 
 
+@settings(deadline=None)
 @given(
     weight=st.floats(0.01, 10),
     curve=st.lists(st.tuples(st.floats(-5, 5), st.floats(0, 1)), max_size=5, unique_by=lambda point: point[0]),

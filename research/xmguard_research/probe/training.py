@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from peft import LoraConfig, TaskType, get_peft_model, get_peft_model_state_dict
+from peft import LoraConfig, TaskType, get_peft_model
 from torch import Tensor, nn
 from transformers import AutoModelForSequenceClassification, DynamicCache, Trainer, TrainingArguments
 
@@ -157,7 +157,7 @@ def save(model: TailClassifier, recipe: Recipe, folder: Path) -> ProbeSource:
     """Write the adapter as PEFT does, and `probe.json` with the recipe; what a profile needs to name it."""
     adapter = folder / "adapter"
     # Half precision: the adapter travels with the package, and its effect is far above the rounding.
-    halved = {name: tensor.half() for name, tensor in get_peft_model_state_dict(model.peft).items()}
+    halved = {name: tensor.detach().half() for name, tensor in model.peft.named_parameters() if tensor.requires_grad}
     for config in model.peft.peft_config.values():
         config.base_model_name_or_path = None  # a folder of the machine it was trained on
     model.peft.save_pretrained(str(adapter), state_dict=halved)

@@ -52,7 +52,6 @@ class TransformersSession:
         self._branches: dict[str, Branch] = {}
         self._states: dict[str, BranchState] = {}
         self._measurements: dict[str, Measurement] = {}
-        self._probed: dict[str, tuple[float, ...]] = {}
         self._generated: dict[str, Recording] = {}
         self._decoded: list[DecodingBatch] = []
         self._contexts = ContextStore(loaded, prompt, stop, prefilled)
@@ -117,15 +116,15 @@ class TransformersSession:
         if len({len(branch.tail) for branch in branches}) > 1:
             raise ValueError("branches of different tails cannot be probed together")
         self._know(branches)
-        pending = {branch.name: branch for branch in branches if branch.name not in self._probed}
-        for group in self._by_context(list(pending.values())):
+        found: dict[str, tuple[float, ...]] = {}
+        for group in self._by_context(branches):
             self._stop.check()
             rows = self._tail_rows(group, self._contexts.get(group[0].bias), len(group[0].tail))
             ids = torch.tensor([branch.tail for branch in group], device=self._device)
             self._branch_tokens += ids.numel()
             logits = probe_rows(self._loaded.probe, ids, rows).tolist()
-            self._probed |= {branch.name: tuple(row) for branch, row in zip(group, logits, strict=True)}
-        return [self._probed[branch.name] for branch in branches]
+            found |= {branch.name: tuple(row) for branch, row in zip(group, logits, strict=True)}
+        return [found[branch.name] for branch in branches]
 
     @torch.inference_mode()
     def directed(self, branch: Branch, answer: Sequence[int]) -> DirectedContribution:
