@@ -57,14 +57,17 @@ class Language(Protocol):
     name: str
     function_words: Collection[str]
     """Words that carry no content of their own, folded as `xmguard.verdict.words.words` folds; empty if not known."""
+    number_words: Mapping[str, str]
+    """Folded words for whole numbers to their digits ("four" to `4`); empty if not known."""
 
     def normalize(self, answer: str) -> NormalizedAnswer:
         """Reduce a short answer to its claim: numbers, dates, yes/no, "not stated", or folded text."""
-        ...
 
     def reports_conflict(self, answer: str) -> bool:
         """Whether an answer in this language says that its sources disagree."""
-        ...
+
+    def asks_for_number(self, question: str) -> bool:
+        """Whether a question in this language asks for a number or a date ("how many", "when")."""
 
 
 @runtime_checkable
@@ -128,8 +131,11 @@ class EvidenceReading(Protocol):
     def ids(self, text: str) -> tuple[int, ...]:
         """Token ids of a plain text that continues a tail."""
 
+    def language(self, tag: str) -> Language:
+        """The plugin of a language, or that of the language answers are asked for in."""
+
     def content_words(self, text: str, language: str) -> Sequence[str]:
-        """Folded words of a text that are no function words of its language, or of the answers' language."""
+        """Folded words of a text that are no function words of its `language`."""
 
 
 @runtime_checkable
@@ -151,7 +157,6 @@ class EvidenceFeature(Protocol):
 
         An exception ends the check with status ERROR. Raises what `Stop.check` raises.
         """
-        ...
 
 
 @runtime_checkable
@@ -165,7 +170,6 @@ class VerdictEstimator(Protocol):
 
     def estimate(self, evidence: Evidence) -> Estimate:
         """Estimate. An exception is reported as verdict status ERROR, never as a decision."""
-        ...
 
 
 @dataclass(frozen=True)

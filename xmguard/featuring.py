@@ -12,7 +12,7 @@ from numbers import Real
 from xmguard.alone import AloneReading, answer_language
 from xmguard.bias import REMOVE, AttentionBias
 from xmguard.context import EncodedPrompt
-from xmguard.contracts import Backend, Branch, Session
+from xmguard.contracts import Backend, Branch, Language, Session
 from xmguard.errors import PluginError
 from xmguard.evidence import Evidence
 from xmguard.plugins import Registry
@@ -82,9 +82,13 @@ class RequestReading:
         """See the contract."""
         return self.backend.ids(text)
 
+    def language(self, tag: str) -> Language:
+        """See the contract."""
+        return answer_language(self.registry, tag)
+
     def content_words(self, text: str, language: str) -> Sequence[str]:
         """See the contract."""
-        return content_words(text, answer_language(self.registry, language).function_words)
+        return content_words(text, self.language(language).function_words)
 
 
 def compared_pairs(evidence: Evidence) -> tuple[tuple[str, str], ...]:

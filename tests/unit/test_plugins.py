@@ -90,11 +90,13 @@ def test_an_object_that_lacks_a_part_of_its_contract_is_refused():
 
 def test_a_language_is_found_whatever_the_case_of_its_tag():
     class Brazilian:
-        tag, name, function_words = "pt-BR", "Portuguese (Brazil)", ()
+        tag, name, function_words, number_words = "pt-BR", "Portuguese (Brazil)", (), {}
 
         def normalize(self, answer): ...
 
         def reports_conflict(self, answer): ...
+
+        def asks_for_number(self, question): ...
 
     class Plugin:
         @hookimpl

@@ -33,6 +33,7 @@ CHEAP = (
     "probe_conflict",
     "probe_unanswered",
     "question_words",
+    "related_elsewhere",
     "relative_uncertainty",
     "shared_words",
 )
@@ -40,7 +41,7 @@ CHEAP = (
 GROUPS = {
     "the probe": ("probe_conflict",),
     "cross-likelihood": ("content_drop", "likelihood_drop", "lost_gain", "prefix_drop"),
-    "words": ("answer_elsewhere", "numbers_elsewhere", "question_words", "shared_words"),
+    "words": ("answer_elsewhere", "numbers_elsewhere", "question_words", "related_elsewhere", "shared_words"),
     "equality": ("answers_differ",),
     "uncertainty": ("entropy", "gain", "relative_uncertainty"),
     "the explicit prompt": ("explicit_prompt",),

@@ -8,7 +8,7 @@ TEXT: an unread number only leaves a verdict open, a misread one makes a false c
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from xmguard.evidence import AnswerKind, NormalizedAnswer
 from xmguard.languages.english import phrases
@@ -22,7 +22,7 @@ from xmguard.languages.english.cleaning import (
     words,
 )
 from xmguard.languages.english.dates import find_dates
-from xmguard.languages.english.numerals import Quantity, canonical, find_quantities
+from xmguard.languages.english.numerals import NUMBER_WORDS, Quantity, canonical, find_quantities
 from xmguard.languages.english.times import find_times
 
 MAX_WORDS_BESIDE_NUMBER = 6
@@ -42,6 +42,7 @@ class English:
     tag = "en"
     name = "English"
     function_words: Collection[str] = FUNCTION_WORDS | QUESTION_WORDS
+    number_words: Mapping[str, str] = NUMBER_WORDS
 
     def normalize(self, answer: str) -> NormalizedAnswer:
         """Reduce a short answer to its claim.
@@ -58,6 +59,10 @@ class English:
                 break
             reading = again
         return reading
+
+    def asks_for_number(self, question: str) -> bool:
+        """Whether a question asks how many, how much, when, or for a year, a date or another measure."""
+        return phrases.asks_for_number(question)
 
     def reports_conflict(self, answer: str) -> bool:
         """Whether the answer says that its sources disagree, rather than that they agree."""

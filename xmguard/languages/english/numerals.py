@@ -28,6 +28,8 @@ _WHEN = "in since by until till from during of year circa ca around before after
 
 _SMALL = {word: value for value, word in enumerate(_UNITS_AND_TEENS.split())}
 _TENS = {word: 10 * value for value, word in enumerate(_DECADES.split(), start=2)}
+NUMBER_WORDS = {word: str(value) for word, value in (_SMALL | _TENS).items() if value != 1}
+"""Single words for whole numbers; "one" is left out, because it seldom counts."""
 _SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _SHORT_SCALES = {"k": 10**3, "m": 10**6, "mn": 10**6, "bn": 10**9, "b": 10**9, "tn": 10**12}
 """Glued to an amount of money only: elsewhere "5m" is a length."""

@@ -51,6 +51,11 @@ _STANDS_ALONE = rf"(?=\s*(?:$|[^\w\s])|\s+{_PRONOUN}\b)"
 _YES = re.compile(rf"^\W*(?:yes|yeah|yep|yup|true|correct|affirmative){_STANDS_ALONE}", re.IGNORECASE)
 _NO = re.compile(rf"^\W*(?:no(?!\.\s*\d)|nope|false|incorrect|negative){_STANDS_ALONE}", re.IGNORECASE)
 
+_NUMERIC = re.compile(
+    r"\b(?:how (?:many|much|old|long|far|tall|big|large|often)|when|"
+    r"(?:what|which) (?:year|date|percent\w*|number|time|day|month|age|century))\b",
+    re.IGNORECASE,
+)
 _DISAGREE = re.compile(
     rf"""
     \bcontradict(?:s|ed|ing|ory|ions?)?\b
@@ -120,3 +125,8 @@ def _affirmed(text: str, match: re.Match[str]) -> bool:
     before = re.split(r"[.!?;:]\s|,\s*but\s", text[max(0, match.start() - _LOOK_BACK) : match.start()])[-1]
     taken_back = _NEGATED_BEFORE.search(before) or _OTHER_SENSE.search(before)
     return not (taken_back or _ASKED_OR_NONE.match(text, match.end()))
+
+
+def asks_for_number(question: str) -> bool:
+    """Whether a question asks for a number, a measure or a date."""
+    return bool(_NUMERIC.search(question))

@@ -14,6 +14,7 @@ from xmguard.verdict.features.directed import DirectedPull
 from xmguard.verdict.features.explicit import ExplicitPrompt
 from xmguard.verdict.features.isolation import IsolatedDrop
 from xmguard.verdict.features.pair_probe import ProbeConflict, ProbeUnanswered
+from xmguard.verdict.features.related import RelatedElsewhere
 from xmguard.verdict.features.steering import SteeredFlip
 from xmguard.verdict.features.uncertainty import Entropy, Gain, RelativeUncertainty
 from xmguard.verdict.features.wording import AnswerElsewhere, NumbersElsewhere, QuestionWords, SharedWords
@@ -35,6 +36,7 @@ def built_in() -> Iterable[EvidenceFeature]:
         QuestionWords(),
         AnswerElsewhere(),
         NumbersElsewhere(),
+        RelatedElsewhere(),
         ProbeConflict(),
         ProbeUnanswered(),
         ExplicitPrompt(),
