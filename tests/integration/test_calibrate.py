@@ -2,15 +2,16 @@
 
 import json
 from dataclasses import replace
-from hashlib import sha256
 from pathlib import Path
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from tests.integration.adapters import Adapted
 from tests.unit.command_line import one_error_line, xmguard
-from xmguard.calibration import CROSS_LANGUAGE, FittedFor, ProbeSource
+from xmguard.backends.transformers.loader import load
+from xmguard.calibration import CROSS_LANGUAGE, FittedFor
 from xmguard.errors import InvalidRequest, ModelRefused
 from xmguard.guard import Guard
 from xmguard.loading import load_guard
@@ -122,17 +123,14 @@ def test_a_run_goes_on_where_it_was_and_starts_anew_only_by_force(fitted, guard,
     assert read_profile(out).verdict.fitted_for.dtype == "bfloat16"
 
 
-def test_a_recalibration_keeps_the_rest_of_the_profile(fitted, tiny_backend, registry, pairs_file, tmp_path):
+@pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+def test_a_recalibration_keeps_the_rest_of_the_profile(fitted, tiny_folder, registry, pairs_file, tmp_path):
     made, _ = fitted
-    adapter = tmp_path / "theirs" / "adapter"
-    adapter.mkdir(parents=True)
-    for name in ADAPTER_FILES:
-        (adapter / name).write_text(name)
-    probe = ProbeSource(adapter, sha256(b"adapter_model.safetensors").hexdigest(), 2, "{question}")
+    probe = Adapted(tiny_folder, tmp_path / "theirs" / "adapter").source
     verdict = replace(made.profile.verdict, probe=probe)
     verdict = replace(verdict, conflict=verdict.conflict | {CROSS_LANGUAGE: verdict.conflict["same_language"]})
     theirs = Profile("theirs", "floor", {"minimum": 0.5, "cap": 1.0}, ((0.5,) * 6,) * 3, verdict)
-    guard = Guard(tiny_backend, registry, model="tiny", profile=theirs)
+    guard = Guard(load(tiny_folder, registry=registry, probe=probe), registry, model="tiny", profile=theirs)
     out = tmp_path / "mine.json"
     again = calibrated(guard, read_pairs(pairs_file), "10 pairs", out, least=5)
     read = read_profile(out)
@@ -143,7 +141,8 @@ def test_a_recalibration_keeps_the_rest_of_the_profile(fitted, tiny_backend, reg
         theirs.heads,
     )
     assert read.verdict.probe == replace(probe, folder=tmp_path / "mine-adapter")
-    assert [(read.verdict.probe.folder / name).read_text() for name in ADAPTER_FILES] == list(ADAPTER_FILES)
+    for name in ADAPTER_FILES:
+        assert (read.verdict.probe.folder / name).read_bytes() == (probe.folder / name).read_bytes()
     assert read.verdict.fitted_on.endswith("recalibrated from theirs")
     assert read.verdict.fitted_for == FittedFor(guard.stamp.model_hash, guard.stamp.engine, guard.stamp.dtype)
     assert again.profile.verdict.conflict[CROSS_LANGUAGE] == verdict.conflict[CROSS_LANGUAGE]

@@ -12,6 +12,7 @@ from xmguard.evidence import Evidence, SpanEvidence
 from xmguard.languages.english import English
 from xmguard.verdict.features import built_in
 from xmguard.verdict.features.naming import branch_name
+from xmguard.verdict.features.related import RelatedElsewhere
 from xmguard.verdict.words import content_words
 
 FEATURES = {feature.name: feature for feature in built_in()}
@@ -28,6 +29,9 @@ class Reading:
     evidence: Evidence
     pairs: tuple[tuple[str, str], ...] = (AB,)
     session: None = None
+
+    def language(self, tag):
+        return English()
 
     def content_words(self, text, language):
         return content_words(text, English().function_words)
@@ -211,3 +215,41 @@ def test_two_branches_share_a_name_only_if_they_are_one(one, other):
     names = [branch_name(feature, *spans) for feature, spans in (one, other)]
     assert (names[0] == names[1]) is (one == other)
     assert not any(name.startswith("alone:") or name in ("unread", "joint", "unbiased") for name in names)
+
+
+# -- related_elsewhere -------------------------------------------------------------------------------------------------
+
+
+def related(question, a, b, languages=("en", "en")):
+    spans = (span("a", text=a, language=languages[0]), span("b", text=b, language=languages[1]))
+    return RelatedElsewhere().measure(Reading(Evidence(question, spans))).get(AB)
+
+
+def test_the_number_of_the_sentence_a_question_is_about_is_looked_up_elsewhere():
+    text = "The fort was built in 1613. The ferry carries 340 people."
+    question = "How many people does the ferry carry?"
+    assert related(question, text, "The ferry holds 340 people, in 12 cabins.") == pytest.approx(
+        0.25
+    )  # 12 has no match
+    assert related(question, text, "The ferry holds 90 people.") == 1.0
+    assert related(question, text, "Die Fähre hat Platz für 340.", ("en", "de")) == 0.0  # no word of the question there
+
+
+def test_numbers_in_words_count_where_the_language_is_known():
+    assert related("How many cats are there?", "There are four cats.", "I saw 4 cats.") == 0.0
+    assert related("How many cats are there?", "There are four cats.", "I saw 5 cats.") == 1.0
+
+
+def test_names_count_where_no_number_is_asked_for():
+    question = "Who built the bridge?"
+    assert related(question, "The bridge was built by Anna Berg in 1901.", "Anna Berg built the bridge in 1850.") == 0.0
+    assert related(question, "The bridge was built by Anna Berg.", "The bridge was built by Karl Holm.") == 1.0
+
+
+def test_scripts_without_capitals_have_no_names_to_look_up():
+    question = "Who built the bridge?"
+    assert related(question, "The bridge was built by Anna Berg.", "这座桥是卡尔建造的。", ("en", "zh")) is None
+
+
+def test_a_text_that_shares_no_word_with_the_question_tells_nothing():
+    assert related("Who built the bridge?", "Anna sings.", "Karl sings.") is None
