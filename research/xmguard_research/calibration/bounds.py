@@ -11,8 +11,9 @@ from xmguard.evidence import Bounds
 
 FALSE_ALARMS = 0.10
 """Share of consistent pairs that may be called a conflict."""
-TOO_CLOSE = 0.05
-"""Share of comparable pairs that may be left undetermined between agreement and conflict."""
+WRONG = 0.20
+"""Share of the pairs said to agree that may be conflicts. Agreement must be established: what is between it and a
+conflict is too close to call, however many pairs that are."""
 LEFT_OUT = 0.05
 """Share of comparable pairs that may be taken for pairs of which one does not answer."""
 
@@ -25,8 +26,7 @@ def choose(
     """Bounds from (probability of a conflict, is one) and (probability that both answer, do they).
 
     CONFLICT begins where false alarms are FALSE_ALARMS at most, and higher as far as no conflict is lost by it.
-    Agreement ends so far below that TOO_CLOSE of the pairs at most lie in between: nearly every pair that answers is
-    decided. A pair counts as comparable down to where LEFT_OUT of those that are would be left out at most, and lower
+    Agreement ends where WRONG of the pairs below are conflicts at most. A pair counts as comparable down to where LEFT_OUT of those that are would be left out at most, and lower
     as far as no other comes in by it. What cannot be chosen, for want of pairs, is as `usual`.
     """
     usual = usual or Bounds()
@@ -37,7 +37,7 @@ def choose(
         limit = float(np.quantile(alarms, 1 - FALSE_ALARMS, method="higher"))
         found = conflicts[conflicts > limit]
         above = _between(alarms, float(found.min())) if len(found) else limit
-        below = _agreement(np.concatenate([alarms, conflicts]), above)
+        below = _agreement(alarms, conflicts, above)
     if len(both) and len(neither):
         bound = float(np.quantile(both, LEFT_OUT, method="lower"))
         out = neither[neither < bound]
@@ -54,10 +54,10 @@ def _between(lower: Array, upper: float) -> float:
     return (float(lower[lower < upper].max()) + upper) / 2
 
 
-def _agreement(every: Array, above: float) -> float:
-    """The least probability from which on TOO_CLOSE of the pairs at most lie up to `above`."""
-    allowed = int(TOO_CLOSE * len(every) + 1e-9)
-    for value in np.unique(every[every <= above]).tolist():
-        if ((every >= value) & (every <= above)).sum() <= allowed:
+def _agreement(alarms: Array, conflicts: Array, above: float) -> float:
+    """The largest probability up to `above` below which at most WRONG of the pairs are conflicts; 0 if there is none."""
+    for value in np.unique(np.append(np.concatenate([alarms, conflicts]), above))[::-1].tolist():
+        wrong, right = int((conflicts < value).sum()), int((alarms < value).sum())
+        if value <= above and wrong + right and wrong <= WRONG * (wrong + right):
             return float(value)
-    return above
+    return 0.0

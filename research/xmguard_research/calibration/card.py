@@ -41,9 +41,9 @@ def summary(rows: Sequence[Row], neutral: Mapping[str, float]) -> str:
         "|---|---|---|---|---|---|---|---|---|",
     ]
     decided = [
-        "| yardstick | conflicts called CONFLICT | consistent pairs called CONFLICT | "
-        "answerable pairs left UNDETERMINED | irrelevant pairs left UNDETERMINED |",
-        "|---|---|---|---|---|",
+        "| yardstick | conflicts called CONFLICT | consistent pairs called CONFLICT | conflicts called CONSISTENT | "
+        "consistent pairs called CONSISTENT | answerable pairs left UNDETERMINED | irrelevant pairs left UNDETERMINED |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, own in by_yardstick(rows).items():
         conflict = [row.pair.conflict for row in own]
@@ -153,6 +153,8 @@ def _decided(name: str, own: Sequence[Row]) -> str:
         name,
         share((Label.CONFLICT,), "CONFLICT"),
         share((Label.CONSISTENT,), "CONFLICT"),
+        share((Label.CONFLICT,), "CONSISTENT"),
+        share((Label.CONSISTENT,), "CONSISTENT"),
         share(answerable, "UNDETERMINED"),
         share((Label.UNDETERMINED,), "UNDETERMINED"),
     )
