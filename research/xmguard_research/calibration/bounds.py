@@ -26,8 +26,9 @@ def choose(
     """Bounds from (probability of a conflict, is one) and (probability that both answer, do they).
 
     CONFLICT begins where false alarms are FALSE_ALARMS at most, and higher as far as no conflict is lost by it.
-    Agreement ends where WRONG of the pairs below are conflicts at most. A pair counts as comparable down to where LEFT_OUT of those that are would be left out at most, and lower
-    as far as no other comes in by it. What cannot be chosen, for want of pairs, is as `usual`.
+    Agreement ends where WRONG of the pairs below are conflicts at most. A pair counts as comparable down to where
+    LEFT_OUT of those that are would be left out at most, and lower as far as no other comes in by it. What cannot be
+    chosen, for want of pairs, is as `usual`.
     """
     usual = usual or Bounds()
     alarms, conflicts = (_of(conflict, truth) for truth in (False, True))

@@ -12,6 +12,7 @@ from dataclasses import asdict
 from typing import Any
 
 from xmguard.calibration import VerdictProfile
+from xmguard_research.calibration.modelling import UNANSWERED
 from xmguard_research.verdict.baselines import OVERLAP
 from xmguard_research.verdict.pairs import Label
 from xmguard_research.verdict.report import Row, by_yardstick, columns, interval
@@ -42,8 +43,9 @@ def summary(rows: Sequence[Row], neutral: Mapping[str, float]) -> str:
     ]
     decided = [
         "| yardstick | conflicts called CONFLICT | consistent pairs called CONFLICT | conflicts called CONSISTENT | "
-        "consistent pairs called CONSISTENT | answerable pairs left UNDETERMINED | irrelevant pairs left UNDETERMINED |",
-        "|---|---|---|---|---|---|---|",
+        "consistent pairs called CONSISTENT | answerable pairs left UNDETERMINED | of these, taken for unanswered | "
+        "irrelevant pairs left UNDETERMINED |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for name, own in by_yardstick(rows).items():
         conflict = [row.pair.conflict for row in own]
@@ -145,7 +147,7 @@ def _ranked(name: str, own: Sequence[Row], conflict: Sequence[bool], neutral: Ma
 def _decided(name: str, own: Sequence[Row]) -> str:
     def share(labels: tuple[Label, ...], decision: str) -> str:
         chosen = [row for row in own if row.pair.label in labels]
-        said = sum(row.decision == decision for row in chosen)
+        said = sum(row.decision.startswith(decision) for row in chosen)
         return f"{said} of {len(chosen)} ({said / len(chosen):.0%})" if chosen else ""
 
     answerable = (Label.CONFLICT, Label.CONSISTENT)
@@ -156,6 +158,7 @@ def _decided(name: str, own: Sequence[Row]) -> str:
         share((Label.CONFLICT,), "CONSISTENT"),
         share((Label.CONSISTENT,), "CONSISTENT"),
         share(answerable, "UNDETERMINED"),
+        share(answerable, UNANSWERED),
         share((Label.UNDETERMINED,), "UNDETERMINED"),
     )
     return f"| {' | '.join(cells)} |"

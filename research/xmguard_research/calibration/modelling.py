@@ -47,6 +47,7 @@ GROUPS = {
     "the explicit prompt": ("explicit_prompt",),
 }
 """Features that are left out together."""
+UNANSWERED, TOO_CLOSE = "UNDETERMINED, no answer", "UNDETERMINED, too close"
 COSTLY = ("directed_pull", "isolated_drop", "steered_flip", "yes_no")
 """Features that run many more rows of the model: measured as single features, not weighed."""
 
@@ -184,12 +185,12 @@ def _judged(
 
 
 def _decision(one: Sample, conflict: float, comparable: float, bounds: Bounds) -> str:
-    """As `xmguard.verdict.decision.decide` takes it, of two spans."""
+    """As `xmguard.verdict.decision.decide` takes it, of two spans; why nothing was established is told apart."""
     if one.gathered.silent or comparable < bounds.comparable_above:
-        return "UNDETERMINED"
+        return UNANSWERED
     if conflict > bounds.conflict_above:
         return "CONFLICT"
-    return "CONSISTENT" if conflict < min(bounds.agreement_below, bounds.conflict_above) else "UNDETERMINED"
+    return "CONSISTENT" if conflict < min(bounds.agreement_below, bounds.conflict_above) else TOO_CLOSE
 
 
 def _learned(samples: Sequence[Sample], unlearned: Collection[str]) -> list[Sample]:
