@@ -14,7 +14,7 @@ FALSE_ALARMS = 0.10
 WRONG = 0.20
 """Share of the pairs said to agree that may be conflicts. Agreement must be established: what is between it and a
 conflict is too close to call, however many pairs that are."""
-LEFT_OUT = 0.05
+LEFT_OUT = 0.02
 """Share of comparable pairs that may be taken for pairs of which one does not answer."""
 
 Array = NDArray[np.float64]
@@ -56,7 +56,7 @@ def _between(lower: Array, upper: float) -> float:
 
 
 def _agreement(alarms: Array, conflicts: Array, above: float) -> float:
-    """The largest probability up to `above` below which at most WRONG of the pairs are conflicts; 0 if there is none."""
+    """The largest probability up to `above` below which at most WRONG of the pairs are conflicts; 0 if none."""
     for value in np.unique(np.append(np.concatenate([alarms, conflicts]), above))[::-1].tolist():
         wrong, right = int((conflicts < value).sum()), int((alarms < value).sum())
         if value <= above and wrong + right and wrong <= WRONG * (wrong + right):

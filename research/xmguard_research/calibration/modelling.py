@@ -170,7 +170,9 @@ def scored(samples: Sequence[Sample], probabilities: Mapping[str, Probabilities]
             said = probabilities[pair.key]
             scores = {name: column[place] for name, column in found.items()}
             scores |= {f"feature {name}": turned[name] * values[name] if name in values else None for name in names}
-            rows.append(Row(pair, scores, said.decision, said.conflict))
+            # As served: of a pair that is not comparable no probability is told.
+            told = None if said.decision == UNANSWERED else said.conflict
+            rows.append(Row(pair, scores, said.decision, told))
     return rows
 
 
