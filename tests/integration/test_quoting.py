@@ -41,6 +41,7 @@ class Scripted:
     """An estimator that finds every pair to disagree, the first pair most."""
 
     name = "provisional"
+    features = ()
     summary = "scripted"
 
     def __init__(self, probability=0.9):
@@ -57,7 +58,7 @@ class Scripted:
 @pytest.fixture
 def guard(tiny_backend, registry):
     guard = Guard(tiny_backend, registry, model="tiny")
-    guard._estimator = Scripted()
+    guard._judge._estimator = Scripted()
     return guard
 
 
@@ -154,10 +155,10 @@ def test_the_reason_names_what_each_is_called_and_where_to_look(guard):
 
 
 def test_only_a_conflict_is_quoted_and_what_it_costs_is_counted(guard, removals):
-    guard._estimator = Scripted(probability=0.1)
+    guard._judge._estimator = Scripted(probability=0.1)
     plain = guard.check(REQUEST)
     assert not removals
-    guard._estimator = Scripted()
+    guard._judge._estimator = Scripted()
     quoted = guard.check(REQUEST)
     run = sum(len(branch.tail) + len(answer) - 1 for branch, answer, _ in removals.values())
     assert quoted.usage.evidence_tokens - plain.usage.evidence_tokens == run > 0
@@ -165,7 +166,7 @@ def test_only_a_conflict_is_quoted_and_what_it_costs_is_counted(guard, removals)
         guard.backend.encode(Context((), "Which colour?"), Prompt.STANDARD).joint_tail
     )
     assert quoted.usage.cached_tokens - plain.usage.cached_tokens == len(removals) * context
-    assert quoted.verdict.probability == guard._estimator.probability
+    assert quoted.verdict.probability == guard._judge._estimator.probability
 
 
 def test_a_span_of_one_sentence_is_quoted_without_a_run(guard, removals):
