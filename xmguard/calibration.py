@@ -89,6 +89,13 @@ class VerdictProfile:
     fitted_on: str
     """What it was fitted to, for people."""
     probe: ProbeSource | None = None
+    languages: tuple[str, ...] = ()
+    """Pairs of primary tags it was fitted to, each sorted: `en-en`, `de-en`. Others are weighed alike, but do not count
+    as calibrated. Empty: not told, so that none is excluded."""
+
+    def covers(self, language_a: str, language_b: str) -> bool:
+        """Whether pairs of these languages were among those it was fitted to; two unknown ones are taken to be."""
+        return not self.languages or language_pair(language_a, language_b) in (*self.languages, "und-und")
 
     @property
     def features(self) -> tuple[str, ...]:
@@ -97,10 +104,21 @@ class VerdictProfile:
         return tuple(sorted({one.feature for fit in fits for one in fit.weights}))
 
 
-def pairing(language_a: str, language_b: str) -> str:
-    """Which of `PAIRINGS` two BCP-47 tags are; a language that is not known (`und`) is like no other."""
+def language_pair(language_a: str, language_b: str) -> str:
+    """Primary tags, sorted and joined; a language that is not known is taken to be the other one's."""
     a, b = (tag.lower().split("-")[0] for tag in (language_a, language_b))
-    return SAME_LANGUAGE if a == b != "und" else CROSS_LANGUAGE
+    known = [tag for tag in (a, b) if tag != "und"]
+    return "-".join(sorted(known * 2 if len(known) == 1 else [a, b]))
+
+
+def pairing(language_a: str, language_b: str) -> str:
+    """Which of `PAIRINGS` two BCP-47 tags are.
+
+    A language that is not known (`und`: detection gives short texts up) is taken to be the other one's; the response
+    warns of it.
+    """
+    a, b = language_pair(language_a, language_b).split("-")
+    return SAME_LANGUAGE if a == b else CROSS_LANGUAGE
 
 
 def sigmoid(odds: float) -> float:

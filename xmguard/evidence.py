@@ -115,5 +115,7 @@ class Estimate:
     undetermined: str = ""
     """Why nothing can be said although the check ran ("no span answers the question"); empty when it can."""
     bounds: Bounds = Bounds()
+    answers_checked: bool = False
+    """Whether `PairEstimate.comparable` was estimated of every pair: without it, agreement needs other grounds."""
     calibrated: bool = False
     """Whether a profile fitted for this model, engine and dtype produced the probabilities."""

@@ -85,7 +85,7 @@ class _Reader:
             content,
             _VERDICT,
             required=("version", "fitted_for", "fitted_on", "conflict", "comparable", "bounds"),
-            optional=("probe",),
+            optional=("languages", "probe"),
         )
         version = content.get("version", VERSION)
         if version != VERSION or isinstance(version, bool):
@@ -105,11 +105,17 @@ class _Reader:
                 **{key: self._number(bounds.get(key, 0.0), f"{_VERDICT}.bounds.{key}", 0.0, 1.0) for key in limits}
             ),
             fitted_on=self._text(content, "fitted_on", _VERDICT),
+            languages=self._languages(content.get("languages", []), f"{_VERDICT}.languages"),
             probe=self._probe(content["probe"], f"{_VERDICT}.probe") if "probe" in content else None,
         )
         if content.get("conflict") == {}:
             self._wrong(f"{_VERDICT}.conflict", f"holds no fit; the keys here are {', '.join(PAIRINGS)}", None)
         return read
+
+    def _languages(self, content: Any, path: str) -> tuple[str, ...]:
+        if not isinstance(content, list) or not all(isinstance(pair, str) and "-" in pair for pair in content):
+            return self._wrong(path, 'is not a list of pairs of languages like "de-en"', ())
+        return tuple(content)
 
     def _fits(self, content: Any, path: str) -> Mapping[str, Fit]:
         content = self._object(content, path, required=(), optional=PAIRINGS)

@@ -88,8 +88,8 @@ def test_huge_odds_do_not_overflow() -> None:
         ("en", "en-GB", "same_language"),
         ("zh-Hant", "ZH-cn", "same_language"),
         ("en", "es", "cross_language"),
-        ("und", "und", "cross_language"),
-        ("und", "en", "cross_language"),
+        ("und", "und", "same_language"),
+        ("und", "en", "same_language"),
     ],
 )
 def test_pairs_are_told_apart_by_their_primary_tags(a: str, b: str, kind: str) -> None:
@@ -234,3 +234,23 @@ def test_raising_a_feature_that_speaks_for_a_conflict_never_lowers_its_probabili
     )
     assert low <= high + 1e-12
     assert 0.0 <= low <= 1.0
+
+
+def test_languages_that_were_not_fitted_are_weighed_alike_but_not_calibrated() -> None:
+    told = replace(profile(), languages=("en-en", "de-en"))
+    for languages, calibrated in (
+        ({}, True),
+        ({"b": "de"}, True),
+        ({"b": "und"}, True),
+        ({"b": "is"}, False),
+        ({"a": "zh", "b": "zh"}, False),
+    ):
+        found = evidence({"a": "red", "b": "blue"}, {AB: 0.8}, **languages)
+        verdict = judged(found, told)
+        assert (verdict.decision, verdict.calibrated) == (Decision.CONFLICT, calibrated), languages
+
+
+def test_without_a_fit_of_whether_both_answer_agreement_needs_other_grounds() -> None:
+    found = evidence({"a": "red", "b": "crimson"}, {AB: 0.1})
+    assert judged(found).decision is Decision.CONSISTENT
+    assert judged(found, profile(comparable=())).decision is Decision.UNDETERMINED

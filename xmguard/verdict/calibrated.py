@@ -26,7 +26,8 @@ class CalibratedEstimator:
 
         Only one span of a group that says the same is measured against the others; the rest of the group takes the
         numbers of the surest such pair. Pairs of languages that were not fitted are left out, measured or not, so that
-        no agreement can be built on them; calibrated if there are none.
+        no agreement can be built on them. Calibrated if there are none, and every pair's languages are among those of
+        the pairs it was fitted to.
         """
         bounds = self._profile.bounds
         speaking = [span for span in evidence.spans if answered(span)]
@@ -48,7 +49,14 @@ class CalibratedEstimator:
         if not pairs:
             ids = join_ids([span.span_id for span in speaking])
             return Estimate((), undetermined=f"the answers of {ids} could not be compared", bounds=bounds)
-        return Estimate(pairs, bounds=bounds, calibrated=all(fitted.values()))
+        known = [self._profile.covers(a.language, b.language) for a, b in combinations(speaking, 2)]
+        kinds = {pairing(a.language, b.language) for a, b in combinations(speaking, 2)}
+        return Estimate(
+            pairs,
+            bounds=bounds,
+            answers_checked=kinds <= set(self._profile.comparable),
+            calibrated=all(fitted.values()) and all(known),
+        )
 
     def _pair(self, evidence: Evidence, a: SpanEvidence, b: SpanEvidence) -> PairEstimate | None:
         pair = (a.span_id, b.span_id)

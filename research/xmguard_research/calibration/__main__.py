@@ -12,7 +12,8 @@ from __future__ import annotations
 import json
 import shutil
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 from typing import Annotated
@@ -28,7 +29,6 @@ from xmguard.calibration import (
     FeatureWeight,
     Fit,
     FittedFor,
-    ProbeSource,
     VerdictProfile,
 )
 from xmguard.evidence import Bounds
@@ -39,6 +39,7 @@ from xmguard_research.calibration.modelling import CHEAP, COSTLY, Sample, ablati
 from xmguard_research.calibration.profiles import to_json
 from xmguard_research.probe.__main__ import place
 from xmguard_research.probe.training import load_source
+from xmguard_research.results import lines
 from xmguard_research.verdict import baselines, crosslingual
 from xmguard_research.verdict.figures import calibration, roc
 from xmguard_research.verdict.irrelevant import irrelevant_pairs
@@ -82,8 +83,14 @@ def gather_command(
     wanted = only.split(",") if only else ["statements", "templates", *crosslingual.OTHERS]
     for name in wanted:
         for part, pairs in _pairs(name, statements, parallel, folds, questions, templates).items():
-            guard = probe_guard(model, probe, part)
-            gather(guard, pairs, CHEAP, work / f"{name}-{part}.jsonl", suffix=_hash(probe, part))
+            guard = probe_guard(model, probe, "final" if part == "foreign" else part)
+            gather(
+                guard,
+                pairs,
+                CHEAP,
+                work / f"{name}-{part}.jsonl",
+                suffix=_hash(probe, "final" if part == "foreign" else part),
+            )
     if costly:
         part = folds.split(",")[0]
         pairs = _pairs("statements", statements, parallel, part, questions, templates)[part]
@@ -132,13 +139,10 @@ def fit(
         shutil.rmtree(adapter)
     source = load_source(place(probe, "final"))
     shutil.copytree(source.folder, adapter)
-    fitted = VerdictProfile(
-        fitted_for=verdict.fitted_for,
-        conflict=verdict.conflict,
-        comparable=verdict.comparable,
-        bounds=verdict.bounds,
+    fitted = replace(
+        verdict,
         fitted_on=f"{verdict.fitted_on}, {date.today().isoformat()}",
-        probe=ProbeSource(adapter, source.sha256, source.layers, source.task),
+        probe=replace(source, folder=adapter),
     )
     card = to_json(Profile(name, "none", verdict=fitted))
     (out / CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -187,7 +191,9 @@ def _pairs(
             *irrelevant_pairs(invented, yardstick=f"{TEMPLATES}-irrelevant"),
         ]
     else:
-        found["final"] = _some(list(crosslingual.twins(crosslingual.read_parallel(parallel), name)), questions)
+        rows = crosslingual.read_parallel(parallel)
+        found["final"] = _some(list(crosslingual.twins(rows, name)), questions)
+        found["foreign"] = _some(list(crosslingual.foreign(rows, name)), questions)
     return found
 
 
@@ -206,7 +212,10 @@ def _hash(probe: Path, part: str) -> str:
 def _read(path: Path) -> dict[str, Gathered]:
     if not path.exists():
         raise typer.BadParameter(f"{path} is not there; run `gather` with the same options first")
-    rows: Iterable[Gathered] = (Gathered(**json.loads(line)) for line in path.read_text(encoding="utf-8").splitlines())
+    rows = [Gathered(**row) for row in lines(path)]
+    makers = {row.produced_by for row in rows}
+    if len(makers) > 1:
+        raise typer.BadParameter(f"{path} mixes rows of {', '.join(sorted(makers))}; gather into an empty folder")
     return {row.key: row for row in rows}
 
 

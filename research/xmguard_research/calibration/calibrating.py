@@ -15,7 +15,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from xmguard import Guard
-from xmguard.calibration import FittedFor, ProbeSource, VerdictProfile
+from xmguard.calibration import FittedFor, ProbeSource, VerdictProfile, language_pair
 from xmguard.cli.flags import refuse_unwritable
 from xmguard.cli.terminal import progress
 from xmguard.errors import InvalidRequest
@@ -117,7 +117,11 @@ def calibrated(
         FittedFor(stamp.model_hash, stamp.engine, stamp.dtype),
         f"{described}, {datetime.now(UTC).date()}, {how}",
     )
-    profile = _profile(guard, out.stem, replace(verdict, probe=copied))
+    fresh = {language_pair(*case.pair.languages) for case in cases}
+    # A start that does not tell its languages leaves the new ones untold too: nothing may be excluded by it.
+    known = fresh if start is None else fresh | set(start.languages) if start.languages else set()
+    languages = tuple(sorted(known))
+    profile = _profile(guard, out.stem, replace(verdict, probe=copied, languages=languages))
     _write(profile, probe, out)
     verdicts = [held_out[case.pair.content] for case in cases]
     return Calibrated(

@@ -23,7 +23,10 @@ FEATURE = "feature "
 _HOW = (
     "Every number below is cross-validated by item: the weights, the curve to probabilities and the probe that judge",
     "an item have not seen it. The bounds of the decisions were chosen on those same probabilities. Yardsticks of",
-    "templates are in no fit and in no training data; there the shipped weights and probe are used.",
+    "templates are in no fit and in no training data; there the shipped weights and probe are used. A statement lent",
+    "by another item may be of an item that the weights have seen. Elsewhere the weights are those of probes that were held",
+    "out, while the shipped probe has seen all statements: only the templates test the two together.",
+    "The default policy is none: attention is left alone unless a request asks, which costs no accuracy.",
 )
 _DATA = (
     "The probe and the weights for one language were fitted to statements about pictures of *Words or Vision* (MIT),",
@@ -139,9 +142,17 @@ def _ranked(name: str, own: Sequence[Row], conflict: Sequence[bool], neutral: Ma
         f"{best.removeprefix(FEATURE)} {interval(single[best])}",
         interval(difference, sign=True) + ("" if difference.excludes_zero else ": not above overlap"),
         interval(bootstrap.estimate(recall_at_false_alarms, conflict, verdict)),
-        interval(bootstrap.estimate(ece, conflict, verdict)),
+        _calibration_error(own),
     )
     return f"| {' | '.join(cells)} |"
+
+
+def _calibration_error(own: Sequence[Row]) -> str:
+    """Of the rows with a probability."""
+    known = [row for row in own if row.probability is not None]
+    told = [row.probability for row in known if row.probability is not None]
+    bootstrap = Bootstrap([row.pair.item for row in known])
+    return interval(bootstrap.estimate(ece, [row.pair.conflict for row in known], told))
 
 
 def _decided(name: str, own: Sequence[Row]) -> str:

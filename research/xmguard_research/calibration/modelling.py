@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from xmguard.calibration import CROSS_LANGUAGE, SAME_LANGUAGE, Fit, FittedFor, VerdictProfile, pairing
+from xmguard.calibration import CROSS_LANGUAGE, SAME_LANGUAGE, Fit, FittedFor, VerdictProfile, language_pair, pairing
 from xmguard.evidence import Bounds
 from xmguard.plugins import Registry
 from xmguard_research.calibration.bounds import choose
@@ -80,9 +80,19 @@ class Probabilities:
 
 
 def assemble(pairs: Sequence[Pair], found: Mapping[str, Gathered], yardstick: str = "") -> list[Sample]:
-    """The pairs that were gathered, under another yardstick's name if one is given."""
-    named = [replace(pair, yardstick=yardstick) if yardstick else pair for pair in pairs]
-    return [Sample(pair, found[pair.content]) for pair in named if pair.content in found]
+    """The pairs with what was gathered of them; under another yardstick's name, if one is given, those that were.
+
+    Raises:
+        ValueError: pairs of the yardstick were not gathered, so that a table of it would be a part of it only.
+    """
+    if yardstick:
+        pairs = [replace(pair, yardstick=yardstick) for pair in pairs if pair.content in found]
+    missing = sum(pair.content not in found for pair in pairs)
+    if missing:
+        raise ValueError(
+            f"{missing} of {len(pairs)} pairs of {pairs[0].yardstick} were not gathered; gather them first"
+        )
+    return [Sample(pair, found[pair.content]) for pair in pairs]
 
 
 def fit_profile(
@@ -126,6 +136,7 @@ def fit_profile(
         comparable=comparable,
         bounds=bounds,
         fitted_on=f"{len(used)} pairs of {len({one.pair.item for one in used})} items",
+        languages=tuple(sorted({language_pair(*one.pair.languages) for one in used})),
     )
     return profile, {one.pair.key: _judged(one, profile, of_conflict, of_comparable) for one in samples}
 

@@ -80,6 +80,22 @@ def four_way(rows: Sequence[Parallel], other: str, *, seed: int = 0) -> Iterator
             yield from _pairs(row, donor, other, yardstick, [(ENGLISH,), (other,), (), (ENGLISH, other)])
 
 
+def foreign(rows: Sequence[Parallel], other: str) -> Iterator[Pair]:
+    """Two pairs a question of `twins`, for UNDETERMINED: one paragraph is its own, the other is of another article.
+
+    Articles are told apart by the paragraph's first number. Which foreign paragraph is taken is fixed by position.
+    """
+    yardstick = f"{YARDSTICK}-foreign-en-{other}"
+    for index, (row, _) in enumerate(alternating(rows, other)):
+        strangers = [one for one in rows if one.paragraph.split("-")[0] != row.paragraph.split("-")[0]]
+        stranger = strangers[(index * 37) % len(strangers)]
+        for name, languages in (("own-foreign", (ENGLISH, other)), ("foreign-own", (other, ENGLISH))):
+            owners = {ENGLISH: row, other: stranger} if name == "own-foreign" else {ENGLISH: stranger, other: row}
+            first, second = (owners[language].contexts[language] for language in languages)
+            key = f"{yardstick}|{row.name}|{name}"
+            yield Pair(key, row.paragraph, yardstick, row.question, (first, second), languages, Label.UNDETERMINED)
+
+
 def kinds(rows: Sequence[Parallel], other: str, *, seed: int = 0) -> str:
     """How many questions of each kind there are, and how many of them give twins and four-way pairs; Markdown."""
     asked = Counter(row.kind for row in rows)

@@ -14,7 +14,6 @@ UNSPACED = r"\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u
 """Thai, Lao, Burmese, Khmer, kana and Han: scripts that put no space between words; for a character class."""
 _IS_UNSPACED = re.compile(rf"[{UNSPACED}]")
 _WORD = re.compile(rf"[{UNSPACED}]+|[^\W{UNSPACED}]+")
-_ISUNSPACED = re.compile(rf"[{UNSPACED}]")
 _NUMBER = re.compile(r"(?<!\d)\d{1,3}(?:[.,' ]\d{3})+(?!\d)|\d+(?:[.,]\d+)?")
 """Three digits after a separator are thousands in any of the usual spellings; 8.125 is read as 8125 in every text."""
 _GROUPED = re.compile(r"[.,' ](?=\d{3}(?!\d))")
