@@ -24,8 +24,8 @@ _HOW = (
     "Every number below is cross-validated by item: the weights, the curve to probabilities and the probe that judge",
     "an item have not seen it. The bounds of the decisions were chosen on those same probabilities. Yardsticks of",
     "templates are in no fit and in no training data; there the shipped weights and probe are used. A statement lent",
-    "by another item may be of an item that the weights have seen. Elsewhere the weights are those of probes that were held",
-    "out, while the shipped probe has seen all statements: only the templates test the two together.",
+    "by another item may be of an item that the weights have seen. The weights for one language were fitted to a probe",
+    "that was held out, while the shipped probe has seen all statements: only the templates test the two together.",
     "The default policy is none: attention is left alone unless a request asks, which costs no accuracy.",
 )
 _DATA = (
