@@ -6,7 +6,16 @@ from pathlib import Path
 import pytest
 
 from xmguard_research.verdict.answers import Kind, kind_of, occurrences, remains, replaced, shape
-from xmguard_research.verdict.crosslingual import OTHERS, alternating, find_donor, four_way, kinds, read_parallel, twins
+from xmguard_research.verdict.crosslingual import (
+    OTHERS,
+    alternating,
+    find_donor,
+    foreign,
+    four_way,
+    kinds,
+    read_parallel,
+    twins,
+)
 from xmguard_research.verdict.pairs import Label
 
 REAL = Path(__file__).parents[3] / "shared/data/xquad_parallel.jsonl"
@@ -242,3 +251,16 @@ def test_real_paragraphs_are_changed_where_they_should_be(other):
                 )
             else:
                 assert text == source.contexts[language]
+
+
+def test_a_foreign_paragraph_is_of_another_article_in_either_language(parallel):
+    pairs = list(foreign(parallel, "de"))
+    assert {one.label for one in pairs} == {Label.UNDETERMINED}
+    assert {one.languages for one in pairs} == {("en", "de"), ("de", "en")}
+    by_name = {one.name: one for one in parallel}
+    for one in pairs:
+        own = by_name[one.key.split("|")[1]]
+        texts = dict(zip(one.languages, one.texts, strict=True))
+        mine = [language for language, text in texts.items() if text == own.contexts[language]]
+        assert mine == [one.languages[0]]
+    assert pairs == list(foreign(parallel, "de"))

@@ -81,7 +81,7 @@ def four_way(rows: Sequence[Parallel], other: str, *, seed: int = 0) -> Iterator
 
 
 def foreign(rows: Sequence[Parallel], other: str) -> Iterator[Pair]:
-    """Two pairs a question of `twins`, for UNDETERMINED: one paragraph is its own, the other is of another article.
+    """Two pairs a question of `twins`, for UNDETERMINED: its own paragraph comes first, one of another article second.
 
     Articles are told apart by the paragraph's first number. Which foreign paragraph is taken is fixed by position.
     """
@@ -89,11 +89,10 @@ def foreign(rows: Sequence[Parallel], other: str) -> Iterator[Pair]:
     for index, (row, _) in enumerate(alternating(rows, other)):
         strangers = [one for one in rows if one.paragraph.split("-")[0] != row.paragraph.split("-")[0]]
         stranger = strangers[(index * 37) % len(strangers)]
-        for name, languages in (("own-foreign", (ENGLISH, other)), ("foreign-own", (other, ENGLISH))):
-            owners = {ENGLISH: row, other: stranger} if name == "own-foreign" else {ENGLISH: stranger, other: row}
-            first, second = (owners[language].contexts[language] for language in languages)
-            key = f"{yardstick}|{row.name}|{name}"
-            yield Pair(key, row.paragraph, yardstick, row.question, (first, second), languages, Label.UNDETERMINED)
+        for own, strange in ((ENGLISH, other), (other, ENGLISH)):
+            texts = (row.contexts[own], stranger.contexts[strange])
+            key = f"{yardstick}|{row.name}|own in {own}"
+            yield Pair(key, row.paragraph, yardstick, row.question, texts, (own, strange), Label.UNDETERMINED)
 
 
 def kinds(rows: Sequence[Parallel], other: str, *, seed: int = 0) -> str:
