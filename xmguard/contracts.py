@@ -140,7 +140,7 @@ class EvidenceReading(Protocol):
 
 @runtime_checkable
 class EvidenceFeature(Protocol):
-    """One number about a pair of spans, symmetric in them. Stateless.
+    """One number about a pair of spans, the same for (a, b) and (b, a). Stateless.
 
     A profile gives each of its features a weight; `xmguard calibrate` finds the weights.
     """
