@@ -1,4 +1,4 @@
-"""The built-in features of a pair of spans: one idea a file, each symmetric in the spans but for the order they are read in.
+"""The built-in features of a pair of spans: one idea a file, symmetric in the spans but for the order of reading.
 
 A feature measures; what its value is worth is for a profile to say.
 """
