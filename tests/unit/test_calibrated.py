@@ -254,3 +254,9 @@ def test_without_a_fit_of_whether_both_answer_agreement_needs_other_grounds() ->
     found = evidence({"a": "red", "b": "crimson"}, {AB: 0.1})
     assert judged(found).decision is Decision.CONSISTENT
     assert judged(found, profile(comparable=())).decision is Decision.UNDETERMINED
+
+
+def test_claims_that_differ_by_value_are_never_called_agreement() -> None:
+    verdict = judged(evidence({"a": "8:15", "b": "9:40"}, {AB: 0.1}))
+    assert verdict.decision is Decision.UNDETERMINED
+    assert "which differ by value" in verdict.reason

@@ -119,7 +119,7 @@ def _doubt(evidence: Evidence, estimate: Estimate, pairs: Sequence[PairEstimate]
             f"too close to call: {_claims(evidence, worst)} (probability of a conflict {probability:.2f}; "
             f"agreement takes less than {bound:.2f}, a conflict more than {threshold:.2f})"
         )
-    return "" if estimate.answers_checked else grounds.doubt(evidence)
+    return grounds.different(evidence) or ("" if estimate.answers_checked else grounds.doubt(evidence))
 
 
 def _off_the_question(estimate: Estimate) -> str:

@@ -12,12 +12,23 @@ from xmguard.evidence import Evidence
 from xmguard.verdict.equality import Agreement, compare
 from xmguard.verdict.grouping import partition
 from xmguard.verdict.likelihood import MIN_GAIN, directions, gain
-from xmguard.verdict.wording import join_ids, shorten
+from xmguard.verdict.wording import join_ids, quote, shorten
 
 MIN_RETAINED = 0.8
 """Share of its gain over the prior that an answer must keep under the other span where equality cannot be read off."""
 MAX_DROP_OF_SAME = 3.0
 """Nats per token. Wording moves the likelihood of an equal claim, but not by more than this in every direction."""
+
+
+def different(evidence: Evidence) -> str:
+    """Two spans whose claims differ by value, which no low probability makes the same; empty when there are none."""
+    for a, b in combinations(evidence.spans, 2):
+        if compare(a.normalized, b.normalized) is Agreement.DIFFERENT:
+            return (
+                f"{shorten(a.span_id)} says {quote(a.answer)} and {shorten(b.span_id)} says {quote(b.answer)}, which "
+                "differ by value, although a conflict seems unlikely"
+            )
+    return ""
 
 
 def doubt(evidence: Evidence) -> str:
