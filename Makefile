@@ -14,7 +14,7 @@ GRPCIO_TOOLS := 1.71.2
 TEST_ENVIRONMENT := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
 SPEED := research/results/speed.json
-WORK ?= work
+WORK ?= build/verdict
 YARDSTICKS = --statements $(STATEMENTS) --parallel $(PARALLEL) --probe $(WORK)/probe --work $(WORK)
 
 .DEFAULT_GOAL := help

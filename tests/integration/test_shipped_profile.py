@@ -61,3 +61,12 @@ def test_by_default_attention_is_left_alone(guard):
     """No bias was found that costs nothing, so the profile sets none."""
     spans = tuple(Span(text=text, language="en") for text in PAIRS["conflict"])
     assert not guard.check(AnswerRequest(spans=spans, question=QUESTION)).rebalancing.applied
+
+
+def test_shared_boilerplate_does_not_turn_values_that_differ_into_agreement(guard):
+    """Shared words speak for agreement; what each source claims is looked at all the same."""
+    filler = " The harbour was quiet that morning, and gulls circled over the empty pier under a grey sky." * 2
+    texts = [f"The ferry to Ransey leaves at {time} every day.{filler}" for time in ("8:15", "9:40")]
+    spans = tuple(Span(text=text, language="en") for text in texts)
+    question = "What time does the ferry to Ransey leave?"
+    assert guard.check(AnswerRequest(spans=spans, question=question)).verdict.decision is not Decision.CONSISTENT

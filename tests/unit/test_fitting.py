@@ -192,7 +192,8 @@ def test_the_three_shares_hold_on_the_pairs_given(digits, count):
     assert bounds.agreement_below <= bounds.conflict_above
     assert wrong <= WRONG
     if digits == 9 and count == 3000:
-        assert (alarms, wrong, left_out) == pytest.approx((FALSE_ALARMS, WRONG, LEFT_OUT), abs=0.006)
+        assert (alarms, wrong) == pytest.approx((FALSE_ALARMS, WRONG), abs=0.002)
+        assert left_out == 0.018, "36 of the 40 that may be: no other pair comes in below"
 
 
 def test_agreement_that_is_never_established_is_never_said():

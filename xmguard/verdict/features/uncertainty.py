@@ -19,12 +19,7 @@ class Entropy:
     def measure(self, reading: EvidenceReading) -> Mapping[tuple[str, str], float]:
         """A value wherever both answers have a content token."""
         entropies = {span.span_id: span.entropy for span in reading.evidence.spans}
-        found = {}
-        for a, b in reading.pairs:
-            x, y = entropies[a], entropies[b]
-            if x is not None and y is not None:
-                found[a, b] = max(x, y)
-        return found
+        return {pair: max(known) for pair, known in _known(reading, entropies).items()}
 
 
 class RelativeUncertainty:
@@ -38,12 +33,8 @@ class RelativeUncertainty:
     def measure(self, reading: EvidenceReading) -> Mapping[tuple[str, str], float]:
         """A value wherever both answers have a content token and not both are certain."""
         entropies = {span.span_id: span.entropy for span in reading.evidence.spans}
-        found = {}
-        for a, b in reading.pairs:
-            x, y = entropies[a], entropies[b]
-            if x is not None and y is not None and x + y > 0:
-                found[a, b] = abs(2 * (x - y) / (x + y))
-        return found
+        known = _known(reading, entropies)
+        return {pair: abs(2 * (x - y) / (x + y)) for pair, (x, y) in known.items() if x + y > 0}
 
 
 class Gain:
@@ -57,9 +48,14 @@ class Gain:
     def measure(self, reading: EvidenceReading) -> Mapping[tuple[str, str], float]:
         """A value wherever both answers were scored unread."""
         gains = {span.span_id: gain(span) for span in reading.evidence.spans}
-        found = {}
-        for a, b in reading.pairs:
-            x, y = gains[a], gains[b]
-            if x is not None and y is not None:
-                found[a, b] = min(x, y)
-        return found
+        return {pair: min(known) for pair, known in _known(reading, gains).items()}
+
+
+def _known(reading: EvidenceReading, values: Mapping[str, float | None]) -> dict[tuple[str, str], tuple[float, float]]:
+    """Both spans' values, of the pairs of which both have one."""
+    found = {}
+    for a, b in reading.pairs:
+        x, y = values[a], values[b]
+        if x is not None and y is not None:
+            found[a, b] = (x, y)
+    return found
