@@ -16,18 +16,10 @@ from xmguard.context import Context, ContextSpan, EncodedPrompt, SpanMap
 from xmguard.deadline import Stop
 from xmguard.evidence import Estimate, Evidence, NormalizedAnswer
 from xmguard.measurement import DirectedContribution, Measurement
+from xmguard.parts import Part
 from xmguard.profile import Profile
 from xmguard.request import AnswerRequest, Decoding, Prompt, Rebalance
 from xmguard.response import AnswerResponse, CheckResponse
-
-
-@dataclass(frozen=True)
-class TextPart:
-    """A piece of a span that an engine's tokenizer encodes as plain text: template tokens in it stay text."""
-
-    text: str
-    start: int | None = None
-    """Character of `Span.text` where the part begins, word for word; None for a part that is not cut from there."""
 
 
 @runtime_checkable
@@ -39,7 +31,7 @@ class Modality(Protocol):
     media_types: tuple[str, ...]
     """Media types it takes; empty for the text modality, which takes `Span.text`."""
 
-    def parts(self, span: ContextSpan) -> Sequence[TextPart]:
+    def parts(self, span: ContextSpan) -> Sequence[Part]:
         """The span's content, in order.
 
         Raises:

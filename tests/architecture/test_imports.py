@@ -25,6 +25,7 @@ LAYERS = (
             "evidence",
             "explanation",
             "measurement",
+            "parts",
             "profile",
             "profile_reader",
             "request",

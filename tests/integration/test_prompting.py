@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from xmguard.backends.transformers.prompting import PromptEncoder
 from xmguard.context import Context, ContextSpan
-from xmguard.contracts import TextPart
 from xmguard.errors import ModelRefused, PluginError
+from xmguard.parts import TextPart
 from xmguard.request import Prompt
 from xmguard.span import Span
 

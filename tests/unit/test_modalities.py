@@ -3,10 +3,11 @@ from __future__ import annotations
 import pytest
 
 from xmguard.context import ContextSpan
-from xmguard.contracts import Modality, TextPart
+from xmguard.contracts import Modality
 from xmguard.errors import InvalidRequest
 from xmguard.modalities import xmguard_modalities
 from xmguard.modalities.text import TextModality
+from xmguard.parts import TextPart
 from xmguard.span import Media, Span
 
 

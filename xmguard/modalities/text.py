@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from xmguard.context import ContextSpan
-from xmguard.contracts import TextPart
 from xmguard.errors import InvalidRequest
+from xmguard.parts import TextPart
 
 
 class TextModality:

@@ -12,8 +12,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from xmguard.context import Characters, Context, ContextSpan, EncodedPrompt, SpanMap, SpanTokens
-from xmguard.contracts import Modality, TextPart
+from xmguard.contracts import Modality
 from xmguard.errors import FieldViolation, InvalidRequest, ModelRefused, PluginError
+from xmguard.parts import ImagePart, Part, TextPart
 from xmguard.plugins import Registry
 from xmguard.request import Prompt
 
@@ -74,6 +75,8 @@ class PromptEncoder:
             start = len(ids)
             origins: list[Characters | None] = []
             for part in _parts(modality, span, f"spans[{index}]"):
+                if isinstance(part, ImagePart):
+                    raise InvalidRequest.field(f"spans[{index}]", "is a picture, and this model reads text only")
                 encoded, within = self._located(part.text, f"spans[{index}]")
                 if self._loses(part.text, encoded):
                     unreadable.append(f"spans[{index}]")
@@ -174,7 +177,7 @@ class PromptEncoder:
         return [piece for piece in pieces if piece]
 
 
-def _parts(modality: Modality, span: ContextSpan, field: str) -> Sequence[TextPart]:
+def _parts(modality: Modality, span: ContextSpan, field: str) -> Sequence[Part]:
     """The span's parts; what the modality refuses is named from the request, not from the span."""
     try:
         parts = modality.parts(span)
@@ -184,7 +187,11 @@ def _parts(modality: Modality, span: ContextSpan, field: str) -> Sequence[TextPa
         ) from error
     text = span.span.text or ""
     for part in parts:
-        if part.start is not None and text[part.start : part.start + len(part.text)] != part.text:
+        if (
+            isinstance(part, TextPart)
+            and part.start is not None
+            and text[part.start : part.start + len(part.text)] != part.text
+        ):
             raise PluginError(f"modality {modality.name!r}: a part of {field} does not read as the text it is cut from")
     return parts
 
