@@ -57,8 +57,10 @@ class Canvas:
         self._noise(random)
         return horizon
 
-    def emoji(self, emoji: str, centre: tuple[float, float], size: float, *, mirrored: bool = False) -> None:
-        """An emoji within a square of `size` units."""
+    def emoji(
+        self, emoji: str, centre: tuple[float, float], size: float, *, turned: float = 0, mirrored: bool = False
+    ) -> None:
+        """An emoji within a square of `size` units, turned by so many degrees after it was mirrored."""
         picture = self.art.emoji(emoji)
         side = self.pixels(size)
         factor = side / max(picture.size)
@@ -68,6 +70,8 @@ class Canvas:
         )
         if mirrored:
             small = small.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        if turned:
+            small = small.rotate(turned, Image.Resampling.BICUBIC, expand=True)
         self._paste(small, centre)
 
     def shape(self, shape: str, centre: tuple[float, float], size: float, colour: Rgb) -> None:

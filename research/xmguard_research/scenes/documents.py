@@ -171,7 +171,7 @@ def _draw_table(canvas: Canvas, scene: Scene) -> None:
     case = random.choice((str.capitalize, str.lower))
     for row, (item, price) in enumerate(cells):
         y = top + (row + 0.5) * step
-        small = size * (0.72 if row == 0 else 1)
+        small = size * (0.6 if row == 0 else 1)
         canvas.text(case(item), (left + 7, y), face=face, size=small, colour=INK, anchor="lm")
         canvas.text(case(price), (right - 7, y), face=face, size=small, colour=INK, anchor="rm")
 

@@ -60,7 +60,7 @@ class Fact:
     statements: tuple[str, ...]
     """At least three sentences that state it, each alone."""
     alternatives: tuple[str, ...]
-    """Values that `Scene.with_fact` can put in its place without leaving the split."""
+    """Values that `Scene.with_fact` can put in its place without leaving the split; now and then there are none."""
 
 
 @dataclass(frozen=True)
@@ -227,19 +227,14 @@ class Scene:
 
 
 def sample(layout: Layout, *, split: str, seed: int, index: int) -> Scene:
-    """Scene number `index` of a series.
-
-    Every fact of it has an alternative, so that each can be contradicted within the split.
-    """
+    """Scene number `index` of a series."""
     id_ = f"{split}-{seed}-{index:06d}"
     random = Random(id_)
     look = random.getrandbits(48)
-    while True:
+    values = layout.propose(random, split)
+    while not layout.belongs(values, split):
         values = layout.propose(random, split)
-        if layout.belongs(values, split):
-            scene = Scene(id=id_, split=split, layout=layout, items=tuple(values.items()), look=look)
-            if all(fact.alternatives for fact in scene.facts):
-                return scene
+    return Scene(id=id_, split=split, layout=layout, items=tuple(values.items()), look=look)
 
 
 def asked(random: Random, wordings: Sequence[str], answer: str, skill: str) -> Question:
