@@ -83,8 +83,8 @@ def places(random: Random, count: int) -> list[tuple[float, float, float]]:
     """
     cells = [(column, row) for column in range(3) for row in range(3)]
     random.shuffle(cells)
-    size = random.uniform(46, 62)
-    free = (70 - size) / 2
+    size = random.uniform(46, 58)
+    free = (64 - size) / 2
     centres = [
         (42 + 70 * column + random.uniform(-free, free), 42 + 70 * row + random.uniform(-free, free))
         for column, row in cells
