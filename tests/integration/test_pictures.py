@@ -27,4 +27,4 @@ def family(request, tmp_path_factory):
 def test_a_family_is_read_and_steered_exactly(family, order, kind):
     folder, backend = family
     prompt = backend.encode(ORDERS[order], Prompt.STANDARD)
-    assert_parity(backend, PictureEager(folder, ORDERS[order]), (BIASES | RULES)[kind], prompt, STEPS)
+    assert_parity(backend, PictureEager(folder, backend, ORDERS[order], prompt), (BIASES | RULES)[kind], prompt, STEPS)
