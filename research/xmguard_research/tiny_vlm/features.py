@@ -70,7 +70,8 @@ def extract(tower: Any, processor: Any, images: Sequence[Image]) -> Tensor:
     """Features [image, cell, feature] in half precision, as the model's own tower gives them."""
     weight = tower.stem.weight
     pixels = processor.image_processor(list(images), return_tensors="pt").pixel_values
-    return tower(pixels.to(weight.device, memory_format=torch.channels_last)).half().cpu()
+    features: Tensor = tower(pixels.to(weight.device, memory_format=torch.channels_last))
+    return features.half().cpu()
 
 
 def keep_features(drawn: Iterable[Drawn], count: int, folder: Path, tower: Any, processor: Any) -> None:
@@ -89,7 +90,10 @@ def keep_features(drawn: Iterable[Drawn], count: int, folder: Path, tower: Any, 
 
 def _write(folder: Path, index: int, chunk: Sequence[Drawn], tower: Any, processor: Any) -> None:
     features = torch.cat(
-        [extract(tower, processor, [one.image for one in chunk[first : first + 32]]) for first in range(0, len(chunk), 32)]
+        [
+            extract(tower, processor, [one.image for one in chunk[first : first + 32]])
+            for first in range(0, len(chunk), 32)
+        ]
     )
     with (folder / f"{index:05d}.jsonl").open("w", encoding="utf-8") as stream:
         for one in chunk:

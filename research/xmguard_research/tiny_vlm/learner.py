@@ -82,7 +82,7 @@ class Learner(nn.Module):
         return {"loss": nn.functional.cross_entropy(self.logits(batch).float(), batch["answers"])}
 
     def _apply(self, fn: Any, recurse: bool = True) -> Learner:
-        super()._apply(fn, recurse)
+        super()._apply(fn, recurse)  # type: ignore[no-untyped-call]
         self._table = fn(self._table)
         return self
 

@@ -53,7 +53,9 @@ def collate(rows: Sequence[Conversation], features: Callable[[int], Tensor], ima
             column += len(read)
     keys, queries = branch[:, None, :], branch[:, :, None]
     allowed = ((keys == 0) | (keys == queries)) & torch.ones(width, width, dtype=torch.bool).tril()
-    allowed |= torch.eye(width, dtype=torch.bool)  # a row of padding reads itself: the softmax of nothing is not a number
+    allowed |= torch.eye(
+        width, dtype=torch.bool
+    )  # a row of padding reads itself: the softmax of nothing is not a number
     pictures = [features(row.picture) for row in rows if row.picture is not None]
     return {
         "ids": ids,

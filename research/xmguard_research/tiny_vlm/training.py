@@ -34,7 +34,7 @@ _ENDLESS = 10**7
 Collate = Callable[[Sequence[Conversation]], dict[str, Tensor]]
 
 
-class BudgetTrainer(Trainer):
+class BudgetTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
     """A Trainer whose learning rates follow a budget, and whose checkpoints are what is trained."""
 
     def __init__(self, *, learner: Learner, rows: Sequence[Conversation], stage: Stage, recipe: Recipe, **rest: Any):
@@ -86,7 +86,7 @@ class BudgetTrainer(Trainer):
         self.budget.load(folder / SPENT)
 
 
-class Watch(TrainerCallback):
+class Watch(TrainerCallback):  # type: ignore[misc]  # transformers has no types
     """Spends the budget, tells how it goes, keeps the log, and asks for checkpoints by the clock."""
 
     def __init__(
@@ -103,8 +103,13 @@ class Watch(TrainerCallback):
         self._save_seconds = 60.0 * save_minutes
         self._saved = 0.0
         self._progress = Progress(
-            TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:.0f}%"), TimeElapsedColumn(),
-            TextColumn("{task.fields[eta]}"), TextColumn("{task.fields[said]}"), console=Console(stderr=True),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.percentage:.0f}%"),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[eta]}"),
+            TextColumn("{task.fields[said]}"),
+            console=Console(stderr=True),
         )
         self._task = TaskID(0)
 
@@ -251,7 +256,7 @@ def exact_matches(learner: Learner, rows: Sequence[Conversation], collate: Colla
 def by_skill(rows: Sequence[Conversation], matches: Sequence[bool]) -> dict[str, float]:
     """Share of exact matches of each skill, and of `all`."""
     skills = [branch.asked.skill for row in rows for branch in row.branches]
-    own = {
-        skill: [match for match, one in zip(matches, skills, strict=True) if one == skill] for skill in sorted(set(skills))
-    }
+    own: dict[str, list[bool]] = {skill: [] for skill in sorted(set(skills))}
+    for skill, match in zip(skills, matches, strict=True):
+        own[skill].append(match)
     return {name: round(sum(found) / len(found), 4) for name, found in {**own, "all": list(matches)}.items()}

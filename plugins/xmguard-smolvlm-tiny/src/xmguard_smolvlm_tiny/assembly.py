@@ -58,7 +58,7 @@ def make_model(
         image_token_id=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
         tie_word_embeddings=text.tie_word_embeddings,
     )
-    model = SmolVlmTinyForConditionalGeneration(config)
+    model: SmolVlmTinyForConditionalGeneration = SmolVlmTinyForConditionalGeneration(config)
     state: dict[str, Tensor] = {}
     for file in sorted(base.glob("*.safetensors")):
         state |= load_file(file)
@@ -69,7 +69,8 @@ def make_model(
     model.model.vision_tower.load_state_dict(tower)
     model.generation_config = GenerationConfig.from_pretrained(base, local_files_only=True)
     model.generation_config.suppress_tokens = [config.image_token_id]
-    return model.eval()
+    model.eval()
+    return model
 
 
 def part(tensors: Mapping[str, Tensor], prefix: str) -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
 """Settings of the model: a Llama that reads, the tower that sees, and how many tokens a picture takes."""
 
 from math import prod
-from typing import Any
+from typing import Any, ClassVar
 
 from transformers import AutoConfig, PreTrainedConfig
 
@@ -26,9 +26,9 @@ class SmolVlmTinyVisionConfig(PreTrainedConfig):
     image_size: int = 224
     """Height and width in pixels."""
     stem_width: int = 32
-    stages: list[list[int]] | None = None
+    stages: list[list[int]] = None  # type: ignore[assignment]  # filled in below
     """As in `LITE0`, which is the default."""
-    taps: list[int] | None = None
+    taps: list[int] = None  # type: ignore[assignment]  # filled in below
     """Indices of the stages whose maps become features; by default the last of stride 16 and the last, as in lite0."""
 
     def __post_init__(self, **kwargs: Any) -> None:
@@ -63,11 +63,13 @@ class SmolVlmTinyConfig(PreTrainedConfig):
     """The whole model's settings, in LLaVA's shape."""
 
     model_type = "smolvlm_tiny"
-    sub_configs = {"text_config": AutoConfig, "vision_config": SmolVlmTinyVisionConfig}
-    keys_to_ignore_at_inference = ["past_key_values"]
+    sub_configs: ClassVar[dict[str, Any]] = {"text_config": AutoConfig, "vision_config": SmolVlmTinyVisionConfig}
+    keys_to_ignore_at_inference: ClassVar[list[str]] = ["past_key_values"]
 
-    text_config: dict | PreTrainedConfig | None = None
-    vision_config: dict | PreTrainedConfig | None = None
+    text_config: Any = None
+    """Of a Llama, or keyword arguments for one."""
+    vision_config: Any = None
+    """A `SmolVlmTinyVisionConfig`, or keyword arguments for one."""
     image_token_id: int = 49152
     """Placeholder of one cell of a picture; never an answer."""
     projector_hidden_act: str = "gelu"
@@ -86,4 +88,4 @@ class SmolVlmTinyConfig(PreTrainedConfig):
     @property
     def image_seq_length(self) -> int:
         """Tokens a picture takes."""
-        return self.vision_config.grid**2
+        return int(self.vision_config.grid**2)

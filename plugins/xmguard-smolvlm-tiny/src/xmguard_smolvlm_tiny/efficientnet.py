@@ -17,7 +17,7 @@ BATCH_NORM_EPSILON = 1e-3
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution whose output has ceil(input / stride) cells, padded as TensorFlow pads: the odd pixel at the end."""
+    """A convolution whose output has ceil(input / stride) cells, padded as TensorFlow pads: the odd one last."""
 
     def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1) -> None:
         super().__init__(inputs, outputs, kernel, stride, groups=groups)
@@ -43,9 +43,9 @@ class InvertedResidual(nn.Module):
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, maps: Tensor) -> Tensor:
-        """[image, channel, row, column]"""
+        """[image, channel, row, column] to the same, or to fewer rows and columns."""
         inner = maps if self.expand is None else nn.functional.relu6(self.expand(maps))
-        projected = self.project(nn.functional.relu6(self.depthwise(inner)))
+        projected: Tensor = self.project(nn.functional.relu6(self.depthwise(inner)))
         return maps + projected if self.residual else projected
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -53,9 +53,10 @@ class SmolVlmTinyProjector(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """[image, cell, feature] to [image, cell, hidden]."""
-        parts = features.split(self.sizes, dim=-1)
+        parts = torch.split(features, self.sizes, dim=-1)
         normed = torch.cat([norm(part) for norm, part in zip(self.norms, parts, strict=True)], dim=-1)
-        return self.linear_2(self.act(self.linear_1(normed))) + self.position
+        embedded: Tensor = self.linear_2(self.act(self.linear_1(normed)))
+        return embedded + self.position
 
 
 class SmolVlmTinyPreTrainedModel(PreTrainedModel):
@@ -65,7 +66,7 @@ class SmolVlmTinyPreTrainedModel(PreTrainedModel):
     base_model_prefix = "model"
     input_modalities = ("image", "text")
     supports_gradient_checkpointing = True
-    _skip_keys_device_placement = ["past_key_values"]
+    _skip_keys_device_placement: ClassVar[list[str]] = ["past_key_values"]
     _supports_flash_attn = True
     _supports_sdpa = True
     _supports_flex_attn = True
@@ -95,7 +96,8 @@ class SmolVlmTinyModel(SmolVlmTinyPreTrainedModel):
 
     def get_input_embeddings(self) -> nn.Module:
         """The language model's."""
-        return self.language_model.get_input_embeddings()
+        embeddings: nn.Module = self.language_model.get_input_embeddings()
+        return embeddings
 
     def set_input_embeddings(self, value: nn.Module) -> None:
         """Set the language model's."""
@@ -116,11 +118,11 @@ class SmolVlmTinyModel(SmolVlmTinyPreTrainedModel):
         Raises:
             ValueError: there are more or fewer of them than `image_features` [cell, hidden] has.
         """
-        mask = input_ids == self.config.image_token_id
+        mask: Tensor = input_ids == self.config.image_token_id
         wanted = int(mask.sum())
         if wanted != len(image_features):
             raise ValueError(
-                f"the text has {wanted} image tokens and the pictures have {len(image_features)} cells; a picture takes "
+                f"there are {wanted} image tokens in the text and {len(image_features)} cells in the pictures; one has "
                 f"{self.config.image_seq_length}"
             )
         return mask
@@ -173,7 +175,7 @@ class SmolVlmTinyModel(SmolVlmTinyPreTrainedModel):
 class SmolVlmTinyForConditionalGeneration(SmolVlmTinyPreTrainedModel, GenerationMixin):
     """The model with its head, which shares the embeddings' weights."""
 
-    _tied_weights_keys = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
+    _tied_weights_keys: ClassVar[dict[str, str]] = {"lm_head.weight": "model.language_model.embed_tokens.weight"}
 
     def __init__(self, config: SmolVlmTinyConfig) -> None:
         super().__init__(config)
@@ -210,7 +212,7 @@ class SmolVlmTinyForConditionalGeneration(SmolVlmTinyPreTrainedModel, Generation
         logits_to_keep: int | Tensor = 0,
         **kwargs: Any,
     ) -> SmolVlmTinyOutput:
-        """Logits [batch, token, vocabulary]: of the last `logits_to_keep` tokens, of those it indexes, or of all (0)."""
+        """Logits [batch, token, vocabulary]: of the last `logits_to_keep` tokens, those it indexes, or all (0)."""
         read = self.model(
             input_ids=input_ids,
             pixel_values=pixel_values,

@@ -6,7 +6,7 @@ proportions. Knows nothing of weights.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 from PIL.Image import Resampling
 from transformers import ProcessorMixin
@@ -29,9 +29,9 @@ class SmolVlmTinyImageProcessor(PilBackend):
     """Resizes to a square and shifts 0..255 to about -1..1, as the tower's published weights expect."""
 
     resample = Resampling.BICUBIC
-    size = {"height": 224, "width": 224}
-    image_mean = [127.0, 127.0, 127.0]
-    image_std = [128.0, 128.0, 128.0]
+    size: ClassVar[dict[str, int]] = {"height": 224, "width": 224}
+    image_mean: ClassVar[list[float]] = [127.0, 127.0, 127.0]
+    image_std: ClassVar[list[float]] = [128.0, 128.0, 128.0]
     do_convert_rgb = True
     do_resize = True
     do_rescale = False
