@@ -51,12 +51,14 @@ def _draw(canvas: Canvas, scene: Scene) -> None:
         people[int(variant * len(people))],
         (112 + side * random.uniform(28, 42), horizon - random.uniform(18, 40)),
         size,
+        turned=random.uniform(-5, 5),
         mirrored=mirrored,
     )
     canvas.emoji(
         THINGS[scene.values["thing"]].emoji,
         (112 - side * random.uniform(64, 76), random.uniform(horizon - 4, 184)),
         random.uniform(48, 62),
+        turned=random.uniform(-10, 10),
     )
 
 

@@ -1,7 +1,7 @@
 """Where the art comes from: two emoji sets as pinned files, and the typefaces that matplotlib brings.
 
-Nothing of it is part of the project: `python -m xmguard_research.scenes fetch` puts the two files into the cache, through
-the clients of the registries that publish them. Knows no scene.
+Nothing of it is part of the project: `python -m xmguard_research.scenes fetch` puts the two files into the cache,
+through the clients of the registries that publish them. Knows no scene.
 """
 
 from __future__ import annotations
@@ -131,11 +131,8 @@ class Fluent:
 
     def __init__(self) -> None:
         with tarfile.open(fileobj=BytesIO(_pinned(FLUENT)), mode="r:gz") as package:
-            self._files = {
-                Path(member.name).stem: package.extractfile(member).read()  # type: ignore[union-attr]
-                for member in package
-                if member.isfile() and member.name.endswith(".webp")
-            }
+            files = ((Path(member.name), package.extractfile(member)) for member in package)
+            self._files = {path.stem: file.read() for path, file in files if file and path.suffix == ".webp"}
         self._drawn: dict[str, Image.Image] = {}
 
     def emoji(self, emoji: str) -> Image.Image:

@@ -40,7 +40,7 @@ class Canvas:
 
     def paper(self, colour: Rgb, random: Random) -> None:
         """A light colour that says nothing."""
-        self.image.paste(jittered(colour, random, 4), (0, 0, self.size, self.size))
+        self.image.paste(jittered(colour, random), (0, 0, self.size, self.size))
         self._noise(random)
 
     def outdoors(self, sky: str, random: Random) -> float:
@@ -57,8 +57,10 @@ class Canvas:
         self._noise(random)
         return horizon
 
-    def emoji(self, emoji: str, centre: tuple[float, float], size: float, *, mirrored: bool = False) -> None:
-        """An emoji within a square of `size` units."""
+    def emoji(
+        self, emoji: str, centre: tuple[float, float], size: float, *, turned: float = 0, mirrored: bool = False
+    ) -> None:
+        """An emoji within a square of `size` units, turned by so many degrees after it was mirrored."""
         picture = self.art.emoji(emoji)
         side = self.pixels(size)
         factor = side / max(picture.size)
@@ -68,6 +70,8 @@ class Canvas:
         )
         if mirrored:
             small = small.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+        if turned:
+            small = small.rotate(turned, Image.Resampling.BICUBIC, expand=True)
         self._paste(small, centre)
 
     def shape(self, shape: str, centre: tuple[float, float], size: float, colour: Rgb) -> None:
@@ -124,9 +128,10 @@ class Canvas:
         self.image.paste(Image.blend(self.image, grey, random.uniform(0.0, 0.05)))
 
 
-def jittered(colour: Rgb, random: Random, by: int = 12) -> Rgb:
-    """A colour near another, up to `by` of 255 away in every channel."""
-    red, green, blue = (max(0, min(255, channel + random.randint(-by, by))) for channel in colour)
+def jittered(colour: Rgb, random: Random) -> Rgb:
+    """A colour near another: up to 10 of 255 darker or lighter, and up to 4 off in every channel."""
+    shift = random.randint(-10, 10)
+    red, green, blue = (max(0, min(255, channel + shift + random.randint(-4, 4))) for channel in colour)
     return red, green, blue
 
 

@@ -8,6 +8,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
 TONES = ("1f3fb", "1f3fc", "1f3fd", "1f3fe", "1f3ff")
 WOMAN, MAN = "200d-2640-fe0f", "200d-2642-fe0f"
 
@@ -49,9 +54,9 @@ THINGS: Mapping[str, Thing] = {
         ),
         *_things(
             "object",
-            "hammer 1f528, key 1f511, umbrella 2602-fe0f, guitar 1f3b8, clock 23f0, camera 1f4f7, ball 26bd, hat 1f3a9, "
-            "crown 1f451, bell 1f514, gift 1f381, tree 1f333, cactus 1f335 cacti, mushroom 1f344, balloon 1f388, "
-            "trophy 1f3c6 trophies, book 1f4d5",
+            "hammer 1f528, key 1f511, umbrella 2602-fe0f, guitar 1f3b8, clock 23f0, camera 1f4f7, ball 26bd, "
+            "hat 1f3a9, crown 1f451, bell 1f514, gift 1f381, tree 1f333, cactus 1f335 cacti, mushroom 1f344, "
+            "balloon 1f388, trophy 1f3c6 trophies, book 1f4d5",
         ),
     ]
 }
@@ -125,21 +130,21 @@ SHAPES = ("circle", "square", "triangle", "heart", "star")
 COUNTS = ("1", "2", "3", "4", "5")
 COUNT_WORDS: Mapping[str, str] = dict(zip(COUNTS, ("one", "two", "three", "four", "five"), strict=True))
 
-SIGN_WORDS = tuple(
+SIGN_WORDS = _words(
     "open closed exit stop sale bus taxi push pull hotel cafe bank police school hospital pharmacy library museum park "
     "parking station airport danger caution slow wait entry private toilets office kitchen free pizza bakery market "
-    "harbour bridge beach north south east west cinema garden butcher florist tickets church".split()
+    "harbour bridge beach north south east west cinema garden butcher florist tickets church"
 )
-NEW_SIGN_WORDS = tuple(
+NEW_SIGN_WORDS = _words(
     "garage theatre gallery welcome silence lift stairs tunnel castle bookshop dentist laundry mountain river "
-    "melby ransey selby tarrow oakfield benton harlow lindal orrin skarra".split()
+    "melby ransey selby tarrow oakfield benton harlow lindal orrin skarra"
 )
 """Never in a training picture: common words and invented towns."""
 
-NAMES = tuple("Anna Ben Clara David Emma Frank Grace Henry Ida Jack Kate Leo Maria Nina Oscar Paul".split())
-MONTHS = tuple("Jan Feb March April May June July Aug Sept Oct Nov Dec".split())
-DAYS = tuple("Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split())
-CITIES = tuple("Lisbon Vienna Oslo Dublin Prague Naples Geneva Krakow Paris London Rome Madrid".split())
-FOODS = tuple(
-    "tea coffee soup bread cake rice milk juice water pasta salad fish cheese pizza apples eggs butter honey".split()
+NAMES = _words("Anna Ben Clara David Emma Frank Grace Henry Ida Jack Kate Leo Maria Nina Oscar Paul")
+MONTHS = _words("Jan Feb March April May June July Aug Sept Oct Nov Dec")
+DAYS = _words("Monday Tuesday Wednesday Thursday Friday Saturday Sunday")
+CITIES = _words("Lisbon Vienna Oslo Dublin Prague Naples Geneva Krakow Paris London Rome Madrid")
+FOODS = _words(
+    "tea coffee soup bread cake rice milk juice water pasta salad fish cheese pizza apples eggs butter honey"
 )

@@ -20,7 +20,7 @@ _FIELDS = ("date", "time", "name", "total", "number")
 def page(canvas: Canvas, random: Random) -> None:
     """A sheet of paper on a desk of any colour."""
     canvas.panel(random.choice(tuple(COLOURS)), random)
-    paper = jittered(random.choice(PAPERS), random, 4)
+    paper = jittered(random.choice(PAPERS), random)
     edge = [random.uniform(3, 9) for _ in range(4)]
     box = (edge[0], edge[1], 224 - edge[2], 224 - edge[3])
     canvas.board(box, paper, radius=random.choice((0, 4)), outline=mixed(paper, (0, 0, 0), 0.25))
@@ -43,14 +43,16 @@ def _draw_document(canvas: Canvas, scene: Scene) -> None:
     random = scene.random("letters")
     face, size = random.choice(FACES[:3]), random.uniform(23, 26)
     heading = random.choice((str.upper, str.capitalize))
-    lines = [(name, value) for name, value in scene.items if name != "title"]
+    lines = [
+        f"{'No' if name == 'number' else name.capitalize()}: {value}" for name, value in scene.items if name != "title"
+    ]
+    size *= min(1.0, 182 / max(canvas.width(line, face=face, size=size) for line in lines))
     step = 168 / (len(lines) + 1)
-    top, left = random.uniform(34, 40), random.uniform(18, 26)
+    top, left = random.uniform(34, 40), random.uniform(17, 23)
     canvas.text(heading(scene.values["title"]), (left, top), face=face, size=size, colour=INK, anchor="lm")
     canvas.line((left, top + 18), (224 - left, top + 18), INK, 1.5)
-    for row, (name, value) in enumerate(lines, start=1):
-        label = "No" if name == "number" else name.capitalize()
-        canvas.text(f"{label}: {value}", (left, top + 6 + row * step), face=face, size=size, colour=INK, anchor="lm")
+    for row, line in enumerate(lines, start=1):
+        canvas.text(line, (left, top + 6 + row * step), face=face, size=size, colour=INK, anchor="lm")
 
 
 DOCUMENT = Layout(
@@ -171,7 +173,7 @@ def _draw_table(canvas: Canvas, scene: Scene) -> None:
     case = random.choice((str.capitalize, str.lower))
     for row, (item, price) in enumerate(cells):
         y = top + (row + 0.5) * step
-        small = size * (0.72 if row == 0 else 1)
+        small = size * (0.6 if row == 0 else 1)
         canvas.text(case(item), (left + 7, y), face=face, size=small, colour=INK, anchor="lm")
         canvas.text(case(price), (right - 7, y), face=face, size=small, colour=INK, anchor="rm")
 

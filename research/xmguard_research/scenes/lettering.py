@@ -9,10 +9,8 @@ from xmguard_research.scenes.concepts import COLOURS, NEW_SIGN_WORDS, SIGN_WORDS
 from xmguard_research.scenes.objects import BACKGROUND, COLOUR_NAMES, THING_NAMES, presence
 from xmguard_research.scenes.spec import Layout, Question, Scene, Slot, Values, asked, of_split
 
-PRICES = (
-    *(f"${dollars}.{cents:02d}" for dollars in range(1, 10) for cents in range(0, 100, 5)),
-    *(f"€{euros}" for euros in range(2, 100)),
-)
+DOLLARS = tuple(f"${dollars}.{cents:02d}" for dollars in range(1, 10) for cents in range(0, 100, 5))
+EUROS = tuple(f"€{euros}" for euros in range(2, 100))
 _TAGS: tuple[Rgb, ...] = ((255, 255, 255), (255, 240, 150), (240, 240, 240))
 
 
@@ -32,7 +30,7 @@ def centred(canvas: Canvas, text: str, box: Box, *, face: str, largest: float, c
 
 def _propose_price(random: Random, split: str) -> dict[str, str]:
     return {
-        "price": random.choice(of_split("price", PRICES, split)),
+        "price": random.choice(of_split("price", random.choice((DOLLARS, EUROS)), split)),
         "thing": random.choice(THING_NAMES),
         "background": random.choice(COLOUR_NAMES),
     }
@@ -64,7 +62,7 @@ def _draw_price(canvas: Canvas, scene: Scene) -> None:
     left = random.uniform(8, 24)
     box = (left, top, left + 192, top + 84)
     thing_x, size = random.uniform(60, 164), random.uniform(72, 92)
-    canvas.emoji(THINGS[scene.values["thing"]].emoji, (thing_x, top - 60), size)
+    canvas.emoji(THINGS[scene.values["thing"]].emoji, (thing_x, top - 60), size, turned=random.uniform(-10, 10))
     canvas.board(box, tag, radius=random.uniform(2, 16), outline=mixed(tag, (0, 0, 0), 0.4))
     face, largest = random.choice(FACES), random.uniform(54, 64)
     centred(canvas, scene.values["price"], box, face=face, largest=largest, colour=ink)
@@ -77,7 +75,7 @@ PRICE = Layout(
         Slot(
             name="price",
             skill="price",
-            domain=PRICES,
+            domain=DOLLARS + EUROS,
             questions=(
                 "What does it cost?",
                 "How much is the {thing}?",
@@ -144,7 +142,8 @@ def _draw_sign(canvas: Canvas, scene: Scene) -> None:
     centred(canvas, word, box, face=face, largest=largest, colour=readable_on(colour))
     size = random.uniform(52, 66)
     thing_x = random.uniform(40, 80) if post > 112 else random.uniform(144, 184)
-    canvas.emoji(THINGS[scene.values["thing"]].emoji, (thing_x, random.uniform(172, 186)), size)
+    thing = THINGS[scene.values["thing"]].emoji
+    canvas.emoji(thing, (thing_x, random.uniform(172, 186)), size, turned=random.uniform(-10, 10))
 
 
 def _sign(skill: str, words: tuple[str, ...]) -> tuple[Slot, ...]:

@@ -31,7 +31,7 @@ BACKGROUND = Slot(
 
 
 def presence(random: Random, shown: str, domain: tuple[str, ...], *, skip: frozenset[str] = frozenset()) -> Question:
-    """Is something there? `yes` and `no` are equally likely, and every other thing of the domain is as likely absent."""
+    """Is something there? `yes` is as likely as `no`, whatever is asked for."""
     there = random.random() < 0.5
     thing = shown if there else random.choice([name for name in domain if name != shown and name not in skip])
     noun = a(thing)
@@ -73,15 +73,18 @@ def _draw_several(canvas: Canvas, scene: Scene) -> None:
     emoji = THINGS[scene.values["thing"]].emoji
     random = scene.random("places")
     for x, y, size in places(random, int(scene.values["count"])):
-        canvas.emoji(emoji, (x, y), size, mirrored=random.random() < 0.2)
+        canvas.emoji(emoji, (x, y), size, turned=random.uniform(-10, 10), mirrored=random.random() < 0.2)
 
 
 def places(random: Random, count: int) -> list[tuple[float, float, float]]:
-    """Centres and one common size in units, for up to nine things that do not touch; more of them keep the first ones."""
+    """Centres and the common size, in units, of up to nine things that do not touch.
+
+    Of the same generator, fewer things stand where the first of more do.
+    """
     cells = [(column, row) for column in range(3) for row in range(3)]
     random.shuffle(cells)
-    size = random.uniform(46, 62)
-    free = (70 - size) / 2
+    size = random.uniform(46, 58)
+    free = (64 - size) / 2
     centres = [
         (42 + 70 * column + random.uniform(-free, free), 42 + 70 * row + random.uniform(-free, free))
         for column, row in cells
@@ -188,8 +191,9 @@ def _draw_pair(canvas: Canvas, scene: Scene) -> None:
         first, second = (112 + along, 112 + sideways + across), (112 - along, 112 + sideways - across)
     else:
         first, second = (112 + sideways + across, 112 + along), (112 + sideways - across, 112 - along)
-    canvas.emoji(THINGS[values["first"]].emoji, first, size)
-    canvas.emoji(THINGS[values["second"]].emoji, second, size * random.uniform(0.85, 1.15))
+    for name, centre in (("first", first), ("second", second)):
+        emoji, turned = THINGS[values[name]].emoji, random.uniform(-10, 10)
+        canvas.emoji(emoji, centre, size * random.uniform(0.9, 1.1), turned=turned)
 
 
 PAIR = Layout(

@@ -11,7 +11,7 @@ from xmguard.errors import FieldViolation, InvalidRequest
 from xmguard_research.scenes import activity, documents, lettering, objects, paragraphs
 from xmguard_research.scenes.assets import art
 from xmguard_research.scenes.canvas import Canvas
-from xmguard_research.scenes.spec import SPLITS, Fact, Layout, Question, Scene, sample
+from xmguard_research.scenes.spec import SPLITS, Layout, Question, Scene, sample
 
 STYLES = ("noto", "fluent")
 KINDS = ("activity", "objects", "price", "sign", "document", "table", "paragraph")

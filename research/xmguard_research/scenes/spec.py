@@ -59,8 +59,6 @@ class Fact:
     """At least three wordings of the same question."""
     statements: tuple[str, ...]
     """At least three sentences that state it, each alone."""
-    alternatives: tuple[str, ...]
-    """Values that `Scene.with_fact` can put in its place without leaving the split."""
 
 
 @dataclass(frozen=True)
@@ -172,19 +170,17 @@ class Scene:
 
     @cached_property
     def facts(self) -> tuple[Fact, ...]:
-        """What it says; no two follow from each other."""
+        """What it says; none follows from the others."""
         words = {**self.values, **self.layout.phrases(self.values)}
         return tuple(self._fact(slot, words) for slot in self.layout.slots if slot.name in self.values)
 
     def _fact(self, slot: Slot, words: Values) -> Fact:
-        own = self.values[slot.name]
         return Fact(
             slot=slot.name,
             skill=slot.skill,
-            answer=own.lower(),
+            answer=self.values[slot.name].lower(),
             questions=tuple(_sentence(template, words) for template in slot.questions),
             statements=tuple(_sentence(template, words) for template in slot.statements),
-            alternatives=self.layout.alternatives(self.values, slot, self.split),
         )
 
     def fact(self, slot: str) -> Fact:
@@ -197,6 +193,16 @@ class Scene:
             if fact.slot == slot:
                 return fact
         raise KeyError(f"{self.id} has no fact {slot!r}; it has {', '.join(fact.slot for fact in self.facts)}")
+
+    def alternatives(self, slot: str) -> tuple[str, ...]:
+        """Values that `with_fact` can put into that slot without leaving the split; now and then there are none.
+
+        Raises:
+            KeyError: the scene says nothing of the kind.
+        """
+        self.fact(slot)
+        (known,) = (one for one in self.layout.slots if one.name == slot)
+        return self.layout.alternatives(self.values, known, self.split)
 
     @cached_property
     def questions(self) -> tuple[Question, ...]:
@@ -211,35 +217,31 @@ class Scene:
         random = self.random("sentences")
         return tuple(text for fact in self.facts for text in random.sample(fact.statements, 2))
 
-    def with_fact(self, fact: Fact | str, value: str) -> Scene:
+    def with_fact(self, slot: str, value: str) -> Scene:
         """The same scene, drawn alike, but with another value in one slot; its other facts keep their answers.
 
         Raises:
-            ValueError: the value is not among the fact's alternatives.
+            KeyError: the scene says nothing of the kind.
+            ValueError: the value is not among the slot's `alternatives`.
         """
-        known = self.fact(fact if isinstance(fact, str) else fact.slot)
-        if value not in known.alternatives:
+        possible = self.alternatives(slot)
+        if value not in possible:
             raise ValueError(
-                f"{known.slot} of {self.id} cannot be {value!r}; it can be {', '.join(known.alternatives)}"
+                f"{slot} of {self.id} cannot be {value!r}; it can be {', '.join(possible) or 'nothing else'}"
             )
-        items = tuple((name, value if name == known.slot else old) for name, old in self.items)
-        return replace(self, id=f"{self.id}/{known.slot}={value}", items=items)
+        items = tuple((name, value if name == slot else old) for name, old in self.items)
+        return replace(self, id=f"{self.id}/{slot}={value}", items=items)
 
 
 def sample(layout: Layout, *, split: str, seed: int, index: int) -> Scene:
-    """Scene number `index` of a series.
-
-    Every fact of it has an alternative, so that each can be contradicted within the split.
-    """
+    """Scene number `index` of a series."""
     id_ = f"{split}-{seed}-{index:06d}"
     random = Random(id_)
     look = random.getrandbits(48)
-    while True:
+    values = layout.propose(random, split)
+    while not layout.belongs(values, split):
         values = layout.propose(random, split)
-        if layout.belongs(values, split):
-            scene = Scene(id=id_, split=split, layout=layout, items=tuple(values.items()), look=look)
-            if all(fact.alternatives for fact in scene.facts):
-                return scene
+    return Scene(id=id_, split=split, layout=layout, items=tuple(values.items()), look=look)
 
 
 def asked(random: Random, wordings: Sequence[str], answer: str, skill: str) -> Question:
