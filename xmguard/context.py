@@ -7,7 +7,8 @@ anywhere else, finds a span again by searching text or tokens.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 from xmguard.span import Span
 
@@ -106,3 +107,6 @@ class EncodedPrompt:
     None for a token that stems from none of them. Tokens that share a character (a CJK sign in bytes) all have it.
     Empty when the encoder does not tell.
     """
+    media: Any = field(default=None, compare=False, repr=False)
+    """What the engine made of pictures and the like. Only the engine that encoded the prompt knows what it is; whoever
+    changes the prompt hands it on as it is."""

@@ -283,12 +283,15 @@ class Backend(Protocol):
     """SHA-256 over the weight files, hexadecimal."""
     context_length: int
     """Tokens of prompt and answer together."""
+    modalities: tuple[str, ...]
+    """Modalities whose parts it encodes: `text`, and `image` for a model that reads pictures."""
 
     def encode(self, context: Context, prompt: Prompt) -> EncodedPrompt:
         """Tokens of the prompt and where each span landed.
 
         Raises:
             InvalidRequest: a span cannot be encoded.
+            ModalityNotSupported: a span holds what the model does not read.
         """
         ...
 
@@ -313,18 +316,6 @@ class Backend(Protocol):
         ...
 
 
-@dataclass(frozen=True)
-class BackendProvider:
-    """How to load an engine, described without importing it."""
-
-    name: str
-    summary: str
-    target: str
-    """`module:function`; called as `function(path, registry=..., device=..., dtype=..., probe=..., progress=...)`."""
-    requires: str
-    """The extra to install when the import fails, for example `xmguard[hf]`."""
-
-
 @runtime_checkable
 class ModelSource(Protocol):
     """A model that xmguard can put on this machine by name."""
@@ -334,6 +325,8 @@ class ModelSource(Protocol):
     license: str
     requires: str
     """The extra that `pull` needs."""
+    modalities: tuple[str, ...]
+    """Modalities that it reads, as `Backend.modalities`."""
     profile: Path | None
     """Folder with the profile that comes with it; None if the model's own folder holds what there is."""
 
@@ -370,23 +363,3 @@ class Observer(Protocol):
     def observe(self, event: GuardEvent) -> None:
         """Look at one finished request."""
         ...
-
-
-@dataclass(frozen=True)
-class JudgeProvider:
-    """A judge of answers, used by the research package."""
-
-    name: str
-    summary: str
-    target: str
-    """`module:attribute`."""
-
-
-@dataclass(frozen=True)
-class BenchmarkProvider:
-    """A benchmark suite, used by the research package."""
-
-    name: str
-    summary: str
-    target: str
-    """`module:attribute`."""

@@ -31,6 +31,7 @@ class Reason(Enum):
     REQUEST_INVALID = "REQUEST_INVALID"
     REQUEST_MALFORMED = "REQUEST_MALFORMED"
     PROMPT_TOO_LONG = "PROMPT_TOO_LONG"
+    MODALITY_NOT_SUPPORTED = "MODALITY_NOT_SUPPORTED"
     MODEL_LOADING = "MODEL_LOADING"
     MODEL_NOT_FOUND = "MODEL_NOT_FOUND"
     MODEL_REFUSED = "MODEL_REFUSED"
@@ -101,6 +102,13 @@ class InvalidRequest(XmguardError):
     def field(cls, field: str, description: str, *, reason: Reason | None = None) -> InvalidRequest:
         """The error for a single field."""
         return cls([FieldViolation(field, description)], reason=reason)
+
+
+class ModalityNotSupported(XmguardError):
+    """The request holds a span that the served model cannot read. `violations` names the span, and models that can."""
+
+    code = ErrorCode.FAILED_PRECONDITION
+    reason = Reason.MODALITY_NOT_SUPPORTED
 
 
 class ModelNotFound(XmguardError):

@@ -11,10 +11,7 @@ from collections.abc import Iterable
 import pluggy
 
 from xmguard.contracts import (
-    BackendProvider,
-    BenchmarkProvider,
     EvidenceFeature,
-    JudgeProvider,
     Language,
     Modality,
     ModelSource,
@@ -22,6 +19,7 @@ from xmguard.contracts import (
     RebalancePolicy,
     VerdictEstimator,
 )
+from xmguard.providers import ArchitectureProvider, BackendProvider, BenchmarkProvider, JudgeProvider
 
 PROJECT = "xmguard"
 """Name of the pluggy project and of the entry-point group."""
@@ -49,6 +47,11 @@ def xmguard_detect_language(text: str) -> str | None:
 @hookspec
 def xmguard_backends() -> Iterable[BackendProvider]:
     """Engines this plugin can load models into."""
+
+
+@hookspec
+def xmguard_architectures() -> Iterable[ArchitectureProvider]:
+    """Model architectures this plugin brings to the engine `transformers`."""
 
 
 @hookspec

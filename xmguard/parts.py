@@ -37,3 +37,5 @@ class ImagePart:
 
 
 Part = TextPart | ImagePart
+TEXT, IMAGE = "text", "image"
+"""What `Backend.modalities` calls encoding either part."""

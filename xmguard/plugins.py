@@ -18,10 +18,7 @@ import pluggy
 
 from xmguard import __version__, hookspecs
 from xmguard.contracts import (
-    BackendProvider,
-    BenchmarkProvider,
     EvidenceFeature,
-    JudgeProvider,
     Language,
     Modality,
     ModelSource,
@@ -30,6 +27,7 @@ from xmguard.contracts import (
     VerdictEstimator,
 )
 from xmguard.errors import PluginError
+from xmguard.providers import ArchitectureProvider, BackendProvider, BenchmarkProvider, JudgeProvider
 from xmguard.response import PluginInfo
 
 ALLOW_LIST = "XMGUARD_PLUGINS"
@@ -80,6 +78,7 @@ class Registry:
     modalities: Named[Modality]
     languages: Named[Language]
     backends: Named[BackendProvider]
+    architectures: Named[ArchitectureProvider]
     models: Named[ModelSource]
     policies: Named[RebalancePolicy]
     evidence_features: Named[EvidenceFeature]
@@ -185,6 +184,7 @@ def _collect(manager: pluggy.PluginManager, versions: Mapping[str, str]) -> Regi
         "modalities": gather("xmguard_modalities", "modality", Modality),
         "languages": gather("xmguard_languages", "language", Language, key="tag"),
         "backends": gather("xmguard_backends", "backend", BackendProvider),
+        "architectures": gather("xmguard_architectures", "architecture", ArchitectureProvider, key="model_type"),
         "models": gather("xmguard_models", "model", ModelSource),
         "policies": gather("xmguard_policies", "policy", RebalancePolicy),
         "evidence_features": gather("xmguard_evidence_features", "evidence-feature", EvidenceFeature),

@@ -28,6 +28,7 @@ LAYERS = (
             "parts",
             "profile",
             "profile_reader",
+            "providers",
             "request",
             "response",
             "span",

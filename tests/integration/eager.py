@@ -132,13 +132,17 @@ class Eager:
     def run(self, ids, span_map: SpanMap, bias: AttentionBias, prompt_tokens: int, measure=True) -> Step:
         reweighed = bias.rule is not None or bias.heads is not None
         mask = self._mask(len(ids), span_map, AttentionBias() if reweighed else bias, prompt_tokens)
-        for layer in self.model.model.layers:
+        layers = self.model.get_decoder().layers
+        for layer in layers:
             layer.self_attn.reference_reweigh = Reweigh(span_map, bias, prompt_tokens) if reweighed else None
-        output = self.model(input_ids=torch.tensor([ids]), attention_mask=self._for_layers(mask), use_cache=False)
+        output = self._forward(torch.tensor([ids]), mask)
         if not measure:
             return Step(output.logits[0], torch.empty(0), torch.empty(0))
-        norms, masses = zip(*(self._contributions(layer, span_map) for layer in self.model.model.layers), strict=True)
+        norms, masses = zip(*(self._contributions(layer, span_map) for layer in layers), strict=True)
         return Step(output.logits[0], torch.stack(norms), torch.stack(masses))
+
+    def _forward(self, ids, mask):
+        return self.model(input_ids=ids, attention_mask=self._for_layers(mask), use_cache=False)
 
     def greedy(self, ids, span_map, bias, steps, measure=False):
         """Greedy tokens and the logits each was chosen from."""

@@ -67,19 +67,19 @@ def decode(session, branches, steps=STEPS):
     return tokens
 
 
-def assert_parity(backend, eager, bias):
+def assert_parity(backend, eager, bias, prompt=None, steps=STEPS):
     """Tokens, logits, log-probabilities, entropies, contributions and masses equal the reference."""
-    prompt = backend.encode(THREE, Prompt.STANDARD)
+    prompt = prompt or backend.encode(THREE, Prompt.STANDARD)
     session = Spy(backend.loaded, prompt, Stop())
     branch = Branch("joint", prompt.joint_tail, bias, measured=True)
     before_tokens = len(session.logits)
-    tokens = decode(session, [branch])["joint"]
+    tokens = decode(session, [branch], steps)["joint"]
     ids = [*prompt.context_ids, *prompt.joint_tail]
-    want, want_logits = eager.greedy(ids, prompt.span_map, bias, STEPS)
+    want, want_logits = eager.greedy(ids, prompt.span_map, bias, steps)
 
     assert [token.id for token in tokens] == want
-    ours = torch.cat(session.logits[-STEPS:])  # the tail's last row, then one row per generated token read back
-    assert len(session.logits) - before_tokens >= STEPS
+    ours = torch.cat(session.logits[-steps:])  # the tail's last row, then one row per generated token read back
+    assert len(session.logits) - before_tokens >= steps
     torch.testing.assert_close(ours, want_logits, rtol=0, atol=1e-4)
     logprobs = torch.log_softmax(want_logits, -1)
     assert [token.logprob for token in tokens] == pytest.approx(
@@ -90,7 +90,7 @@ def assert_parity(backend, eager, bias):
 
     step = eager.run([*ids, *want], prompt.span_map, bias, len(ids))
     tail = slice(prompt.span_map.context_tokens, len(ids))
-    generated = slice(len(ids), len(ids) + STEPS - 1)  # the last token is never read back
+    generated = slice(len(ids), len(ids) + steps - 1)  # the last token is never read back
     for measured, rows in ((session.measure(branch), tail), (session.generated(branch), generated)):
         assert measured.rows == rows.stop - rows.start
         assert_epsilon(measured, bias, generated_rows=rows is generated)
@@ -118,10 +118,10 @@ def assert_epsilon(measured, bias, generated_rows):
     assert measured.epsilon == {span: 0.0 if silent else bias.epsilon.get(span, 0.0) for span in measured.span_map.ids}
 
 
-def tokens_that_a_bias_changes(backend, eager):
+def tokens_that_a_bias_changes(backend, eager, prompt=None, steps=STEPS):
     """How many of the reference's tokens +2 nats on the second span change: a parity test needs that many to fail."""
-    prompt = backend.encode(THREE, Prompt.STANDARD)
+    prompt = prompt or backend.encode(THREE, Prompt.STANDARD)
     ids = [*prompt.context_ids, *prompt.joint_tail]
-    plain, _ = eager.greedy(ids, prompt.span_map, BIASES["none"], STEPS)
-    lifted, _ = eager.greedy(ids, prompt.span_map, BIASES["lift the second"], STEPS)
+    plain, _ = eager.greedy(ids, prompt.span_map, BIASES["none"], steps)
+    lifted, _ = eager.greedy(ids, prompt.span_map, BIASES["lift the second"], steps)
     return sum(a != b for a, b in zip(plain, lifted, strict=True))

@@ -6,7 +6,7 @@ import time
 import pytest
 import transformers
 
-from xmguard.backends.transformers.families import PROVEN, examine, refusals
+from xmguard.backends.transformers.families import PICTURES, PROVEN, examine, refusals
 from xmguard.testing.tiny import make_tokenizer, tiny_config
 
 TINY = {
@@ -118,14 +118,19 @@ ODD = {
         FUSED | {"n_embd": 32},
         ["layers 0-1 (GPT2Attention): no output projection o_proj of weight [d_model, heads * head_dim]"],
     ),
-    "pictures": (
+    "pictures before an unproven language model": (
         "LlavaForConditionalGeneration",
         {
-            "text_config": TINY | {"model_type": "llama"},
+            "text_config": TINY | {"model_type": "arcee"},
             "vision_config": {"model_type": "clip_vision_model", "hidden_size": 32, "num_hidden_layers": 2}
             | {"num_attention_heads": 4, "intermediate_size": 32, "image_size": 28, "patch_size": 14},
         },
-        ["it is not a text model: it also reads through vision_config"],
+        ["its language model is of type arcee, which is not proven"],
+    ),
+    "sound": (
+        "Qwen2AudioForConditionalGeneration",
+        {"text_config": TINY | {"model_type": "qwen2"}, "audio_config": {"d_model": 40, "encoder_layers": 1}},
+        ["it reads more than text and pictures: also through audio_config", DEAF],
     ),
     "no head": ("LlamaModel", TINY, ["LlamaModel generates no text"]),
     "bidirectional": (
@@ -194,7 +199,7 @@ def of_the_modules(reasons):
 def test_an_odd_architecture_is_refused_for_what_it_is(tmp_path, name):
     architecture, settings, expected = ODD[name]
     reasons = refusals(save(tmp_path, architecture, settings))
-    assert reasons[0].startswith(f"architecture {architecture} of model") == (architecture not in PROVEN)
+    assert reasons[0].startswith(f"architecture {architecture} of model") == (architecture not in PROVEN | PICTURES)
     found = of_the_modules(reasons)
     assert len(found) == len(expected), found
     for reason, said in zip(found, expected, strict=True):

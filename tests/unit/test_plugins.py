@@ -9,10 +9,10 @@ import pytest
 
 from xmguard import hookspecs
 from xmguard import plugins as registry_module
-from xmguard.contracts import BenchmarkProvider, JudgeProvider
 from xmguard.errors import PluginError
 from xmguard.hookspecs import hookimpl
 from xmguard.plugins import ALLOW_LIST, BUILT_INS, load_plugins
+from xmguard.providers import ArchitectureProvider, BenchmarkProvider, JudgeProvider
 
 
 @pytest.fixture(autouse=True)
@@ -181,7 +181,11 @@ def test_every_hook_has_a_user():
     """A built-in, or the stand-ins below: hooks nobody uses rot."""
 
     class Research:
-        """Stands in for the plugins that bring observers, judges and benchmarks."""
+        """Stands in for the plugins that bring observers, judges, benchmarks and architectures."""
+
+        @hookimpl
+        def xmguard_architectures(self):
+            return [ArchitectureProvider("own", "module:register", "an architecture")]
 
         @hookimpl
         def xmguard_observers(self):
@@ -200,7 +204,7 @@ def test_every_hook_has_a_user():
     manager = registry._manager
     assert {name for name in declared if not getattr(manager.hook, name).get_hookimpls()} == set()
     research = next(plugin for plugin in registry.plugins if plugin.name == "research")
-    assert research.provides == ("benchmark:suite", "judge:judge", "observer:watch")
+    assert research.provides == ("architecture:own", "benchmark:suite", "judge:judge", "observer:watch")
 
 
 def test_language_falls_back_to_the_primary_tag():

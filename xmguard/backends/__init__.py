@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from xmguard.contracts import BackendProvider
 from xmguard.hookspecs import hookimpl
+from xmguard.providers import BackendProvider
 
 
 @hookimpl

@@ -16,7 +16,7 @@ from rich.table import Table
 from rich.text import Text
 
 from xmguard import __version__
-from xmguard.backends.transformers.families import PROVEN, Examination, examine
+from xmguard.backends.transformers.families import PICTURES, PROVEN, Examination, examine
 from xmguard.cli.ask import ProfileFile
 from xmguard.cli.terminal import ABSENT, output, printable, progress
 from xmguard.contracts import SelfCheck
@@ -147,6 +147,9 @@ def _steerable(registry: Registry) -> Iterator[tuple[str, str]]:
     for backend in registry.backends:
         yield f"engine {backend.name}", backend.summary
     yield "architectures", ", ".join(PROVEN)
+    yield "architectures that read pictures", ", ".join(PICTURES)
+    for architecture in registry.architectures:
+        yield f"architecture {architecture.model_type}", architecture.summary
     for policy in registry.policies:
         parameters = "".join(f"; {name}: {meaning}" for name, meaning in sorted(policy.parameters.items()))
         yield f"policy {policy.name}", policy.summary + parameters
@@ -158,7 +161,7 @@ def _examination(model: str, registry: Registry) -> Examination:
     if model in registry.models.names() or not folder.is_dir():
         folder = resolve(model, registry).path
     try:
-        return examine(folder)
+        return examine(folder, registry.architectures.items)
     except ImportError as error:
         raise SetupIncomplete(
             f'telling how {model} is built needs transformers ({error}); run: pip install "xmguard[hf]"'

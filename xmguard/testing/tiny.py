@@ -30,8 +30,8 @@ CONFIG: dict[str, Any] = {
 NO_SPECIAL_TOKENS = {"bos_token_id": None, "pad_token_id": None, "eos_token_id": None}
 
 
-def make_tokenizer() -> Any:
-    """A tokenizer of single bytes, with a chat template and control tokens of both kinds."""
+def make_tokenizer(*special: str) -> Any:
+    """A tokenizer of single bytes, with a chat template and control tokens of both kinds, and `special` ones."""
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -40,7 +40,7 @@ def make_tokenizer() -> Any:
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = decoders.ByteLevel()
     fast = PreTrainedTokenizerFast(tokenizer_object=inner)
-    fast.add_special_tokens({"eos_token": "<|im_end|>", "additional_special_tokens": ["<|im_start|>"]})
+    fast.add_special_tokens({"eos_token": "<|im_end|>", "additional_special_tokens": ["<|im_start|>", *special]})
     # A control token that is not marked special, as many chat models have: it must stay text all the same.
     fast.add_tokens([AddedToken("<think>", special=False, normalized=False)])
     fast.chat_template = CHAT_TEMPLATE
@@ -75,7 +75,21 @@ def make_model(folder: Path, *, family: str = "Llama", seed: int = 0, end_token:
     fast = make_tokenizer()
     config = tiny_config(family, vocab_size=len(fast), eos_token_id=fast.eos_token_id, **changes)
     model = getattr(transformers, f"{family}ForCausalLM")(config)
-    # Default initialisation is so flat that no bias would change a token; the parity tests require the opposite.
+    sharpen(model)
+    if not end_token:
+        model.lm_head.weight.data[fast.eos_token_id] = 0.0  # a logit of 0 is never the largest
+    model.save_pretrained(folder)
+    fast.save_pretrained(folder)
+    return folder
+
+
+def sharpen(model: Any) -> None:
+    """Give a model random weights under which a bias changes what it says.
+
+    Default initialisation is so flat that no bias would change a token; the parity tests require the opposite.
+    """
+    import torch
+
     for name, parameter in model.named_parameters():
         if parameter.ndim == 2:
             gain = 3.0 if "q_proj" in name or "k_proj" in name else 1.5
@@ -86,11 +100,6 @@ def make_model(folder: Path, *, family: str = "Llama", seed: int = 0, end_token:
             torch.nn.init.normal_(parameter, std=0.5)
         elif "q_norm" in name or "k_norm" in name:  # they would undo the gain of the projections
             torch.nn.init.constant_(parameter, 2.5)
-    if not end_token:
-        model.lm_head.weight.data[fast.eos_token_id] = 0.0  # a logit of 0 is never the largest
-    model.save_pretrained(folder)
-    fast.save_pretrained(folder)
-    return folder
 
 
 @cache

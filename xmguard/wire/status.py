@@ -18,6 +18,7 @@ from xmguard.errors import (
     ErrorCode,
     FieldViolation,
     InvalidRequest,
+    ModalityNotSupported,
     ModelNotFound,
     PluginError,
     Reason,
@@ -39,6 +40,7 @@ _STATUS_BYTES = 4500
 """Cap of the serialised status: 6,000 bytes in base64; with the message and the rest that stays under 8 KiB."""
 
 _CLASSES: Mapping[Reason, type[XmguardError]] = {
+    Reason.MODALITY_NOT_SUPPORTED: ModalityNotSupported,
     Reason.MODEL_NOT_FOUND: ModelNotFound,
     Reason.PLUGIN_FAILED: PluginError,
     Reason.SETUP_INCOMPLETE: SetupIncomplete,

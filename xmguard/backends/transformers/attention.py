@@ -13,6 +13,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.masking_utils import sdpa_mask
 
 from xmguard.attention.flash import flash, merge_two, usable
 from xmguard.attention.segments import Segmentation
@@ -39,6 +40,8 @@ class AttentionCall:
     window: int | None
     soft_cap: float | None
     sinks: Tensor | None
+    mask: Tensor | None = None
+    """Visible keys, bool [batch, 1, query, key], window included; None is causal attention in the window."""
 
 
 class Reading(Protocol):
@@ -75,18 +78,27 @@ def _attention(
     reading: Reading | None = kwargs.get(KEYWORD)
     if reading is None:
         raise RuntimeError("a forward pass of a model loaded by xmguard must carry a Reading")
-    if attention_mask is not None or dropout:
-        raise RuntimeError("xmguard's attention takes its mask from the Reading and applies no dropout")
+    if dropout:
+        raise RuntimeError("xmguard's attention applies no dropout")
     layer = int(module.layer_idx)  # type: ignore[arg-type]  # an int on every attention module of transformers
-    output = reading.read(AttentionCall(layer, query, key, value, scaling, sliding_window, softcap, s_aux))
+    call = AttentionCall(layer, query, key, value, scaling, sliding_window, softcap, s_aux, attention_mask)
+    output = reading.read(call)
     reading.layers.add(layer)
     return output.to(query.dtype).transpose(1, 2).contiguous(), None
 
 
-def _mask(attention_mask: Tensor | None = None, **_: Any) -> None:
-    """No mask tensor: a Reading knows positions and padding. A mask that hides something is refused, not dropped."""
+def _mask(attention_mask: Tensor | None = None, allow_is_causal_skip: bool = True, **asked: Any) -> Tensor | None:
+    """No mask tensor where attention is causal: a Reading knows positions and padding.
+
+    Where a model asks for more (tokens of a picture that read each other both ways), it gets its own mask. A mask that
+    hides something is refused, not dropped.
+    """
     if attention_mask is not None and not bool(attention_mask.all()):
         raise RuntimeError("padding is given to xmguard's attention by the Reading, not by attention_mask")
+    if allow_is_causal_skip:
+        return None
+    mask: Tensor | None = sdpa_mask(**(asked | {"allow_is_causal_skip": False, "allow_is_bidirectional_skip": False}))
+    return mask
 
 
 @dataclass
@@ -96,11 +108,13 @@ class PlainReading:
     layers: set[int] = field(default_factory=set)
 
     def read(self, call: AttentionCall) -> Tensor:
-        """Causal attention of the last `query` positions of `key`."""
+        """Attention of the last `query` positions of `key`, causal unless the model says otherwise."""
         rows, keys = call.query.shape[2], call.key.shape[2]
         at = torch.arange(keys - rows, keys, device=call.query.device)
         columns = torch.arange(keys, device=call.query.device)
         if call.soft_cap is not None or call.sinks is not None:  # SDPA knows neither
+            if call.mask is not None:
+                raise RuntimeError("a mask of the model's own cannot be read under a soft cap or with sinks")
             partials = attend(
                 call.query,
                 call.key,
@@ -113,6 +127,8 @@ class PlainReading:
                 soft_cap=call.soft_cap,
             )
             return merge(collect(partials, 1, like=call.query), sinks=call.sinks).output
+        if call.mask is not None:
+            return _sdpa(call, call.mask)
         windowed = call.window is not None and call.window < keys
         if rows < keys and not windowed and usable(call.query):
             # A later chunk sees all of the earlier ones: only its own keys need a triangle, and no mask is made.
@@ -126,12 +142,17 @@ class PlainReading:
             mask = columns <= at.unsqueeze(-1)
             if call.window is not None:
                 mask &= columns > at.unsqueeze(-1) - call.window
-        return nn.functional.scaled_dot_product_attention(
-            call.query,
-            call.key,
-            call.value,
-            attn_mask=mask,
-            is_causal=mask is None,
-            scale=call.scaling,
-            enable_gqa=call.key.shape[1] != call.query.shape[1],
-        )
+        return _sdpa(call, mask)
+
+
+def _sdpa(call: AttentionCall, mask: Tensor | None) -> Tensor:
+    """Under a mask, or causal."""
+    return nn.functional.scaled_dot_product_attention(
+        call.query,
+        call.key,
+        call.value,
+        attn_mask=mask,
+        is_causal=mask is None,
+        scale=call.scaling,
+        enable_gqa=call.key.shape[1] != call.query.shape[1],
+    )

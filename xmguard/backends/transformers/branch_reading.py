@@ -39,6 +39,8 @@ class BranchReading:
 
     def read(self, call: AttentionCall) -> Tensor:
         """Read, steered; [batch, head, query, head_dim]."""
+        if call.mask is not None:
+            raise RuntimeError("branches read causally; a mask of the model's own has no place here")
         if self.kept is not None:
             nothing = call.key[:, :, :0]
             self.calls[call.layer] = replace(call, query=call.query[self.kept], key=nothing, value=nothing)

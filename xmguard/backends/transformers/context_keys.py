@@ -19,6 +19,11 @@ class ContextKeys:
     """[1, kv_head, key, head_dim]"""
     values: tuple[Tensor, ...]
     segmentation: Segmentation
+    rotary_offset: int = 0
+    """Added to the position of a later token in the sequence, gives the position that it is rotated by.
+
+    Not 0 after pictures whose tokens share positions (M-RoPE).
+    """
 
     @cached_property
     def segment_of_key(self) -> Tensor:

@@ -51,9 +51,10 @@ def directed(loaded: LoadedModel, rows: Rows, read: Sequence[int], said: Sequenc
     reading = _PartReading(rows)
     ids = torch.tensor([list(read)], device=model.device)
     with _Watch(model) as watch:
-        forward(loaded, ids, rows.positions, cache, reading, keep=1)
+        forward(loaded, ids, rows.rotary, cache, reading, keep=1)
     unembedding = model.get_output_embeddings().weight[list(said)].float()
-    scale = getattr(model.config, "logit_scale", 1.0) / getattr(model.config, "logits_scaling", 1.0)
+    config = model.config.get_text_config(decoder=True)
+    scale = getattr(config, "logit_scale", 1.0) / getattr(config, "logits_scaling", 1.0)
     toward = watch.final.back(unembedding * scale)  # [query, d_model], in the residual stream
     layers = []
     for number, (layer, projection) in enumerate(zip(decoder_layers(model), output_projections(model), strict=True)):

@@ -12,20 +12,29 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import (
+    AutoConfig,
+    AutoModelForCausalLM,
+    AutoModelForImageTextToText,
+    AutoProcessor,
+    AutoTokenizer,
+)
 
 from xmguard.attention.head_norms import norm_factors
 from xmguard.backends.transformers import attention, few_rows
 from xmguard.backends.transformers.backend import TransformersBackend
-from xmguard.backends.transformers.families import refusals
-from xmguard.backends.transformers.families.layout import context_length, output_projections
+from xmguard.backends.transformers.families import examine
+from xmguard.backends.transformers.families.layout import context_length, output_projections, text_section
 from xmguard.backends.transformers.loaded import LoadedModel
+from xmguard.backends.transformers.pictures import PictureReader, chat_template
 from xmguard.backends.transformers.probe import load_probe
 from xmguard.backends.transformers.prompting import PromptEncoder
 from xmguard.calibration import ProbeSource
 from xmguard.errors import InvalidRequest, ModelRefused
+from xmguard.parts import IMAGE
 from xmguard.plugins import Registry
 
+_OPTIONS: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -55,25 +64,89 @@ def load(
     if dtype not in DTYPES:
         raise InvalidRequest.field("dtype", f"is {dtype!r}; one of {', '.join(DTYPES)}")
     _check_device(device)
-    reasons = refusals(path)
-    if reasons:
-        raise ModelRefused(str(path), reasons)
+    found = examine(path, registry.architectures.items)
+    if found.reasons:
+        raise ModelRefused(str(path), found.reasons)
     attention.install()
+    reads_pictures = IMAGE in found.modalities
+    processor = _processor(path) if reads_pictures else None
+    tokenizer = _tokenizer(path) if processor is None else processor.tokenizer
     progress("reading the weights")
-    options: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+    model = _model(path, dtype, AutoModelForImageTextToText if reads_pictures else AutoModelForCausalLM)
+    model.to(device).eval().requires_grad_(False)
+    progress("trying how a few rows are multiplied fastest")
+    one_by_one = few_rows.install(model)
+    progress("factoring the output projections")
+    config = model.config.get_text_config(decoder=True)
+    factors = tuple(
+        norm_factors(projection.weight, config.num_attention_heads) for projection in output_projections(model)
+    )
+    progress("hashing the weights")
+    fitted = None if probe is None else load_probe(probe, model)
+    loaded = LoadedModel(
+        model=model,
+        tokenizer=tokenizer,
+        factors=factors,
+        end_ids=_end_ids(model, tokenizer),
+        context_length=context_length(config),
+        probe=fitted,
+        few_rows=one_by_one,
+    )
+    encoder = PromptEncoder(
+        tokenizer,
+        registry,
+        str(path),
+        probe_task=None if probe is None else probe.task,
+        template=None if processor is None else chat_template(processor),
+        pictures=None if processor is None else PictureReader(processor, model.config.image_token_id, str(path)),
+    )
+    backend = TransformersBackend(
+        loaded=loaded,
+        encoder=encoder,
+        architecture=type(model).__name__,
+        dtype=dtype,
+        model_hash=_hash(path),
+        modalities=found.modalities,
+    )
+    if model.config.model_type in registry.architectures.items:
+        progress("testing that its attention is steered exactly")
+        _prove(backend, path)
+    return backend
+
+
+def _prove(backend: TransformersBackend, path: Path) -> None:
+    """What a plugin brings no test of this project has seen, so the model itself has to show it."""
+    failed = [f"{check.name}: {check.detail}" for check in backend.self_test() if not check.passed]
+    if failed:
+        raise ModelRefused(str(path), [f"its self-test fails: {each}" for each in failed])
+
+
+def _processor(path: Path) -> Any:
+    """The processor of a model that reads pictures; on PIL, so that torchvision is not needed."""
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, use_fast=True, **options)
+        return AutoProcessor.from_pretrained(path, backend="pil", **_OPTIONS)
+    except Exception as error:  # whatever its files hold, and packages that a part of it asks for
+        raise ModelRefused(str(path), [f"its processor cannot be read: {_said(error)}"]) from error
+
+
+def _tokenizer(path: Path) -> Any:
+    try:
+        return AutoTokenizer.from_pretrained(path, use_fast=True, **_OPTIONS)
     except Exception as error:  # whatever its files hold; the tokenizers library raises Exception itself
-        said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        raise ModelRefused(str(path), [f"its tokenizer cannot be read: {said}"]) from error
+        raise ModelRefused(str(path), [f"its tokenizer cannot be read: {_said(error)}"]) from error
+
+
+def _model(path: Path, dtype: str, auto: Any) -> Any:
+    """The model; its language model alone reads through xmguard."""
+    section = text_section(AutoConfig.from_pretrained(path, **_OPTIONS))
     try:
-        model, info = AutoModelForCausalLM.from_pretrained(
+        model, info = auto.from_pretrained(
             path,
             dtype=DTYPES[dtype],
-            attn_implementation=attention.IMPLEMENTATION,
+            attn_implementation=attention.IMPLEMENTATION if section is None else {section: attention.IMPLEMENTATION},
             use_safetensors=True,
             output_loading_info=True,
-            **options,
+            **_OPTIONS,
         )
     except (SafetensorError, OSError, RuntimeError, ValueError) as error:  # what transformers raises for broken files
         raise ModelRefused(str(path), [f"its weights cannot be read: {' '.join(str(error).split())[:300]}"]) from error
@@ -85,30 +158,11 @@ def load(
     ]
     if incomplete:
         raise ModelRefused(str(path), incomplete)
-    model.to(device).eval().requires_grad_(False)
-    progress("trying how a few rows are multiplied fastest")
-    one_by_one = few_rows.install(model)
-    progress("factoring the output projections")
-    heads = model.config.num_attention_heads
-    factors = tuple(norm_factors(projection.weight, heads) for projection in output_projections(model))
-    progress("hashing the weights")
-    fitted = None if probe is None else load_probe(probe, model)
-    loaded = LoadedModel(
-        model=model,
-        tokenizer=tokenizer,
-        factors=factors,
-        end_ids=_end_ids(model, tokenizer),
-        context_length=context_length(model.config),
-        probe=fitted,
-        few_rows=one_by_one,
-    )
-    return TransformersBackend(
-        loaded=loaded,
-        encoder=PromptEncoder(tokenizer, registry, str(path), probe_task=None if probe is None else probe.task),
-        architecture=type(model).__name__,
-        dtype=dtype,
-        model_hash=_hash(path),
-    )
+    return model
+
+
+def _said(error: Exception) -> str:
+    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 def _check_device(device: str) -> None:

@@ -7,6 +7,7 @@ is prefilled again under it. Knows nothing of branches.
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cached_property
 
 import torch
 from torch import Tensor
@@ -16,6 +17,7 @@ from xmguard.attention.segments import Segmentation
 from xmguard.backends.transformers import attention
 from xmguard.backends.transformers.attention import PlainReading, Reading
 from xmguard.backends.transformers.branch_reading import BranchReading
+from xmguard.backends.transformers.context_inputs import ContextInputs, context_inputs
 from xmguard.backends.transformers.context_keys import ContextKeys
 from xmguard.backends.transformers.loaded import LoadedModel
 from xmguard.backends.transformers.probe import Probe
@@ -24,6 +26,7 @@ from xmguard.backends.transformers.steering import steer
 from xmguard.bias import AttentionBias
 from xmguard.context import EncodedPrompt
 from xmguard.deadline import Stop
+from xmguard.errors import InvalidRequest
 from xmguard.request import Scope
 
 PREFILL_CHUNK = 512
@@ -31,19 +34,36 @@ PREFILL_CHUNK = 512
 
 
 def forward(
-    loaded: LoadedModel, ids: Tensor, positions: Tensor, cache: DynamicCache, reading: Reading, *, keep: int | Tensor
+    loaded: LoadedModel,
+    read: Tensor,
+    positions: Tensor,
+    cache: DynamicCache,
+    reading: Reading,
+    *,
+    keep: int | Tensor,
+    types: Tensor | None = None,
 ) -> Tensor:
     """Logits of the last `keep` positions, or of those it lists, [batch, kept, vocabulary].
+
+    Args:
+        loaded: the model.
+        read: token ids [batch, query], or their embeddings [batch, query, hidden].
+        positions: that rows are rotated by, [batch, query], or [3, batch, query] where a model has three kinds of them.
+        cache: own keys and values of the rows before.
+        reading: how keys are read.
+        keep: see above.
+        types: as `ContextInputs.types`.
 
     Raises:
         RuntimeError: a layer did not read through xmguard's attention, so the bias would silently be missing there.
     """
     output = loaded.model(
-        input_ids=ids,
+        **{"inputs_embeds" if read.is_floating_point() else "input_ids": read},
         position_ids=positions,
         past_key_values=cache,
         use_cache=True,
         logits_to_keep=keep,
+        **({} if types is None else {"token_type_ids": types}),
         **{attention.KEYWORD: reading},
     )
     missing = set(range(len(loaded.factors))) - reading.layers
@@ -63,7 +83,7 @@ def probe_rows(probe: Probe, ids: Tensor, rows: Rows) -> Tensor:
     with probe.applied():
         output = probe.decoder(
             input_ids=ids,
-            position_ids=rows.positions,
+            position_ids=rows.rotary,
             past_key_values=DynamicCache(),
             use_cache=True,
             **{attention.KEYWORD: reading},
@@ -109,16 +129,28 @@ class ContextStore:
     @torch.inference_mode()
     def _prefill(self, bias: AttentionBias | None) -> ContextKeys:
         cache = DynamicCache()
-        ids = self._prompt.context_ids
-        for start in range(0, len(ids), PREFILL_CHUNK):
+        inputs, length = self._inputs, len(self._prompt.context_ids)
+        if bias is not None and inputs.types is not None:
+            raise InvalidRequest.field(
+                "rebalance.scope",
+                "ALL steers a context that is read causally, and this model's pictures read themselves both ways; "
+                "use READERS or GENERATED",
+            )
+        size = PREFILL_CHUNK if inputs.types is None else length  # no border may cut a picture that reads itself
+        for start in range(0, length, size):
             self._stop.check()
-            chunk = torch.tensor([ids[start : start + PREFILL_CHUNK]], device=self._device)
+            own = slice(start, start + size)
+            chunk = inputs.read[:, own]
             positions = torch.arange(start, start + chunk.shape[1], device=self._device)
             reading = PlainReading() if bias is None else self._steered(bias, positions)
-            forward(self._loaded, chunk, positions.unsqueeze(0), cache, reading, keep=1)
-        self.tokens_run += len(ids)
+            forward(self._loaded, chunk, inputs.rotary[..., own], cache, reading, keep=1, types=inputs.types)
+        self.tokens_run += length
         keys = tuple(layer.keys for layer in cache.layers)
-        return ContextKeys(keys, tuple(layer.values for layer in cache.layers), self._cut)
+        return ContextKeys(keys, tuple(layer.values for layer in cache.layers), self._cut, inputs.rotary_offset)
+
+    @cached_property
+    def _inputs(self) -> ContextInputs:
+        return context_inputs(self._loaded, self._prompt.context_ids, self._prompt.media)
 
     def _steered(self, bias: AttentionBias, positions: Tensor) -> BranchReading:
         """Rows at `positions` of the context read each span with its epsilon once they are past it."""

@@ -111,7 +111,7 @@ def load_probe(source: ProbeSource, model: Any) -> Probe:
             raise ModelRefused(name, [f"the probe's adapter holds {key}, which nothing here reads"])
     decoder = _first_layers(model, source.layers, name)
     modules = dict(decoder.named_modules())
-    hidden = model.config.hidden_size
+    hidden = model.config.get_text_config(decoder=True).hidden_size
     if head is None or head.shape != (CLASSES, hidden):
         raise ModelRefused(name, [f"the probe's classifier is not {CLASSES} by {hidden}"])
     adapters = {}

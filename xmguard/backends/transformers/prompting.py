@@ -11,10 +11,11 @@ import secrets
 from collections.abc import Sequence
 from typing import Any
 
+from xmguard.backends.transformers.pictures import Picture, PictureReader
 from xmguard.context import Characters, Context, ContextSpan, EncodedPrompt, SpanMap, SpanTokens
 from xmguard.contracts import Modality
-from xmguard.errors import FieldViolation, InvalidRequest, ModelRefused, PluginError
-from xmguard.parts import ImagePart, Part, TextPart
+from xmguard.errors import FieldViolation, InvalidRequest, ModalityNotSupported, ModelRefused, PluginError
+from xmguard.parts import IMAGE, ImagePart, Part, TextPart
 from xmguard.plugins import Registry
 from xmguard.request import Prompt
 
@@ -41,8 +42,25 @@ ALONE_OPENING = "Short answer:"
 class PromptEncoder:
     """Encodes contexts for one tokenizer. Stateless once built."""
 
-    def __init__(self, tokenizer: Any, registry: Registry, model: str, probe_task: str | None = None) -> None:
-        """`tokenizer` is a fast tokenizer of transformers.
+    def __init__(
+        self,
+        tokenizer: Any,
+        registry: Registry,
+        model: str,
+        *,
+        probe_task: str | None = None,
+        template: str | None = None,
+        pictures: PictureReader | None = None,
+    ) -> None:
+        """Encode for one model.
+
+        Args:
+            tokenizer: a fast tokenizer of transformers.
+            registry: for the modalities, and to name models that read what this one does not.
+            model: what to call it when it is refused.
+            probe_task: asked at the pair probe's end.
+            template: chat template in place of the tokenizer's own.
+            pictures: of a model that reads pictures.
 
         Raises:
             ModelRefused: if its chat template does not repeat a user's message exactly once, unchanged, or if it is no
@@ -53,30 +71,51 @@ class PromptEncoder:
         self._tokenizer = tokenizer
         self._registry = registry
         self._probe_task = probe_task
+        self._pictures = pictures
         self._added = {token.content for token in tokenizer.added_tokens_decoder.values()}
         self._added_ids = frozenset(tokenizer.added_tokens_decoder)
-        self._head, self._foot = self._template(model)
+        self._head, self._foot = self._template(model, template or getattr(tokenizer, "chat_template", None))
+
+    @property
+    def reads_pictures(self) -> bool:
+        """Whether the model has a place for pictures."""
+        return self._pictures is not None
 
     def encode(self, context: Context, prompt: Prompt) -> EncodedPrompt:
         """Token ids of the prompt, the position of every span, and the characters of its tokens.
 
+        A picture takes the whole run that the model's processor makes of it: placeholders, and the tokens that begin,
+        end and structure them (rows, tiles). `media` is a tuple of `Picture`, in order.
+
         Raises:
             InvalidRequest: naming the span or question that cannot be encoded.
+            ModalityNotSupported: a span holds a picture, and the model reads none.
             PluginError: a modality says that a part is cut from where the span's text reads differently.
         """
+        parts = [
+            (span.id, _parts(self._registry.modalities.items[span.modality], span, f"spans[{index}]"))
+            for index, span in enumerate(context.spans)
+        ]
+        return self.encode_parts(parts, context.question, prompt)
+
+    def encode_parts(self, spans: Sequence[tuple[str, Sequence[Part]]], question: str, prompt: Prompt) -> EncodedPrompt:
+        """The same for spans whose parts are known, by id."""
         ids = [*self._head, *self._plain(PREAMBLE, "")]
-        spans = []
+        pictures: list[Picture] = []
+        ranges = []
         characters = []
         unreadable = []
-        for index, span in enumerate(context.spans):
+        for index, (span_id, parts) in enumerate(spans):
             if index:
                 ids += self._plain(SEPARATOR, "")
-            modality = self._registry.modalities.items[span.modality]
             start = len(ids)
             origins: list[Characters | None] = []
-            for part in _parts(modality, span, f"spans[{index}]"):
+            for part in parts:
                 if isinstance(part, ImagePart):
-                    raise InvalidRequest.field(f"spans[{index}]", "is a picture, and this model reads text only")
+                    pictures.append(self._picture(part, f"spans[{index}].media").at(len(ids)))
+                    ids += pictures[-1].ids
+                    origins += [None] * len(pictures[-1].ids)
+                    continue
                 encoded, within = self._located(part.text, f"spans[{index}]")
                 if self._loses(part.text, encoded):
                     unreadable.append(f"spans[{index}]")
@@ -84,21 +123,22 @@ class PromptEncoder:
                 origins += _moved(within, part.start)
             if len(ids) == start:
                 raise InvalidRequest.field(f"spans[{index}]", "holds nothing that the model's tokenizer can encode")
-            spans.append(SpanTokens(span.id, start, len(ids)))
+            ranges.append(SpanTokens(span_id, start, len(ids)))
             characters.append(tuple(origins))
-        span_map = SpanMap(tuple(spans), len(ids))
-        joint = self._plain(TASKS[prompt].format(question=context.question), "question")
-        alone = self._plain(ALONE_TASK.format(question=context.question), "question")
-        if self._loses(context.question, joint):
+        span_map = SpanMap(tuple(ranges), len(ids))
+        joint = self._plain(TASKS[prompt].format(question=question), "question")
+        alone = self._plain(ALONE_TASK.format(question=question), "question")
+        if self._loses(question, joint):
             unreadable.append("question")
         return EncodedPrompt(
             tuple(ids),
             span_map,
             (*joint, *self._foot),
             (*alone, *self._foot, *self._plain(ALONE_OPENING, "")),
-            () if self._probe_task is None else self.ids(self._probe_task.replace("{question}", context.question)),
+            () if self._probe_task is None else self.ids(self._probe_task.replace("{question}", question)),
             tuple(dict.fromkeys(unreadable)),
             tuple(characters),
+            tuple(pictures) or None,
         )
 
     def tail(self, task: str, opening: str = "") -> tuple[int, ...]:
@@ -109,23 +149,48 @@ class PromptEncoder:
         """Ids of a text as it is."""
         return tuple(self._plain(text, "question"))
 
-    def _template(self, model: str) -> tuple[list[int], list[int]]:
+    def _picture(self, part: ImagePart, field: str) -> Picture:
+        if self._pictures is None:
+            able = [source.name for source in self._registry.models if IMAGE in source.modalities]
+            known = f"models that do: {', '.join(able)}" if able else "no model known here by name does"
+            violation = FieldViolation(field, f"is a picture, and the served model reads none; {known}")
+            raise ModalityNotSupported(f"{field}: {violation.description}", violations=[violation])
+        try:
+            return self._pictures.read(part)
+        except ValueError as error:  # what processors raise of pictures they cannot take, for instance too narrow ones
+            raise InvalidRequest.field(field, f"cannot be prepared for this model: {error}") from error
+
+    def _template(self, model: str, template: str | None) -> tuple[list[int], list[int]]:
         """Token ids before and after a user's message."""
         tokenizer = self._tokenizer
-        if not getattr(tokenizer, "chat_template", None):
+        if not template:
             start = [] if tokenizer.bos_token_id is None else [tokenizer.bos_token_id]
             return start, self._plain("\n", "")
         marker = f"xmguard{secrets.token_hex(8)}marker"
-        rendered: str = tokenizer.apply_chat_template(
-            [{"role": "user", "content": marker}], tokenize=False, add_generation_prompt=True
-        )
-        pieces = rendered.split(marker)
+        pieces = self._rendered(template, marker).split(marker)
+        if len(pieces) == 1:
+            # Templates of models that read pictures may take a message in parts only. One that prints the parts as they
+            # are repeats the marker.
+            pieces = self._rendered(template, [{"type": "text", "text": marker, marker: ""}]).split(marker)
         if len(pieces) != 2:
             raise ModelRefused(
                 model, [f"its chat template repeats a user's message {len(pieces) - 1} times, not exactly once"]
             )
         head, foot = (tokenizer(piece, add_special_tokens=False)["input_ids"] for piece in pieces)
         return list(head), list(foot)
+
+    def _rendered(self, template: str, content: Any) -> str:
+        """A user's message in the template; empty where the template cannot take it."""
+        try:
+            rendered: str = self._tokenizer.apply_chat_template(
+                [{"role": "user", "content": content}],
+                chat_template=template,
+                tokenize=False,
+                add_generation_prompt=True,
+            )
+        except Exception:  # a template is a program and fails in its own way
+            return ""
+        return rendered
 
     def _plain(self, text: str, field: str) -> list[int]:
         """Ids of `text` with every added token (`<|im_end|>` and its like) spelled out as ordinary text."""

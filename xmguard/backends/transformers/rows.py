@@ -30,6 +30,11 @@ class Rows:
     steering: Steering | None
     """None leaves attention as it is."""
 
+    @property
+    def rotary(self) -> Tensor:
+        """Positions that rows after a context are rotated by, as `positions`; masks and windows go by those."""
+        return self.positions if self.context is None else self.positions + self.context.rotary_offset
+
     @cached_property
     def last_position(self) -> int:
         """Largest of `positions`."""

@@ -12,17 +12,18 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
-from xmguard.backends.transformers import attention
 from xmguard.backends.transformers.attention import AttentionCall
+from xmguard.backends.transformers.context_inputs import context_inputs
 from xmguard.backends.transformers.loaded import LoadedModel
+from xmguard.backends.transformers.prefill import forward
 from xmguard.backends.transformers.prompting import PromptEncoder
 from xmguard.backends.transformers.session import TransformersSession
 from xmguard.bias import REMOVE, AttentionBias
-from xmguard.context import Context, ContextSpan, EncodedPrompt
+from xmguard.context import EncodedPrompt
 from xmguard.contracts import Branch, SelfCheck
 from xmguard.deadline import Stop
+from xmguard.parts import ImagePart, Part, TextPart
 from xmguard.request import Decoding, Prompt
-from xmguard.span import Span
 
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.25}
 """Largest difference in nats of the first token's log-probability; bfloat16 keeps 8 bits of every activation."""
@@ -30,14 +31,12 @@ TOLERANCE = {"float32": 1e-3, "bfloat16": 0.25}
 
 def run(loaded: LoadedModel, encoder: PromptEncoder, dtype: str) -> list[SelfCheck]:
     """Compare the engine with masked attention at eps = 0, +2 and -inf, and see that the span's attention follows."""
-    context = Context(
-        (
-            ContextSpan(Span("first", "The museum opened in 1962 on the north bank."), "text", "en"),
-            ContextSpan(Span("second", "The museum opened in 1975 on the north bank."), "text", "en"),
-        ),
-        "When did the museum open?",
-    )
-    prompt = encoder.encode(context, Prompt.STANDARD)
+    shown: Part = TextPart("The museum opened in 1962 on the north bank.")
+    if encoder.reads_pictures:
+        shown = ImagePart(96, 64, bytes(index % 251 for index in range(3 * 96 * 64)))
+    said = TextPart("The museum opened in 1975 on the north bank.")
+    spans: list[tuple[str, list[Part]]] = [("first", [shown]), ("second", [said])]
+    prompt = encoder.encode_parts(spans, "When did the museum open?", Prompt.STANDARD)
     session = TransformersSession(loaded, prompt, Stop())
     tolerance = TOLERANCE[dtype]
     checks = []
@@ -80,25 +79,21 @@ def _few_rows(loaded: LoadedModel) -> SelfCheck:
 def _masked(loaded: LoadedModel, prompt: EncodedPrompt, epsilon: float) -> Tensor:
     """Log-probabilities of the first token, [vocabulary], by one pass under an additive mask."""
     ids = [*prompt.context_ids, *prompt.joint_tail]
+    inputs = context_inputs(loaded, ids, prompt.media)
     device = loaded.model.device
-    mask = torch.full((len(ids), len(ids)), -torch.inf, device=device).triu(1)
+    bias = torch.zeros(len(ids), len(ids), device=device)
     span = prompt.span_map.spans[0]
-    mask[prompt.span_map.context_tokens :, span.start : span.stop] += epsilon
-    output = loaded.model(
-        input_ids=torch.tensor([ids], device=device),
-        past_key_values=DynamicCache(),
-        use_cache=True,
-        logits_to_keep=1,
-        **{attention.KEYWORD: _MaskedReading(mask)},
-    )
-    return torch.log_softmax(output.logits[0, -1].float(), dim=-1)
+    bias[prompt.span_map.context_tokens :, span.start : span.stop] += epsilon
+    reading = _MaskedReading(bias)
+    logits = forward(loaded, inputs.read, inputs.rotary, DynamicCache(), reading, keep=1, types=inputs.types)
+    return torch.log_softmax(logits[0, -1].float(), dim=-1)
 
 
 @dataclass
 class _MaskedReading:
-    """One softmax over all keys, under an additive mask, [query, key]."""
+    """One softmax over the visible keys, under an additive bias [query, key]."""
 
-    mask: Tensor
+    bias: Tensor
     layers: set[int] = field(default_factory=set)
 
     def read(self, call: AttentionCall) -> Tensor:
@@ -107,9 +102,10 @@ class _MaskedReading:
         logits = call.query.float() @ key.mT * call.scaling
         if call.soft_cap is not None:
             logits = call.soft_cap * torch.tanh(logits / call.soft_cap)
-        logits = logits + self.mask
-        if call.window is not None:
-            logits = logits.masked_fill(torch.ones_like(self.mask).tril(-call.window).bool(), -torch.inf)
+        visible = torch.ones_like(self.bias).tril().bool() if call.mask is None else call.mask
+        if call.mask is None and call.window is not None:
+            visible = visible.triu(1 - call.window)
+        logits = (logits + self.bias).masked_fill(~visible, -torch.inf)
         if call.sinks is not None:
             logits = torch.cat([logits, call.sinks.float().view(1, -1, 1, 1).expand(*logits.shape[:-1], 1)], dim=-1)
         weights = torch.softmax(logits, dim=-1)[..., : value.shape[2]]

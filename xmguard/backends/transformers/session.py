@@ -219,7 +219,7 @@ class TransformersSession:
         padded = [[*branch.tail, *[0] * (width - len(branch.tail))] for branch in branches]
         ends = torch.tensor(sorted({length - 1 for length in lengths}), device=self._device)
         ids = torch.tensor(padded, device=self._device)
-        logits = self._forward(ids, rows.positions, cache, reading, keep=ends)
+        logits = self._forward(ids, rows.rotary, cache, reading, keep=ends)
         self._branch_tokens -= ids.numel() - sum(lengths)
         column = {int(end) + 1: index for index, end in enumerate(ends)}
         for row, (branch, length) in enumerate(zip(branches, lengths, strict=True)):
@@ -306,7 +306,7 @@ class TransformersSession:
             steering=batch.steering,
         )
         reading = BranchReading(rows, measured_rows(batch.branches, self._device))
-        batch.logits = self._forward(ids, caches.positions.unsqueeze(-1), caches.cache, reading, keep=1)[:, -1]
+        batch.logits = self._forward(ids, rows.rotary, caches.cache, reading, keep=1)[:, -1]
         caches.positions = caches.positions + 1
         if reading.kept is not None:
             batch.steps.keep(reading)
@@ -353,7 +353,7 @@ class TransformersSession:
                 key_mask=caches.key_mask(width),
                 steering=self._steering([branch for branch, _ in pairs], generated=True),
             )
-            scored = self._forward(ids, positions, caches.cache, BranchReading(rows), keep=width)
+            scored = self._forward(ids, rows.rotary, caches.cache, BranchReading(rows), keep=width)
             self._branch_tokens -= ids.numel() - sum(len(answer) - 1 for _, answer in pairs)
             logits = torch.cat([first, scored], dim=1)
         logprobs = torch.log_softmax(logits.float(), dim=-1)

@@ -7,13 +7,15 @@ where a model keeps what is read of it. No weight is loaded here and no code of 
 from __future__ import annotations
 
 from pathlib import Path
+from types import MappingProxyType
 
+from xmguard.backends.transformers.families.architectures import Architectures
 from xmguard.backends.transformers.families.examination import Examination, Particular, examine
-from xmguard.backends.transformers.families.proven import PROVEN
+from xmguard.backends.transformers.families.proven import PICTURES, PROVEN
 
-__all__ = ["PROVEN", "Examination", "Particular", "examine", "refusals"]
+__all__ = ["PICTURES", "PROVEN", "Examination", "Particular", "examine", "refusals"]
 
 
-def refusals(folder: Path) -> list[str]:
+def refusals(folder: Path, architectures: Architectures = MappingProxyType({})) -> list[str]:
     """Every reason why a model folder cannot be loaded safely and read exactly; empty if there is none."""
-    return list(examine(folder).reasons)
+    return list(examine(folder, architectures).reasons)

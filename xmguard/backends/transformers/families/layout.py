@@ -78,6 +78,22 @@ def norm_after_attention(layer: nn.Module) -> nn.Module | None:
     return getattr(layer, "post_attention_layernorm", None)
 
 
+def text_section(config: Any) -> str | None:
+    """Name of the part of a configuration that is the language model's; None where that is all of it."""
+    text = config.get_text_config(decoder=True)
+    return next((name for name in config.sub_configs if getattr(config, name, None) is text), None)
+
+
+def rope_index(model: Any) -> Callable[..., Any] | None:
+    """What places the tokens of a sequence with pictures in three dimensions; None where positions are plain ones."""
+    return getattr(model.base_model, "get_rope_index", None)
+
+
+def types_its_tokens(model: Any) -> bool:
+    """Whether a model is told which tokens are a picture's, to let them read each other both ways."""
+    return "token_type_ids" in inspect.signature(type(model).forward).parameters
+
+
 def context_length(config: Any) -> int:
     """Tokens that a model reads exactly as one pass without a cache would.
 

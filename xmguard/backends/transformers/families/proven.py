@@ -22,3 +22,8 @@ PROVEN = {
 }
 """Architectures whose attention is proven against an eager reference by this project's tests, and the `model_type` that
 makes transformers build just that class."""
+
+PICTURES = {
+    "LlavaForConditionalGeneration": "llava",
+}
+"""The same for architectures that read pictures beside text, around the language model of a proven family."""

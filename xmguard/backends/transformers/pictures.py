@@ -1,0 +1,112 @@
+"""Pictures on their way into a model: what its processor makes of one, and the tokens that stand for it.
+
+How many tokens stand for a picture, and which others begin, end or structure their run, is the processor's decision:
+it is asked about a text that holds one picture and nothing else. Knows nothing of prompts or weights.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from xmguard.errors import ModelRefused
+from xmguard.parts import ImagePart
+
+_OF_TOKENS = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids")
+"""What a processor returns about tokens; the rest is for the vision tower."""
+_IMAGE_TYPE = 1
+"""transformers' type of a token that a picture's feature takes the place of."""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One picture in a prompt."""
+
+    start: int
+    """Position of the first token of its run."""
+    ids: tuple[int, ...]
+    """The run: placeholders, and the tokens that begin, end and structure them."""
+    placeholders: tuple[int, ...]
+    """Which of `ids` the vision tower's features take the place of, in order."""
+    inputs: Mapping[str, Tensor]
+    """What the vision tower is given, by the name of its argument."""
+
+    def at(self, start: int) -> Picture:
+        """The same picture elsewhere."""
+        return replace(self, start=start)
+
+
+class PictureReader:
+    """Turns pictures into tokens and tensors by a model's own processor. Stateless once built."""
+
+    def __init__(self, processor: Any, placeholder: int, model: str) -> None:
+        """`placeholder` is the id that the model's configuration gives to the token of a feature.
+
+        Raises:
+            ModelRefused: the processor cannot be asked about a single picture, or marks other tokens than the model.
+        """
+        self._processor = processor
+        self._text = _picture_text(processor)
+        try:
+            tried = self.read(ImagePart(64, 48, bytes(3 * 64 * 48)))
+        except Exception as error:  # a processor fails in its own way
+            said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+            raise ModelRefused(model, [f"its processor cannot take a picture by itself: {said}"]) from error
+        marked = {tried.ids[index] for index in tried.placeholders}
+        if marked != {placeholder}:
+            raise ModelRefused(
+                model, [f"its processor puts features at tokens {sorted(marked)}, its configuration at {placeholder}"]
+            )
+
+    def read(self, part: ImagePart) -> Picture:
+        """The picture as a run of tokens at position 0; raises what the processor raises."""
+        from PIL import Image
+
+        image = Image.frombytes("RGB", (part.width, part.height), part.rgb)
+        made = self._processor(
+            text=[self._text],
+            images=[image],
+            add_special_tokens=False,
+            return_mm_token_type_ids=True,
+            return_tensors="pt",
+        )
+        types = made["mm_token_type_ids"] if "mm_token_type_ids" in made else made["token_type_ids"]
+        return Picture(
+            start=0,
+            ids=tuple(made["input_ids"][0].tolist()),
+            placeholders=tuple((types[0] == _IMAGE_TYPE).nonzero().flatten().tolist()),
+            inputs={name: torch.as_tensor(value) for name, value in made.items() if name not in _OF_TOKENS},
+        )
+
+
+def chat_template(processor: Any) -> str | None:
+    """The template of a processor, or of its tokenizer; None if neither has one."""
+    own = getattr(processor, "chat_template", None)
+    found: str | None = own if own is not None else getattr(processor.tokenizer, "chat_template", None)
+    return found
+
+
+def _picture_text(processor: Any) -> str:
+    """What stands for a picture in a text before the processor expands it.
+
+    What the chat template writes between two texts, where it writes it there (some frame it);
+    the bare token where a template gathers pictures in front of the texts, or there is none.
+    """
+    token: str = processor.image_token
+    template = chat_template(processor)
+    if template is None:
+        return token
+    before, after = "xmguardbefore", "xmguardafter"
+    parts = [{"type": "text", "text": before}, {"type": "image"}, {"type": "text", "text": after}]
+    try:
+        rendered = processor.tokenizer.apply_chat_template(
+            [{"role": "user", "content": parts}], chat_template=template, tokenize=False
+        )
+    except Exception:  # a template is a program and fails in its own way
+        return token
+    between: str = rendered.partition(before)[2].partition(after)[0].strip()
+    return between if between.count(token) == 1 else token

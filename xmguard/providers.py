@@ -1,0 +1,58 @@
+"""What a plugin offers by saying where it is: engines, architectures, judges, benchmarks.
+
+Pure values; nothing that they name is imported before it is used.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class BackendProvider:
+    """How to load an engine, described without importing it."""
+
+    name: str
+    summary: str
+    target: str
+    """`module:function`; called as `function(path, registry=..., device=..., dtype=..., probe=..., progress=...)`."""
+    requires: str
+    """The extra to install when the import fails, for example `xmguard[hf]`."""
+
+
+@dataclass(frozen=True)
+class ArchitectureProvider:
+    """A model architecture of a plugin's own, for the engine `transformers`, described without importing it.
+
+    Its classes come with the installed plugin; a model folder's own code is never run. What such a model needs beside
+    them is in `plugins/README.md`.
+    """
+
+    model_type: str
+    """As config.json of a model folder has it."""
+    target: str
+    """`module:function`, called without arguments before the first folder of this type is looked at.
+
+    It registers the configuration, model and processor classes with transformers' Auto classes.
+    """
+    summary: str
+
+
+@dataclass(frozen=True)
+class JudgeProvider:
+    """A judge of answers, used by the research package."""
+
+    name: str
+    summary: str
+    target: str
+    """`module:attribute`."""
+
+
+@dataclass(frozen=True)
+class BenchmarkProvider:
+    """A benchmark suite, used by the research package."""
+
+    name: str
+    summary: str
+    target: str
+    """`module:attribute`."""
