@@ -48,15 +48,20 @@ def make_model(
 
     The placeholder's row of the embeddings, which is never read, is the mean of the others: its logit is then the mean
     of the other logits, so it is never the largest.
+
+    Raises:
+        ValueError: the base's head does not share the embeddings' weights, as SmolLM2's does.
     """
     text = AutoConfig.from_pretrained(base, local_files_only=True)
+    if not text.tie_word_embeddings:
+        raise ValueError(f"{base} has a head of its own; only a language model that shares its embeddings is adapted")
     text.vocab_size = len(tokenizer)
     text.dtype = "float32"
     config = SmolVlmTinyConfig(
         text_config=text,
         vision_config=vision,
         image_token_id=tokenizer.convert_tokens_to_ids(IMAGE_TOKEN),
-        tie_word_embeddings=text.tie_word_embeddings,
+        tie_word_embeddings=True,
     )
     model: SmolVlmTinyForConditionalGeneration = SmolVlmTinyForConditionalGeneration(config)
     state: dict[str, Tensor] = {}

@@ -13,6 +13,7 @@ from pathlib import Path
 from xmguard.errors import ModelRefused, SetupIncomplete
 from xmguard.models.cache import install, models_folder
 from xmguard.models.smollm2 import SmolLM2
+from xmguard.parts import IMAGE, TEXT
 from xmguard.profile import CARD
 from xmguard_smolvlm_tiny import travelling
 from xmguard_smolvlm_tiny.travelling import Manifest
@@ -31,6 +32,7 @@ class SmolVlmTiny:
     summary = "EfficientNet-lite0 and SmolLM2-135M, trained on generated scenes (English); weights travel in the plugin"
     license = "Apache-2.0"
     requires = "xmguard[hf]"
+    modalities = (TEXT, IMAGE)
     profile: Path | None = None
 
     def __init__(self, weights: Path = travelling.FOLDER) -> None:
