@@ -18,6 +18,7 @@ from xmguard.errors import ErrorCode, InvalidRequest
 from xmguard.parts import ImagePart
 from xmguard.plugins import load_plugins
 from xmguard.span import Media, Span
+from xmguard.testing import ModalityContract
 
 # The source folder, so that the tests also run where the plugin is not installed.
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
@@ -83,6 +84,16 @@ def test_no_file_of_the_corpus_costs_much(tmp_path: Path):
     assert {name: cost for name, cost in costs.items() if cost["bytes"] > MAX_BYTES} == {}
     assert {name: cost for name, cost in costs.items() if cost["seconds"] > MAX_SECONDS} == {}
     assert costs["png of 16 megapixels"]["bytes"] > 2**25, "nothing was measured"
+
+
+def sample(name: str) -> Span:
+    return Span(media=Media(CASES[name].media_type, made(name)))
+
+
+class TestImage(ModalityContract):
+    modality = xmguard_image.ImageModality()
+    accepted = [sample(name) for name in ("png with transparency", "jpeg with orientation 6", "webp with a profile")]
+    refused = [sample(name) for name in ("png cut off", "jpeg labelled png", "31 pixels", "animated webp", "empty")]
 
 
 SMALL = [
