@@ -13,6 +13,9 @@ GRPCIO_TOOLS := 1.71.2
 # pools from spinning against each other.
 TEST_ENVIRONMENT := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
+# Distributions of ours that the command and the demo are to have; the core needs none of them.
+PLUGINS := plugins/xmguard-image
+
 SPEED := research/results/speed.json
 WORK ?= build/verdict
 YARDSTICKS = --statements $(STATEMENTS) --parallel $(PARALLEL) --probe $(WORK)/probe --work $(WORK)
@@ -60,10 +63,10 @@ clean: ## remove the environments and caches; pulled models stay
 	rm -rf $(VENV) $(PROTO_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 
 # The stamp is written last: an interrupted install is started again.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt $(PLUGINS:=/pyproject.toml)
 	$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(sys.version_info < (3, 11) and "xmguard needs Python 3.11 or newer, $(PYTHON) is " + v)'
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]" $(PLUGINS:%=-e ./%)
 	touch $@
 
 $(PROTO_STAMP): Makefile

@@ -38,6 +38,10 @@ MIN_TEMPERATURE = 0.01
 """Below it only the likeliest token is ever drawn, and logits divided by it leave float32."""
 LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
 """What may stand for a language: the outer form of a BCP-47 tag."""
+MEDIA_TYPE = re.compile(r"[A-Za-z0-9][\w!#$&^.+-]{0,126}/[A-Za-z0-9][\w!#$&^.+-]{0,126}", re.ASCII)
+"""What may stand for a media type (RFC 6838, section 4.2); parameters are no part of it."""
+INSTALLED_FOR: Mapping[str, str] = {"image": "xmguard-image"}
+"""First half of a media type to the distribution that brings its modality, for who lacks it."""
 
 
 @dataclass(frozen=True)
@@ -116,7 +120,9 @@ def _spans(
         taken.add(named.id)
         seen.add(named.id)
         modality = _modality(span, path, limits, registry, found)
-        result.append(ContextSpan(named, modality, span.language or language_of(span.text or "", registry)))
+        # Media has no language of its own; whatever text is in it, nobody has read it yet.
+        language = span.language or (UNDETERMINED_LANGUAGE if span.text is None else language_of(span.text, registry))
+        result.append(ContextSpan(named, modality, language))
     return result
 
 
@@ -157,16 +163,29 @@ def _modality(span: Span, path: str, limits: Limits, registry: Registry, found: 
     if not span.media.data:
         found.append(FieldViolation(f"{path}.media.data", "is empty"))
     kinds = {kind: modality.name for modality in registry.modalities for kind in modality.media_types}
-    media_type = span.media.media_type
-    if media_type not in kinds:
-        taken = f"taken: {', '.join(sorted(kinds))}" if kinds else "only text is taken"
-        found.append(
-            FieldViolation(
-                f"{path}.media.media_type", f"no installed plugin takes {media_type!r}; {taken}; install one that does"
-            )
-        )
-        return ""
-    return kinds[media_type]
+    modality = kinds.get(span.media.media_type, "")
+    if not modality:
+        found.append(FieldViolation(f"{path}.media.media_type", _not_taken(span.media.media_type, sorted(kinds))))
+    return modality
+
+
+def _not_taken(media_type: str, taken: Sequence[str]) -> str:
+    """Why no modality takes a media type, and what would change that.
+
+    A part of the request is wrong here, so that its status is INVALID_ARGUMENT like that of everything else that is
+    found wrong with it; UNIMPLEMENTED would speak of the whole method.
+    """
+    if not MEDIA_TYPE.fullmatch(media_type):
+        return 'is no media type such as "image/png"'
+    family = media_type.split("/")[0].lower()
+    known = f"taken: {', '.join(taken)}" if taken else "only text is taken"
+    if family in INSTALLED_FOR and not any(kind.startswith(f"{family}/") for kind in taken):
+        remedy = f"install it where the model runs: pip install {INSTALLED_FOR[family]}"
+    elif any(kind.startswith(f"{family}/") for kind in taken):
+        remedy = "send one of these"
+    else:
+        remedy = "install a plugin that takes it where the model runs"
+    return f"no installed plugin takes {media_type!r}; {known}; {remedy}"
 
 
 def _rebalance(

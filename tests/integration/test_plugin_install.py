@@ -15,11 +15,13 @@ ROOT = Path(__file__).parents[2]
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with xmguard-later in it. Built from a copy, so that no build files land in the source tree."""
+    """A folder with two plugins in it. Built from copies, so that no build files land in the source tree."""
     base = tmp_path_factory.mktemp("plugin")
-    source = base / "source"
-    subprocess.run(["cp", "-r", str(ROOT / "plugins" / "xmguard-later"), str(source)], check=True)
-    install = ["install", "--quiet", "--no-deps", "--no-build-isolation", "--target", str(base / "site"), str(source)]
+    sources = [base / name for name in ("xmguard-later", "xmguard-image")]
+    for source in sources:
+        subprocess.run(["cp", "-r", str(ROOT / "plugins" / source.name), str(source)], check=True)
+    target = ["--target", str(base / "site"), *map(str, sources)]
+    install = ["install", "--quiet", "--no-deps", "--no-build-isolation", *target]
     subprocess.run([sys.executable, "-m", "pip", *install], check=True, capture_output=True)
     return base / "site"
 
@@ -40,6 +42,7 @@ def listed(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, object
 
 def test_an_installed_plugin_is_listed_with_version_and_what_it_provides(installed: Path):
     assert listed(plugins(installed))["later"] == {"name": "later", "version": "0.1.0", "provides": ["policy:later"]}
+    assert listed(plugins(installed))["image"] == {"name": "image", "version": "0.1.0", "provides": ["modality:image"]}
 
 
 def test_the_allow_list_hides_it(installed: Path):

@@ -64,6 +64,14 @@ def test_the_verdict_arrives_before_the_first_word_is_decoded() -> None:
         assert isinstance(list(stream)[-1], Done)
 
 
+def test_photos_go_through_whole() -> None:
+    photos = tuple(Span(media=Media("image/jpeg", bytes([k]) * 3_000_000)) for k in range(8))
+    with serving() as served, Client(served.address) as client:
+        client.answer(spans=photos, question="q?")
+        client.check(spans=photos, question="q?")
+    assert [call[0].spans for call in served.guard.calls] == [photos, photos]
+
+
 def test_answer_and_check_carry_the_request_whole() -> None:
     request = AnswerRequest(
         spans=(Span(id="a", media=Media("image/png", b"\x00\xff")), Span(id="b", text="汉字")),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import importlib.metadata
 import json
 from collections.abc import Iterator
@@ -36,7 +37,7 @@ from xmguard.response import (
     Status,
     Usage,
 )
-from xmguard.span import Span
+from xmguard.span import Media, Span
 
 VERDICT = ConflictVerdict(
     decision=Decision.CONFLICT,
@@ -209,6 +210,48 @@ def test_flags_become_the_request(guard: ScriptedGuard, tmp_path):
     assert "contribution by layer" in result.stdout
 
 
+PNG = b"\x89PNG\r\n\x1a\n" + bytes(range(256))
+
+
+@pytest.mark.parametrize(
+    ("name", "data", "media_type"),
+    [
+        ("photo.png", PNG, "image/png"),
+        ("photo.jpg", PNG, "image/png"),  # the bytes know better than the name
+        ("photo", b"\xff\xd8\xff\xe0\x00", "image/jpeg"),
+        ("photo.bin", b"RIFF\x0a\xff\x00\x00WEBPVP8 ", "image/webp"),
+        ("paper.txt", b"%PDF-1.7\n", "application/pdf"),
+        ("sound.mp3", b"ID3\xff\xff", "audio/mpeg"),
+    ],
+)
+def test_a_file_that_is_no_text_becomes_media_of_the_type_it_has(guard, tmp_path, name, data, media_type):
+    (tmp_path / name).write_bytes(data)
+    for language in ("", "zh"):
+        path = f"{language}:{tmp_path / name}" if language else str(tmp_path / name)
+        assert xmguard("ask", "--span", "en:a", "--span-file", path, "q").exit_code == 0
+        picture = guard.requests[-1].spans[1]
+        assert picture == Span(media=Media(media_type, data), language=language, source=name)
+
+
+def test_a_picture_in_a_request_file_is_base64(guard: ScriptedGuard):
+    media = {"mediaType": "image/png", "data": base64.b64encode(PNG).decode()}
+    text = json.dumps({"spans": [{"media": media}], "question": "q"})
+    for command in ("answer", "check"):
+        assert xmguard(command, "-", stdin=text).exit_code == 0
+        assert guard.requests[-1].spans == (Span(media=Media("image/png", PNG)),)
+    assert wire.from_json(AnswerRequest, wire.to_json(guard.requests[-1])) == guard.requests[-1]
+    damaged = text.replace("iVBOR", "iVB R")
+    assert "spans[0].media.data: must be base64" in one_error_line(xmguard("answer", "-", stdin=damaged))
+
+
+def test_the_table_shows_a_picture_by_its_modality(guard: ScriptedGuard):
+    guard.reports = (replace(REPORTS[0], modality="image", language="und"), REPORTS[1])
+    shown = xmguard("check", "-", stdin="{}").stdout
+    assert "image " in shown
+    assert "image/und" not in shown
+    assert "text/en" in shown
+
+
 def test_epsilon_is_the_policys_parameter(guard: ScriptedGuard):
     xmguard("ask", "--span", "en:a", "--policy", "later", "--epsilon", "2", "q")
     assert (guard.requests[0].rebalance.policy, dict(guard.requests[0].rebalance.parameters)) == (
@@ -225,6 +268,8 @@ def test_epsilon_is_the_policys_parameter(guard: ScriptedGuard):
         (["ask", "--span", "en:a", "--bias", "s1=x", "q"], "--bias: 's1=x' is not NAME=NUMBER"),
         (["ask", "--span", "en:a", "--bias", "s1=1", "--bias", "s1=2", "q"], "'s1' is given twice"),
         (["ask", "--span-file", "en:/nowhere", "q"], "/nowhere cannot be read: No such file"),
+        (["ask", "--span-file", "/nowhere.png", "q"], "/nowhere.png cannot be read: No such file"),
+        (["ask", "--span-file", __file__, "q"], "names no language; write en:PATH, or :PATH to have"),
         (["ask", "--span", "en:a", ""], "question: must not be empty"),
         (["answer", "/nowhere.json"], "/nowhere.json cannot be read"),
         (["models", "pull", "gpt"], "no model 'gpt' can be pulled by name; known: smollm2"),

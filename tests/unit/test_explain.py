@@ -245,6 +245,16 @@ def test_no_text_of_the_picture_overlaps(spans: int, answered: bool):
         assert [texts[index].get_text() for other in boxes[index + 1 :] if box.overlaps(other)] == []
 
 
+def test_a_picture_is_named_by_its_modality():
+    made = explanation("photo", "caption")
+    photo, caption = made.response.spans
+    spans = (replace(photo, modality="image", language="und"), caption)
+    made = replace(made, response=replace(made.response, spans=spans))
+    titles = [axes.get_title() for _, line in panels(heatmap.draw(made)) for axes in line]
+    assert titles[:2] == ["photo\nimage, 10 tokens", "caption\nen, 10 tokens"]
+    assert any("image, 10 tok" in line for line in shown(summary.where_table(made)))
+
+
 def test_an_id_is_drawn_as_it_is_or_by_its_number():
     drawn = panels(heatmap.draw(explanation("$\\frac$ costs", "来源")))
     assert [panel.get_title().split("\n")[0] for panel in drawn[0][1]] == ["$\\frac$ costs", "#2"]

@@ -9,6 +9,13 @@ from xmguard.modalities import xmguard_modalities
 from xmguard.modalities.text import TextModality
 from xmguard.parts import TextPart
 from xmguard.span import Media, Span
+from xmguard.testing import ModalityContract
+
+
+class TestText(ModalityContract):
+    modality = TextModality()
+    accepted = [Span(text="plain"), Span(text="  零 \n<|im_end|>")]
+    refused = [Span(), Span(media=Media("text/plain", b"plain"))]
 
 
 def test_the_hook_offers_the_text_modality() -> None:

@@ -4,6 +4,8 @@ from dataclasses import replace
 import pytest
 
 from xmguard.errors import ErrorCode, InvalidRequest, ModelNotFound
+from xmguard.hookspecs import hookimpl
+from xmguard.plugins import load_plugins
 from xmguard.request import AnswerRequest, Decoding, OnConflict, OnError, Prompt, Rebalance, Scope
 from xmguard.response import Limits
 from xmguard.span import Media, Span
@@ -81,7 +83,23 @@ BAD = {
     "media without a plugin": (
         replace(GOOD, spans=(SPAN, Span(media=Media("image/png", b"\x89PNG")))),
         "spans[1].media.media_type",
-        "no installed plugin takes 'image/png'",
+        "no installed plugin takes 'image/png'; only text is taken; "
+        "install it where the model runs: pip install xmguard-image",
+    ),
+    "media of a kind that nobody has a plugin for": (
+        replace(GOOD, spans=(SPAN, Span(media=Media("audio/wav", b"RIFF")))),
+        "spans[1].media.media_type",
+        "only text is taken; install a plugin that takes it",
+    ),
+    "no media type": (
+        replace(GOOD, spans=(SPAN, Span(media=Media("PNG\n", b"\x89PNG")))),
+        "spans[1].media.media_type",
+        'is no media type such as "image/png"',
+    ),
+    "17 media": (
+        replace(GOOD, spans=(Span(media=Media("image/png", b"\x89PNG")),) * 17),
+        "spans",
+        "holds 17 media; at most 16",
     ),
     "empty media": (
         replace(GOOD, spans=(Span(media=Media("image/png", b"")),)),
@@ -193,6 +211,47 @@ def test_bad_input_names_its_field(registry, request_, field, words):
     assert words in found[field]
     assert caught.value.code is ErrorCode.INVALID_ARGUMENT
     assert "\n" not in str(caught.value)
+
+
+class Pictures:
+    """Takes two kinds of pictures, and never reads one here."""
+
+    name = "pictures"
+    media_types = ("image/png", "image/jpeg")
+
+    def parts(self, span):
+        raise NotImplementedError
+
+
+class Plugin:
+    @hookimpl
+    def xmguard_modalities(self):
+        return [Pictures()]
+
+    @hookimpl(tryfirst=True)
+    def xmguard_detect_language(self, text):
+        return "en"
+
+
+@pytest.fixture
+def with_pictures():
+    return load_plugins(extra={"pictures": Plugin()})
+
+
+def test_media_have_the_modality_that_takes_them_and_no_language_but_the_callers(with_pictures):
+    picture = Media("image/png", b"not looked at here")
+    spans = (Span(media=picture), Span(media=picture, language="zh"), Span(text="42"))
+    context = check(replace(GOOD, spans=spans), with_pictures).context
+    found = [(span.modality, span.language) for span in context.spans]
+    assert found == [("pictures", "und"), ("pictures", "zh"), ("text", "en")]
+
+
+def test_a_picture_of_another_kind_is_refused_with_those_that_are_taken(with_pictures):
+    request = replace(GOOD, spans=(Span(media=Media("image/gif", b"GIF89a")),))
+    with pytest.raises(InvalidRequest) as caught:
+        check(request, with_pictures)
+    assert "taken: image/jpeg, image/png; send one of these" in str(caught.value)
+    assert "pip install" not in str(caught.value)
 
 
 def test_all_violations_are_listed_at_once(registry):

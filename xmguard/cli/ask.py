@@ -39,7 +39,11 @@ def ask(
     ] = None,
     span_file: Annotated[
         list[str] | None,
-        typer.Option(metavar="LANG:PATH", help="A source from a file. Files come after every --span."),
+        typer.Option(
+            metavar="[LANG:]PATH",
+            help="A source from a file: text (en:notice.txt), or a picture (photo.png) where a plugin takes it; the "
+            "file's first bytes say which. Files come after every --span.",
+        ),
     ] = None,
     model: Model = "",
     policy: Annotated[
@@ -84,7 +88,9 @@ def ask(
 ) -> None:
     """Put a question over sources given as flags.
 
-    Sources are named s1, s2, ... in their order. Ways to steer:
+    Sources are named s1, s2, ... in their order; a picture and a text:
+    --span-file photo.png --span en:"The rider is surfing."
+    Ways to steer:
     --bias s2=1.5 --bias s1=-inf
     --epsilon 1
     --policy target --parameter share.s2=0.2

@@ -5,27 +5,59 @@ Checks only what a flag means; `xmguard.validation` judges the request.
 
 from __future__ import annotations
 
+import mimetypes
 import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from xmguard.errors import ErrorCode, InvalidRequest, Reason, XmguardError
-from xmguard.span import Span
+from xmguard.span import Media, Span
 
 _LANGUAGE = re.compile(r"(?P<language>(?:[a-z]{2,3}(?:-[A-Za-z0-9]{1,8})*)?):(?P<rest>.*)", re.DOTALL)
+_MAGIC = (
+    (re.compile(rb"\x89PNG\r\n\x1a\n"), "image/png"),
+    (re.compile(rb"\xff\xd8\xff"), "image/jpeg"),
+    (re.compile(rb"RIFF....WEBP", re.DOTALL), "image/webp"),
+    (re.compile(rb"%PDF-"), "application/pdf"),  # the start of one may be UTF-8
+)
+"""How files begin, and their media type; others go by their name."""
 
 
 def parse_spans(texts: Sequence[str], files: Sequence[str]) -> tuple[Span, ...]:
-    """Spans from `--span LANGUAGE:TEXT` and then `--span-file LANGUAGE:PATH`; an empty language is detected."""
+    """Spans from `--span LANGUAGE:TEXT` and then `--span-file LANGUAGE:PATH`; an empty language is detected.
+
+    A file that is no text becomes media, and its path needs no language before it.
+    """
     spans = []
     for value in texts:
         language, text = _split("--span", value, "TEXT")
         spans.append(Span(text=text, language=language))
     for value in files:
-        language, path = _split("--span-file", value, "PATH")
-        spans.append(Span(text=read_text(path), language=language, source=Path(path).name))
+        match = _LANGUAGE.fullmatch(value)
+        path = match["rest"] if match else value
+        data = _read_bytes(path)
+        media_type = _media_type(path, data)
+        if media_type:
+            media = Media(media_type, data)
+            spans.append(Span(media=media, language=match["language"] if match else "", source=Path(path).name))
+        else:
+            language, _ = _split("--span-file", value, "PATH")
+            spans.append(Span(text=_decoded(path, data), language=language, source=Path(path).name))
     return tuple(spans)
+
+
+def _media_type(path: str, data: bytes) -> str:
+    """Media type of a file by its first bytes, or else by its name; empty for text."""
+    for begins, media_type in _MAGIC:
+        if begins.match(data):
+            return media_type
+    try:
+        data.decode("utf-8")
+    except UnicodeDecodeError:
+        guessed = mimetypes.guess_type(path)[0] or ""
+        return "" if guessed.startswith("text/") else guessed
+    return ""
 
 
 def _split(flag: str, value: str, what: str) -> tuple[str, str]:
@@ -61,11 +93,19 @@ def read_text(path: str) -> str:
     Raises:
         XmguardError: it cannot be read, or is not UTF-8.
     """
+    return _decoded(path, _read_bytes(path))
+
+
+def _read_bytes(path: str) -> bytes:
     try:
-        data = sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
-        return data.decode("utf-8")
+        return sys.stdin.buffer.read() if path == "-" else Path(path).read_bytes()
     except OSError as error:
         raise _unreadable(path, error.strerror or str(error)) from error
+
+
+def _decoded(path: str, data: bytes) -> str:
+    try:
+        return data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise _unreadable(path, f"not UTF-8 at byte {error.start}") from error
 

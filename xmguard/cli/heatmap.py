@@ -21,6 +21,7 @@ from xmguard.explanation import Explanation
 from xmguard.measurement import Cube
 from xmguard.request import Scope
 from xmguard.response import SpanReport
+from xmguard.validation import TEXT
 
 PANELS_IN_A_LINE = 6
 WIDTH, LINE_HEIGHT, HEADING_HEIGHT, DPI = 10.0, 2.1, 0.45, 150
@@ -127,7 +128,7 @@ def _draw_map(part: SubFigure, shown: _Map, spans: Sequence[SpanReport], lines: 
 
 
 def _title(span: SpanReport, index: int, columns: int) -> str:
-    """Id, language and tokens, in the width of a panel."""
+    """Id, language or modality, and tokens, in the width of a panel."""
     number = f"#{index + 1}"
     name = _drawable(span.span_id, number)
     room = _TITLES_WIDTH / columns
@@ -135,7 +136,8 @@ def _title(span: SpanReport, index: int, columns: int) -> str:
     while _width(name) > room:  # the number because ids may differ in what is left out
         kept -= 1
         name = f"{number} {span.span_id[: kept // 2]}…{span.span_id[-(kept // 2) :]}"
-    return f"{name}\n{span.language}, {span.tokens} tokens"
+    kind = span.language if span.modality == TEXT else span.modality
+    return f"{name}\n{kind}, {span.tokens} tokens"
 
 
 def _drawable(text: str, otherwise: str) -> str:

@@ -24,6 +24,7 @@ from xmguard.response import (
     Status,
     Usage,
 )
+from xmguard.validation import TEXT, UNDETERMINED_LANGUAGE
 
 MAX_QUOTE = 300
 """Characters of a quote that are shown; the response holds all of it."""
@@ -85,7 +86,7 @@ def spans_table(reports: Sequence[SpanReport], sources: Sequence[str], *, steere
         source = sources[index] if index < len(sources) else ""
         table.add_row(
             _lines((report.span_id, "bold"), (source, _BEFORE)),
-            _lines((f"{report.modality}/{report.language}", ""), (f"{report.tokens} tok", _BEFORE)),
+            _lines((_kind(report), ""), (f"{report.tokens} tok", _BEFORE)),
             _pair(
                 _bar_cell(report.contribution_before, largest), _bar_cell(report.contribution_after, largest), steered
             ),
@@ -95,6 +96,13 @@ def spans_table(reports: Sequence[SpanReport], sources: Sequence[str], *, steere
             *([Text(printable(report.answer_alone) or ABSENT)] if answers else []),
         )
     return table
+
+
+def _kind(report: SpanReport) -> str:
+    """Modality and language; the modality alone where no language is known of what is no text, as of a picture."""
+    if report.modality != TEXT and report.language == UNDETERMINED_LANGUAGE:
+        return report.modality
+    return f"{report.modality}/{report.language}"
 
 
 def layers_lines(reports: Sequence[SpanReport]) -> list[Text]:

@@ -16,6 +16,7 @@ from xmguard.cli.terminal import ABSENT, printable
 from xmguard.explanation import Explanation
 from xmguard.measurement import Cube
 from xmguard.request import Scope
+from xmguard.validation import TEXT
 
 TOP = 3
 """Layers and heads named per segment."""
@@ -101,7 +102,7 @@ def _norms(explanation: Explanation) -> tuple[Cube, str]:
 def _segments(explanation: Explanation) -> Iterator[tuple[Text, int]]:
     """Label and number of each segment, the rest last."""
     for index, span in enumerate(explanation.response.spans):
-        size = f"{printable(span.language)}, {span.tokens} tok"
+        size = f"{printable(span.language if span.modality == TEXT else span.modality)}, {span.tokens} tok"
         yield Text.assemble((printable(span.span_id) or ABSENT, "bold"), (f"\n{size}", _SECONDARY)), index + 1
     yield Text(REST, style=_SECONDARY), 0
 

@@ -1,4 +1,4 @@
-"""What authors of plugins test with: the contract of a rebalancing policy, and a tiny model to test it on.
+"""What authors of plugins test with: the contracts of policies and modalities, and a tiny model to test policies on.
 
 Needs the extra `xmguard[testing]`. Nothing that answers requests imports it.
 """
@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import pytest
 
-# Before the import: a failing assertion of the contract then shows its values in the author's own test run.
-pytest.register_assert_rewrite("xmguard.testing.policies")
+# Before the imports: a failing assertion of a contract then shows its values in the author's own test run.
+pytest.register_assert_rewrite("xmguard.testing.modalities", "xmguard.testing.policies")
 
+from xmguard.testing.modalities import ModalityContract  # noqa: E402
 from xmguard.testing.policies import PolicyContract  # noqa: E402
 from xmguard.testing.tiny import make_model, tiny_model  # noqa: E402
 
-__all__ = ["PolicyContract", "make_model", "tiny_model"]
+__all__ = ["ModalityContract", "PolicyContract", "make_model", "tiny_model"]
