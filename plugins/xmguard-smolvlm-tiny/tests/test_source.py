@@ -12,6 +12,7 @@ from xmguard.backends.transformers.loader import load
 from xmguard.errors import ModelRefused, SetupIncomplete
 from xmguard.models import smollm2
 from xmguard.plugins import load_plugins
+from xmguard.profile import CARD
 from xmguard_smolvlm_tiny import travelling
 from xmguard_smolvlm_tiny.source import SmolVlmTiny
 
@@ -63,7 +64,7 @@ def test_the_adapter_is_merged_and_everything_else_is_the_base(weights, cache):
     for name, value in sent.items():
         if not name.startswith("language_model."):
             assert torch.equal(made[f"model.{name}"], value.float())
-    assert json.loads((folder / "card.json").read_text())["training"] == {"seed": 0}
+    assert json.loads((folder / CARD).read_text())["training"] == {"seed": 0}
 
 
 def test_a_second_pull_does_nothing_and_other_weights_go_elsewhere(weights, cache):
