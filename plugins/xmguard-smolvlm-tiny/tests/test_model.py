@@ -55,7 +55,9 @@ def test_generating_with_a_cache_is_the_full_forward(parts, attention):
         # A tiny random model may end at once; nothing is lost by not letting it.
         said = model.generate(**asked, max_new_tokens=6, min_new_tokens=6, do_sample=False)
         with torch.no_grad():
-            full = model(said[:, :-1], pixel_values=asked.get("pixel_values")).logits[:, asked["input_ids"].shape[1] - 1 :]
+            full = model(said[:, :-1], pixel_values=asked.get("pixel_values")).logits[
+                :, asked["input_ids"].shape[1] - 1 :
+            ]
         full[..., model.generation_config.eos_token_id] = -torch.inf
         full[..., model.generation_config.suppress_tokens] = -torch.inf
         assert torch.equal(full.argmax(-1), said[:, asked["input_ids"].shape[1] :])
@@ -111,7 +113,7 @@ def test_a_bright_cell_changes_its_own_token_and_no_other(base):
 def test_pictures_that_do_not_fill_their_placeholders_are_refused(parts):
     model, processor = parts
     asked = inputs(processor, "<image>", images=[noise(0)])
-    with pytest.raises(ValueError, match="there are 15 image tokens in the text and 16 cells in the pictures; one has 16"):
+    with pytest.raises(ValueError, match="are 15 image tokens in the text and 16 cells in the pictures; one has 16"):
         model(asked["input_ids"][:, 1:], pixel_values=asked["pixel_values"])
     with pytest.raises(ValueError, match="pixel_values need input_ids"):
         model(inputs_embeds=torch.zeros(1, 2, 48), pixel_values=asked["pixel_values"])
@@ -225,7 +227,11 @@ def test_a_message_of_text_alone_is_what_smollm2_is_told():
     if folder is None:
         pytest.skip("smollm2 is not pulled: run `make setup`")
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}, {"role": "user", "content": "?"}]
+    chat = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello"},
+        {"role": "user", "content": "?"},
+    ]
     for messages in (chat, [{"role": "system", "content": "Be short."}, *chat]):
         options = {"tokenize": False, "add_generation_prompt": True}
         ours = tokenizer.apply_chat_template(messages, chat_template=CHAT_TEMPLATE, **options)

@@ -46,7 +46,7 @@ class Learner(nn.Module):
         for name, value in self.language.named_parameters():
             if "lora_" in name:
                 found[_travelling(name)] = value
-        return {name: value.detach().cpu().contiguous() for name, value in found.items()}
+        return {name: value.detach().cpu().clone() for name, value in found.items()}
 
     @torch.no_grad()
     def load_trained(self, tensors: Mapping[str, Tensor]) -> None:
