@@ -184,8 +184,9 @@ def test_rows_are_padded_to_few_shapes_without_effect(learner, rows, pack):
 
 
 def test_exact_matches_are_those_whose_every_token_is_the_likeliest(learner, rows, pack):
+    batch = pack(rows[:2])
     with evaluating(learner):
-        likeliest = learner.logits(pack(rows[:2])).argmax(-1).tolist()
+        likeliest = learner.logits(batch).argmax(-1).tolist()
     said, place = [], 0
     for row in rows[:2]:
         branches = []
@@ -246,7 +247,7 @@ def trained(learner, rows, pack, out, tokens, **options):
 
 def test_training_lowers_the_loss_and_writes_log_and_picture(base, rows, pack, tmp_path):
     learner = Learner(make_parts(base)[0], RECIPE)
-    folder, budget = trained(learner, rows, pack, tmp_path, 6_000, validate=lambda: {"all": 0.5})
+    folder, budget = trained(learner, rows, pack, tmp_path, 10_000, validate=lambda: {"all": 0.5})
     assert budget.progress == 1.0
     log = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
     losses = [row["loss"] for row in log if "loss" in row]
