@@ -171,6 +171,8 @@ def _draw_table(canvas: Canvas, scene: Scene) -> None:
         canvas.line((x, top), (x, top + (len(ROWS) + 1) * step), INK, 1.5)
     cells = [("Item", "Price"), *((scene.values[f"item{row}"], scene.values[f"price{row}"]) for row in ROWS)]
     case = random.choice((str.capitalize, str.lower))
+    widest = max(canvas.width(case(item), face=face, size=size) for item, _ in cells[1:])
+    size *= min(1.0, (middle - left - 14) / widest)
     for row, (item, price) in enumerate(cells):
         y = top + (row + 0.5) * step
         small = size * (0.6 if row == 0 else 1)

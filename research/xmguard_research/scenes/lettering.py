@@ -7,7 +7,7 @@ from random import Random
 from xmguard_research.scenes.canvas import FACES, Box, Canvas, jittered, mixed, readable_on
 from xmguard_research.scenes.concepts import COLOURS, NEW_SIGN_WORDS, SIGN_WORDS, SKIES, THINGS, Rgb, a
 from xmguard_research.scenes.objects import BACKGROUND, COLOUR_NAMES, THING_NAMES, presence
-from xmguard_research.scenes.spec import Layout, Question, Scene, Slot, Values, asked, of_split
+from xmguard_research.scenes.spec import Layout, Question, Scene, Slot, Values, of_split
 
 DOLLARS = tuple(f"${dollars}.{cents:02d}" for dollars in range(1, 10) for cents in range(0, 100, 5))
 EUROS = tuple(f"€{euros}" for euros in range(2, 100))
@@ -40,17 +40,8 @@ def _thing_phrases(values: Values) -> dict[str, str]:
     return {"a_thing": a(values["thing"])}
 
 
-def _price_more(values: Values, random: Random) -> list[Question]:
-    euros = values["price"].startswith("€")
-    wordings = (
-        "Is the price in dollars or euros?",
-        "In which currency is the price, dollars or euros?",
-        "Does one pay in dollars or in euros?",
-    )
-    return [
-        asked(random, wordings, "euros" if euros else "dollars", "price"),
-        presence(random, values["thing"], THING_NAMES),
-    ]
+def _more(values: Values, random: Random) -> list[Question]:
+    return [presence(random, values["thing"], THING_NAMES)]
 
 
 def _draw_price(canvas: Canvas, scene: Scene) -> None:
@@ -105,7 +96,7 @@ PRICE = Layout(
     together=(("price",),),
     draw=_draw_price,
     phrases=_thing_phrases,
-    more=_price_more,
+    more=_more,
 )
 
 
@@ -119,10 +110,6 @@ def _propose_sign(random: Random, split: str) -> dict[str, str]:
 
 def _propose_new_sign(random: Random, split: str) -> dict[str, str]:
     return _sign_values(random, random.choice(NEW_SIGN_WORDS))
-
-
-def _sign_more(values: Values, random: Random) -> list[Question]:
-    return [presence(random, values["thing"], THING_NAMES)]
 
 
 def _draw_sign(canvas: Canvas, scene: Scene) -> None:
@@ -201,7 +188,7 @@ SIGN = Layout(
     together=(("word", "colour"),),
     draw=_draw_sign,
     phrases=_thing_phrases,
-    more=_sign_more,
+    more=_more,
 )
 NEW_SIGN = Layout(
     name="sign.new",
@@ -211,7 +198,7 @@ NEW_SIGN = Layout(
     together=(),
     draw=_draw_sign,
     phrases=_thing_phrases,
-    more=_sign_more,
+    more=_more,
     splits=("test",),
 )
 LAYOUTS = (PRICE, SIGN, NEW_SIGN)
