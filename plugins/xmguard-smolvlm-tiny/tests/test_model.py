@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from tiny_parts import SIDE, VISION, noise
+from tiny_parts import SIDE, VISION, make_parts, noise
 from transformers import AutoModelForImageTextToText, AutoProcessor, AutoTokenizer
 
 from xmguard.models.smollm2 import SmolLM2
@@ -13,7 +13,7 @@ from xmguard_smolvlm_tiny.registration import register
 
 
 def inputs(processor, *texts, images=()):
-    return processor(text=list(texts), images=list(images) or None, return_tensors="pt", padding=True)
+    return processor(text=list(texts), images=list(images) or None, return_tensors="pt")
 
 
 def test_lite0_gives_49_cells_of_768_numbers():
@@ -54,8 +54,10 @@ def test_generating_with_a_cache_is_the_full_forward(parts, attention):
     for asked in (inputs(processor, "Look: <image> What?", images=[noise(0)]), inputs(processor, "No picture.")):
         # A tiny random model may end at once; nothing is lost by not letting it.
         said = model.generate(**asked, max_new_tokens=6, min_new_tokens=6, do_sample=False)
-        with torch.inference_mode():
-            full = model(said[:, :-1], pixel_values=asked.get("pixel_values")).logits[:, asked["input_ids"].shape[1] - 1 :]
+        with torch.no_grad():
+            full = model(said[:, :-1], pixel_values=asked.get("pixel_values")).logits[
+                :, asked["input_ids"].shape[1] - 1 :
+            ]
         full[..., model.generation_config.eos_token_id] = -torch.inf
         full[..., model.generation_config.suppress_tokens] = -torch.inf
         assert torch.equal(full.argmax(-1), said[:, asked["input_ids"].shape[1] :])
@@ -90,24 +92,28 @@ def test_pixels_are_shifted_as_the_tower_was_trained(parts):
     assert made[0, :, 5, 5].tolist() == [1.0, 0.0, -127 / 128]
 
 
-def test_a_bright_cell_changes_its_own_token_most(parts):
-    model, _ = parts
+def test_a_bright_cell_changes_its_own_token_and_no_other(base):
+    model, _ = make_parts(base)
     step = VISION["image_size"] // SIDE
     dark = torch.full((1, 3, 128, 128), -1.0)
-    with torch.inference_mode():
+    with torch.no_grad():
+        for module in model.modules():
+            if isinstance(module, SameConv2d) and module.kernel_size == (3, 3):
+                centre = module.weight[:, :, 1:2, 1:2].clone()
+                module.weight.zero_()[:, :, 1:2, 1:2] = centre  # nothing is seen of the neighbours
         before = model.get_image_features(dark).last_hidden_state[0]
         for cell in range(SIDE**2):
             row, column = divmod(cell, SIDE)
             lit = dark.clone()
             lit[..., row * step : (row + 1) * step, column * step : (column + 1) * step] = 1.0
             change = (model.get_image_features(lit).last_hidden_state[0] - before).norm(dim=-1)
-            assert change.argmax() == cell
+            assert change.nonzero().flatten().tolist() == [cell]
 
 
 def test_pictures_that_do_not_fill_their_placeholders_are_refused(parts):
     model, processor = parts
     asked = inputs(processor, "<image>", images=[noise(0)])
-    with pytest.raises(ValueError, match="there are 15 image tokens in the text and 16 cells in the pictures; one has 16"):
+    with pytest.raises(ValueError, match="are 15 image tokens in the text and 16 cells in the pictures; one has 16"):
         model(asked["input_ids"][:, 1:], pixel_values=asked["pixel_values"])
     with pytest.raises(ValueError, match="pixel_values need input_ids"):
         model(inputs_embeds=torch.zeros(1, 2, 48), pixel_values=asked["pixel_values"])
@@ -129,8 +135,10 @@ def test_only_the_last_logits_are_computed_when_no_more_are_asked_for(parts):
     asked = inputs(processor, "one two three")
     with torch.inference_mode():
         everything = model(**asked).logits
-        assert torch.equal(model(**asked, logits_to_keep=2).logits, everything[:, -2:])
-        assert torch.equal(model(**asked, logits_to_keep=torch.tensor([3, 5])).logits, everything[:, [3, 5]])
+        last, chosen = (model(**asked, logits_to_keep=kept).logits for kept in (2, torch.tensor([3, 5])))
+    # A product of other shapes may round otherwise.
+    assert torch.allclose(last, everything[:, -2:], atol=1e-4)
+    assert torch.allclose(chosen, everything[:, [3, 5]], atol=1e-4)
 
 
 def test_labels_give_the_loss_of_the_next_token(parts):
@@ -219,7 +227,11 @@ def test_a_message_of_text_alone_is_what_smollm2_is_told():
     if folder is None:
         pytest.skip("smollm2 is not pulled: run `make setup`")
     tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-    chat = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}, {"role": "user", "content": "?"}]
+    chat = [
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello"},
+        {"role": "user", "content": "?"},
+    ]
     for messages in (chat, [{"role": "system", "content": "Be short."}, *chat]):
         options = {"tokenize": False, "add_generation_prompt": True}
         ours = tokenizer.apply_chat_template(messages, chat_template=CHAT_TEMPLATE, **options)

@@ -12,6 +12,7 @@ from xmguard.backends.transformers.loader import load
 from xmguard.errors import ModelRefused, SetupIncomplete
 from xmguard.models import smollm2
 from xmguard.plugins import load_plugins
+from xmguard.profile import CARD
 from xmguard_smolvlm_tiny import travelling
 from xmguard_smolvlm_tiny.source import SmolVlmTiny
 
@@ -38,9 +39,7 @@ def weights(tmp_path, cache):
     tensors[f"{ADAPTED}.lora_A.weight"] = torch.randn(4, 48)
     tensors[f"{ADAPTED}.lora_B.weight"] = torch.randn(96, 4)
     folder = tmp_path / "weights"
-    travelling.write(
-        tensors, folder, base=smollm2.FOLDER, lora_scale=SCALE, vision=VISION, training={"seed": 0}
-    )
+    travelling.write(tensors, folder, base=smollm2.FOLDER, lora_scale=SCALE, vision=VISION, training={"seed": 0})
     return folder
 
 
@@ -63,7 +62,7 @@ def test_the_adapter_is_merged_and_everything_else_is_the_base(weights, cache):
     for name, value in sent.items():
         if not name.startswith("language_model."):
             assert torch.equal(made[f"model.{name}"], value.float())
-    assert json.loads((folder / "card.json").read_text())["training"] == {"seed": 0}
+    assert json.loads((folder / CARD).read_text())["training"] == {"seed": 0}
 
 
 def test_a_second_pull_does_nothing_and_other_weights_go_elsewhere(weights, cache):
@@ -88,7 +87,7 @@ def test_a_second_pull_does_nothing_and_other_weights_go_elsewhere(weights, cach
 def test_without_weights_it_says_how_they_are_made(tmp_path, cache):
     source = SmolVlmTiny(tmp_path / "nothing")
     assert source.path() is None
-    with pytest.raises(SetupIncomplete, match="no weights in this distribution.*tiny_vlm train, then export"):
+    with pytest.raises(SetupIncomplete, match=r"no weights in this distribution.*tiny_vlm train, then export"):
         source.pull()
 
 
@@ -126,7 +125,8 @@ def test_importing_the_plugin_imports_no_engine():
     source = Path(xmguard_smolvlm_tiny.__file__).parents[1]
     code = (
         f"import sys; sys.path.insert(0, {str(source)!r}); import xmguard_smolvlm_tiny as plugin;"
-        "plugin.xmguard_models(); plugin.xmguard_architectures(); assert not {'torch', 'transformers'} & set(sys.modules)"
+        "plugin.xmguard_models(); plugin.xmguard_architectures();"
+        "assert not {'torch', 'transformers'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True)
 

@@ -26,7 +26,7 @@ SIDE = 4
 
 
 def random_tower(seed=0):
-    """State of a tower whose features are neither all alike nor vanishing."""
+    """State of a tower whose features are neither all alike nor vanishing, of numbers that half precision can hold."""
     settings = SmolVlmTinyVisionConfig(**VISION)
     torch.manual_seed(seed)
     tower = EfficientNetLite(settings.stem_width, settings.stages, settings.taps)
@@ -34,7 +34,7 @@ def random_tower(seed=0):
         if isinstance(module, torch.nn.Conv2d):
             torch.nn.init.kaiming_normal_(module.weight, nonlinearity="relu")
             torch.nn.init.normal_(module.bias, std=0.1)
-    return tower.state_dict()
+    return {name: value.half().float() for name, value in tower.state_dict().items()}
 
 
 def make_base(folder):

@@ -14,8 +14,9 @@ def card(results: Mapping[str, Any]) -> str:
     skills = [skill for skill in runs["noto"] if skill != "all"]
     lines = [
         "Share of questions answered exactly (the whole reply, letter case aside), greedy decoding, float32, one",
-        "picture and one question a prompt; 95% intervals by resampling pictures. *Shuffled* shows another picture of the same",
-        "kind: what is left without seeing. *Without looking* is the most frequent training answer to the same words.",
+        "picture and one question a prompt; 95% intervals by resampling pictures. *Shuffled* shows another picture of",
+        "the same kind: what is left without seeing. *Without looking* is the most frequent training answer to the",
+        "same words.",
         "",
         "| skill | questions | Noto (style of training) | Fluent (held out) | Noto, shuffled | Fluent, shuffled | "
         "without looking |",

@@ -25,7 +25,10 @@ class Learner(nn.Module):
         super().__init__()
         torch.manual_seed(recipe.seed)
         self.projector: nn.Module = model.model.projector.float().requires_grad_(True)
-        language = model.model.language_model.to(torch.bfloat16)
+        language = model.model.language_model
+        # Weights only: rotary frequencies in bfloat16 would turn late positions by another angle than when served.
+        for parameter in language.parameters():
+            parameter.data = parameter.data.to(torch.bfloat16)
         table = language.embed_tokens.weight
         with torch.no_grad():
             # Embeddings share a large mean; a picture's cells begin there, not around zero where no token is.
@@ -46,7 +49,7 @@ class Learner(nn.Module):
         for name, value in self.language.named_parameters():
             if "lora_" in name:
                 found[_travelling(name)] = value
-        return {name: value.detach().cpu().contiguous() for name, value in found.items()}
+        return {name: value.detach().cpu().clone() for name, value in found.items()}
 
     @torch.no_grad()
     def load_trained(self, tensors: Mapping[str, Tensor]) -> None:

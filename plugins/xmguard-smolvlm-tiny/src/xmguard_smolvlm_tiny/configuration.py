@@ -63,7 +63,7 @@ class SmolVlmTinyConfig(PreTrainedConfig):
     """The whole model's settings, in LLaVA's shape."""
 
     model_type = "smolvlm_tiny"
-    sub_configs: ClassVar[dict[str, Any]] = {"text_config": AutoConfig, "vision_config": SmolVlmTinyVisionConfig}
+    sub_configs: ClassVar[dict[str, Any]] = {"text_config": AutoConfig}  # of parts that are models of transformers
     keys_to_ignore_at_inference: ClassVar[list[str]] = ["past_key_values"]
 
     text_config: Any = None

@@ -32,7 +32,7 @@ class SmolVlmTiny:
     summary = "EfficientNet-lite0 and SmolLM2-135M, trained on generated scenes (English); weights travel in the plugin"
     license = "Apache-2.0"
     requires = "xmguard[hf]"
-    modalities = (TEXT, IMAGE)
+    modalities: tuple[str, ...] = (TEXT, IMAGE)
     profile: Path | None = None
 
     def __init__(self, weights: Path = travelling.FOLDER) -> None:

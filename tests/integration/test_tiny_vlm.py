@@ -1,0 +1,392 @@
+"""Training the tiny vision-language model: packing, learning, resuming, and what is asked of the result."""
+
+import json
+import random
+import sys
+from dataclasses import replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+# The source folders, so that the tests also run where the plugin is not installed.
+sys.path.insert(0, str(Path(__file__).parents[2] / "plugins" / "xmguard-smolvlm-tiny" / "src"))
+sys.path.insert(0, str(Path(__file__).parents[2] / "plugins" / "xmguard-smolvlm-tiny" / "tests"))
+from tiny_parts import VISION, make_base, make_parts, noise, random_tower
+
+from xmguard_research.scenes import Picture, scenes
+from xmguard_research.tiny_vlm.answering import Asker, prompts
+from xmguard_research.tiny_vlm.budget import Budget
+from xmguard_research.tiny_vlm.card import card, replaced
+from xmguard_research.tiny_vlm.evaluating import Reply, chat_score, share, shuffled, summary, text_run
+from xmguard_research.tiny_vlm.examples import conversations
+from xmguard_research.tiny_vlm.features import Gallery, extract, keep_features
+from xmguard_research.tiny_vlm.figures import draw_log
+from xmguard_research.tiny_vlm.learner import Learner
+from xmguard_research.tiny_vlm.packing import collate
+from xmguard_research.tiny_vlm.prompts import Asked, Prompter
+from xmguard_research.tiny_vlm.recipe import Recipe, Stage
+from xmguard_research.tiny_vlm.training import LOG, SPENT, TRAINED, by_skill, evaluating, exact_matches, train_stage
+from xmguard_smolvlm_tiny import travelling
+from xmguard_smolvlm_tiny.assembly import assemble
+
+# Two of PEFT and transformers that concern what we do not use: an old name, and pinned memory without a GPU.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning"),
+    pytest.mark.filterwarnings("ignore:.*pin_memory:UserWarning"),
+]
+
+RECIPE = Recipe(rank=4, alpha=8, batch=2, warmup=0.0)
+STAGE = Stage("adapter", share=1.0, projector_rate=1e-2, adapter_rate=1e-2)
+KINDS = ("activity", "price")
+
+
+def drawn(count):
+    """Stand-ins for drawn scenes: noise, with the questions of real ones."""
+    for index, scene in enumerate(scenes(split="train", seed=0, count=count, kinds=KINDS)):
+        yield Picture(scene.id, noise(index, 60, 40), scene.questions, scene.sentences, scene.kind, scene)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    """Of weights that bfloat16 can hold, so that what is trained and what is assembled have the same."""
+    folder = make_base(tmp_path_factory.mktemp("base"))
+    weights = load_file(folder / "model.safetensors")
+    rounded = {name: value.bfloat16().float() for name, value in weights.items()}
+    save_file(rounded, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def processor(base):
+    return make_parts(base)[1]
+
+
+@pytest.fixture(scope="module")
+def prompter(processor, registry):
+    return Prompter(processor, registry)
+
+
+@pytest.fixture(scope="module")
+def gallery(base, processor, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("features")
+    keep_features(drawn(6), 6, folder, make_parts(base)[0].model.vision_tower, processor)
+    return Gallery(folder)
+
+
+@pytest.fixture
+def pack(gallery, processor):
+    return partial(collate, features=gallery.features, image_token=processor.image_token_id)
+
+
+@pytest.fixture
+def rows(gallery, prompter):
+    """Each picture with its questions, the last two with a text beside it, and one text alone."""
+    found = [prompter.conversation([None], one.asked, index) for index, one in enumerate(gallery.seen)]
+    found[-2] = prompter.conversation(["Some words.", None], gallery.seen[-2].asked[:2], len(found) - 2)
+    found[-1] = prompter.conversation([None, "Some words."], gallery.seen[-1].asked[:2], len(found) - 1)
+    return [*found, prompter.conversation(["The door is red."], [Asked("Which colour?", "red", "colour", joint=True)])]
+
+
+@pytest.fixture
+def learner(base):
+    """In float32, with an adapter that changes something (a fresh one is zero), of numbers that travel unchanged."""
+    made = Learner(make_parts(base)[0], RECIPE).float()
+    torch.manual_seed(3)
+    for parameter in made.adapter_parameters():
+        torch.nn.init.normal_(parameter, std=0.05)
+    made.load_trained({name: value.half().float() for name, value in made.trained().items()})
+    return made
+
+
+def test_prompts_are_the_served_ones_with_an_answer_that_ends(prompter, processor):
+    asked = [Asked("What is it?", "a key", "object"), Asked("What is it?", "a key", "object", joint=True)]
+    made = prompter.conversation([None, "Two keys."], asked, 0)
+    decode = processor.tokenizer.decode
+    picture = "<image>" * processor.image_seq_length
+    assert decode(made.context).endswith(f"<|im_start|>user\nHere are some sources.\n\n{picture}\n\nTwo keys.")
+    alone, joint = made.branches
+    assert decode(alone.tail) == (
+        "\n\nQuestion: What is it?\nAnswer in English.<|im_end|>\n<|im_start|>assistant\nShort answer:"
+    )
+    assert decode(alone.answer) == " a key<|im_end|>"
+    assert decode(joint.tail).startswith(
+        "\n\nUsing all of the sources above, answer this question in English.\nWhat is it?"
+    )
+    assert decode(joint.answer) == "a key<|im_end|>"
+
+
+def test_a_packed_branch_reads_as_it_does_by_itself_in_the_assembled_model(
+    base, learner, rows, pack, gallery, processor, tmp_path
+):
+    tensors = learner.trained() | {f"vision_tower.{name}": value for name, value in random_tower().items()}
+    travelling.write(tensors, tmp_path / "w", base="b", lora_scale=RECIPE.lora_scale, vision=VISION, training={})
+    file = tmp_path / "w" / travelling.TENSORS
+    (tmp_path / "model").mkdir()
+    assemble(base, file, vision=VISION, lora_scale=RECIPE.lora_scale, folder=tmp_path / "model")
+    asker = Asker.seeing(tmp_path / "model")
+    with torch.no_grad():
+        packed = learner.logits(pack(rows))
+    place = 0
+    pictures = list(drawn(6))
+    for row in rows:
+        image = None if row.picture is None else pictures[row.picture].image
+        for branch in row.branches:
+            ids = torch.tensor([[*row.context, *branch.tail, *branch.answer[:-1]]])
+            seen = {} if image is None else dict(processor.image_processor([image], return_tensors="pt"))
+            with torch.no_grad():
+                alone = asker._model(input_ids=ids, **seen).logits[0, -len(branch.answer) :]
+            # The kept features are in half precision.
+            assert torch.allclose(packed[place : place + len(branch.answer)], alone, atol=0.03)
+            place += len(branch.answer)
+    assert place == len(packed)
+
+
+def test_the_loss_is_on_the_answers_alone(learner, rows, pack):
+    batch = pack(rows)
+    last = {tuple(place) for place in batch["answer_at"].tolist()}
+    assert len(last) == sum(len(branch.answer) for row in rows for branch in row.branches)
+    gradients = []
+    learner.language.base_model.model.norm.register_forward_hook(
+        lambda module, given, made: made.register_hook(gradients.append) and None
+    )
+    learner(**batch)["loss"].backward()
+    touched = {tuple(place) for place in gradients[0].abs().sum(-1).nonzero().tolist()}
+    assert touched == last
+
+
+def test_branches_are_blind_to_each_other_and_see_the_context(learner, rows, pack):
+    row = rows[0]
+    first, *others = row.branches
+    changed = replace(first, tail=(*first.tail[:-1], first.tail[-1] + 1))
+    with torch.no_grad():
+        before = learner.logits(pack([row]))
+        other_tail = learner.logits(pack([replace(row, branches=(changed, *others))]))
+    own = len(first.answer)
+    assert not torch.allclose(before[:own], other_tail[:own], atol=1e-3)
+    assert torch.allclose(before[own:], other_tail[own:], atol=1e-5)
+    with torch.no_grad():
+        elsewhere = learner.logits(pack([replace(row, picture=1)]))
+    for start in range(len(before)):
+        assert not torch.allclose(before[start], elsewhere[start], atol=1e-5)
+
+
+def test_rows_are_padded_to_few_shapes_without_effect(learner, rows, pack):
+    batch = pack(rows)
+    assert batch["ids"].shape[1] % 16 == 0
+    assert int(batch["tokens"]) == sum(row.tokens for row in rows)
+    with torch.no_grad():
+        together = learner.logits(batch)
+        single = torch.cat([learner.logits(pack([row])) for row in rows])
+    assert torch.allclose(together, single, atol=1e-4)
+
+
+def test_exact_matches_are_those_whose_every_token_is_the_likeliest(learner, rows, pack):
+    batch = pack(rows[:2])
+    with evaluating(learner):
+        likeliest = learner.logits(batch).argmax(-1).tolist()
+    said, place = [], 0
+    for row in rows[:2]:
+        branches = []
+        for branch in row.branches:
+            # The first token decides what the second is predicted from, so only answers of one token are put right.
+            branches.append(replace(branch, answer=(likeliest[place],)))
+            place += len(branch.answer)
+        said.append(replace(row, branches=tuple(branches)))
+    matches = exact_matches(learner, said, pack, batch=2)
+    assert all(matches)
+    wrong = replace(said[0].branches[0], answer=((said[0].branches[0].answer[0] + 1) % 200,))
+    said[0] = replace(said[0], branches=(wrong, *said[0].branches[1:]))
+    matches = exact_matches(learner, said, pack, batch=2)
+    assert matches == [False] + [True] * (len(matches) - 1)
+    assert by_skill(said, matches)["all"] == round(1 - 1 / len(matches), 4)
+
+
+def test_features_are_the_towers_and_a_stopped_run_goes_on(base, processor, tmp_path, monkeypatch):
+    monkeypatch.setattr("xmguard_research.tiny_vlm.features.SHARD", 4)
+    tower = make_parts(base)[0].model.vision_tower
+
+    def stopping():
+        yield from islice(drawn(10), 6)
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        keep_features(stopping(), 10, tmp_path, tower, processor)
+    done = (tmp_path / "00000.safetensors").stat().st_mtime_ns
+    keep_features(drawn(10), 10, tmp_path, tower, processor)
+    assert (tmp_path / "00000.safetensors").stat().st_mtime_ns == done
+    gallery = Gallery(tmp_path)
+    assert len(gallery) == 10
+    for index, one in enumerate(drawn(10)):
+        assert gallery.seen[index].id == one.id
+        assert torch.equal(gallery.features(index), extract(tower, processor, [one.image])[0])
+
+
+def test_the_mixture_holds_what_the_recipe_says_and_asks_about_one_source_only(gallery, prompter):
+    seen = [gallery.seen[index % 6] for index in range(300)]
+    recipe = replace(RECIPE, texts=0.2, mixed=0.3, joint=0.5)
+    made = conversations(seen, scenes(split="train", seed=1, count=900), prompter, recipe)
+    alone = [row for row in made if row.picture is None]
+    start = len(prompter.conversation([None], [], 0).context)
+    mixed = [row for row in made if row.picture is not None and len(row.context) > start]
+    assert len(alone) / len(made) == pytest.approx(0.2, abs=0.06)
+    assert len(mixed) / len(made) == pytest.approx(0.3, abs=0.06)
+    assert all(branch.asked.joint for row in mixed for branch in row.branches)
+    joint = [branch.asked.joint for row in made if row not in mixed for branch in row.branches]
+    assert sum(joint) / len(joint) == pytest.approx(0.5, abs=0.06)
+    assert made == conversations(seen, scenes(split="train", seed=1, count=900), prompter, recipe)
+
+
+def trained(learner, rows, pack, out, tokens, **options):
+    budget = Budget(tokens=tokens)
+    folder = train_stage(learner, rows, pack, STAGE, budget, RECIPE, out, log_every=1, **options)
+    return folder, budget
+
+
+def test_training_lowers_the_loss_and_writes_log_and_picture(base, rows, pack, tmp_path):
+    learner = Learner(make_parts(base)[0], RECIPE)
+    folder, budget = trained(learner, rows, pack, tmp_path, 10_000, validate=lambda: {"all": 0.5})
+    assert budget.progress == 1.0
+    log = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
+    losses = [row["loss"] for row in log if "loss" in row]
+    assert sum(losses[-3:]) < 0.8 * sum(losses[:3])
+    assert log[-1]["exact_match"] == {"all": 0.5}
+    assert log[-2]["learning_rate"] < 0.2 * STAGE.projector_rate
+    draw_log(tmp_path / LOG, tmp_path / "log.png")
+    assert (tmp_path / "log.png").stat().st_size > 10_000
+    assert all(torch.equal(value, learner.trained()[name]) for name, value in load_file(folder / TRAINED).items())
+
+
+def test_a_stopped_run_goes_on_where_it_was_and_a_finished_one_is_loaded(base, rows, pack, tmp_path):
+    def stop():
+        raise KeyboardInterrupt
+
+    learner = Learner(make_parts(base)[0], RECIPE)
+    with pytest.raises(KeyboardInterrupt):
+        trained(learner, rows, pack, tmp_path, 3000, save_minutes=0.0, validate=stop)
+    again = Learner(make_parts(base)[0], RECIPE)
+    folder, budget = trained(again, rows, pack, tmp_path, 3000)
+    log = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
+    steps = [row["step"] for row in log if "loss" in row]
+    assert steps == sorted(set(steps))
+    tokens = [row["tokens"] for row in log if "loss" in row]
+    assert tokens == sorted(tokens)
+    assert budget.tokens_spent == tokens[-1] == json.loads((folder / SPENT).read_text())["tokens_spent"]
+    fresh = Learner(make_parts(base)[0], RECIPE)
+    assert trained(fresh, rows, pack, tmp_path, 3000)[0] == folder
+    assert all(torch.equal(value, fresh.trained()[name]) for name, value in again.trained().items())
+
+
+def test_the_projectors_stage_leaves_the_adapter_alone(base, rows, pack, tmp_path):
+    learner = Learner(make_parts(base)[0], RECIPE)
+    before = learner.trained()
+    stage = Stage("projector", share=1.0, projector_rate=1e-2, adapter_rate=0.0)
+    train_stage(learner, rows, pack, stage, Budget(tokens=1000), RECIPE, tmp_path)
+    changed = {name for name, value in learner.trained().items() if not torch.equal(value, before[name])}
+    assert changed
+    assert all(name.startswith("projector.") for name in changed)
+
+
+def test_a_budget_of_minutes_is_spent_by_the_clock(monkeypatch, tmp_path):
+    now = [100.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    budget = Budget(minutes=1.0)
+    budget.start()
+    rates = []
+    for _ in range(6):
+        now[0] += 10.0
+        budget.spend(5)
+        rates.append(budget.rate(0.25))
+    assert budget.progress == 1.0
+    assert rates[0] < rates[1]
+    assert rates[1:] == sorted(rates[1:], reverse=True)
+    assert rates[-1] == pytest.approx(0.0)
+    budget.save(tmp_path / "b")
+    other = Budget(minutes=2.0)
+    other.load(tmp_path / "b")
+    assert (other.progress, other.tokens_spent) == (0.5, 30)
+
+
+@pytest.mark.parametrize("bounds", [{}, {"minutes": 1.0, "tokens": 1}])
+def test_a_budget_has_one_bound(bounds):
+    with pytest.raises(ValueError, match="not both and not neither"):
+        Budget(**bounds)
+
+
+def test_asked_in_a_batch_the_model_says_what_it_says_alone(base, processor, prompter, registry):
+    asker = Asker(make_parts(base)[0], processor, padded(processor.tokenizer))
+    asked = [Asked("What?", "x", "object"), Asked("What is in the picture?", "x", "object")]
+    wanted = [
+        *prompts(prompter.conversation([None], asked, 0), noise(0)),
+        *prompts(prompter.conversation(["A."], asked), None),
+    ]
+    told = []
+    together = asker.replies(wanted, 4, told.append)
+    assert told == [4]
+    assert together == [asker.replies([one], 1, told.append)[0] for one in wanted]
+    assert len(set(together)) > 1
+    rows = text_run(asker, processor, registry, "tiny", 2, 8, told.append)
+    assert {row.run for row in rows} == {"text tiny"}
+    assert chat_score(asker)["nats_per_token"] < 0
+
+
+def padded(tokenizer):
+    """The tiny tokenizer has no padding token; SmolLM2's ends a turn."""
+    tokenizer.pad_token = tokenizer.eos_token
+    return tokenizer
+
+
+def test_shuffled_pictures_are_others_of_the_same_kind():
+    shown = list(drawn(10))
+    other = shuffled(shown)
+    assert sorted(one.id for one in other) == sorted(one.id for one in shown)
+    for one, instead in zip(shown, other, strict=True):
+        assert instead.kind == one.kind
+        assert instead.id != one.id
+    with pytest.raises(ValueError, match="only one picture of"):
+        shuffled(shown[:3])
+
+
+def test_shares_count_whole_replies_and_their_interval_resamples_pictures():
+    right = [Reply("noto", f"p{n // 10}", "count", "?", "three", "Three") for n in range(50)]
+    wrong = [Reply("noto", f"q{n // 10}", "count", "?", "three", "Three dogs") for n in range(50)]
+    found = share([*right, *wrong])
+    assert (found["share"], found["questions"]) == (0.5, 100)
+    # Ten pictures, all right or all wrong: an interval over a hundred questions would be a third as wide.
+    assert found["high"] - found["low"] > 0.45
+    assert share([*right, *wrong], lambda row: row.mentions)["share"] == 1.0
+
+
+def test_the_card_shows_every_run_and_replaces_itself():
+    generator = random.Random(0)
+    rows = []
+    for run in (
+        "noto",
+        "noto shuffled",
+        "noto joint",
+        "fluent",
+        "fluent shuffled",
+        "text smolvlm-tiny",
+        "text smollm2",
+    ):
+        for number in range(12):
+            said = generator.choice(["red", "blue"])
+            rows.append(Reply(run, f"p{number}", generator.choice(["colour", "price"]), "?", "red", said))
+    results = {
+        **summary(rows, train_scenes=100),
+        "chat": {name: {"nats_per_token": -2.0, "tokens": 9} for name in ("smolvlm-tiny", "smollm2")},
+        "training": {"tokens_spent": 1_000_000, "seconds_spent": 60.0},
+        "weights_sha256": "ab" * 32,
+    }
+    document = "# A\n<!-- tiny_vlm -->\nold\n<!-- tiny_vlm -->\nend\n"
+    once = replaced(document, results)
+    assert "old" not in once
+    assert "| colour |" in once
+    assert "-2.000 | -2.000 |" in once
+    assert replaced(once, results) == once
+    assert card(results) in once
+    with pytest.raises(ValueError, match="has 0 marks"):
+        replaced("nothing", results)
