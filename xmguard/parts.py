@@ -37,5 +37,5 @@ class ImagePart:
 
 
 Part = TextPart | ImagePart
-TEXT, IMAGE = "text", "image"
+KINDS = TEXT, IMAGE = "text", "image"
 """What `Backend.modalities` calls encoding either part."""
