@@ -23,7 +23,7 @@ from xmguard.errors import InvalidRequest, ModelNotFound, Reason
 from xmguard.evidence import AnswerKind, Evidence
 from xmguard.explanation import Explanation
 from xmguard.judging import Judge
-from xmguard.parts import KINDS
+from xmguard.parts import readable
 from xmguard.planning import check_profile, plan_bias
 from xmguard.plugins import Registry
 from xmguard.profile import Profile
@@ -198,7 +198,7 @@ class Guard:
             architecture=self.backend.architecture,
             version=__version__,
             plugins=registry.plugins,
-            modalities=tuple(name for name in registry.modalities.names() if self._reads(name)),
+            modalities=readable(registry.modalities.names(), self.backend.modalities),
             languages=registry.languages.names(),
             policies=tuple(PolicyInfo(p.name, p.summary, dict(p.parameters)) for p in registry.policies),
             limits=self.limits,
@@ -206,10 +206,6 @@ class Guard:
             calibration=self._judge.calibration,
             stamp=self.stamp,
         )
-
-    def _reads(self, modality: str) -> bool:
-        """A modality of another name is one whose spans become text."""
-        return modality in self.backend.modalities or modality not in KINDS
 
     @property
     def stamp(self) -> Stamp:
@@ -246,8 +242,7 @@ class Guard:
                 f"{', '.join(prompt.unreadable)}: the model's tokenizer has no token for some characters; "
                 "the model does not see them"
             )
-        spans = [span for span in valid.context.spans if span.span.text is not None]
-        unknown = [span.id for span in spans if span.language == UNDETERMINED_LANGUAGE]
+        unknown = [span.id for span in valid.context.spans if span.span.text and span.language == UNDETERMINED_LANGUAGE]
         if unknown:
             run.warnings.append(f"language of {', '.join(unknown)} was not recognised; say it in spans[].language")
         return run

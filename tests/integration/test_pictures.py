@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from tests.integration.families import PICTURE_STEPS as STEPS
 from tests.integration.parity import BIASES, RULES, assert_parity, tokens_that_a_bias_changes
 from tests.integration.pictures import PictureEager, context, registry_with_sketches, sketch
 from xmguard.backends.transformers import prefill
@@ -16,9 +17,8 @@ from xmguard.bias import AttentionBias
 from xmguard.deadline import Stop
 from xmguard.errors import InvalidRequest
 from xmguard.request import Prompt
-from xmguard.testing.tiny_pictures import PICTURE_FAMILIES, make_picture_model
+from xmguard.testing.tiny_pictures import PICTURE_FAMILIES, WINDOW, make_picture_model
 
-STEPS = 12
 BETWEEN = context(sketch(1), "The sign says OPEN until nine.", sketch(2, 40, 20))
 OTHERS = {
     "text, picture": context("The sign says OPEN until nine.", sketch(1)),
@@ -65,6 +65,14 @@ def test_a_context_is_steered_inside_too_or_that_is_refused(family, kind):
             assert_parity(family.backend, family.eager, bias, family.prompt, STEPS)
     else:
         assert_parity(family.backend, family.eager, bias, family.prompt, STEPS)
+
+
+def test_windows_end_inside_the_spans(family):
+    length = len(family.prompt.context_ids) + len(family.prompt.joint_tail)
+    first_seen = [length - WINDOW, length + STEPS - WINDOW]
+    spans = family.prompt.span_map.spans
+    windowed = getattr(family.backend.loaded.model.config.get_text_config(), "sliding_window", None)
+    assert windowed is None or any(spans[0].start < position < spans[-1].stop for position in first_seen), first_seen
 
 
 def test_a_familys_reference_can_fail(family):

@@ -99,7 +99,7 @@ def _masked(loaded: LoadedModel, prompt: EncodedPrompt, epsilon: float) -> Tenso
 
 def _of_pictures(model: Any, length: int, pictures: Sequence[Picture]) -> dict[str, Tensor]:
     """What the model's own forward takes of at most one picture: it places the features and the positions itself."""
-    found = {}
+    found: dict[str, Tensor] = {}
     for picture in pictures:
         types = torch.zeros(1, length, dtype=torch.long)
         types[0, picture.start : picture.start + len(picture.ids)] = torch.tensor(picture.types)
