@@ -136,6 +136,14 @@ ODD = {
         },
         ["layers 0-3: the attention is bidirectional, not causal"],
     ),
+    "pictures that are read both ways under a soft cap": (
+        "Gemma3ForConditionalGeneration",
+        {
+            "text_config": TINY | {"head_dim": 16, "attn_logit_softcapping": 8.0},
+            "vision_config": VISION | {"model_type": "siglip_vision_model"},
+        },
+        ["its pictures are read both ways under a soft cap"],
+    ),
     "pictures in several layers": (
         "Qwen3VLForConditionalGeneration",
         {

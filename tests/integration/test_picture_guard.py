@@ -1,4 +1,4 @@
-"""Requests with pictures, from a guard around a tiny model with random weights: what is reported, and what is refused."""
+"""Requests with pictures, from a guard around a tiny model with random weights: what is told, and what is refused."""
 
 from dataclasses import replace
 from types import SimpleNamespace
