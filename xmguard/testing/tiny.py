@@ -45,9 +45,8 @@ def make_tokenizer(*special: str, **named: str) -> Any:
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = decoders.ByteLevel()
     fast = PreTrainedTokenizerFast(tokenizer_object=inner, extra_special_tokens=named)
-    fast.add_special_tokens(
-        {"eos_token": "<|im_end|>", "additional_special_tokens": ["<|im_start|>", *special, *named.values()]}
-    )
+    further = ["<|im_start|>", *special, *named.values()]
+    fast.add_special_tokens({"eos_token": "<|im_end|>", "additional_special_tokens": further})
     # A control token that is not marked special, as many chat models have: it must stay text all the same.
     fast.add_tokens([AddedToken("<think>", special=False, normalized=False)])
     fast.chat_template = CHAT_TEMPLATE

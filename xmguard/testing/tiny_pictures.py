@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from xmguard.testing.tiny import CONFIG, NO_SPECIAL_TOKENS, make_tokenizer, sharpen
 
-Settings = Mapping[str, Any]
+Settings = dict[str, Any]
 
 VISION: Settings = {
     "hidden_size": 32,
@@ -25,6 +25,8 @@ QWEN: Settings = {"image_token_id": "<|image_pad|>", "video_token_id": "<|video_
     "vision_start_token_id": "<|vision_start|>",
     "vision_end_token_id": "<|vision_end|>",
 }
+WINDOW = 150
+"""Tokens; ends inside the spans of the parity tests."""
 SQUARE = {"height": 16, "width": 16}
 GRID = [[16, 32], [32, 16], [32, 32]]
 PARTS_TEMPLATE = (
@@ -77,7 +79,7 @@ def _qwen2(text: Settings) -> Any:
     from transformers import Qwen2VLConfig
 
     vision = {"depth": 2, "embed_dim": 32, "num_heads": 2, "patch_size": 4, "hidden_size": text["hidden_size"]}
-    return Qwen2VLConfig(text_config=dict(text), vision_config=vision)
+    return Qwen2VLConfig(text_config=text, vision_config=vision)
 
 
 def _qwen2_5(text: Settings) -> Any:
@@ -85,7 +87,7 @@ def _qwen2_5(text: Settings) -> Any:
 
     vision = {"depth": 2, "hidden_size": 32, "num_heads": 2, "patch_size": 4, "out_hidden_size": text["hidden_size"]}
     vision |= {"intermediate_size": 48, "window_size": 16, "fullatt_block_indexes": [1]}
-    return Qwen2_5_VLConfig(text_config=dict(text), vision_config=vision)
+    return Qwen2_5_VLConfig(text_config=text, vision_config=vision)
 
 
 def _gemma3(text: Settings) -> Any:
@@ -99,23 +101,19 @@ def _gemma3(text: Settings) -> Any:
 def _idefics3(text: Settings) -> Any:
     from transformers import Idefics3Config, LlamaConfig
 
-    return Idefics3Config(
-        text_config=LlamaConfig(**text), vision_config=dict(VISION) | {"patch_size": 4}, scale_factor=2
-    )
+    return Idefics3Config(text_config=LlamaConfig(**text), vision_config=VISION | {"patch_size": 4}, scale_factor=2)
 
 
 def _smolvlm(text: Settings) -> Any:
     from transformers import LlamaConfig, SmolVLMConfig
 
-    return SmolVLMConfig(
-        text_config=LlamaConfig(**text), vision_config=dict(VISION) | {"patch_size": 4}, scale_factor=2
-    )
+    return SmolVLMConfig(text_config=LlamaConfig(**text), vision_config=VISION | {"patch_size": 4}, scale_factor=2)
 
 
 def _internvl(text: Settings) -> Any:
     from transformers import InternVLConfig, Qwen2Config
 
-    vision = dict(VISION) | {"image_size": [16, 16], "patch_size": [4, 4]}
+    vision = VISION | {"image_size": [16, 16], "patch_size": [4, 4]}
     return InternVLConfig(text_config=Qwen2Config(**text), vision_config=vision, image_seq_length=4)
 
 
@@ -128,7 +126,7 @@ _FRAMED = ("<fake_token_around_image>", "<image>", "<end_of_utterance>", "<globa
 _QWEN_PICTURE = "<|vision_start|><|image_pad|><|vision_end|>"
 # head_dim is hidden_size / heads in these, and M-RoPE splits half of it in three.
 _MROPE = {"hidden_size": 96, "rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [2, 3, 3]}}
-_MIXED = {"sliding_window": 40, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}
+_MIXED = {"sliding_window": WINDOW, "layer_types": ["sliding_attention", "full_attention", "sliding_attention"]}
 
 PICTURE_FAMILIES = {
     "Llava": PictureFamily(
@@ -149,7 +147,7 @@ PICTURE_FAMILIES = {
         _LLAVA,
         special=("<image>",),
         picture="<image>\n",
-        text={"sliding_window": 60},
+        text={"sliding_window": WINDOW},
     ),
     "Qwen2VL": PictureFamily(
         "Qwen2-VL",
@@ -169,7 +167,7 @@ PICTURE_FAMILIES = {
         ("Qwen2VLImageProcessorPil", _QWEN_IMAGES),
         special=tuple(QWEN.values()),
         picture=_QWEN_PICTURE,
-        text=_MROPE | {"use_sliding_window": True, "sliding_window": 60, "max_window_layers": 1},
+        text=_MROPE | {"use_sliding_window": True, "sliding_window": WINDOW, "max_window_layers": 1},
     ),
     "Gemma3": PictureFamily(
         "Gemma 3",

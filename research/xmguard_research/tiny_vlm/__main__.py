@@ -93,9 +93,11 @@ def train(
             minutes=None if minutes is None or tokens is not None else minutes * stage.share,
             tokens=None if tokens is None else max(1, round(tokens * stage.share)),
         )
+        # Sentences alone teach a projector nothing, and a batch of nothing else would have no gradient.
+        own = rows if stage.adapter_rate else [row for row in rows if row.picture is not None]
         newest = train_stage(
             learner,
-            rows,
+            own,
             pack,
             stage,
             budget,
