@@ -242,12 +242,7 @@ class Guard:
                 f"{', '.join(prompt.unreadable)}: the model's tokenizer has no token for some characters; "
                 "the model does not see them"
             )
-<<<<<<< HEAD
-        texts = [span for span in valid.context.spans if span.span.text is not None]
-        unknown = [span.id for span in texts if span.language == UNDETERMINED_LANGUAGE]
-=======
         unknown = [span.id for span in valid.context.spans if span.span.text and span.language == UNDETERMINED_LANGUAGE]
->>>>>>> h-vlm
         if unknown:
             run.warnings.append(f"language of {', '.join(unknown)} was not recognised; say it in spans[].language")
         return run
