@@ -58,7 +58,7 @@ def train(
     batch: Annotated[int, typer.Option(help="Pictures a step.")] = Recipe.batch,
     seed: Annotated[int, typer.Option()] = Recipe.seed,
     validate: Annotated[int, typer.Option(help="Pictures of the test split to look at, at every checkpoint.")] = 56,
-    save_minutes: Annotated[float, typer.Option(help="Time between checkpoints.")] = 10.0,
+    save_minutes: Annotated[float, typer.Option(help="Time between checkpoints.")] = 6.0,
     resume: Annotated[bool, typer.Option(help="Go on from what is in the folder.")] = True,
     tower: Tower = None,
 ) -> None:

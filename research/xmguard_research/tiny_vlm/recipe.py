@@ -36,8 +36,8 @@ class Recipe:
     batch: int = 8
     """Pictures a step, with all of their questions."""
     stages: tuple[Stage, ...] = (
-        Stage("projector", share=0.12, projector_rate=2e-3, adapter_rate=0.0),
-        Stage("adapter", share=0.88, projector_rate=1e-3, adapter_rate=6e-4),
+        Stage("projector", share=0.1, projector_rate=1e-3, adapter_rate=0.0),
+        Stage("adapter", share=0.9, projector_rate=7e-4, adapter_rate=5e-4),
     )
     warmup: float = 0.03
     """Share of a stage over which the learning rates rise; then they fall along a cosine to nothing."""

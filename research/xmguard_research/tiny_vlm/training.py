@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import Trainer, TrainerCallback, TrainingArguments
+from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 from transformers.trainer_pt_utils import LengthGroupedSampler
 from transformers.trainer_utils import get_last_checkpoint
 
@@ -218,6 +218,7 @@ def train_stage(
         args=TrainingArguments(**arguments),
         data_collator=collate,
     )
+    trainer.remove_callback(PrinterCallback)  # the bar and the log say it
     trainer.add_callback(Watch(trainer, stage, out / LOG, save_minutes=save_minutes, validate=validate))
     trainer.train(resume_from_checkpoint=last)
     found = get_last_checkpoint(str(folder))
