@@ -1,5 +1,6 @@
 """Training the pair probe on a tiny model, and serving what was trained."""
 
+import json
 from dataclasses import replace
 from itertools import product
 
@@ -117,6 +118,12 @@ def test_what_was_trained_is_what_is_served(trained, rows, tiny_folder, registry
     served = torch.tensor(served)
     torch.testing.assert_close(served, said, rtol=0, atol=BFLOAT16 * float(said.abs().max()))
     assert float(served.std(0).min()) > 5 * BFLOAT16, "the rows differ by more than rounding"
+
+
+def test_what_is_saved_names_no_folder_of_the_machine(trained, tiny_folder):
+    settings = (trained[-1].folder / "adapter_config.json").read_text()
+    assert str(tiny_folder) not in settings
+    assert json.loads(settings)["base_model_name_or_path"] is None
 
 
 def test_classes_that_are_rare_weigh_more(rows, tiny_folder, tmp_path, monkeypatch):

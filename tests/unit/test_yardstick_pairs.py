@@ -11,6 +11,7 @@ from xmguard_research.verdict.irrelevant import irrelevant_pairs, is_irrelevant,
 from xmguard_research.verdict.pairs import Label, Pair
 from xmguard_research.verdict.splits import FOLDS, fitting_fold, fold
 from xmguard_research.verdict.statements import Item, four_way_pairs, read_items
+from xmguard_research.verdict.template_pairs import TAUGHT_KINDS, template_pairs
 from xmguard_research.verdict.templates import template_items
 from xmguard_research.verdict.words import numbers, tokens
 
@@ -139,6 +140,19 @@ def test_templates_give_balanced_items_of_many_kinds():
     pairs = list(four_way_pairs(items, "templates"))
     assert len(pairs) == 400
     assert balance(pairs)[Label.CONFLICT] == balance(pairs)[Label.CONSISTENT]
+
+
+def test_kinds_that_a_fit_learns_from_share_no_statement_with_the_yardstick_that_measures_it():
+    pairs = template_pairs(100)
+    texts, kinds = ({}, {})
+    for pair in pairs:
+        texts.setdefault(pair.yardstick, set()).update(pair.texts)
+        kinds.setdefault(pair.yardstick, set()).add(pair.item.rsplit("-", 1)[0])
+    assert kinds["templates-taught"] == TAUGHT_KINDS
+    assert len(kinds["templates"]) == 15 - len(TAUGHT_KINDS)
+    assert kinds["templates"].isdisjoint(TAUGHT_KINDS)
+    assert texts["templates-taught"].isdisjoint(texts["templates"] | texts["templates-irrelevant"])
+    assert texts["templates-irrelevant"]
 
 
 def test_an_item_of_a_template_depends_on_seed_and_name_only():

@@ -47,11 +47,11 @@ from xmguard_research.verdict.pairs import Pair
 from xmguard_research.verdict.report import markdown
 from xmguard_research.verdict.splits import fold
 from xmguard_research.verdict.statements import four_way_pairs, read_items
+from xmguard_research.verdict.template_pairs import IRRELEVANT, template_pairs
 from xmguard_research.verdict.templates import YARDSTICK as TEMPLATES
-from xmguard_research.verdict.templates import template_items
 
 COSTLY_SAMPLE = "statements, features that cost more"
-UNLEARNED = (TEMPLATES, f"{TEMPLATES}-irrelevant", COSTLY_SAMPLE)
+UNLEARNED = (TEMPLATES, IRRELEVANT, COSTLY_SAMPLE)
 """Yardsticks that no fit sees: invented ones, to be disjoint from it, and a sample of pairs that are in another."""
 
 app = typer.Typer(no_args_is_help=True)
@@ -185,11 +185,7 @@ def _pairs(
         for pair in (*four_way_pairs(items), *irrelevant_pairs(four_way)):
             found[str(fold(pair.item))].append(pair)
     elif name == "templates":
-        invented = template_items(templates)
-        found["final"] = [
-            *four_way_pairs(invented, TEMPLATES),
-            *irrelevant_pairs(invented, yardstick=f"{TEMPLATES}-irrelevant"),
-        ]
+        found["final"] = template_pairs(templates)
     else:
         rows = crosslingual.read_parallel(parallel)
         found["final"] = _some(list(crosslingual.twins(rows, name)), questions)

@@ -22,17 +22,19 @@ MARK = "<!-- verdict -->"
 FEATURE = "feature "
 _HOW = (
     "Every number below is cross-validated by item: the weights, the curve to probabilities and the probe that judge",
-    "an item have not seen it. The bounds of the decisions were chosen on those same probabilities. Yardsticks of",
-    "templates are in no fit and in no training data; there the shipped weights and probe are used. A statement lent",
-    "by another item may be of an item that the weights have seen. The weights for one language were fitted to a probe",
-    "that was held out, while the shipped probe has seen all statements: only the templates test the two together.",
-    "The default policy is none: attention is left alone unless a request asks, which costs no accuracy.",
+    "an item have not seen it. The bounds of the decisions were chosen on those same probabilities. The yardsticks",
+    "templates and templates-irrelevant are in no fit and in no training data; there the shipped weights and probe",
+    "are used. Templates-taught are invented too, of other kinds, and in the fit: statements seldom differ in a value",
+    "alone. A statement lent by another item may be of an item that the weights have seen. The weights for statements",
+    "were fitted to a probe that was held out, while the shipped probe has seen all of them: only templates test the",
+    "two together. The default policy is none: attention is left alone unless a request asks, which costs no",
+    "accuracy.",
 )
 _DATA = (
     "The probe and the weights for one language were fitted to statements about pictures of *Words or Vision* (MIT),",
-    "built on VQA-v2 and COCO captions (CC BY 4.0); the weights for two languages to XQuAD (CC BY-SA 4.0)",
-    "paragraphs with answers replaced. No sentence of them is in this package. Statements are short; nothing is",
-    "known of longer English texts, nor of languages other than those in the table.",
+    "built on VQA-v2 and COCO captions (CC BY 4.0), the weights to some of our own templates as well; the weights for",
+    "two languages to XQuAD (CC BY-SA 4.0) paragraphs with answers replaced. No sentence of them is in this package.",
+    "Statements are short; nothing is known of longer English texts, nor of languages other than those in the table.",
 )
 EXPLICIT = f"{FEATURE}explicit_prompt"
 

@@ -35,10 +35,11 @@ class Example:
 
 
 def statement_examples(items: Sequence[Mapping[str, Any]], seed: int = 0) -> list[Example]:
-    """Every pair of an item with one statement of each author, in both orders, and two pairs with a stranger's.
+    """Pairs of an item's statements in both orders, one statement with itself, and two pairs with a stranger's.
 
-    Two changed answers that differ make no consistent pair. Strangers come from the same fold, so that no statement of
-    one fold is seen in another.
+    The conflicts that one author wrote differ in little but the answer, and a statement does not contradict itself:
+    both teach that the answer counts, and not how alike two texts are. Two changed answers that differ make no
+    consistent pair. Strangers come from the same fold, so that no statement of one fold is seen in another.
 
     Raises:
         ValueError: an item is alone in its fold.
@@ -56,7 +57,11 @@ def statement_examples(items: Sequence[Mapping[str, Any]], seed: int = 0) -> lis
             (contradict[0], support[1], 0),
             (support[0], support[1], 1),
             *([(contradict[0], contradict[1], 1)] if first == second else []),
+            (support[0], contradict[0], 0),
+            (support[1], contradict[1], 0),
         ]
+        itself = generator.choice([*support, *contradict])
+        examples.append(_example(item, (itself, itself), 1, "pair"))
         for a, b, label in pairs:
             examples += [_example(item, (a, b), label, "pair"), _example(item, (b, a), label, "pair")]
         own = generator.choice([*support, *contradict])

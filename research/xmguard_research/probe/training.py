@@ -158,12 +158,18 @@ def save(model: TailClassifier, recipe: Recipe, folder: Path) -> ProbeSource:
     adapter = folder / "adapter"
     # Half precision: the adapter travels with the package, and its effect is far above the rounding.
     halved = {name: tensor.detach().half() for name, tensor in model.peft.named_parameters() if tensor.requires_grad}
-    for config in model.peft.peft_config.values():
-        config.base_model_name_or_path = None  # a folder of the machine it was trained on
     model.peft.save_pretrained(str(adapter), state_dict=halved)
+    _without_the_machine(adapter / "adapter_config.json")
     (adapter / "README.md").unlink(missing_ok=True)  # a template of PEFT's, to be filled in by hand
     (folder / "probe.json").write_text(json.dumps(asdict(recipe), indent=2) + "\n", encoding="utf-8")
     return load_source(folder)
+
+
+def _without_the_machine(settings: Path) -> None:
+    """Drop the folder of the base model on the machine it was trained on, and the random order of a set."""
+    config = json.loads(settings.read_text(encoding="utf-8"))
+    config |= {"base_model_name_or_path": None, "target_modules": sorted(config["target_modules"])}
+    settings.write_text(json.dumps(config, indent=2, sort_keys=True), encoding="utf-8")
 
 
 def load_source(folder: Path) -> ProbeSource:
