@@ -15,6 +15,9 @@ from xmguard_research.tiny_vlm.features import Seen
 from xmguard_research.tiny_vlm.prompts import Asked, Conversation, Prompter
 from xmguard_research.tiny_vlm.recipe import Recipe
 
+SMALL_PRINT = ("document", "table", "paragraph")
+"""Kinds of pictures that are all text."""
+
 
 def told(scene: Any, generator: random.Random) -> tuple[str, tuple[Asked, ...]]:
     """A scene in words: one statement of every fact in any order, and a question about each."""
@@ -36,6 +39,8 @@ def conversations(
     lone = 1.0 - recipe.texts
     found = []
     for index, one in enumerate(seen):
+        if one.kind in SMALL_PRINT and generator.random() >= recipe.small_print:
+            continue
         if generator.random() < recipe.mixed / lone:
             text, about = told(next(scene for scene in texts if scene.kind != one.kind), generator)
             spans = [None, text] if generator.random() < 0.5 else [text, None]

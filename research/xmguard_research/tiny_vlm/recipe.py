@@ -25,6 +25,9 @@ class Recipe:
     style: str = "noto"
     pictures: int = 12_000
     """Drawn for training; more than one pass costs nothing more, since their features are kept."""
+    small_print: float = 0.3
+    """Share of the documents, tables and paragraphs that are kept: their letters are near what a grid of 14 x 14 cells
+    can tell apart, and learning them at full weight takes the time of everything else."""
     texts: float = 0.07
     """Share of examples that hold sentences and no picture, so that reading is not unlearned."""
     mixed: float = 0.08
@@ -36,8 +39,8 @@ class Recipe:
     batch: int = 8
     """Pictures a step, with all of their questions."""
     stages: tuple[Stage, ...] = (
-        Stage("projector", share=0.1, projector_rate=1e-3, adapter_rate=0.0),
-        Stage("adapter", share=0.9, projector_rate=7e-4, adapter_rate=5e-4),
+        Stage("projector", share=0.04, projector_rate=1e-3, adapter_rate=0.0),
+        Stage("adapter", share=0.96, projector_rate=7e-4, adapter_rate=5e-4),
     )
     warmup: float = 0.03
     """Share of a stage over which the learning rates rise; then they fall along a cosine to nothing."""
