@@ -28,6 +28,7 @@ LAYERS = (
             "parts",
             "profile",
             "profile_reader",
+            "prompt_text",
             "request",
             "response",
             "span",
@@ -36,7 +37,16 @@ LAYERS = (
     ("xmguard.contracts", "xmguard.hookspecs", "xmguard.plugins"),
     tuple(
         f"xmguard.{name}"
-        for name in ["attention", "languages", "modalities", "models", "rebalance", "validation", "verdict"]
+        for name in [
+            "attention",
+            "language_tags",
+            "languages",
+            "modalities",
+            "models",
+            "rebalance",
+            "validation",
+            "verdict",
+        ]
     ),
     ("xmguard.backends",),
     tuple(

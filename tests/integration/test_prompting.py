@@ -192,3 +192,16 @@ def test_a_model_without_a_template_is_asked_in_plain_text(tiny_folder, registry
     tokenizer.chat_template = None
     encoded = PromptEncoder(tokenizer, registry, "tiny").encode(context(["a"], "Why?"), Prompt.STANDARD)
     assert set(encoded.context_ids + encoded.joint_tail).isdisjoint(tokenizer.added_tokens_decoder)
+
+
+def test_the_english_prompt_reads_as_it_always_did(encoder):
+    """Profiles are fitted to these very tokens."""
+    encoded = encoder.encode(context(["One.", "Two."], "Who {won}?"), Prompt.STANDARD)
+    decode = encoder._tokenizer.decode
+    assert "Here are some sources.\n\nOne.\n\nTwo." in decode(encoded.context_ids)
+    assert "\n\nUsing all of the sources above, answer this question in English.\nWho {won}?" in decode(
+        encoded.joint_tail
+    )
+    alone = decode(encoded.alone_tail)
+    assert "\n\nQuestion: Who {won}?\nAnswer in English." in alone
+    assert alone.endswith("Short answer:")

@@ -16,26 +16,11 @@ from xmguard.contracts import Modality
 from xmguard.errors import FieldViolation, InvalidRequest, ModelRefused, PluginError
 from xmguard.parts import ImagePart, Part, TextPart
 from xmguard.plugins import Registry
+from xmguard.prompt_text import QUESTION
 from xmguard.request import Prompt
 
-PREAMBLE = "Here are some sources.\n\n"
 SEPARATOR = "\n\n"
-TASKS = {
-    Prompt.STANDARD: "\n\nUsing all of the sources above, answer this question in English.\n{question}",
-    Prompt.INSTRUCTED: (
-        "\n\nUsing all of the sources above, answer this question in English. "
-        "If the sources contradict each other, report the contradiction.\n{question}"
-    ),
-    Prompt.EXPLICIT: (
-        '\n\nWould each of the sources above lead to the same answer to the question "{question}"? '
-        "Reply yes or no in English, then explain."
-    ),
-}
-"""How the joint answer is asked for (the three prompts of the paper's section D, in our words)."""
-ALONE_TASK = "\n\nQuestion: {question}\nAnswer in English."
-"""How a span read alone is asked; the same under every prompt, because the verdict does not depend on the prompt."""
-ALONE_OPENING = "Short answer:"
-"""Put into the model's mouth when a span is read alone: small models then name the answer instead of talking of it."""
+"""Between two sources, in every language."""
 
 
 class PromptEncoder:
@@ -64,7 +49,8 @@ class PromptEncoder:
             InvalidRequest: naming the span or question that cannot be encoded.
             PluginError: a modality says that a part is cut from where the span's text reads differently.
         """
-        ids = [*self._head, *self._plain(PREAMBLE, "")]
+        said = self._registry.languages.items[context.asked_in].prompt_text
+        ids = [*self._head, *self._plain(said.preamble, "")]
         spans = []
         characters = []
         unreadable = []
@@ -87,15 +73,15 @@ class PromptEncoder:
             spans.append(SpanTokens(span.id, start, len(ids)))
             characters.append(tuple(origins))
         span_map = SpanMap(tuple(spans), len(ids))
-        joint = self._plain(TASKS[prompt].format(question=context.question), "question")
-        alone = self._plain(ALONE_TASK.format(question=context.question), "question")
+        joint = self._plain(said.tasks[prompt].replace(QUESTION, context.question), "question")
+        alone = self._plain(said.alone_task.replace(QUESTION, context.question), "question")
         if self._loses(context.question, joint):
             unreadable.append("question")
         return EncodedPrompt(
             tuple(ids),
             span_map,
             (*joint, *self._foot),
-            (*alone, *self._foot, *self._plain(ALONE_OPENING, "")),
+            (*alone, *self._foot, *self._plain(said.alone_opening, "")),
             () if self._probe_task is None else self.ids(self._probe_task.replace("{question}", context.question)),
             tuple(dict.fromkeys(unreadable)),
             tuple(characters),
