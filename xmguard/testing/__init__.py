@@ -1,4 +1,4 @@
-"""What authors of plugins test with: the contract of a rebalancing policy, and a tiny model to test it on.
+"""What authors of plugins test with: the contracts of policies and languages, and a tiny model.
 
 Needs the extra `xmguard[testing]`. Nothing that answers requests imports it.
 """
@@ -8,9 +8,10 @@ from __future__ import annotations
 import pytest
 
 # Before the import: a failing assertion of the contract then shows its values in the author's own test run.
-pytest.register_assert_rewrite("xmguard.testing.policies")
+pytest.register_assert_rewrite("xmguard.testing.languages", "xmguard.testing.policies")
 
+from xmguard.testing.languages import LanguageContract  # noqa: E402
 from xmguard.testing.policies import PolicyContract  # noqa: E402
 from xmguard.testing.tiny import make_model, tiny_model  # noqa: E402
 
-__all__ = ["PolicyContract", "make_model", "tiny_model"]
+__all__ = ["LanguageContract", "PolicyContract", "make_model", "tiny_model"]

@@ -48,6 +48,7 @@ class Numbers:
             rf"(?P<after> ?(?:{half})(?![^\W\d_]))?"
         )
         self._halved = re.compile(rf"(?<![\w.,:/'])(\d+) ?(?:{half})(?![^\W\d_])")
+        self._halved_unit = re.compile(rf"(?<![\w.,:/'])(\d+)(?P<unit>[ -](?:{unit})) (?:{half})(?![^\W\d_])")
         self._half_of = re.compile(rf"(?<![\w-])(?:{words.half_of or _NEVER})(?=[ -]?(?:{scales})(?![^\W\d_]))")
         self._and_half = re.compile(rf"[ -](?:{half})(?![^\W\d_])")
         self._glued = re.compile(rf"(?<![^\W\d_])([^\W\d_]*?)({words.glued or _NEVER})([^\W\d_]*)(?![^\W\d_])")
@@ -66,6 +67,7 @@ class Numbers:
         # After what ends in a half: "one and a half million" holds "half million".
         text = substitute(self._half_of, text, lambda match: "0.5")
         text = substitute(self._scaled, text, self._scale)
+        text = substitute(self._halved_unit, text, lambda match: f"{match[1]}.5{match['unit']}")
         text = substitute(self._halved, text, lambda match: f"{match[1]}.5")
         return substitute(self._fraction, text, lambda match: unread(match[1], ""))
 
@@ -167,4 +169,5 @@ def _together(bare: str, found: list[re.Match[str]], start: int) -> Iterator[str
 
 def single_words(numbers: NumberWords) -> Mapping[str, str]:
     """Spellings in one word to their digits, without those that mean something else alone."""
-    return {word: str(value) for word, value in numbers.spelled.items() if word not in numbers.never_alone}
+    alone = {word: str(value) for word, value in numbers.spelled.items() if word not in numbers.never_alone}
+    return {word.replace("ß", "ss"): digits for word, digits in alone.items()}  # as it is looked up

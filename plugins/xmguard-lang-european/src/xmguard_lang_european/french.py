@@ -77,7 +77,8 @@ FRENCH = Tables(
     date_after_day="(?:er)?",
     date_separators="/.-",
     times=(
-        r"(?P<hour>\d{1,2}) ?(?:h|heures?) ?(?P<minute>\d{2})(?: ?min)?(?:(?P<am> du matin)|(?P<pm> (?:du soir|de l'apres"
+        r"(?P<hour>\d{1,2}) ?(?:h|heures?) ?(?P<minute>\d{2})(?: ?min)?(?:(?P<am> du matin)|(?P<pm> (?:du soir"
+        r"|de l'apres"
         r"-midi)))?",
         r"(?P<hour>\d{1,2}) ?(?:h|heures?) (?:(?P<am>du matin)|(?P<pm>du soir|de l'apres-midi))",
         r"a (?P<hour>\d{1,2}) ?(?:h|heures?)",
@@ -130,27 +131,31 @@ FRENCH = Tables(
     yes=r"oui|vrai|exact|correct|si",
     no=r"non|faux|incorrect",
     unknown=(
-        r"\b(?:n'est|ne sont|n'a|n'ont|n'etait|n'a ete) (?:pas |jamais )?(?:ete )?(?:mentionne|precise|indique|connu|dit|clair"
-        r"|specifie|possible|fourni|donne)|\bne (?:le )?(?:dit|mentionne|precise|indique|specifie|donne|fournit|contient)"
+        r"\b(?:n'est|ne sont|n'a|n'ont|n'etait|n'a ete) (?:pas |jamais )?(?:ete )?(?:mentionne|precise|indique"
+        r"|connu|dit|clair"
+        r"|specifie|possible|fourni|donne)|\bne (?:le )?(?:dit|mentionne|precise|indique|specifie|donne|fournit"
+        r"|contient)"
         r"(?:nt)? (?:pas|aucun)|\bpas (?:mentionne|precise|indique|specifie)|^\W*(?:je )?ne sais pas|\binconnue?\W*$"
-        r"|\baucune (?:information|reponse|mention)|\bil n'y a pas d'information|\bon ne sait pas|\bimpossible (?:a|de) "
+        r"|\baucune (?:information|reponse|mention)|\bil n'y a pas d'information|\bon ne sait pas"
+        r"|\bimpossible (?:a|de) "
     ),
     conflict=(
         r"\bcontredi\w*|\bcontradict\w*|\bse contredisent|\bdivergent\w*|\bdivergen\w*|\bincompatib\w*|\ben conflit"
         r"|\bincoheren\w*|\bne concordent pas|\bdesaccord|\bl'une des sources\b.*\bl'autre\b"
     ),
     no_conflict=(
-        r"\bne se contredi|\b(?:n'y a|ne sont|n'est|ne presentent) (?:pas|aucune?)\b|\bpas (?:de |en )?(?:contra|diverg|incoh"
+        r"\bne se contredi|\b(?:n'y a|ne sont|n'est|ne presentent) (?:pas|aucune?)\b|\bpas (?:de "
+        r"|en )?(?:contra|diverg|incoh"
         r"|conflit|desaccord)|\bsans (?:contra|diverg|incoh)|\baucune (?:contra|diverg|incoh)|\bne divergent pas"
     ),
     asks_number=(
         r"\bcombien\b|\bquand\b|\bquel(?:le)?s? (?:annee|date|jour|mois|heure|siecle|age|pourcentage|nombre)\b"
     ),
     function_words="""
-        le la les l un une des du de d a au aux en et ou que qu qui est sont etait etaient fut furent etre a ont avait
-        dans par pour sur avec comme se s son sa ses leur leurs ce cet cette ces il elle ils elles on y environ presque
-        exactement total aussi tres deja entre quel quelle quels quelles ou quand combien pourquoi parce si reponse
-        source sources texte selon soit
+        le la les l un une des du de d a au aux en et ou que qu qui est sont etait etaient fut furent etre a ont
+        avait dans par pour sur avec comme se s son sa ses leur leurs ce cet cette ces il elle ils elles on y
+        environ presque exactement total aussi tres deja entre quel quelle quels quelles ou quand combien pourquoi
+        parce si reponse source sources texte selon soit
     """,
     telling="plus moins sur sous jusqu entre avant apres pas seulement depuis des",
     unit_link="(?:de |d')?",

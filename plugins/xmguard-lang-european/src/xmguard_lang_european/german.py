@@ -11,7 +11,7 @@ _SMALL = """
     achtzehn neunzehn
 """
 _TENS = ("zwanzig", "dreißig", "vierzig", "funfzig", "sechzig", "siebzig", "achtzig", "neunzig")
-_ARTICLES = {word: 1 for word in "ein eine einem einen einer".split()}
+_ARTICLES = dict.fromkeys(["ein", "eine", "einem", "einen", "einer"], 1)
 
 
 def _spelled() -> dict[str, int]:
@@ -124,9 +124,11 @@ GERMAN = Tables(
     yes=r"ja|jawohl|richtig|wahr|korrekt|stimmt",
     no=r"nein|falsch|unwahr|nicht",
     unknown=(
-        r"\bnicht (?:explizit |genau |naher )?(?:angegeben|genannt|erwahnt|bekannt|klar|gesagt|bestimmbar|beantwort\w*|zu"
+        r"\bnicht (?:explizit |genau |naher )?(?:angegeben|genannt|erwahnt|bekannt|klar|gesagt|bestimmbar"
+        r"|beantwort\w*|zu"
         r" (?:sagen|entnehmen))|\bkeine (?:angaben?|informationen?|antwort)|^\W*(?:ich )?weiß (?:es )?(?:ich )?nicht"
-        r"|\bunbekannt\W*$|\bunklar\W*$|\b(?:sagt|nennt|erwahnt|enthalt) (?:es |das |dies |dazu )?(?:nicht|nichts|keine?)\b"
+        r"|\bunbekannt\W*$|\bunklar\W*$|\b(?:sagt|nennt|erwahnt|enthalt) (?:es |das |dies |dazu )?(?:nicht"
+        r"|nichts|keine?)\b"
         r"|\blasst sich nicht (?:sagen|beantworten|bestimmen)|\bgeht (?:daraus |aus dem text )?nicht hervor"
     ),
     conflict=(
@@ -142,11 +144,11 @@ GERMAN = Tables(
         r"|\b(?:welche[mnrs]?|welchem) (?:jahr|datum|tag|monat|uhrzeit|alter|anteil|zahl|jahrhundert)\b|\bum wie viel"
     ),
     function_words="""
-        der die das den dem des ein eine einem einen einer eines und oder in im an am auf zu zum zur von vom mit bei fur
-        als ist sind war waren wurde wurden werden wird sein hat haben hatte hatten es er sie wir ihr sich dass da so wie
-        auch noch schon sehr etwa rund ungefahr circa ca fast genau insgesamt total dies diese dieser dieses hier dort
-        wer was wo wann warum welche welcher welches wieviel viele wurde seine seiner ihre ihrer antwort quelle quellen
-        text laut aus um
+        der die das den dem des ein eine einem einen einer eines und oder in im an am auf zu zum zur von vom mit bei
+        fur als ist sind war waren wurde wurden werden wird sein hat haben hatte hatten es er sie wir ihr sich dass
+        da so wie auch noch schon sehr etwa rund ungefahr circa ca fast genau insgesamt total dies diese dieser
+        dieses hier dort wer was wo wann warum welche welcher welches wieviel viele wurde seine seiner ihre ihrer
+        antwort quelle quellen text laut aus um
     """,
     telling="uber unter zwischen vor nach bis ab mehr weniger nicht nur mindestens hochstens seit fast je pro",
     prompt_text=PromptText(

@@ -132,7 +132,8 @@ ITALIAN = Tables(
         r"|\bdiscrepan\w*|\bin disaccordo|\buna fonte\b.*\bl'altra\b"
     ),
     no_conflict=(
-        r"\bnon (?:si |ci sono |c'e (?:alcuna |nessuna )?|sono |e )?(?:contraddi|discordan|incompatib|in conflitto|discrep"
+        r"\bnon (?:si |ci sono |c'e (?:alcuna |nessuna )?|sono |e )?(?:contraddi|discordan|incompatib"
+        r"|in conflitto|discrep"
         r"|in disaccordo)|\bsenza (?:contraddi|discrep)|\b(?:nessuna|alcuna) (?:contraddi|discrep)"
     ),
     asks_number=(
@@ -140,10 +141,10 @@ ITALIAN = Tables(
         r"|percentuale)\b"
     ),
     function_words="""
-        il lo la i gli le un uno una di del dello della dei degli delle a al allo alla ai agli alle da dal dalla in nel
-        nella nei nelle su sul sulla e ed o che è e sono fu era erano stato stata essere ha hanno aveva con per come si
-        suo sua loro questo questa quello quella circa quasi esattamente totale anche molto gia tra fra quale quali chi
-        dove quando quanto quanta quanti quante perche se risposta fonte fonti testo secondo
+        il lo la i gli le un uno una di del dello della dei degli delle a al allo alla ai agli alle da dal dalla in
+        nel nella nei nelle su sul sulla e ed o che sono fu era erano stato stata essere ha hanno aveva con per come
+        si suo sua loro questo questa quello quella circa quasi esattamente totale anche molto gia tra fra quale
+        quali chi dove quando quanto quanta quanti quante perche se risposta fonte fonti testo secondo
     """,
     telling="piu meno sopra sotto fino dal tra fra prima dopo non solo oltre",
     unit_link="(?:di )?",

@@ -152,18 +152,20 @@ PORTUGUESE = Tables(
         r"|\binconsisten\w*|\buma fonte\b.*\boutra\b"
     ),
     no_conflict=(
-        r"\bnao (?:se |ha (?:nenhuma )?|existem? |sao |e |estao )?(?:contradi|discorda|diverg|incompativ|discrepanc|em conf"
+        r"\bnao (?:se |ha (?:nenhuma )?|existem? |sao |e |estao )?(?:contradi|discorda|diverg|incompativ"
+        r"|discrepanc|em conf"
         r"|inconsist)|\bsem (?:contradi|diverg|discrepanc)|\bnenhuma (?:contradi|diverg|discrepanc)"
     ),
     asks_number=(
-        r"\bquant[oa]s?\b|\bquando\b|\b(?:em )?que (?:ano|data|dia|mes|hora|seculo|idade|percentagem|porcentagem|numero)\b"
+        r"\bquant[oa]s?\b|\bquando\b|\b(?:em )?que (?:ano|data|dia|mes|hora|seculo|idade|percentagem"
+        r"|porcentagem|numero)\b"
         r"|\bqual (?:ano|data|idade|porcentagem|numero)"
     ),
     function_words="""
-        o a os as um uma uns umas de do da dos das em no na nos nas ao aos e ou que é e sao foi foram era eram ser esta
+        o a os as um uma uns umas de do da dos das em no na nos nas ao aos e ou que sao foi foram era eram ser esta
         estao estava ha havia tem por para com como lhe este esta isto esse essa isso cerca aproximadamente quase
-        exatamente total tambem muito ja entre pelo pela qual quais quem onde quando quanto quanta quantos quantas porque
-        se resposta fonte fontes texto segundo
+        exatamente total tambem muito ja entre pelo pela qual quais quem onde quando quanto quanta quantos quantas
+        porque se resposta fonte fontes texto segundo
     """,
     telling="mais menos sobre ate desde entre antes depois nao apenas so",
     unit_link="(?:de )?",

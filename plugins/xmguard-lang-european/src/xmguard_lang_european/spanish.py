@@ -119,9 +119,12 @@ SPANISH = Tables(
     yes=r"si|cierto|verdadero|correcto|afirmativo",
     no=r"no|falso|incorrecto",
     unknown=(
-        r"\bno (?:se )?(?:lo )?(?:dice|menciona|especifica|indica|sabe|conoce|informa|aclara|precisa|proporciona|sabe)n?\b"
-        r"|\bno (?:esta|es|fue|ha sido) (?:mencionad|especificad|indicad|conocid|claro|posible)|^\W*(?:yo )?no (?:lo )?se\W*$"
-        r"|\bdesconocid[oa]\W*$|\bno (?:hay|existe|contiene|da) (?:ninguna )?(?:informacion|respuesta)|\bsin informacion"
+        r"\bno (?:se )?(?:lo )?(?:dice|menciona|especifica|indica|sabe|conoce|informa|aclara|precisa"
+        r"|proporciona|sabe)n?\b"
+        r"|\bno (?:esta|es|fue|ha sido) (?:mencionad|especificad|indicad|conocid|claro|posible)"
+        r"|^\W*(?:yo )?no (?:lo )?se\W*$"
+        r"|\bdesconocid[oa]\W*$|\bno (?:hay|existe|contiene|da) (?:ninguna )?(?:informacion|respuesta)"
+        r"|\bsin informacion"
         r"|\bninguna informacion|\bno se puede (?:determinar|saber|responder)"
     ),
     conflict=(
@@ -129,17 +132,19 @@ SPANISH = Tables(
         r"|\buna fuente\b.*\botra\b|\bfuentes\b.*\bdifieren|\binformacion contradictoria"
     ),
     no_conflict=(
-        r"\bno (?:se |hay (?:ninguna )?|existen? |son |es |estan |discrepan|parecen )?(?:contradi|discrepan|incompatib|en"
+        r"\bno (?:se |hay (?:ninguna )?|existen? |son |es |estan |discrepan|parecen )?(?:contradi|discrepan"
+        r"|incompatib|en"
         r" conflicto)|\bsin (?:contradi|discrepan)|\bninguna (?:contradi|discrepan)"
     ),
     asks_number=(
-        r"\bcuant[oa]s?\b|\bcuando\b|\b(?:en )?que (?:ano|fecha|dia|mes|hora|siglo|edad|porcentaje|numero)\b|\ba que hora"
+        r"\bcuant[oa]s?\b|\bcuando\b|\b(?:en )?que (?:ano|fecha|dia|mes|hora|siglo|edad|porcentaje|numero)\b"
+        r"|\ba que hora"
     ),
     function_words="""
-        el la los las lo un una unos unas de del al a en y o u e que es son fue fueron era eran ser esta estan estaba hay
-        habia ha han se su sus por para con como le les este esta esto estos estas ese esa eso aproximadamente cerca unos
-        alrededor casi exactamente total tambien muy ya entre cual cuales quien donde cuando cuanto cuanta cuantos cuantas
-        porque si respuesta fuente fuentes texto segun
+        el la los las lo un una unos unas de del al a en y o u e que es son fue fueron era eran ser esta estan
+        estaba hay habia ha han se su sus por para con como le les este esta esto estos estas ese esa eso
+        aproximadamente cerca unos alrededor casi exactamente total tambien muy ya entre cual cuales quien donde
+        cuando cuanto cuanta cuantos cuantas porque si respuesta fuente fuentes texto segun
     """,
     telling="mas menos sobre hasta desde entre antes despues no solo unos unas",
     unit_link="(?:de )?",

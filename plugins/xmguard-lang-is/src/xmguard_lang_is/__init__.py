@@ -12,14 +12,14 @@ from xmguard.request import Prompt
 
 _ONES = (
     ("null",),
-    tuple("einn ein eitt einum einu eina eins einnar einni".split()),
-    tuple("tveir tvær tvo tveimur tveggja".split()),
-    tuple("þrir þrjar þrju þremur þriggja".split()),
-    tuple("fjorir fjorar fjogur fjora fjorum fjogurra".split()),
-    *((word,) for word in "fimm sex sjo atta niu".split()),
+    tuple(["einn", "ein", "eitt", "einum", "einu", "eina", "eins", "einnar", "einni"]),
+    tuple(["tveir", "tvær", "tvo", "tveimur", "tveggja"]),
+    tuple(["þrir", "þrjar", "þrju", "þremur", "þriggja"]),
+    tuple(["fjorir", "fjorar", "fjogur", "fjora", "fjorum", "fjogurra"]),
+    *((word,) for word in ["fimm", "sex", "sjo", "atta", "niu"]),
 )
-_TEENS = "tiu ellefu tolf þrettan fjortan fimmtan sextan sautjan atjan nitjan".split()
-_TENS = "tuttugu þrjatiu fjorutiu fimmtiu sextiu sjotiu attatiu niutiu".split()
+_TEENS = ["tiu", "ellefu", "tolf", "þrettan", "fjortan", "fimmtan", "sextan", "sautjan", "atjan", "nitjan"]
+_TENS = ["tuttugu", "þrjatiu", "fjorutiu", "fimmtiu", "sextiu", "sjotiu", "attatiu", "niutiu"]
 
 
 def _spelled() -> dict[str, int]:
@@ -50,7 +50,9 @@ ICELANDIC = LocalLanguage(
                 "þusund": 10**3,
                 "þus": 10**3,
                 **dict.fromkeys(("milljon", "milljonir", "milljona", "milljonum", "milljonar", "mkr"), 10**6),
-                **dict.fromkeys(("milljarður", "milljarðar", "milljarða", "milljarði", "milljorðum", "milljarð"), 10**9),
+                **dict.fromkeys(
+                    ("milljarður", "milljarðar", "milljarða", "milljarði", "milljorðum", "milljarð"), 10**9
+                ),
                 **dict.fromkeys(("billjon", "billjonir", "billjona"), 10**12),
             },
             joiner="og",
@@ -148,9 +150,9 @@ ICELANDIC = LocalLanguage(
             r"|\bhvaða (?:ar|ari|dag|degi|manuð|tala|tolu)|\bklukkan hvað"
         ),
         function_words="""
-            og i a er var að sem til af en um við með fra fyrir það hann hun þeir þær þau þess þetta þessi voru eru hefur
-            hafa hafði vera verið ekki_bara eða svo lika einnig þar her ur upp inn hver hvað hvar hvernig hvort alls
-            samtals um_það_bil u.þ.b nakvæmlega eitt ein einn ca svarið svar heimild heimildir texti
+            og i a er var að sem til af en um við með fra fyrir það hann hun þeir þær þau þess þetta þessi voru eru
+            hefur hafa hafði vera verið eða svo lika einnig þar her ur upp inn hver hvað hvar hvernig hvort alls
+            samtals nakvæmlega eitt ein einn ca svarið svar heimild heimildir texti
         """,
         telling="yfir undir milli fyrir eftir ekki aðeins minnst mest meira minna fra til arið kl klukkan",
         prompt_text=PromptText(

@@ -10,8 +10,8 @@ from xmguard.languages.local import LocalLanguage, NumberWords, Tables
 from xmguard.prompt_text import PromptText
 from xmguard.request import Prompt
 
-_ONES = "sifir bir iki uc dort bes alti yedi sekiz dokuz".split()
-_TENS = " on yirmi otuz kirk elli altmis yetmis seksen doksan".split(" ")
+_ONES = ["sifir", "bir", "iki", "uc", "dort", "bes", "alti", "yedi", "sekiz", "dokuz"]
+_TENS = ["", "on", "yirmi", "otuz", "kirk", "elli", "altmis", "yetmis", "seksen", "doksan"]
 
 
 def _spelled() -> dict[str, int]:
@@ -115,7 +115,8 @@ TURKISH = LocalLanguage(
             r"|\bbelirtmiyor|\bbahsetmiyor|\bsoylemiyor|\bcevap yok|\bcevaplan(?:amaz|amiyor)|^\W*yok\W*$"
         ),
         conflict=(
-            r"\bceli[sk]\w*|\bbirbirini (?:tutmuyor|tutmamakta)|\bayni fikirde degil|\bfarkli (?:bilgi|cevap|yanit|sayi)"
+            r"\bceli[sk]\w*|\bbirbirini (?:tutmuyor|tutmamakta)|\bayni fikirde degil|\bfarkli (?:bilgi|cevap"
+            r"|yanit|sayi)"
             r"|\buyusmuyor|\btutarsiz|\bbir kaynak\b.*\bdiger(?:i| kaynak)"
         ),
         no_conflict=(
@@ -128,8 +129,8 @@ TURKISH = LocalLanguage(
         ),
         function_words="""
             bir bu su o ve ile de da ki mi mu icin gibi olan olarak olmak oldu olup var yok ise ya en cok her daha
-            yaklasik toplam yaklasik_olarak tam tarafindan onun onlar biz siz ben sen ne hangi kim nerede nasil kac
-            vardir idi dir dur tur gore kadar adet tane civarinda yani cevap kaynak kaynaga metne gore sadece
+            yaklasik toplam tam tarafindan onun onlar biz siz ben sen ne hangi kim nerede nasil kac vardir idi dir
+            dur tur gore kadar adet tane civarinda yani cevap kaynak kaynaga metne gore sadece
         """,
         telling="fazla az once sonra degil sadece en yuzde saat",
         prompt_text=PromptText(
