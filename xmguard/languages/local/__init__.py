@@ -102,7 +102,7 @@ class LocalLanguage:
         return substitute(self._but, text, lambda match: ". ")
 
     def _small(self, match: re.Match[str]) -> str:
-        """A word of the language that only stands first: in front of a number it would make a name, as in "Apollo 11"."""
+        """A word of the language that only stands first; in front of a number it would make a name ("Apollo 11")."""
         return match[0].lower() if folded(match[0]) in self._no_names else match[0]
 
     def _says_unknown(self, clause: str) -> bool:
@@ -115,7 +115,7 @@ class LocalLanguage:
 
 
 def _rewritten(pattern: re.Pattern[str], template: str, text: str) -> str:
-    """Replace finds by a template in which `\\1` stands for a group as the text itself writes it."""
+    """Replace finds by a template, in which groups are as the text itself writes them."""
     return substitute(
         pattern, text, lambda match: _GROUP.sub(lambda group: text[slice(*match.span(int(group[1])))], template)
     )

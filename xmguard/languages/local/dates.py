@@ -12,20 +12,8 @@ from datetime import date
 from xmguard.languages.folding import substitute
 from xmguard.languages.local.tables import Tables
 
-ENGLISH_MONTHS = [
-    "January",
-    "February",
-    "March",
-    "April",
-    "May",
-    "June",
-    "July",
-    "August",
-    "September",
-    "October",
-    "November",
-    "December",
-]
+_MONTHS = "January February March April May June July August September October November December"
+ENGLISH_MONTHS = _MONTHS.split()
 _START, _END = r"(?<![\w.,/:-])", r"(?![\w/:%]|[.,-]\d)"
 _LEAP = 2000
 _AFTER_A_DAY = re.compile(r"\d\W{0,3}(?:de )?$")

@@ -151,7 +151,9 @@ SPANISH = Tables(
     prompt_text=PromptText(
         preamble="Aquí hay algunas fuentes.\n\n",
         tasks={
-            Prompt.STANDARD: "\n\nUsando todas las fuentes anteriores, responde a esta pregunta en español.\n{question}",
+            Prompt.STANDARD: (
+                "\n\nUsando todas las fuentes anteriores, responde a esta pregunta en español.\n{question}"
+            ),
             Prompt.INSTRUCTED: (
                 "\n\nUsando todas las fuentes anteriores, responde a esta pregunta en español. "
                 "Si las fuentes se contradicen, informa de la contradicción.\n{question}"

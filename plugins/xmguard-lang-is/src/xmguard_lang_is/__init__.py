@@ -12,10 +12,10 @@ from xmguard.request import Prompt
 
 _ONES = (
     ("null",),
-    tuple(["einn", "ein", "eitt", "einum", "einu", "eina", "eins", "einnar", "einni"]),
-    tuple(["tveir", "tvær", "tvo", "tveimur", "tveggja"]),
-    tuple(["þrir", "þrjar", "þrju", "þremur", "þriggja"]),
-    tuple(["fjorir", "fjorar", "fjogur", "fjora", "fjorum", "fjogurra"]),
+    ("einn", "ein", "eitt", "einum", "einu", "eina", "eins", "einnar", "einni"),
+    ("tveir", "tvær", "tvo", "tveimur", "tveggja"),
+    ("þrir", "þrjar", "þrju", "þremur", "þriggja"),
+    ("fjorir", "fjorar", "fjogur", "fjora", "fjorum", "fjogurra"),
     *((word,) for word in ["fimm", "sex", "sjo", "atta", "niu"]),
 )
 _TEENS = ["tiu", "ellefu", "tolf", "þrettan", "fjortan", "fimmtan", "sextan", "sautjan", "atjan", "nitjan"]

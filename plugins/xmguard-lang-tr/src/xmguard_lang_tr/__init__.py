@@ -115,7 +115,7 @@ TURKISH = LocalLanguage(
             r"|\bbelirtmiyor|\bbahsetmiyor|\bsoylemiyor|\bcevap yok|\bcevaplan(?:amaz|amiyor)|^\W*yok\W*$"
         ),
         conflict=(
-            r"\bceli[sk]\w*|\bbirbirini (?:tutmuyor|tutmamakta)|\bayni fikirde degil|\bfarkli (?:bilgi|cevap"
+            r"\bcelis\w*|\bbirbirini (?:tutmuyor|tutmamakta)|\bayni fikirde degil|\bfarkli (?:bilgi|cevap"
             r"|yanit|sayi)"
             r"|\buyusmuyor|\btutarsiz|\bbir kaynak\b.*\bdiger(?:i| kaynak)"
         ),
@@ -154,7 +154,7 @@ TURKISH = LocalLanguage(
         but="ama|fakat|ancak|oysa",
         when="yil|sene",
         rewrites=(
-            (r"(?<!\w)(\d{1,2}'[dt][ae]|ucte|dortte|beste|yedide|sekizde|onda) (?=\w)", "\\1_"),
+            (r"(?<!\w)(?:(\d{1,2})'[dt][ae]|(ucte|dortte|beste|yedide|sekizde|onda)) (?=\w)", "\\1\\2_"),
             (r"(?<![\w.,:/-])([12]\d{3})(?:'[dt][ae] | (?:yilinda|senesinde) )", "in \\1 "),
             # A suffix behind an apostrophe belongs to the grammar, not to the number or name: "2021'de", "Ankara'da".
             (rf"(?<=[\d%]){_SUFFIX}", ""),

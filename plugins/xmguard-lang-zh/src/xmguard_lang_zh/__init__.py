@@ -58,8 +58,12 @@ CHINESE = LocalLanguage(
             preamble="以下是一些资料。\n\n",
             tasks={
                 Prompt.STANDARD: "\n\n请根据以上所有资料，用中文回答这个问题。\n{question}",
-                Prompt.INSTRUCTED: "\n\n请根据以上所有资料，用中文回答这个问题。如果资料相互矛盾，请指出矛盾。\n{question}",
-                Prompt.EXPLICIT: "\n\n对于问题“{question}”，以上每份资料是否会给出相同的答案？请用中文回答是或否，然后说明。",
+                Prompt.INSTRUCTED: (
+                    "\n\n请根据以上所有资料，用中文回答这个问题。如果资料相互矛盾，请指出矛盾。\n{question}"
+                ),
+                Prompt.EXPLICIT: (
+                    "\n\n对于问题“{question}”，以上每份资料是否会给出相同的答案？请用中文回答是或否，然后说明。"
+                ),
             },
             alone_task="\n\n问题：{question}\n请用中文回答。",
             alone_opening="简短回答：",

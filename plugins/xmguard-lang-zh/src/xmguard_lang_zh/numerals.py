@@ -36,9 +36,7 @@ def scaled(number: str, scales: str) -> Decimal:
 
 
 def _whole(numeral: str) -> int | None:
-    if numeral and all(
-        sign in _DIGITS for sign in numeral
-    ):  # a year, digit by digit; two digits may be "three or four"
+    if numeral and all(sign in _DIGITS for sign in numeral):  # a year; two may be "three or four"
         digits = "".join(str(_DIGITS[sign]) for sign in numeral)
         return int(digits) if len(digits) == 1 or len(digits) > 3 else None
     total, section, digit, last, before = 0, 0, None, 10**4, 10**16
