@@ -12,7 +12,7 @@ UNDETERMINED_LANGUAGE = "und"
 """BCP-47's own tag for a language that is not known."""
 DETECTED_CHARACTERS = 2000
 """How much of a text is looked at to tell its language."""
-RELIABLE_LETTERS = 20
+RELIABLE_LETTERS = 24
 """A text with fewer letters neither contradicts its tag nor sets the language of the prompt.
 
 tests/unit/test_language_tags.py: from here on no beginning of its sentences is taken for another language.

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 _SIGNS = re.compile("[\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U0003ffff]")
-_KANA = re.compile("[\u3041-\u3096\u30a1-\u30fa\uff66-\uff9d]")
+_KANA = re.compile("[\u3041-\u3096\u30a1-\u30ff\uff66-\uff9d]")
 _DECIDING = {
     "ko": re.compile("[\u1100-\u11ff\u3130-\u318f\uac00-\ud7af]"),
     "el": re.compile("[\u0370-\u03ff\u1f00-\u1fff]"),

@@ -78,12 +78,9 @@ class LocalLanguage:
 
     def reports_conflict(self, answer: str) -> bool:
         """Whether a sentence of the answer says that its sources disagree, and does not take that back."""
-        text = clean(answer)
-        own = any(
-            self._conflict.search(sentence) and not self._no_conflict.search(sentence)
-            for sentence in _SENTENCE_END.split(folded(text))
-        )
-        return own or phrases.reports_conflict(text)
+        # Taken back in this language, a disagreement is taken back for English as well, which shares many words.
+        said = [one for one in _SENTENCE_END.split(clean(answer)) if not self._no_conflict.search(folded(one))]
+        return any(self._conflict.search(folded(one)) for one in said) or phrases.reports_conflict(". ".join(said))
 
     def sentences(self, text: str) -> Sequence[tuple[int, int]]:
         """Half-open character ranges of the sentences."""
