@@ -60,10 +60,12 @@ clean: ## remove the environments and caches; pulled models stay
 	rm -rf $(VENV) $(PROTO_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 
 # The stamp is written last: an interrupted install is started again.
-$(STAMP): pyproject.toml constraints.txt
+$(STAMP): pyproject.toml constraints.txt $(wildcard plugins/xmguard-*/pyproject.toml)
 	$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(sys.version_info < (3, 11) and "xmguard needs Python 3.11 or newer, $(PYTHON) is " + v)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation \
+		$(foreach plugin,$(wildcard plugins/xmguard-*),-e $(plugin))
 	touch $@
 
 $(PROTO_STAMP): Makefile

@@ -10,7 +10,11 @@ from hypothesis import strategies as st
 from xmguard.backends.transformers.prompting import PromptEncoder
 from xmguard.context import Context, ContextSpan
 from xmguard.errors import ModelRefused, PluginError
+from xmguard.hookspecs import hookimpl
+from xmguard.languages.english import English
 from xmguard.parts import TextPart
+from xmguard.plugins import load_plugins
+from xmguard.prompt_text import PromptText
 from xmguard.request import Prompt
 from xmguard.span import Span
 
@@ -205,3 +209,28 @@ def test_the_english_prompt_reads_as_it_always_did(encoder):
     alone = decode(encoded.alone_tail)
     assert "\n\nQuestion: Who {won}?\nAnswer in English." in alone
     assert alone.endswith("Short answer:")
+
+
+def test_the_words_of_a_prompt_are_those_of_the_language_it_is_asked_in(tiny_folder):
+    from transformers import AutoTokenizer
+
+    class Shouting(English):
+        tag = "en-SHOUT"
+        prompt_text = PromptText(
+            "SOURCES\n\n", {prompt: "\n\nASK {question}" for prompt in list(Prompt)[1:]}, "\n\nALONE {question}", "SO:"
+        )
+
+    class Plugin:
+        @hookimpl
+        def xmguard_languages(self):
+            return [Shouting()]
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_folder)
+    encoder = PromptEncoder(tokenizer, load_plugins(extra={"shouting": Plugin()}), "tiny")
+    asked = replace(context(["One."], "Who?"), asked_in="en-shout")
+    encoded = encoder.encode(asked, Prompt.STANDARD)
+    assert "SOURCES\n\nOne." in tokenizer.decode(encoded.context_ids)
+    assert "ASK Who?" in tokenizer.decode(encoded.joint_tail)
+    alone = tokenizer.decode(encoded.alone_tail)
+    assert "ALONE Who?" in alone
+    assert alone.endswith("SO:")

@@ -38,7 +38,7 @@ def test_a_sentence_labelled_as_another_language_is_a_warning_and_keeps_its_labe
     other = "de" if tag != "de" else "en"
     caught = [text for text in TEXTS[tag] if warned(text, other)]
     long = [text for text in TEXTS[tag] if sum(map(str.isalpha, text)) >= (6 if tag == "zh" else RELIABLE_LETTERS)]
-    assert len(long) >= 8
+    assert len(long) >= 6
     assert len(caught) >= 0.9 * len(long)
     assert warned(caught[0], other) == [
         f"spans[0].language: s1 is labelled {other!r} but reads as {tag!r}; {other!r} is kept"
