@@ -217,7 +217,7 @@ def test_the_words_of_a_prompt_are_those_of_the_language_it_is_asked_in(tiny_fol
     class Shouting(English):
         tag = "en-SHOUT"
         prompt_text = PromptText(
-            "SOURCES\n\n", {prompt: "\n\nASK {question}" for prompt in list(Prompt)[1:]}, "\n\nALONE {question}", "SO:"
+            "SOURCES\n\n", dict.fromkeys(list(Prompt)[1:], "\n\nASK {question}"), "\n\nALONE {question}", "SO:"
         )
 
     class Plugin:
