@@ -53,6 +53,7 @@ BREAKS = {
         {"normalize": lambda answer: text(f"{answer}!")},
         {"normalize": lambda answer: text("")},
     ],
+    "test_a_rambling_answer_takes_seconds_at_most": [{"normalize": lambda answer: int(answer[:1] + "9" * len(answer))}],
     "test_digits_are_read_as_in_english": [
         {"normalize": reading(lambda answer: text("x") if "25" in answer else None)}
     ],

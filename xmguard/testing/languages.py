@@ -17,6 +17,7 @@ Needs Hypothesis. Knows no language.
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Sequence
 from itertools import pairwise
 from typing import ClassVar
@@ -80,6 +81,16 @@ class LanguageContract:
             self.language.asks_for_number(text)
 
         check()
+
+    def test_a_rambling_answer_takes_seconds_at_most(self) -> None:
+        """Time grows in proportion to the length; 10 s of CPU are far more than that."""
+        started = time.process_time()
+        for piece in ("1,", "3. ", "9", f"{self.yes} ", self.no, self.sentences[0]):
+            text = piece * (10_000 // len(piece))
+            self.language.normalize(text)
+            self.language.reports_conflict(text)
+            self.language.sentences(text)
+        assert time.process_time() - started < 10
 
     def test_digits_are_read_as_in_english(self) -> None:
         """Plain digits, symbols of units, ISO dates and times mean the same everywhere."""

@@ -94,6 +94,7 @@ def test_answers(answer, expected):
         ("三四", None),
         ("千百", None),
         ("十百", None),
+        ("三" * 20_000, None),
     ],
 )
 def test_numerals(numeral, value):

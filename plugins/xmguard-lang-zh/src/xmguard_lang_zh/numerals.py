@@ -8,6 +8,8 @@ from __future__ import annotations
 from decimal import Decimal
 
 _DIGITS = {sign: n for n, signs in enumerate(("〇零○", "一壹", "二两兩贰", "三叁", *"四五六七八九")) for sign in signs}
+_LONGEST = 16
+"""Signs of a numeral; a longer run is none."""
 _TENS = {"十": 10, "百": 100, "千": 1000}
 _SCALES = {"万": 10**4, "萬": 10**4, "亿": 10**8, "億": 10**8}
 """Without 兆, which is a million to some and a million millions to others."""
@@ -20,6 +22,8 @@ SCALES = "".join(_SCALES)
 
 def read(numeral: str) -> Decimal | None:
     """Value of a numeral; None for what is not well formed."""
+    if len(numeral) > 2 * _LONGEST:
+        return None
     whole, _, decimals = numeral.replace("點", "点").partition("点")
     value = _whole(whole)
     if value is None or (decimals and not all(sign in _DIGITS for sign in decimals)):
@@ -38,7 +42,7 @@ def scaled(number: str, scales: str) -> Decimal:
 def _whole(numeral: str) -> int | None:
     if numeral and all(sign in _DIGITS for sign in numeral):  # a year; two may be "three or four"
         digits = "".join(str(_DIGITS[sign]) for sign in numeral)
-        return int(digits) if len(digits) == 1 or len(digits) > 3 else None
+        return int(digits) if len(digits) in (1, *range(4, _LONGEST)) else None
     total, section, digit, last, before = 0, 0, None, 10**4, 10**16
     for sign in numeral:
         if sign in _DIGITS:

@@ -80,19 +80,19 @@ _COUNTED = re.compile(
 _SHARE = re.compile(rf"百分之\s?({_NUMBER})")
 _PART = re.compile(rf"(?<![\d{SIGNS}])(\d+|[{SIGNS}]+)分之(\d+|[{SIGNS}]+)(?![\d{SIGNS}])")
 _SCALED = re.compile(rf"(?<![\d.,])({_NUMBER})\s?([百千]?[{SCALES}]+|[百千](?!米|克|瓦))(?![{SIGNS}\d])")
-_ORDINAL = re.compile(r"(第\s?)(\d+)(?![\dt])|()(\d+)(?=世[纪紀])")
+_ORDINAL = re.compile(r"(第\s?)(\d+)(?![\dt])|()(?<!\d)(\d+)(?=世[纪紀])")
 _FULL = re.compile(rf"(\d{{4}})年(\d{{1,2}})月(\d{{1,2}})[日号號]{_DAY}")
 _MONTH = re.compile(r"(\d{4})年(\d{1,2})月(?![\d日号號])")
 _MONTH_DAY = re.compile(rf"(?<![\d年])(\d{{1,2}})月(\d{{1,2}})[日号號]{_DAY}")
 _YEAR = re.compile(r"(?<![\d.,])([12]\d{3})年(?![级級代份度])(?=(?:的|,|,?在|[\u4e00-\u9fff]|\s|$|[^\w\s]))")
-_DECADE = re.compile(r"(\d+)年代")
+_DECADE = re.compile(r"(?<!\d)(\d+)年代")
 _TIME = re.compile(
     rf"(?<![\d.,:])(?:(?P<am>{_MORNING})|(?P<pm>{_EVENING})|中午)?\s?(?P<hour>\d{{1,2}})"
     r"(?:(?::|[点點时時])(?:(?P<minute>\d{1,2})分?(?!钟|鐘|\d)|(?P<half>半))|[点點][钟鐘整]?(?![\d差]))"
 )
 _SPEED = re.compile(rf"每小[时時]({_NUMBER})\s?(公里|千米|英里)")
-_HALF = re.compile(rf"(\d+)\s?[个個]半(?={_UNIT}|小[时時]|月|星期)")
-_MEASURE = re.compile(rf"({_NUMBER})\s?({_UNIT})(?![{_NO_UNIT}])")
+_HALF = re.compile(rf"(?<!\d)(\d+)\s?[个個]半(?={_UNIT}|小[时時]|月|星期)")
+_MEASURE = re.compile(rf"(?<!\d)({_NUMBER})\s?({_UNIT})(?![{_NO_UNIT}])")
 _DEGREES = re.compile(rf"(摄氏|攝氏|华氏|華氏)(?:零下)?({_NUMBER})度")
 _BARE = re.compile(rf"(?<=\d)[{_CLASSIFIER}]?(?=[\u3400-\u9fff])")
 _IDEOGRAPH = re.compile("[\u3400-\u9fff]")
@@ -122,8 +122,9 @@ def _numeral(match: re.Match[str]) -> str:
     value = None if match["idiom"] else read(said)
     if value is None:
         return said
-    before, after = match.string[: match.start()][-1:], match.string[match.end() :][:1]
-    within = _IDEOGRAPH.match(before) is not None and not match.string[: match.start()].endswith("百分之")
+    start, end = match.span()
+    before, after = match.string[max(0, start - 4) : start], match.string[end : end + 1]
+    within = _IDEOGRAPH.match(before[-1:]) is not None and not before.endswith("百分之")
     # "李四" is a name, and "千万" at the end of a clause only means many.
     if within and ((len(said) == 1 and not _IDEOGRAPH.match(after)) or said[0] in f"百千{SCALES}"):
         return said
