@@ -7,13 +7,14 @@ probabilities.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 from xmguard.bias import REMOVE, AttentionBias
-from xmguard.context import Context, EncodedPrompt
+from xmguard.context import ENGLISH, Context, EncodedPrompt
 from xmguard.contracts import Backend, Branch, Language, Session, Token
 from xmguard.evidence import Evidence, SpanEvidence
+from xmguard.languages.sentences import sentences
 from xmguard.plugins import Registry
 from xmguard.reports import AloneAnswer
 from xmguard.request import Decoding
@@ -21,8 +22,6 @@ from xmguard.verdict.grouping import partition, representative
 
 MAX_ANSWER_TOKENS = 24
 """An answer alone is one line of a few words; what is longer is cut, and compared as far as it goes."""
-ANSWER_LANGUAGE = "en"
-"""Language in which prompts ask for answers; its plugin reads the answers of spans whose language has none."""
 
 
 class AloneReading:
@@ -127,7 +126,7 @@ class AloneReading:
                 language=span.language,
                 answer=answer.text,
                 text=span.span.text or "",
-                normalized=answer_language(registry, span.language).normalize(answer.text),
+                normalized=answer_language(registry, span.language, self._context.asked_in).normalize(answer.text),
                 entropy=answer.entropy,
                 tokens=tuple(self._backend.text([token.id]) for token in self._tokens[f"alone:{span_id}"]),
                 own=own[span_id],
@@ -148,6 +147,17 @@ class AloneReading:
         return None
 
 
-def answer_language(registry: Registry, tag: str) -> Language:
-    """The plugin of a span's language, or that of the language answers are asked for in."""
-    return registry.language(tag) or registry.languages.items[ANSWER_LANGUAGE]
+def answer_language(registry: Registry, tag: str, asked_in: str) -> Language:
+    """The plugin that reads what is answered from a span with this tag to a question put in `asked_in`.
+
+    Answers asked for in English often keep the notation of their source, which every plugin reads beside English; an
+    answer in another language is read by that language's.
+    """
+    own = registry.language(tag) if asked_in == ENGLISH else None
+    return own or registry.languages.items[asked_in]
+
+
+def span_sentences(registry: Registry, text: str, tag: str) -> Sequence[tuple[int, int]]:
+    """Half-open character ranges of the sentences of a text, by its language's plugin or by the general rules."""
+    language = registry.language(tag)
+    return sentences(text, tag) if language is None else language.sentences(text)

@@ -12,6 +12,9 @@ from typing import Any
 
 from xmguard.span import Span
 
+ENGLISH = "en"
+"""The language in which questions are put unless they are clearly in another one. It is always there."""
+
 
 @dataclass(frozen=True)
 class ContextSpan:
@@ -35,6 +38,8 @@ class Context:
 
     spans: tuple[ContextSpan, ...]
     question: str
+    asked_in: str = ENGLISH
+    """BCP-47 primary tag of the language in which the question is put and answers are asked for; it has a plugin."""
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from xmguard.evidence import Estimate, Evidence, NormalizedAnswer
 from xmguard.measurement import DirectedContribution, Measurement
 from xmguard.parts import Part
 from xmguard.profile import Profile
+from xmguard.prompt_text import PromptText
 from xmguard.request import AnswerRequest, Decoding, Prompt, Rebalance
 from xmguard.response import AnswerResponse, CheckResponse
 
@@ -51,6 +52,7 @@ class Language(Protocol):
     """Words that carry no content of their own, folded as `xmguard.verdict.words.words` folds; empty if not known."""
     number_words: Mapping[str, str]
     """Folded words for whole numbers to their digits ("four" to `4`); empty if not known."""
+    prompt_text: PromptText
 
     def normalize(self, answer: str) -> NormalizedAnswer:
         """Reduce a short answer to its claim: numbers, dates, yes/no, "not stated", or folded text."""
@@ -60,6 +62,9 @@ class Language(Protocol):
 
     def asks_for_number(self, question: str) -> bool:
         """Whether a question in this language asks for a number or a date ("how many", "when")."""
+
+    def sentences(self, text: str) -> Sequence[tuple[int, int]]:
+        """Half-open character ranges of the sentences, which tile the text."""
 
 
 @runtime_checkable
@@ -128,6 +133,9 @@ class EvidenceReading(Protocol):
 
     def content_words(self, text: str, language: str) -> Sequence[str]:
         """Folded words of a text that are no function words of its `language`."""
+
+    def sentences(self, text: str, language: str) -> Sequence[tuple[int, int]]:
+        """Half-open character ranges of the sentences of a text in `language`."""
 
 
 @runtime_checkable

@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import combinations
 from numbers import Real
 
-from xmguard.alone import AloneReading, answer_language
+from xmguard.alone import AloneReading, span_sentences
 from xmguard.bias import REMOVE, AttentionBias
 from xmguard.context import EncodedPrompt
 from xmguard.contracts import Backend, Branch, Language, Session
@@ -84,11 +84,15 @@ class RequestReading:
 
     def language(self, tag: str) -> Language:
         """See the contract."""
-        return answer_language(self.registry, tag)
+        return self.registry.language(tag) or self.registry.languages.items[self.run.valid.context.asked_in]
 
     def content_words(self, text: str, language: str) -> Sequence[str]:
         """See the contract."""
         return content_words(text, self.language(language).function_words)
+
+    def sentences(self, text: str, language: str) -> Sequence[tuple[int, int]]:
+        """See the contract."""
+        return span_sentences(self.registry, text, language)
 
 
 def compared_pairs(evidence: Evidence) -> tuple[tuple[str, str], ...]:

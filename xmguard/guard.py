@@ -15,7 +15,7 @@ from dataclasses import replace
 from itertools import chain
 
 from xmguard import __version__
-from xmguard.alone import ANSWER_LANGUAGE, AloneReading, answer_language
+from xmguard.alone import AloneReading, answer_language
 from xmguard.bias import REMOVE, AttentionBias, RebalancePlan
 from xmguard.contracts import Backend, Branch, GuardEvent, Observer, Token
 from xmguard.deadline import Stop
@@ -23,6 +23,7 @@ from xmguard.errors import InvalidRequest, ModelNotFound, Reason
 from xmguard.evidence import AnswerKind, Evidence
 from xmguard.explanation import Explanation
 from xmguard.judging import Judge
+from xmguard.language_tags import language_warnings
 from xmguard.parts import readable
 from xmguard.planning import check_profile, plan_bias
 from xmguard.plugins import Registry
@@ -46,7 +47,7 @@ from xmguard.response import (
 )
 from xmguard.run import Rebalanced, Run
 from xmguard.text_stream import TextStream
-from xmguard.validation import UNDETERMINED_LANGUAGE, validate
+from xmguard.validation import validate
 from xmguard.verdict.composition import abstention, closed, preface
 
 log = logging.getLogger(__name__)
@@ -242,9 +243,7 @@ class Guard:
                 f"{', '.join(prompt.unreadable)}: the model's tokenizer has no token for some characters; "
                 "the model does not see them"
             )
-        unknown = [span.id for span in valid.context.spans if span.span.text and span.language == UNDETERMINED_LANGUAGE]
-        if unknown:
-            run.warnings.append(f"language of {', '.join(unknown)} was not recognised; say it in spans[].language")
+        run.warnings += language_warnings(valid.context, self.registry)
         return run
 
     def _answer(self, run: Run) -> Iterator[Event]:
@@ -375,8 +374,9 @@ class Guard:
 
     def _reported(self, run: Run, raw: str) -> bool | None:
         """Whether the joint answer itself says that the sources disagree; None, with a warning, if that failed."""
-        languages = [answer_language(self.registry, span.language) for span in run.valid.context.spans]
-        languages.append(answer_language(self.registry, ANSWER_LANGUAGE))
+        context = run.valid.context
+        languages = [answer_language(self.registry, span.language, context.asked_in) for span in context.spans]
+        languages.append(self.registry.languages.items[context.asked_in])
         try:
             reported = any(language.reports_conflict(raw) for language in languages)
             if run.request.prompt is Prompt.EXPLICIT:  # asked whether the answers would be the same; "no" reports it

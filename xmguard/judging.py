@@ -60,7 +60,7 @@ class Judge:
             # An estimator, feature or language plugin may raise anything, and fail closed is what the contract wants.
             log.exception("the verdict of request %s failed", run.request_id)
             return failed("The check itself failed; the server's log says where.")
-        return quote_disagreements(verdict, run, alone)
+        return quote_disagreements(verdict, run, alone, self._registry)
 
     def decided(
         self, evidence: Evidence, threshold: float | None = None, sources: Mapping[str, str] | None = None

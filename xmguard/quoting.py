@@ -14,12 +14,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
-from xmguard.alone import AloneReading
+from xmguard.alone import AloneReading, span_sentences
 from xmguard.bias import REMOVE, AttentionBias
 from xmguard.context import Characters, SpanMap, SpanTokens
 from xmguard.contracts import Branch, Token
 from xmguard.errors import Cancelled, DeadlineExceeded
-from xmguard.languages.sentences import sentences
+from xmguard.plugins import Registry
 from xmguard.response import ConflictVerdict, Quote
 from xmguard.run import Run
 from xmguard.verdict.decision import with_quotes
@@ -40,12 +40,12 @@ _FIELD = "verdict.disagreements"
 class _Search:
     """The sentences of one span, narrowed down round by round."""
 
-    def __init__(self, run: Run, span_id: str, said: Sequence[Token]) -> None:
+    def __init__(self, run: Run, registry: Registry, span_id: str, said: Sequence[Token]) -> None:
         """`said` is what the span answers alone."""
         self.index = run.prompt.span_map.ids.index(span_id)
         span = run.valid.context.spans[self.index]
         self._text = span.span.text or ""
-        self._cut = sentences(self._text, span.language)
+        self._cut = span_sentences(registry, self._text, span.language)
         self._starts = [start for start, _ in self._cut]
         origins = run.prompt.characters[self.index] if run.prompt.characters else ()
         self._sentence_of = [None if origin is None else self._sentence(origin) for origin in origins]
@@ -115,7 +115,7 @@ class _Piece:
     tokens: SpanTokens
 
 
-def quote_disagreements(verdict: ConflictVerdict, run: Run, alone: AloneReading) -> ConflictVerdict:
+def quote_disagreements(verdict: ConflictVerdict, run: Run, alone: AloneReading, registry: Registry) -> ConflictVerdict:
     """The verdict with quotes in its disagreements; as it is when it has none.
 
     What is not quoted, and what goes wrong, is named in the run's warnings.
@@ -126,7 +126,7 @@ def quote_disagreements(verdict: ConflictVerdict, run: Run, alone: AloneReading)
     if not verdict.disagreements:
         return verdict
     try:
-        return with_quotes(verdict, _quotes(verdict, run, alone))
+        return with_quotes(verdict, _quotes(verdict, run, alone, registry))
     except (Cancelled, DeadlineExceeded):
         raise
     except Exception:  # an engine or modality plugin may raise anything; the decision is made and stays
@@ -135,10 +135,10 @@ def quote_disagreements(verdict: ConflictVerdict, run: Run, alone: AloneReading)
         return verdict
 
 
-def _quotes(verdict: ConflictVerdict, run: Run, alone: AloneReading) -> dict[str, Quote]:
+def _quotes(verdict: ConflictVerdict, run: Run, alone: AloneReading, registry: Registry) -> dict[str, Quote]:
     """Span id to its quote, for the spans that have one."""
     named = list(dict.fromkeys(span for pair in verdict.disagreements for span in (pair.span_a, pair.span_b)))
-    searches = {span: _Search(run, span, alone.tokens(span)) for span in named[:MAX_SPANS]}
+    searches = {span: _Search(run, registry, span, alone.tokens(span)) for span in named[:MAX_SPANS]}
     while undecided := [search for search in searches.values() if search.is_open]:
         _remove(run, undecided)
     missing = dict.fromkeys(named[MAX_SPANS:], f"at most {MAX_SPANS} spans are quoted")

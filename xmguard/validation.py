@@ -15,14 +15,13 @@ from xmguard.bias import MAX_EPSILON
 from xmguard.context import Context, ContextSpan
 from xmguard.contracts import RebalancePolicy
 from xmguard.errors import FieldViolation, InvalidRequest, ModelNotFound, Reason, keyed
+from xmguard.language_tags import asked_in, language_of
 from xmguard.plugins import Registry
 from xmguard.request import PER_SPAN, AnswerRequest, Decoding, OnConflict, OnError, Prompt, Rebalance, Scope
 from xmguard.response import Limits
 from xmguard.span import Span
 
 DEFAULT_MAX_TOKENS = 128
-UNDETERMINED_LANGUAGE = "und"
-"""BCP-47's own tag for a language that is not known."""
 TEXT = "text"
 """Modality of spans that carry text."""
 BIASABLE = "fixed"
@@ -32,8 +31,6 @@ MAX_LABEL = 128
 MAX_CHARACTERS_PER_TOKEN = 64
 """A text longer than the context's tokens times this cannot fit; it is refused before it is tokenised, which takes
 seconds for megabytes and cannot be interrupted."""
-DETECTED_CHARACTERS = 2000
-"""How much of an unlabelled text is looked at to tell its language."""
 MIN_TEMPERATURE = 0.01
 """Below it only the likeliest token is ever drawn, and logits divided by it leave float32."""
 LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
@@ -89,7 +86,7 @@ def validate(
         on_error=request.on_error or OnError.CLOSED,
         decoding=decoding,
     )
-    return ValidRequest(settled, Context(tuple(spans), request.question))
+    return ValidRequest(settled, Context(tuple(spans), request.question, asked_in(request.question, registry)))
 
 
 def _spans(
@@ -121,14 +118,9 @@ def _spans(
         seen.add(named.id)
         modality = _modality(span, path, limits, registry, found)
         # Media has no language of its own; whatever text is in it, nobody has read it yet.
-        language = span.language or (UNDETERMINED_LANGUAGE if span.text is None else language_of(span.text, registry))
+        language = span.language or language_of(span.text or "", registry)
         result.append(ContextSpan(named, modality, language))
     return result
-
-
-def language_of(text: str, registry: Registry) -> str:
-    """BCP-47 tag of a text without a label, as far as a plugin recognises it; `und` otherwise."""
-    return (registry.detect_language(text[:DETECTED_CHARACTERS]) if text else None) or UNDETERMINED_LANGUAGE
 
 
 def _too_long(request: AnswerRequest, limits: Limits) -> list[FieldViolation]:

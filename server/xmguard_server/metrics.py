@@ -16,9 +16,9 @@ from prometheus_client.registry import Collector
 from xmguard import __version__
 from xmguard.contracts import GuardEvent
 from xmguard.errors import Reason
+from xmguard.language_tags import UNDETERMINED_LANGUAGE
 from xmguard.plugins import Registry
 from xmguard.response import Imbalance, SpanReport
-from xmguard.validation import UNDETERMINED_LANGUAGE
 
 OTHER = "other"
 UNKNOWN = "unknown"

@@ -28,6 +28,7 @@ LAYERS = (
             "parts",
             "profile",
             "profile_reader",
+            "prompt_text",
             "providers",
             "request",
             "response",
@@ -37,7 +38,16 @@ LAYERS = (
     ("xmguard.contracts", "xmguard.hookspecs", "xmguard.plugins"),
     tuple(
         f"xmguard.{name}"
-        for name in ["attention", "languages", "modalities", "models", "rebalance", "validation", "verdict"]
+        for name in [
+            "attention",
+            "language_tags",
+            "languages",
+            "modalities",
+            "models",
+            "rebalance",
+            "validation",
+            "verdict",
+        ]
     ),
     ("xmguard.backends",),
     tuple(

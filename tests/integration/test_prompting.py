@@ -10,7 +10,11 @@ from hypothesis import strategies as st
 from xmguard.backends.transformers.prompting import PromptEncoder
 from xmguard.context import Context, ContextSpan
 from xmguard.errors import ModelRefused, PluginError
+from xmguard.hookspecs import hookimpl
+from xmguard.languages.english import English
 from xmguard.parts import TextPart
+from xmguard.plugins import load_plugins
+from xmguard.prompt_text import PromptText
 from xmguard.request import Prompt
 from xmguard.span import Span
 
@@ -192,3 +196,41 @@ def test_a_model_without_a_template_is_asked_in_plain_text(tiny_folder, registry
     tokenizer.chat_template = None
     encoded = PromptEncoder(tokenizer, registry, "tiny").encode(context(["a"], "Why?"), Prompt.STANDARD)
     assert set(encoded.context_ids + encoded.joint_tail).isdisjoint(tokenizer.added_tokens_decoder)
+
+
+def test_the_english_prompt_reads_as_it_always_did(encoder):
+    """Profiles are fitted to these very tokens."""
+    encoded = encoder.encode(context(["One.", "Two."], "Who {won}?"), Prompt.STANDARD)
+    decode = encoder._tokenizer.decode
+    assert "Here are some sources.\n\nOne.\n\nTwo." in decode(encoded.context_ids)
+    assert "\n\nUsing all of the sources above, answer this question in English.\nWho {won}?" in decode(
+        encoded.joint_tail
+    )
+    alone = decode(encoded.alone_tail)
+    assert "\n\nQuestion: Who {won}?\nAnswer in English." in alone
+    assert alone.endswith("Short answer:")
+
+
+def test_the_words_of_a_prompt_are_those_of_the_language_it_is_asked_in(tiny_folder):
+    from transformers import AutoTokenizer
+
+    class Shouting(English):
+        tag = "en-SHOUT"
+        prompt_text = PromptText(
+            "SOURCES\n\n", dict.fromkeys(list(Prompt)[1:], "\n\nASK {question}"), "\n\nALONE {question}", "SO:"
+        )
+
+    class Plugin:
+        @hookimpl
+        def xmguard_languages(self):
+            return [Shouting()]
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_folder)
+    encoder = PromptEncoder(tokenizer, load_plugins(extra={"shouting": Plugin()}), "tiny")
+    asked = replace(context(["One."], "Who?"), asked_in="en-shout")
+    encoded = encoder.encode(asked, Prompt.STANDARD)
+    assert "SOURCES\n\nOne." in tokenizer.decode(encoded.context_ids)
+    assert "ASK Who?" in tokenizer.decode(encoded.joint_tail)
+    alone = tokenizer.decode(encoded.alone_tail)
+    assert "ALONE Who?" in alone
+    assert alone.endswith("SO:")

@@ -325,6 +325,7 @@ def test_never_raises_and_reading_a_text_again_changes_nothing(answer: str) -> N
         assert first.value == ""
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10**12))
 def test_thousands_separators_do_not_change_a_number(number: int) -> None:
     assert ENGLISH.normalize(f"{number:,}") == ENGLISH.normalize(str(number))

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from xmguard.contracts import EvidenceFeature
 from xmguard.evidence import Evidence, SpanEvidence
 from xmguard.languages.english import English
+from xmguard.languages.sentences import sentences
 from xmguard.verdict.features import built_in
 from xmguard.verdict.features.naming import branch_name
 from xmguard.verdict.features.related import RelatedElsewhere
@@ -35,6 +36,9 @@ class Reading:
 
     def content_words(self, text, language):
         return content_words(text, English().function_words)
+
+    def sentences(self, text, language):
+        return sentences(text, language)
 
 
 def span(name, answer="", text="", language="en", **more):

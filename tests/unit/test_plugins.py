@@ -11,6 +11,7 @@ from xmguard import hookspecs
 from xmguard import plugins as registry_module
 from xmguard.errors import PluginError
 from xmguard.hookspecs import hookimpl
+from xmguard.languages.english import English
 from xmguard.plugins import ALLOW_LIST, BUILT_INS, load_plugins
 from xmguard.providers import ArchitectureProvider, BenchmarkProvider, JudgeProvider
 
@@ -91,12 +92,15 @@ def test_an_object_that_lacks_a_part_of_its_contract_is_refused():
 def test_a_language_is_found_whatever_the_case_of_its_tag():
     class Brazilian:
         tag, name, function_words, number_words = "pt-BR", "Portuguese (Brazil)", (), {}
+        prompt_text = English.prompt_text
 
         def normalize(self, answer): ...
 
         def reports_conflict(self, answer): ...
 
         def asks_for_number(self, question): ...
+
+        def sentences(self, text): ...
 
     class Plugin:
         @hookimpl

@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from xmguard.cli.terminal import ABSENT, printable
+from xmguard.language_tags import UNDETERMINED_LANGUAGE
 from xmguard.request import Scope
 from xmguard.response import (
     ConflictVerdict,
@@ -24,7 +25,7 @@ from xmguard.response import (
     Status,
     Usage,
 )
-from xmguard.validation import TEXT, UNDETERMINED_LANGUAGE
+from xmguard.validation import TEXT
 
 MAX_QUOTE = 300
 """Characters of a quote that are shown; the response holds all of it."""

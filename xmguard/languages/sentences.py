@@ -9,6 +9,7 @@ Knows nothing of tokens.
 from __future__ import annotations
 
 import re
+from collections.abc import Collection
 
 _STOPS = "。｡．！？‼⁇⁈⁉‽⸮؟۔।॥።፧፨။។៕᠃᠉։܀܁܂᙮꓿꘎꛳꫰꯫"
 """Ends of sentences in scripts that need no space after them."""
@@ -54,7 +55,7 @@ _BEFORE_NUMBERS = frozenset(_NUMBERS_FOLLOW.split())
 """Abbreviations when a number follows; words at other times."""
 
 
-def sentences(text: str, language: str = "") -> tuple[tuple[int, int], ...]:
+def sentences(text: str, language: str = "", abbreviations: Collection[str] = ()) -> tuple[tuple[int, int], ...]:
     """Half-open character ranges of the sentences; they tile the text, and white space belongs to what it follows.
 
     A piece without a letter or digit is no sentence and joins the one before it. Empty text has no sentences.
@@ -62,6 +63,7 @@ def sentences(text: str, language: str = "") -> tuple[tuple[int, int], ...]:
     Args:
         text: any.
         language: BCP-47 tag, which says what a full stop after a number means; empty when unknown.
+        abbreviations: lower-case words of the language whose full stop ends no sentence, beside those known here.
     """
     ordinals = language.split("-")[0].lower() in _ORDINALS
     paragraphs = [match.end() for match in _PARAGRAPH.finditer(text)]
@@ -71,13 +73,13 @@ def sentences(text: str, language: str = "") -> tuple[tuple[int, int], ...]:
         while paragraph < len(paragraphs) and paragraphs[paragraph] <= match.start():
             begins = max(begins, paragraphs[paragraph])
             paragraph += 1
-        if _ends(text, match, ordinals, begins):
+        if _ends(text, match, ordinals, begins, abbreviations):
             begins = match.end()
             cuts.append(begins)
     return _pieces(text, sorted(set(cuts)))
 
 
-def _ends(text: str, match: re.Match[str], ordinals: bool, begins: int) -> bool:
+def _ends(text: str, match: re.Match[str], ordinals: bool, begins: int, abbreviations: Collection[str]) -> bool:
     """Whether the sentence that begins at `begins` ends with these stops."""
     stops, closing, space = match["stops"], match["closing"], match["space"]
     last, following = stops[-1], _following(text, match.end())
@@ -91,10 +93,14 @@ def _ends(text: str, match: re.Match[str], ordinals: bool, begins: int) -> bool:
         return last in "!?" and not closing
     if following in ",;:":
         return False
-    return stops != "." or not _abbreviates(text, match.start(), following, ordinals, begins)
+    if stops != ".":
+        return True
+    return not _abbreviates(text, match.start(), following, ordinals, begins, abbreviations)
 
 
-def _abbreviates(text: str, stop: int, following: str, ordinals: bool, begins: int) -> bool:
+def _abbreviates(
+    text: str, stop: int, following: str, ordinals: bool, begins: int, abbreviations: Collection[str]
+) -> bool:
     """Whether the full stop at `stop` belongs to the word before it."""
     start = stop
     while start > begins and stop - start < _LONGEST_WORD and not text[start - 1].isspace():
@@ -107,7 +113,7 @@ def _abbreviates(text: str, stop: int, following: str, ordinals: bool, begins: i
         return True  # an initial, or a Spanish plural: EE. UU.
     if _ACRONYM.fullmatch(word):
         return folded not in _MAY_END
-    return folded in _BEFORE_NAMES or (following.isdecimal() and folded in _BEFORE_NUMBERS)
+    return folded in abbreviations or folded in _BEFORE_NAMES or (following.isdecimal() and folded in _BEFORE_NUMBERS)
 
 
 def _following(text: str, position: int) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
-CURRENCIES = frozenset({"usd", "eur", "gbp", "jpy", "cny", "inr", "rub", "try", "isk"})
+CURRENCIES = frozenset({"usd", "eur", "gbp", "jpy", "cny", "inr", "rub", "try", "isk", "brl"})
 """Not convertible: the rate of the day is unknown."""
 
 TEMPERATURES = frozenset({"°c", "°f"})

@@ -20,9 +20,9 @@ from xmguard.cli.flags import refuse_unwritable
 from xmguard.cli.terminal import progress
 from xmguard.errors import InvalidRequest
 from xmguard.guard import UNPROFILED
+from xmguard.language_tags import language_of
 from xmguard.profile import Profile
 from xmguard.profile_reader import read_profile
-from xmguard.validation import language_of
 from xmguard_research.calibration import tuning
 from xmguard_research.calibration.comparison import Said
 from xmguard_research.calibration.gathering import TOO_LONG, Gathered, gather, made_with

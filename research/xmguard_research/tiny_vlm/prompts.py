@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from xmguard import Span
-from xmguard.backends.transformers.prompting import ALONE_OPENING, ALONE_TASK, SEPARATOR, TASKS, PromptEncoder
-from xmguard.context import Context, ContextSpan
+from xmguard.backends.transformers.prompting import SEPARATOR, PromptEncoder
+from xmguard.context import ENGLISH, Context, ContextSpan
 from xmguard.plugins import Registry
+from xmguard.prompt_text import QUESTION
 from xmguard.request import Prompt
 
 
@@ -59,6 +60,7 @@ class Prompter:
     def __init__(self, processor: Any, registry: Registry) -> None:
         self._encoder = PromptEncoder(processor.tokenizer, registry, "smolvlm-tiny")
         self._image = (processor.image_token_id,) * processor.image_seq_length
+        self._said = registry.languages.items[ENGLISH].prompt_text
         self._end: int = processor.tokenizer.eos_token_id
         context = Context((ContextSpan(Span("s1", "x", language="en"), "text", "en"),), "x")
         encoded = self._encoder.encode(context, Prompt.STANDARD)
@@ -77,9 +79,9 @@ class Prompter:
 
     def _branch(self, asked: Asked) -> Branch:
         if asked.joint:
-            tail = self._encoder.tail(TASKS[Prompt.STANDARD].format(question=asked.text))
+            tail = self._encoder.tail(self._said.tasks[Prompt.STANDARD].replace(QUESTION, asked.text))
             answer = self._encoder.ids(asked.answer)
         else:
-            tail = self._encoder.tail(ALONE_TASK.format(question=asked.text), ALONE_OPENING)
+            tail = self._encoder.tail(self._said.alone_task.replace(QUESTION, asked.text), self._said.alone_opening)
             answer = self._encoder.ids(f" {asked.answer}")
         return Branch(tail, (*answer, self._end), asked)

@@ -12,31 +12,16 @@ from collections.abc import Sequence
 from typing import Any
 
 from xmguard.backends.transformers.pictures import Picture, PictureReader
-from xmguard.context import Characters, Context, ContextSpan, EncodedPrompt, SpanMap, SpanTokens
+from xmguard.context import ENGLISH, Characters, Context, ContextSpan, EncodedPrompt, SpanMap, SpanTokens
 from xmguard.contracts import Modality
 from xmguard.errors import FieldViolation, InvalidRequest, ModalityNotSupported, ModelRefused, PluginError
 from xmguard.parts import IMAGE, ImagePart, Part, TextPart
 from xmguard.plugins import Registry
+from xmguard.prompt_text import QUESTION
 from xmguard.request import Prompt
 
-PREAMBLE = "Here are some sources.\n\n"
 SEPARATOR = "\n\n"
-TASKS = {
-    Prompt.STANDARD: "\n\nUsing all of the sources above, answer this question in English.\n{question}",
-    Prompt.INSTRUCTED: (
-        "\n\nUsing all of the sources above, answer this question in English. "
-        "If the sources contradict each other, report the contradiction.\n{question}"
-    ),
-    Prompt.EXPLICIT: (
-        '\n\nWould each of the sources above lead to the same answer to the question "{question}"? '
-        "Reply yes or no in English, then explain."
-    ),
-}
-"""How the joint answer is asked for (the three prompts of the paper's section D, in our words)."""
-ALONE_TASK = "\n\nQuestion: {question}\nAnswer in English."
-"""How a span read alone is asked; the same under every prompt, because the verdict does not depend on the prompt."""
-ALONE_OPENING = "Short answer:"
-"""Put into the model's mouth when a span is read alone: small models then name the answer instead of talking of it."""
+"""Between two sources, in every language."""
 
 
 class PromptEncoder:
@@ -96,11 +81,14 @@ class PromptEncoder:
             (span.id, _parts(self._registry.modalities.items[span.modality], span, f"spans[{index}]"))
             for index, span in enumerate(context.spans)
         ]
-        return self.encode_parts(parts, context.question, prompt)
+        return self.encode_parts(parts, context.question, prompt, context.asked_in)
 
-    def encode_parts(self, spans: Sequence[tuple[str, Sequence[Part]]], question: str, prompt: Prompt) -> EncodedPrompt:
-        """The same for spans whose parts are known, by id."""
-        ids = [*self._head, *self._plain(PREAMBLE, "")]
+    def encode_parts(
+        self, spans: Sequence[tuple[str, Sequence[Part]]], question: str, prompt: Prompt, asked_in: str = ENGLISH
+    ) -> EncodedPrompt:
+        """The same for spans whose parts are known, by id, and a question in a language that has a plugin."""
+        said = self._registry.languages.items[asked_in].prompt_text
+        ids = [*self._head, *self._plain(said.preamble, "")]
         pictures: list[Picture] = []
         ranges = []
         characters = []
@@ -126,15 +114,15 @@ class PromptEncoder:
             ranges.append(SpanTokens(span_id, start, len(ids)))
             characters.append(tuple(origins))
         span_map = SpanMap(tuple(ranges), len(ids))
-        joint = self._plain(TASKS[prompt].format(question=question), "question")
-        alone = self._plain(ALONE_TASK.format(question=question), "question")
+        joint = self._plain(said.tasks[prompt].replace(QUESTION, question), "question")
+        alone = self._plain(said.alone_task.replace(QUESTION, question), "question")
         if self._loses(question, joint):
             unreadable.append("question")
         return EncodedPrompt(
             tuple(ids),
             span_map,
             (*joint, *self._foot),
-            (*alone, *self._foot, *self._plain(ALONE_OPENING, "")),
+            (*alone, *self._foot, *self._plain(said.alone_opening, "")),
             () if self._probe_task is None else self.ids(self._probe_task.replace("{question}", question)),
             tuple(dict.fromkeys(unreadable)),
             tuple(characters),

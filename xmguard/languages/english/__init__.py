@@ -1,39 +1,23 @@
 """English: reduces short answers to their claims, and spots answers that report a disagreement.
 
 Also reads what a model answers from a source in a language without a plugin of its own, as far as digits, `%` and
-English words go. Knows neither the question nor the other answers, so where a reading could be wrong the answer stays
-TEXT: an unread number only leaves a verdict open, a misread one makes a false conflict.
+English words go.
 """
 
 from __future__ import annotations
 
-import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 
-from xmguard.evidence import AnswerKind, NormalizedAnswer
+from xmguard.evidence import NormalizedAnswer
 from xmguard.languages.english import phrases
-from xmguard.languages.english.cleaning import (
-    ARTICLES,
-    FUNCTION_WORDS,
-    QUESTION_WORDS,
-    TELLING_WORDS,
-    clauses,
-    clean,
-    words,
-)
-from xmguard.languages.english.dates import find_dates
-from xmguard.languages.english.numerals import NUMBER_WORDS, Quantity, canonical, find_quantities
-from xmguard.languages.english.times import find_times
+from xmguard.languages.english.cleaning import FUNCTION_WORDS, QUESTION_WORDS, clean
+from xmguard.languages.english.numerals import NUMBER_WORDS
+from xmguard.languages.english.prompts import PROMPT_TEXT
+from xmguard.languages.reading import AnswerReader
+from xmguard.languages.sentences import sentences
+from xmguard.prompt_text import PromptText
 
-MAX_WORDS_BESIDE_NUMBER = 6
-"""More content words than this beside a bare number make it incidental: the answer stays TEXT."""
-MAX_WORDS_BESIDE_MEASURE = 12
-"""The same beside a date, a time or a number with a unit, which is seldom incidental in a short answer."""
-
-_NONE = NormalizedAnswer(AnswerKind.NONE, "")
-_MAX_PASSES = 4
-_GLUED = re.compile(r"(?<=[^\W\d_])(?=\d)")
-"""Where folding glued a number to a name, as in "march3"."""
+_READER = AnswerReader(FUNCTION_WORDS, phrases.says_unknown, phrases.yes_or_no)
 
 
 class English:
@@ -43,22 +27,11 @@ class English:
     name = "English"
     function_words: Collection[str] = FUNCTION_WORDS | QUESTION_WORDS
     number_words: Mapping[str, str] = NUMBER_WORDS
+    prompt_text: PromptText = PROMPT_TEXT
 
     def normalize(self, answer: str) -> NormalizedAnswer:
-        """Reduce a short answer to its claim.
-
-        "Not stated" is recognised first, then yes/no, a single date, time or quantity; the rest is folded text.
-        Folding may uncover a claim ("the 'unknown'"), so it is read again until nothing changes.
-        """
-        reading = _read(answer)
-        for _ in range(_MAX_PASSES):
-            if reading.kind is not AnswerKind.TEXT:
-                break
-            again = _read(reading.value)
-            if again == reading:
-                break
-            reading = again
-        return reading
+        """Reduce a short answer to its claim; see `AnswerReader`."""
+        return _READER.normalize(answer)
 
     def asks_for_number(self, question: str) -> bool:
         """Whether a question asks how many, how much, when, or for a year, a date or another measure."""
@@ -68,121 +41,6 @@ class English:
         """Whether the answer says that its sources disagree, rather than that they agree."""
         return phrases.reports_conflict(clean(answer))
 
-
-def _read(answer: str) -> NormalizedAnswer:
-    said = clauses(clean(answer))
-    if not said or phrases.says_unknown(said[0]):
-        return _NONE
-    # "25 percent, although the year is not stated": what follows the claim does not take it back.
-    text = ". ".join(clause for clause in said if not phrases.says_unknown(clause))
-    found = words(text)
-    quantities = find_quantities(found)
-    if polarity := phrases.yes_or_no(text):
-        beside = _telling(found, quantities) - {found[0].casefold()}
-        return NormalizedAnswer(AnswerKind.BOOLEAN, polarity, words=beside, quantities=_named(found, quantities))
-    return _date(text) or _time(text) or _number(found, quantities) or _text(found, quantities)
-
-
-def _date(text: str) -> NormalizedAnswer | None:
-    """The date, if the answer names exactly one and no quantity beside it."""
-    dates = find_dates(text)
-    if len({date.value for date in dates}) != 1:
-        return None
-    beside = _words_beside(text, [(date.start, date.stop) for date in dates])
-    return None if beside is None else NormalizedAnswer(AnswerKind.DATE, dates[0].value, words=_telling(beside, []))
-
-
-def _time(text: str) -> NormalizedAnswer | None:
-    """The time of day, if the answer names exactly one and neither a date nor a quantity beside it."""
-    times = find_times(text)
-    if len({(time.value, time.half) for time in times}) != 1 or find_dates(_GLUED.sub(" ", text)):
-        return None
-    beside = _words_beside(text, [(time.start, time.stop) for time in times])
-    if beside is None:
-        return None
-    return NormalizedAnswer(AnswerKind.TIME, times[0].value, times[0].half, words=_telling(beside, []))
-
-
-def _words_beside(text: str, taken: list[tuple[int, int]]) -> list[str] | None:
-    """The words outside of what was taken; None if a quantity is among them or there are too many."""
-    for start, stop in reversed(taken):
-        text = text[:start] + " " + text[stop:]
-    beside = words(text)
-    return None if find_quantities(beside) or _content(beside, []) > MAX_WORDS_BESIDE_MEASURE else beside
-
-
-def _number(found: list[str], quantities: list[Quantity]) -> NormalizedAnswer | None:
-    """The one quantity the answer means, if that is clear.
-
-    Several mentions of one value are one. Among different values a year that only tells when gives way, and then one
-    number with a unit is preferred to others without; anything else stays unread.
-    """
-    if any(quantity.value is None for quantity in quantities):
-        return None
-    timeless = [quantity for quantity in quantities if not quantity.year_like] or quantities
-    candidates = timeless
-    if len({quantity.value for quantity in candidates}) > 1:
-        candidates = [quantity for quantity in timeless if quantity.unit]
-    units = {quantity.unit for quantity in candidates if quantity.unit}
-    if len({quantity.value for quantity in candidates}) != 1 or len(units) > 1:
-        return None
-    unit = units.pop() if units else ""
-    limit = MAX_WORDS_BESIDE_MEASURE if unit else MAX_WORDS_BESIDE_NUMBER
-    value = candidates[0].value
-    if value is None or _content(found, quantities) > limit:
-        return None
-    others = [quantity for quantity in quantities if quantity.value != value]
-    return NormalizedAnswer(
-        AnswerKind.NUMBER, canonical(value), unit, _telling(found, quantities), _named(found, others)
-    )
-
-
-def _beside(found: list[str], quantities: list[Quantity]) -> list[str]:
-    taken = {index for quantity in quantities for index in range(quantity.start, quantity.stop)}
-    return [word.casefold() for index, word in enumerate(found) if index not in taken]
-
-
-def _content(found: list[str], quantities: list[Quantity]) -> int:
-    """How many words neither belong to a quantity nor are function words."""
-    return sum(word not in FUNCTION_WORDS for word in _beside(found, quantities))
-
-
-def _telling(found: list[str], quantities: list[Quantity]) -> frozenset[str]:
-    """The words outside of quantities that may set two claims of one value apart."""
-    beside = _beside(found, quantities)
-    return frozenset(word for word in beside if word not in FUNCTION_WORDS or word in TELLING_WORDS)
-
-
-def _named(found: list[str], quantities: list[Quantity]) -> tuple[str, ...]:
-    """The quantities in canonical form; those that are no plain number as they are written."""
-    said = {
-        " ".join(_fold(found[one.start : one.stop]))
-        if one.value is None
-        else f"{canonical(one.value)} {one.unit}".rstrip()
-        for one in quantities
-    }
-    return tuple(sorted(said))
-
-
-def _text(found: list[str], quantities: list[Quantity]) -> NormalizedAnswer:
-    """Folded words: case, articles and punctuation gone, numbers in canonical form."""
-    folded: list[str] = []
-    position = 0
-    for quantity in quantities:
-        folded += _fold(found[position : quantity.start])
-        if quantity.value is None:
-            folded += _fold(found[quantity.start : quantity.stop])
-        else:
-            folded += [canonical(quantity.value), *([quantity.unit] if quantity.unit else [])]
-        position = quantity.stop
-    folded += _fold(found[position:])
-    if not folded:  # the choice "A", which looks like an article
-        folded = [word.casefold() for word in found]
-    if not folded:
-        return _NONE
-    return NormalizedAnswer(AnswerKind.TEXT, " ".join(folded))
-
-
-def _fold(found: list[str]) -> list[str]:
-    folded = [word.casefold() for word in found]
-    return [word for word in folded if word not in ARTICLES]
+    def sentences(self, text: str) -> Sequence[tuple[int, int]]:
+        """Half-open character ranges of the sentences."""
+        return sentences(text, self.tag)

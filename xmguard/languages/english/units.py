@@ -32,6 +32,7 @@ _SYMBOLS: Mapping[str, str] = {
     "rub": "rub ruble rubles rouble roubles",
     "try": "try lira liras",
     "isk": "isk krona kronur",
+    "brl": "brl reais",
     "person": "person persons people",
     "mm": "mm millimeter millimeters millimetre millimetres",
     "cm": "cm centimeter centimeters centimetre centimetres",
@@ -95,4 +96,4 @@ def currency_before(word: str) -> str:
     return word if word in _CODES else ""
 
 
-_CODES = frozenset({"usd", "eur", "gbp", "jpy", "cny", "inr", "rub", "isk"})
+_CODES = frozenset({"usd", "eur", "gbp", "jpy", "cny", "inr", "rub", "isk", "brl"})

@@ -11,7 +11,6 @@ from collections.abc import Mapping
 
 from xmguard.contracts import EvidenceReading, Language
 from xmguard.evidence import SpanEvidence
-from xmguard.languages.sentences import sentences
 from xmguard.verdict.words import found_in, is_number, words
 
 _TOKEN = re.compile(r"[^\W\d_]+|\d[\d.,]*")
@@ -45,7 +44,7 @@ class RelatedElsewhere:
     @staticmethod
     def _missing(reading: EvidenceReading, span: SpanEvidence, other: SpanEvidence, asked: set[str]) -> float | None:
         """Share of what the span's sentence tells that the other span lacks; None if it tells nothing."""
-        sentence = _most_related(span, asked)
+        sentence = _most_related(reading, span, asked)
         if not sentence or not other.text:
             return None
         numeric = reading.language("").asks_for_number(reading.evidence.question)
@@ -61,10 +60,10 @@ class RelatedElsewhere:
         return sum(not found_in(word, theirs) for word in told) / len(told) if told else None
 
 
-def _most_related(span: SpanEvidence, asked: set[str]) -> str:
+def _most_related(reading: EvidenceReading, span: SpanEvidence, asked: set[str]) -> str:
     """The first sentence with most of the question's words; empty if none has any."""
     best, most = "", 0
-    for start, end in sentences(span.text, span.language):
+    for start, end in reading.sentences(span.text, span.language):
         held = set(words(span.text[start:end]))
         shared = sum(found_in(word, held) for word in asked)
         if shared > most:

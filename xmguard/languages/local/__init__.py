@@ -1,0 +1,118 @@
+"""The engine of languages that are given as tables. Plugins build their languages with it; see `plugins/README.md`.
+
+An answer's numbers, dates, times and units are rewritten into the notation that `AnswerReader` reads, and what is left
+is read by it. So a language reads English answers as well: models are asked for those, and copy what they do not
+translate. Where the two notations disagree ("1,234") nothing is read.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+from xmguard.evidence import NormalizedAnswer
+from xmguard.languages.english import phrases
+from xmguard.languages.english.cleaning import FUNCTION_WORDS, clean
+from xmguard.languages.folding import folded, substitute
+from xmguard.languages.local.dates import Dates
+from xmguard.languages.local.numbers import Numbers, single_words
+from xmguard.languages.local.tables import NumberWords, Tables
+from xmguard.languages.local.units import Units
+from xmguard.languages.reading import AnswerReader
+from xmguard.languages.sentences import sentences
+from xmguard.prompt_text import PromptText
+
+__all__ = ["LocalLanguage", "NumberWords", "Tables"]
+
+_NEVER = "(?!)"
+_GROUP = re.compile(r"\\(\d)")
+_CAPITAL = re.compile(r"(?<![^\W_])[^\W\d_]+(?= [\d$€£¥₺])")
+_SENTENCE_END = re.compile(r"[.!?。！？\n]+")
+
+
+def _as_it_is(text: str) -> str:
+    return text
+
+
+class LocalLanguage:
+    """A language out of its tables. Satisfies `xmguard.contracts.Language`."""
+
+    def __init__(self, tables: Tables, prepare: Callable[[str], str] = _as_it_is) -> None:
+        """`prepare` rewrites a cleaned answer first, for a script that tables cannot describe."""
+        self.tag = tables.tag
+        self.name = tables.name
+        self.prompt_text: PromptText = tables.prompt_text
+        self.function_words: Collection[str] = frozenset(tables.function_words.split())
+        self.number_words: Mapping[str, str] = single_words(tables.numbers)
+        self._no_names = self.function_words | frozenset(tables.telling.split())
+        self._prepare = prepare
+        self._abbreviations = frozenset(tables.abbreviations.split())
+        self._units = Units(tables.units, tables.signs, tables.unit_link)
+        self._numbers = Numbers(tables, self._units.pattern)
+        self._dates = Dates(tables)
+        self._rewrites, self._rewrites_of_numbers = (
+            [(re.compile(pattern), template) for pattern, template in rewrites]
+            for rewrites in (tables.rewrites, tables.rewrites_of_numbers)
+        )
+        self._when = re.compile(rf"(?<!\w)(?:{tables.when or _NEVER}) (?=[12]\d{{3}}(?!\w|[.,]\d))")
+        self._but = re.compile(rf"(?<=\w),? (?:{tables.but or _NEVER}) |, ?(?:{tables.but or _NEVER})")
+        alone = r"(?=\s*(?:$|[^\w\s]))"
+        self._polar = {
+            "yes": re.compile(rf"^\W*(?:{tables.yes}){alone}"),
+            "no": re.compile(rf"^\W*(?:{tables.no}){alone}"),
+        }
+        self._unknown = re.compile(tables.unknown)
+        self._conflict, self._no_conflict = re.compile(tables.conflict), re.compile(tables.no_conflict)
+        self._asks_number = re.compile(tables.asks_number)
+        self._reader = AnswerReader(
+            self.function_words | FUNCTION_WORDS, self._says_unknown, self._yes_or_no, self._translate, folded
+        )
+
+    def normalize(self, answer: str) -> NormalizedAnswer:
+        """Reduce a short answer, in this language or in English, to its claim; see `AnswerReader`."""
+        return self._reader.normalize(answer)
+
+    def asks_for_number(self, question: str) -> bool:
+        """Whether a question, in this language or in English, asks for a number, a measure or a date."""
+        return self._asks_number.search(folded(question)) is not None or phrases.asks_for_number(question)
+
+    def reports_conflict(self, answer: str) -> bool:
+        """Whether a sentence of the answer says that its sources disagree, and does not take that back."""
+        # Taken back in this language, a disagreement is taken back for English as well, which shares many words.
+        said = [one for one in _SENTENCE_END.split(clean(answer)) if not self._no_conflict.search(folded(one))]
+        return any(self._conflict.search(folded(one)) for one in said) or phrases.reports_conflict(". ".join(said))
+
+    def sentences(self, text: str) -> Sequence[tuple[int, int]]:
+        """Half-open character ranges of the sentences."""
+        return sentences(text, self.tag, self._abbreviations)
+
+    def _translate(self, text: str) -> str:
+        text = _CAPITAL.sub(self._small, self._prepare(text))
+        for pattern, template in self._rewrites:
+            text = _rewritten(pattern, template, text)
+        text = self._numbers.digits(self._dates.rewrite(text))
+        text = self._numbers.words(text)
+        for pattern, template in self._rewrites_of_numbers:
+            text = _rewritten(pattern, template, text)
+        text = self._units.rewrite(text)
+        text = substitute(self._when, text, lambda match: "in ")
+        return substitute(self._but, text, lambda match: ". ")
+
+    def _small(self, match: re.Match[str]) -> str:
+        """A word of the language that only stands first; in front of a number it would make a name ("Apollo 11")."""
+        return match[0].lower() if folded(match[0]) in self._no_names else match[0]
+
+    def _says_unknown(self, clause: str) -> bool:
+        return self._unknown.search(folded(clause)) is not None or phrases.says_unknown(clause)
+
+    def _yes_or_no(self, text: str) -> str:
+        bare = folded(text)
+        own = next((value for value, pattern in self._polar.items() if pattern.search(bare)), "")
+        return own or phrases.yes_or_no(text)
+
+
+def _rewritten(pattern: re.Pattern[str], template: str, text: str) -> str:
+    """Replace finds by a template, in which groups are as the text itself writes them."""
+    return substitute(
+        pattern, text, lambda match: _GROUP.sub(lambda group: text[slice(*match.span(int(group[1])))], template)
+    )
