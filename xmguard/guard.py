@@ -23,6 +23,7 @@ from xmguard.errors import InvalidRequest, ModelNotFound, Reason
 from xmguard.evidence import AnswerKind, Evidence
 from xmguard.explanation import Explanation
 from xmguard.judging import Judge
+from xmguard.parts import readable
 from xmguard.planning import check_profile, plan_bias
 from xmguard.plugins import Registry
 from xmguard.profile import Profile
@@ -110,7 +111,7 @@ class Guard:
         """Answer a request as it is decoded: Started, the verdict, deltas, Done.
 
         Raises:
-            InvalidRequest: the request cannot be answered, with every violation found.
+            InvalidRequest, ModalityNotSupported: the request cannot be answered, with every violation found.
             ModelNotFound: it names another model.
             Cancelled, DeadlineExceeded: `stop` said so.
         """
@@ -197,7 +198,7 @@ class Guard:
             architecture=self.backend.architecture,
             version=__version__,
             plugins=registry.plugins,
-            modalities=registry.modalities.names(),
+            modalities=readable(registry.modalities.names(), self.backend.modalities),
             languages=registry.languages.names(),
             policies=tuple(PolicyInfo(p.name, p.summary, dict(p.parameters)) for p in registry.policies),
             limits=self.limits,
@@ -241,7 +242,7 @@ class Guard:
                 f"{', '.join(prompt.unreadable)}: the model's tokenizer has no token for some characters; "
                 "the model does not see them"
             )
-        unknown = [span.id for span in valid.context.spans if span.language == UNDETERMINED_LANGUAGE]
+        unknown = [span.id for span in valid.context.spans if span.span.text and span.language == UNDETERMINED_LANGUAGE]
         if unknown:
             run.warnings.append(f"language of {', '.join(unknown)} was not recognised; say it in spans[].language")
         return run

@@ -5,6 +5,7 @@ Pure values; knows no engine and no file format.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 
@@ -39,3 +40,8 @@ class ImagePart:
 Part = TextPart | ImagePart
 TEXT, IMAGE = "text", "image"
 """What `Backend.modalities` calls encoding either part."""
+
+
+def readable(modalities: Iterable[str], kinds: Collection[str]) -> tuple[str, ...]:
+    """The modalities that a model reads which encodes parts of some kinds; one of another name hands over texts."""
+    return tuple(name for name in modalities if name in kinds or name not in (TEXT, IMAGE))

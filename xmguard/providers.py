@@ -24,8 +24,8 @@ class BackendProvider:
 class ArchitectureProvider:
     """A model architecture of a plugin's own, for the engine `transformers`, described without importing it.
 
-    Its classes come with the installed plugin; a model folder's own code is never run. What such a model needs beside
-    them is in `plugins/README.md`.
+    Its classes come with the installed plugin; a model folder's own code is never run. What such a model must
+    offer is in `plugins/README.md`.
     """
 
     model_type: str

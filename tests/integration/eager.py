@@ -144,6 +144,10 @@ class Eager:
     def _forward(self, ids, mask):
         return self.model(input_ids=ids, attention_mask=self._for_layers(mask), use_cache=False)
 
+    def answer(self, ids, said, span_map, bias):
+        """Greedy tokens and the logits each was chosen from, as many as `said`, which the other side says."""
+        return self.greedy(ids, span_map, bias, len(said))
+
     def greedy(self, ids, span_map, bias, steps, measure=False):
         """Greedy tokens and the logits each was chosen from."""
         ids, tokens, logits = list(ids), [], []

@@ -15,9 +15,10 @@ import torch
 import transformers
 
 from tests.integration.parity import BIASES, RULES, STEPS
-from xmguard.backends.transformers.families import PROVEN
+from xmguard.backends.transformers.families import PICTURES, PROVEN
 from xmguard.backends.transformers.families.particulars import particulars
 from xmguard.testing.tiny import tiny_config
+from xmguard.testing.tiny_pictures import PICTURE_FAMILIES, make_picture_config
 
 README = Path(__file__).parents[2] / "README.md"
 BLOCK = re.compile(r"(?<=<!-- families -->\n).*?(?=<!-- /families -->)", flags=re.DOTALL)
@@ -82,6 +83,7 @@ KINDS = {
         "constant by head",
     )
 }
+PICTURE_STEPS = 12
 PROOF = f"prefill, {STEPS} decoded tokens, contributions, constant epsilons, share rules, head factors"
 
 
@@ -91,10 +93,19 @@ def table() -> str:
     for key, family in FAMILIES.items():
         with torch.device("meta"):
             model = getattr(transformers, f"{key}ForCausalLM")(tiny_config(key, vocab_size=300, **family.config))
-        names = ", ".join(particular.name for particular in particulars(model))
-        lines.append(f"| {family.name} | `{type(model).__name__}` | {names or '-'} | {PROOF} |")
-    assert len(lines) == len(PROVEN) + 2
+        lines.append(_row(family.name, model, PROOF))
+    for key, pictured in PICTURE_FAMILIES.items():
+        config, _ = make_picture_config(key)
+        with torch.device("meta"):
+            model = getattr(transformers, f"{key}ForConditionalGeneration")(config)
+        lines.append(_row(pictured.name, model, f"the same with one and two pictures, {PICTURE_STEPS} tokens"))
+    assert len(lines) == len(PROVEN) + len(PICTURES) + 2
     return "\n".join(lines) + "\n"
+
+
+def _row(name: str, model: Any, proof: str) -> str:
+    names = ", ".join(particular.name for particular in particulars(model))
+    return f"| {name} | `{type(model).__name__}` | {names or '-'} | {proof} |"
 
 
 if __name__ == "__main__":

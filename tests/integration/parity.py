@@ -75,7 +75,7 @@ def assert_parity(backend, eager, bias, prompt=None, steps=STEPS):
     before_tokens = len(session.logits)
     tokens = decode(session, [branch], steps)["joint"]
     ids = [*prompt.context_ids, *prompt.joint_tail]
-    want, want_logits = eager.greedy(ids, prompt.span_map, bias, steps)
+    want, want_logits = eager.answer(ids, [token.id for token in tokens], prompt.span_map, bias)
 
     assert [token.id for token in tokens] == want
     ours = torch.cat(session.logits[-steps:])  # the tail's last row, then one row per generated token read back

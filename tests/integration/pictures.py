@@ -4,11 +4,14 @@ The reference is the stock model with its own processor over all pictures at onc
 only the bias is added to its mask.
 """
 
+import inspect
+
 import torch
-from transformers import AttentionInterface, AttentionMaskInterface, AutoModelForImageTextToText, AutoProcessor
+from transformers import AttentionInterface, AttentionMaskInterface, AutoModelForImageTextToText
 from transformers.masking_utils import eager_mask
 
 from tests.integration.eager import LOWEST, Eager, first_row, recording_eager
+from xmguard.backends.transformers.processors import load_processor
 from xmguard.context import Context, ContextSpan
 from xmguard.hookspecs import hookimpl
 from xmguard.parts import ImagePart
@@ -16,6 +19,7 @@ from xmguard.plugins import load_plugins
 from xmguard.span import Media, Span
 
 KIND = "image/x-sketch"
+OF_TOKENS = ("input_ids", "attention_mask")
 
 
 class Sketches:
@@ -65,9 +69,9 @@ def images_of(context):
     return [Image.frombytes("RGB", (part.width, part.height), part.rgb) for part in parts]
 
 
-def text_of(context, prompt, backend, picture):
-    """The prompt's context as a text in which `picture` stands for each picture; byte tokens make texts composable."""
-    tokenizer = backend.loaded.tokenizer
+def text_of(context, prompt, backend):
+    """The prompt's context as a text that the processor expands; tokens of single bytes make texts composable."""
+    tokenizer, picture = backend.loaded.tokenizer, backend.encoder._pictures._text
     pieces, at = [], 0
     for span, tokens in zip(context.spans, prompt.span_map, strict=True):
         pieces.append(tokenizer.decode(prompt.context_ids[at : tokens.start]))
@@ -84,20 +88,31 @@ def biased(module, query, key, value, attention_mask, **kwargs):
 class PictureEager(Eager):
     """The stock model over the whole sequence and all pictures at once."""
 
-    def __init__(self, folder, context, section="text_config"):
+    def __init__(self, folder, backend, context, prompt, section="text_config"):
         AttentionInterface.register("xmguard_reference_pictures", biased)
         AttentionMaskInterface.register("xmguard_reference_pictures", eager_mask)
         self.model = AutoModelForImageTextToText.from_pretrained(
             folder, attn_implementation={section: "xmguard_reference_pictures"}, dtype=torch.float32
         ).eval()
-        self.processor = AutoProcessor.from_pretrained(folder, backend="pil")
-        self.images = self.processor(
-            text=["".join([self.processor.image_token] * len(images_of(context)))],
-            images=[images_of(context)] if type(self.processor).__name__ == "Gemma3Processor" else images_of(context),
+        processor = load_processor(folder, {})
+        made = processor(
+            text=[text_of(context, prompt, backend)],
+            images=images_of(context) or None,
             return_tensors="pt",
+            return_mm_token_type_ids=True,
         )
-        for name in ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids"):
-            self.images.pop(name, None)
+        # The processor over the whole text and all pictures at once lays the same tokens in the same places.
+        assert made["input_ids"][0].tolist() == list(prompt.context_ids)
+        accepted = inspect.signature(type(self.model).forward).parameters
+        names = ("mm_token_type_ids", "token_type_ids")
+        self.types = {name: torch.as_tensor(made[name]) for name in names if name in made and name in accepted}
+        self.images = {name: made[name] for name in made if name in accepted and name not in (*names, *OF_TOKENS)}
+
+    def answer(self, ids, said, span_map, bias):
+        """In one pass: as long as the other side says what is likeliest here, each row has read the same tokens."""
+        logits = self.run([*ids, *said], span_map, bias, len(ids), measure=False).logits
+        logits = logits[len(ids) - 1 : len(ids) + len(said) - 1]
+        return logits.argmax(-1).tolist(), logits
 
     def _mask(self, length, span_map, bias, prompt_tokens):
         """The bias alone: causality is the model's business."""
@@ -110,9 +125,6 @@ class PictureEager(Eager):
     def _forward(self, ids, mask):
         for layer in self.model.get_decoder().layers:
             layer.self_attn.reference_bias = mask
-        types = (ids == self.model.config.image_token_id).long()
-        told = {}
-        for name in ("mm_token_type_ids", "token_type_ids"):
-            if name in self.model.forward.__code__.co_varnames:
-                told[name] = types
+        more = ids.shape[1]
+        told = {name: torch.nn.functional.pad(of, (0, more - of.shape[1])) for name, of in self.types.items()}
         return self.model(input_ids=ids, use_cache=False, **told, **self.images)

@@ -24,6 +24,8 @@ LATENT = {"num_key_value_heads": 4, "q_lora_rank": 32, "kv_lora_rank": 16, "qk_n
 LATENT |= {"qk_rope_head_dim": 8, "v_head_dim": 16}
 EXPERTS = {"n_routed_experts": 4, "num_experts_per_tok": 2, "n_group": 1, "topk_group": 1, "moe_intermediate_size": 32}
 FUSED = {"n_layer": 2, "n_head": 4, "vocab_size": 300, "bos_token_id": None, "eos_token_id": None}
+VISION = {"hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 4, "intermediate_size": 32}
+VISION |= {"image_size": 28, "patch_size": 14}
 DEAF = "does not declare that its attention can be replaced"
 
 # Architecture, its configuration, and the reasons that its modules give, in order.
@@ -122,10 +124,33 @@ ODD = {
         "LlavaForConditionalGeneration",
         {
             "text_config": TINY | {"model_type": "arcee"},
-            "vision_config": {"model_type": "clip_vision_model", "hidden_size": 32, "num_hidden_layers": 2}
-            | {"num_attention_heads": 4, "intermediate_size": 32, "image_size": 28, "patch_size": 14},
+            "vision_config": VISION | {"model_type": "clip_vision_model"},
         },
         ["its language model is of type arcee, which is not proven"],
+    ),
+    "a prompt that is read both ways": (
+        "PaliGemmaForConditionalGeneration",
+        {
+            "text_config": TINY | {"model_type": "gemma"},
+            "vision_config": VISION | {"model_type": "siglip_vision_model"},
+        },
+        ["layers 0-3: the attention is bidirectional, not causal"],
+    ),
+    "pictures that are read both ways under a soft cap": (
+        "Gemma3ForConditionalGeneration",
+        {
+            "text_config": TINY | {"head_dim": 16, "attn_logit_softcapping": 8.0},
+            "vision_config": VISION | {"model_type": "siglip_vision_model"},
+        },
+        ["its pictures are read both ways under a soft cap"],
+    ),
+    "pictures in several layers": (
+        "Qwen3VLForConditionalGeneration",
+        {
+            "text_config": TINY | {"model_type": "qwen3_vl_text"},
+            "vision_config": {"depth": 2, "hidden_size": 32, "num_heads": 2, "deepstack_visual_indexes": [0]},
+        },
+        ["features of its pictures enter several layers (deepstack), not only the first"],
     ),
     "sound": (
         "Qwen2AudioForConditionalGeneration",

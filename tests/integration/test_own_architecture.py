@@ -30,7 +30,7 @@ def backend(folder):
 def test_a_plugins_architecture_is_read_and_steered_exactly(folder, backend, kind):
     prompt = backend.encode(SEEN, Prompt.STANDARD)
     assert [len(span) for span in prompt.span_map] == [49, 30, 49]
-    assert_parity(backend, PictureEager(folder, SEEN), BIASES[kind], prompt, 8)
+    assert_parity(backend, PictureEager(folder, backend, SEEN, prompt), BIASES[kind], prompt, 8)
 
 
 def test_it_says_that_it_reads_pictures(backend):

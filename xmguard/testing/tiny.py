@@ -30,8 +30,13 @@ CONFIG: dict[str, Any] = {
 NO_SPECIAL_TOKENS = {"bos_token_id": None, "pad_token_id": None, "eos_token_id": None}
 
 
-def make_tokenizer(*special: str) -> Any:
-    """A tokenizer of single bytes, with a chat template and control tokens of both kinds, and `special` ones."""
+def make_tokenizer(*special: str, **named: str) -> Any:
+    """A tokenizer of single bytes, with a chat template and control tokens of both kinds.
+
+    Args:
+        special: further control tokens.
+        named: further ones that the tokenizer has attributes for, by the name of these.
+    """
     from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers
     from transformers import PreTrainedTokenizerFast
 
@@ -39,8 +44,9 @@ def make_tokenizer(*special: str) -> Any:
     inner = Tokenizer(models.BPE(vocab={letter: index for index, letter in enumerate(alphabet)}, merges=[]))
     inner.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     inner.decoder = decoders.ByteLevel()
-    fast = PreTrainedTokenizerFast(tokenizer_object=inner)
-    fast.add_special_tokens({"eos_token": "<|im_end|>", "additional_special_tokens": ["<|im_start|>", *special]})
+    fast = PreTrainedTokenizerFast(tokenizer_object=inner, extra_special_tokens=named)
+    further = ["<|im_start|>", *special, *named.values()]
+    fast.add_special_tokens({"eos_token": "<|im_end|>", "additional_special_tokens": further})
     # A control token that is not marked special, as many chat models have: it must stay text all the same.
     fast.add_tokens([AddedToken("<think>", special=False, normalized=False)])
     fast.chat_template = CHAT_TEMPLATE

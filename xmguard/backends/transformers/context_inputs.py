@@ -30,7 +30,7 @@ class ContextInputs:
     rotary_offset: int = 0
     """See `ContextKeys.rotary_offset`."""
     types: Tensor | None = None
-    """1 for a picture's features and 0 elsewhere, [1, key], for a model that lets a picture's tokens read each other
+    """1 for a picture's tokens and 0 elsewhere, [1, key], for a model that lets a picture's tokens read each other
     both ways; None where attention is causal throughout."""
 
 
@@ -46,12 +46,14 @@ def context_inputs(loaded: LoadedModel, ids: Sequence[int], pictures: Sequence[P
     rotary = torch.arange(len(ids), device=model.device).unsqueeze(0)
     if not pictures:
         return ContextInputs(read, rotary)
-    types = torch.zeros_like(read)
+    types, place = torch.zeros_like(read), torch.zeros_like(read, dtype=torch.bool)
     for picture in pictures:
-        types[0, torch.tensor(picture.placeholders, device=model.device) + picture.start] = _FEATURE
+        start = picture.start
+        types[0, start : start + len(picture.ids)] = torch.tensor(picture.types, device=model.device)
+        place[0, torch.tensor(picture.placeholders, device=model.device) + start] = True
     # A placeholder's id may lie outside the vocabulary; its embedding is replaced anyhow.
-    embeddings = model.get_input_embeddings()(read.masked_fill(types == _FEATURE, 0))
-    embeddings[types == _FEATURE] = torch.cat([_features(model, picture) for picture in pictures]).to(embeddings.dtype)
+    embeddings = model.get_input_embeddings()(read.masked_fill(place, 0))
+    embeddings[place] = torch.cat([_features(model, picture) for picture in pictures]).to(embeddings.dtype)
     offset = 0
     if index := rope_index(model):
         wanted = inspect.signature(index).parameters
@@ -63,9 +65,6 @@ def context_inputs(loaded: LoadedModel, ids: Sequence[int], pictures: Sequence[P
         )
         offset = int(rotary.max()) + 1 - len(ids)
     return ContextInputs(embeddings, rotary, offset, types if types_its_tokens(model) else None)
-
-
-_FEATURE = 1
 
 
 def _features(model: Any, picture: Picture) -> Tensor:

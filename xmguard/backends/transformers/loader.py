@@ -16,7 +16,6 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
-    AutoProcessor,
     AutoTokenizer,
 )
 
@@ -28,6 +27,7 @@ from xmguard.backends.transformers.families.layout import context_length, output
 from xmguard.backends.transformers.loaded import LoadedModel
 from xmguard.backends.transformers.pictures import PictureReader, chat_template
 from xmguard.backends.transformers.probe import load_probe
+from xmguard.backends.transformers.processors import load_processor
 from xmguard.backends.transformers.prompting import PromptEncoder
 from xmguard.calibration import ProbeSource
 from xmguard.errors import InvalidRequest, ModelRefused
@@ -69,7 +69,7 @@ def load(
         raise ModelRefused(str(path), found.reasons)
     attention.install()
     reads_pictures = IMAGE in found.modalities
-    processor = _processor(path) if reads_pictures else None
+    processor = load_processor(path, _OPTIONS) if reads_pictures else None
     tokenizer = _tokenizer(path) if processor is None else processor.tokenizer
     progress("reading the weights")
     model = _model(path, dtype, AutoModelForImageTextToText if reads_pictures else AutoModelForCausalLM)
@@ -121,19 +121,12 @@ def _prove(backend: TransformersBackend, path: Path) -> None:
         raise ModelRefused(str(path), [f"its self-test fails: {each}" for each in failed])
 
 
-def _processor(path: Path) -> Any:
-    """The processor of a model that reads pictures; on PIL, so that torchvision is not needed."""
-    try:
-        return AutoProcessor.from_pretrained(path, backend="pil", **_OPTIONS)
-    except Exception as error:  # whatever its files hold, and packages that a part of it asks for
-        raise ModelRefused(str(path), [f"its processor cannot be read: {_said(error)}"]) from error
-
-
 def _tokenizer(path: Path) -> Any:
     try:
         return AutoTokenizer.from_pretrained(path, use_fast=True, **_OPTIONS)
     except Exception as error:  # whatever its files hold; the tokenizers library raises Exception itself
-        raise ModelRefused(str(path), [f"its tokenizer cannot be read: {_said(error)}"]) from error
+        said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        raise ModelRefused(str(path), [f"its tokenizer cannot be read: {said}"]) from error
 
 
 def _model(path: Path, dtype: str, auto: Any) -> Any:
@@ -159,10 +152,6 @@ def _model(path: Path, dtype: str, auto: Any) -> Any:
     if incomplete:
         raise ModelRefused(str(path), incomplete)
     return model
-
-
-def _said(error: Exception) -> str:
-    return f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
 
 
 def _check_device(device: str) -> None:

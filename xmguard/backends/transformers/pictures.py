@@ -16,10 +16,9 @@ from torch import Tensor
 from xmguard.errors import ModelRefused
 from xmguard.parts import ImagePart
 
-_OF_TOKENS = ("input_ids", "attention_mask", "mm_token_type_ids", "token_type_ids")
+_TYPES = ("mm_token_type_ids", "token_type_ids")
+_OF_TOKENS = ("input_ids", "attention_mask", *_TYPES)
 """What a processor returns about tokens; the rest is for the vision tower."""
-_IMAGE_TYPE = 1
-"""transformers' type of a token that a picture's feature takes the place of."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +31,8 @@ class Picture:
     """The run: placeholders, and the tokens that begin, end and structure them."""
     placeholders: tuple[int, ...]
     """Which of `ids` the vision tower's features take the place of, in order."""
+    types: tuple[int, ...]
+    """What the processor calls each of `ids`: 0 text, 1 picture. Some processors call all of the run a picture."""
     inputs: Mapping[str, Tensor]
     """What the vision tower is given, by the name of its argument."""
 
@@ -47,20 +48,19 @@ class PictureReader:
         """`placeholder` is the id that the model's configuration gives to the token of a feature.
 
         Raises:
-            ModelRefused: the processor cannot be asked about a single picture, or marks other tokens than the model.
+            ModelRefused: the processor cannot be asked about a single picture, or leaves no room for its features.
         """
         self._processor = processor
+        self._placeholder = placeholder
         self._text = _picture_text(processor)
         try:
             tried = self.read(ImagePart(64, 48, bytes(3 * 64 * 48)))
         except Exception as error:  # a processor fails in its own way
             said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
             raise ModelRefused(model, [f"its processor cannot take a picture by itself: {said}"]) from error
-        marked = {tried.ids[index] for index in tried.placeholders}
-        if marked != {placeholder}:
-            raise ModelRefused(
-                model, [f"its processor puts features at tokens {sorted(marked)}, its configuration at {placeholder}"]
-            )
+        if not tried.placeholders or any(tried.types[index] == 0 for index in tried.placeholders):
+            reason = f"its processor calls no token {placeholder} a picture's, which its configuration puts features at"
+            raise ModelRefused(model, [reason])
 
     def read(self, part: ImagePart) -> Picture:
         """The picture as a run of tokens at position 0; raises what the processor raises."""
@@ -74,11 +74,13 @@ class PictureReader:
             return_mm_token_type_ids=True,
             return_tensors="pt",
         )
-        types = made["mm_token_type_ids"] if "mm_token_type_ids" in made else made["token_type_ids"]
+        ids = made["input_ids"][0]
+        types = next(made[name] for name in _TYPES if name in made)
         return Picture(
             start=0,
-            ids=tuple(made["input_ids"][0].tolist()),
-            placeholders=tuple((types[0] == _IMAGE_TYPE).nonzero().flatten().tolist()),
+            ids=tuple(ids.tolist()),
+            placeholders=tuple((ids == self._placeholder).nonzero().flatten().tolist()),
+            types=tuple(torch.as_tensor(types)[0].tolist()),
             inputs={name: torch.as_tensor(value) for name, value in made.items() if name not in _OF_TOKENS},
         )
 

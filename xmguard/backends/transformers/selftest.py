@@ -1,21 +1,24 @@
 """Checks on the loaded model itself that a bias does what it says, for `xmguard doctor`.
 
-The comparison is one plain softmax under an explicit additive mask over the same weights: none of the split and merge
-that serves requests takes part in it.
+The comparison is the model's own forward pass, pictures included, with one plain softmax under an explicit additive
+mask: none of the split and merge that serves requests takes part in it.
 """
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
+from xmguard.backends.transformers import attention
 from xmguard.backends.transformers.attention import AttentionCall
-from xmguard.backends.transformers.context_inputs import context_inputs
 from xmguard.backends.transformers.loaded import LoadedModel
-from xmguard.backends.transformers.prefill import forward
+from xmguard.backends.transformers.pictures import Picture
 from xmguard.backends.transformers.prompting import PromptEncoder
 from xmguard.backends.transformers.session import TransformersSession
 from xmguard.bias import REMOVE, AttentionBias
@@ -79,14 +82,31 @@ def _few_rows(loaded: LoadedModel) -> SelfCheck:
 def _masked(loaded: LoadedModel, prompt: EncodedPrompt, epsilon: float) -> Tensor:
     """Log-probabilities of the first token, [vocabulary], by one pass under an additive mask."""
     ids = [*prompt.context_ids, *prompt.joint_tail]
-    inputs = context_inputs(loaded, ids, prompt.media)
     device = loaded.model.device
     bias = torch.zeros(len(ids), len(ids), device=device)
     span = prompt.span_map.spans[0]
     bias[prompt.span_map.context_tokens :, span.start : span.stop] += epsilon
-    reading = _MaskedReading(bias)
-    logits = forward(loaded, inputs.read, inputs.rotary, DynamicCache(), reading, keep=1, types=inputs.types)
-    return torch.log_softmax(logits[0, -1].float(), dim=-1)
+    output = loaded.model(
+        input_ids=torch.tensor([ids], device=device),
+        past_key_values=DynamicCache(),
+        use_cache=True,
+        logits_to_keep=1,
+        **_of_pictures(loaded.model, len(ids), prompt.media or ()),
+        **{attention.KEYWORD: _MaskedReading(bias)},
+    )
+    return torch.log_softmax(output.logits[0, -1].float(), dim=-1)
+
+
+def _of_pictures(model: Any, length: int, pictures: Sequence[Picture]) -> dict[str, Tensor]:
+    """What the model's own forward takes of at most one picture: it places the features and the positions itself."""
+    found: dict[str, Tensor] = {}
+    for picture in pictures:
+        types = torch.zeros(1, length, dtype=torch.long)
+        types[0, picture.start : picture.start + len(picture.ids)] = torch.tensor(picture.types)
+        accepted = inspect.signature(type(model).forward).parameters
+        found |= {name: types for name in ("mm_token_type_ids", "token_type_ids") if name in accepted}
+        found |= picture.inputs
+    return {name: value.to(model.device) for name, value in found.items()}
 
 
 @dataclass

@@ -11,7 +11,15 @@ from typing import Any
 from torch import nn
 
 from xmguard.backends.transformers.families.examination import Particular
-from xmguard.backends.transformers.families.layout import attentions, decoder_layers, layer_names, longrope_length
+from xmguard.backends.transformers.families.layout import (
+    attentions,
+    decoder_layers,
+    layer_names,
+    longrope_length,
+    rope_index,
+    text_section,
+    types_its_tokens,
+)
 
 
 def particulars(model: Any) -> tuple[Particular, ...]:
@@ -19,7 +27,22 @@ def particulars(model: Any) -> tuple[Particular, ...]:
     config = model.config.get_text_config(decoder=True)
     layers = decoder_layers(model)
     attending = [next(iter(attentions(layer).values()), nn.Module()) for layer in layers]
-    return (*_positions(config, attending), *_logits(config, attending), *_written(config, layers, attending))
+    return (
+        *_pictures(model),
+        *_positions(config, attending),
+        *_logits(config, attending),
+        *_written(config, layers, attending),
+    )
+
+
+def _pictures(model: Any) -> Iterator[Particular]:
+    if text_section(model.config) is None:
+        return
+    yield Particular("pictures", "a run of tokens each, as the model's processor lays it out")
+    if rope_index(model):
+        yield Particular("positions in three dimensions", "a picture's tokens share some, later text goes on")
+    if types_its_tokens(model):
+        yield Particular("pictures read both ways", "by their own tokens: scope ALL is refused then")
 
 
 def _positions(config: Any, attending: list[nn.Module]) -> Iterator[Particular]:

@@ -24,6 +24,13 @@ PROVEN = {
 makes transformers build just that class."""
 
 PICTURES = {
+    "Gemma3ForConditionalGeneration": "gemma3",
+    "Idefics3ForConditionalGeneration": "idefics3",
+    "InternVLForConditionalGeneration": "internvl",
     "LlavaForConditionalGeneration": "llava",
+    "LlavaNextForConditionalGeneration": "llava_next",
+    "Qwen2VLForConditionalGeneration": "qwen2_vl",
+    "Qwen2_5_VLForConditionalGeneration": "qwen2_5_vl",
+    "SmolVLMForConditionalGeneration": "smolvlm",
 }
 """The same for architectures that read pictures beside text, around the language model of a proven family."""

@@ -11,6 +11,7 @@ from xmguard.backends.transformers.families.oddities import (
     attention_interface,
     bidirectional,
     chunked_attention,
+    deep_features,
     encoder_decoder,
     gated_output,
     latent_attention,
@@ -26,6 +27,7 @@ from xmguard.backends.transformers.families.oddities import (
 
 PROBES = (
     not_text.reasons,
+    deep_features.reasons,
     encoder_decoder.reasons,
     bidirectional.reasons,
     attention_interface.reasons,
