@@ -152,7 +152,7 @@ def evaluate(
     texts: Annotated[int, typer.Option(help="Texts without a picture.", min=2)] = 60,
     batch: Annotated[int, typer.Option(help="Questions at a time.")] = 32,
 ) -> None:
-    """Measure by skill, in both styles, with shuffled pictures and without any; minutes on a CPU."""
+    """Measure by skill, in both styles, with shuffled pictures and without any; about half an hour on two CPU cores."""
     folder = model or SmolVlmTiny().pull(typer.echo)
     registry = load_plugins()
     asker = Asker.seeing(folder)
