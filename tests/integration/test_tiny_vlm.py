@@ -22,7 +22,7 @@ from xmguard_research.tiny_vlm.answering import Asker, prompts
 from xmguard_research.tiny_vlm.budget import Budget
 from xmguard_research.tiny_vlm.card import card, replaced
 from xmguard_research.tiny_vlm.evaluating import Reply, chat_score, share, shuffled, summary, text_run
-from xmguard_research.tiny_vlm.examples import conversations
+from xmguard_research.tiny_vlm.examples import conversations, described
 from xmguard_research.tiny_vlm.features import Gallery, extract, keep_features
 from xmguard_research.tiny_vlm.figures import draw_log
 from xmguard_research.tiny_vlm.learner import Learner
@@ -174,6 +174,23 @@ def test_branches_are_blind_to_each_other_and_see_the_context(learner, rows, pac
         assert not torch.allclose(before[start], elsewhere[start], atol=1e-5)
 
 
+def test_a_description_states_every_fact_once_and_small_print_is_rare(gallery, prompter):
+    one = gallery.seen[0]
+    said = described(one, random.Random(0)).answer
+    facts = list(zip(one.sentences[::2], one.sentences[1::2], strict=True))
+    assert [sum(text in said for text in both) for both in facts] == [1] * len(facts)
+    assert len(said) == sum(len(text) for both in facts for text in both if text in said) + len(facts) - 1
+    lone = replace(RECIPE, described=1.0, texts=0.0, mixed=0.0)
+    skills = [
+        [branch.asked.skill for branch in row.branches] for row in conversations(gallery.seen, [], prompter, lone)
+    ]
+    assert all(own.count("description") == 1 and "presence" not in own for own in skills)
+    papers = [replace(one, kind="table")] * 200
+    kept = conversations(papers, [], prompter, replace(lone, small_print=0.25))
+    assert 20 < len(kept) < 80
+    assert len(conversations(papers, [], prompter, replace(lone, small_print=1.0))) == 200
+
+
 def test_rows_are_padded_to_few_shapes_without_effect(learner, rows, pack):
     batch = pack(rows)
     assert batch["ids"].shape[1] % 16 == 0
@@ -185,17 +202,16 @@ def test_rows_are_padded_to_few_shapes_without_effect(learner, rows, pack):
 
 
 def test_exact_matches_are_those_whose_every_token_is_the_likeliest(learner, rows, pack):
-    batch = pack(rows[:2])
+    # Answers of one token: of longer ones the first would decide what the second is predicted from.
+    short = [
+        replace(row, branches=tuple(replace(one, answer=one.answer[:1]) for one in row.branches)) for row in rows[:2]
+    ]
+    batch = pack(short)
     with evaluating(learner):
-        likeliest = learner.logits(batch).argmax(-1).tolist()
-    said, place = [], 0
-    for row in rows[:2]:
-        branches = []
-        for branch in row.branches:
-            # The first token decides what the second is predicted from, so only answers of one token are put right.
-            branches.append(replace(branch, answer=(likeliest[place],)))
-            place += len(branch.answer)
-        said.append(replace(row, branches=tuple(branches)))
+        likeliest = iter(learner.logits(batch).argmax(-1).tolist())
+    said = [
+        replace(row, branches=tuple(replace(one, answer=(next(likeliest),)) for one in row.branches)) for row in short
+    ]
     matches = exact_matches(learner, said, pack, batch=2)
     assert all(matches)
     wrong = replace(said[0].branches[0], answer=((said[0].branches[0].answer[0] + 1) % 200,))

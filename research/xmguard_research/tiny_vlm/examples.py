@@ -17,6 +17,7 @@ from xmguard_research.tiny_vlm.recipe import Recipe
 
 SMALL_PRINT = ("document", "table", "paragraph")
 """Kinds of pictures that are all text."""
+DESCRIBE = ("Describe the picture.", "What is there to see? Answer in sentences.", "Say in sentences what is shown.")
 
 
 def told(scene: Any, generator: random.Random) -> tuple[str, tuple[Asked, ...]]:
@@ -25,6 +26,13 @@ def told(scene: Any, generator: random.Random) -> tuple[str, tuple[Asked, ...]]:
     generator.shuffle(facts)
     text = " ".join(generator.choice(fact.statements) for fact in facts)
     return text, tuple(Asked(generator.choice(fact.questions), fact.answer, fact.skill) for fact in facts)
+
+
+def described(one: Seen, generator: random.Random) -> Asked:
+    """A task to describe a picture: one of the two statements of every fact, in any order."""
+    said = [generator.choice(pair) for pair in zip(one.sentences[::2], one.sentences[1::2], strict=True)]
+    generator.shuffle(said)
+    return Asked(generator.choice(DESCRIBE), " ".join(said), "description")
 
 
 def conversations(
@@ -47,7 +55,10 @@ def conversations(
             asked = generator.sample([*one.asked, *about], min(5, len(one.asked) + len(about)))
             found.append(prompter.conversation(spans, [replace(each, joint=True) for each in asked], index))
         else:
-            found.append(prompter.conversation([None], _styled(one.asked, generator, recipe.joint), index))
+            asked = list(one.asked)
+            if generator.random() < recipe.described:
+                asked = [described(one, generator), *(each for each in asked if each.skill != "presence")]
+            found.append(prompter.conversation([None], _styled(asked, generator, recipe.joint), index))
         if generator.random() < recipe.texts / lone:
             text, about = told(next(texts), generator)
             found.append(prompter.conversation([text], _styled(about, generator, recipe.joint)))

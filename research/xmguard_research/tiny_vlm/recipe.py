@@ -32,6 +32,9 @@ class Recipe:
     """Share of examples that hold sentences and no picture, so that reading is not unlearned."""
     mixed: float = 0.08
     """Share that holds a picture and the sentences of another scene, in either order, asked about either."""
+    described: float = 0.5
+    """Share of the lone pictures that are described in sentences, in place of the questions answered by yes or no:
+    there are more words to learn from in a description, and every one is about what is seen."""
     joint: float = 0.25
     """Share of a lone picture's questions that are put as the joint answer's task, not as a span read alone."""
     rank: int = 16
