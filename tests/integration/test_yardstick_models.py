@@ -12,7 +12,7 @@ from xmguard.context import Context, ContextSpan
 from xmguard.guard import Guard
 from xmguard.request import Prompt
 from xmguard.span import Span
-from xmguard_research.verdict.__main__ import judge, main
+from xmguard_research.verdict.__main__ import main
 from xmguard_research.verdict.explicit import ExplicitPrompt
 from xmguard_research.verdict.nli import Nli
 from xmguard_research.verdict.pairs import Label, Pair
@@ -112,21 +112,33 @@ def test_the_command_asks_a_model_once_about_every_pair(tiny_folder, nli_folder,
     arguments = ["--templates", "4", "--items", "1", "--model", str(tiny_folder), "--nli", str(nli_folder)]
     done = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path)])
     assert done.exit_code == 0, done.output
-    judged, inferred = ((tmp_path / name).read_text() for name in ("judged.jsonl", "nli.jsonl"))
+    files = [tmp_path / name for name in ("gathered.jsonl", "explicit.jsonl", "nli.jsonl")]
+    written = [path.read_text() for path in files]
     scores = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
-    assert len(judged.splitlines()) == len(inferred.splitlines()) <= len(scores)
+    assert len({len(text.splitlines()) for text in written}) == 1
+    assert len(written[0].splitlines()) <= len(scores)
     assert all(score["decision"] for score in scores)
-    assert {"explicit prompt", "nli contradiction"} <= set(scores[0]["scores"])
+    assert {"explicit prompt", "nli contradiction", "feature answers_differ"} <= set(scores[0]["scores"])
     assert len({score["scores"]["explicit prompt"] for score in scores}) > 1
-    monkeypatch.setattr(Guard, "check", None)
+    monkeypatch.setattr(Guard, "evidence", None)
+    monkeypatch.setattr(ExplicitPrompt, "score", None)
+    monkeypatch.setattr(Nli, "score", None)
     again = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path)])
     assert again.exit_code == 0, again.output
-    assert (tmp_path / "judged.jsonl").read_text() == judged
+    assert [path.read_text() for path in files] == written
     assert [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()] == scores
 
 
-def test_a_pair_that_does_not_fit_into_the_model_is_said_to_be_too_long(tiny_backend, registry):
-    guard = Guard(tiny_backend, registry, model="tiny")
-    texts = ("The door is red. " * 2000, "The door is blue.")
-    (judged,) = judge(guard, ExplicitPrompt(guard), replace(PAIR, texts=texts))
-    assert (judged.decision, judged.probability, judged.explicit) == ("TOO LONG", None, None)
+def test_a_pair_that_does_not_fit_into_the_model_is_said_to_be_too_long_and_asked_nothing(tiny_folder, tmp_path):
+    app = typer.Typer()
+    app.command()(main)
+    row = {"id": 1, "question": PAIR.question, "support": ["The door is red. " * 2000, "Red is the door."]}
+    row |= {"contradict": ["The door is blue.", "Blue is the door."], "changed_answer": ["blue", "blue"]}
+    (tmp_path / "items.jsonl").write_text(json.dumps(row))
+    arguments = ["--statements", str(tmp_path / "items.jsonl"), "--model", str(tiny_folder), "--out", str(tmp_path)]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    scores = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
+    said = {score["key"].split("|")[2]: (score["decision"], score["scores"]["explicit prompt"]) for score in scores}
+    assert {name for name, (decision, _) in said.items() if decision == "TOO_LONG"} == {"s0-c1", "s0-s1"}
+    assert {name for name, (_, explicit) in said.items() if explicit is None} == {"s0-c1", "s0-s1"}
