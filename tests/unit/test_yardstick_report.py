@@ -101,7 +101,7 @@ def test_the_size_says_what_the_commoner_answer_alone_is_worth(rows):
     assert "Always saying the commoner of conflict and no conflict is right on 50%." in markdown(rows, {"good": 0.5})
     lone = [row(number, Label.CONSISTENT, probability=0.5, decision="CONSISTENT") for number in range(120)]
     few = [replace(one, scores=dict.fromkeys(rows[0].scores, 0.0)) for one in lone]
-    assert "is right on 80%." in markdown([*rows, *few], {"good": 0.5})
+    assert "is right on 80%." in markdown([*rows, *few], {"good": 0.5, "nothing": 0.0})
 
 
 def test_parts_of_a_yardstick_have_numbers_of_their_own(rows):
