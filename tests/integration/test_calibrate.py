@@ -20,8 +20,9 @@ from xmguard.profile_reader import read_profile
 from xmguard_research.calibration import calibrating, tuning
 from xmguard_research.calibration.calibrating import ADAPTER_FILES, COSTLY, calibrated, refuse_existing
 from xmguard_research.calibration.command import calibrate
-from xmguard_research.calibration.gathering import Gathered, request_of
+from xmguard_research.calibration.gathering import Gathered
 from xmguard_research.calibration.labelled import read_pairs, with_languages
+from xmguard_research.verdict.requests import request_of
 from xmguard_research.verdict.splits import FOLDS, fitting_fold
 
 TIMES = ("8:15", "9:40")

@@ -2,6 +2,8 @@
 
 import json
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 
 import pytest
 import torch
@@ -9,10 +11,16 @@ import typer
 from typer.testing import CliRunner
 
 from xmguard.context import Context, ContextSpan
+from xmguard.errors import SetupIncomplete
 from xmguard.guard import Guard
+from xmguard.loading import load_guard
+from xmguard.plugins import load_plugins
 from xmguard.request import Prompt
 from xmguard.span import Span
-from xmguard_research.verdict.__main__ import judge, main
+from xmguard.testing.tiny_pictures import make_picture_model
+from xmguard_research.scenes import assets
+from xmguard_research.verdict import __main__ as command
+from xmguard_research.verdict.__main__ import main
 from xmguard_research.verdict.explicit import ExplicitPrompt
 from xmguard_research.verdict.nli import Nli
 from xmguard_research.verdict.pairs import Label, Pair
@@ -112,21 +120,81 @@ def test_the_command_asks_a_model_once_about_every_pair(tiny_folder, nli_folder,
     arguments = ["--templates", "4", "--items", "1", "--model", str(tiny_folder), "--nli", str(nli_folder)]
     done = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path)])
     assert done.exit_code == 0, done.output
-    judged, inferred = ((tmp_path / name).read_text() for name in ("judged.jsonl", "nli.jsonl"))
+    files = [tmp_path / name for name in ("gathered.jsonl", "explicit.jsonl", "nli.jsonl")]
+    written = [path.read_text() for path in files]
     scores = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
-    assert len(judged.splitlines()) == len(inferred.splitlines()) <= len(scores)
+    assert len({len(text.splitlines()) for text in written}) == 1
+    assert len(written[0].splitlines()) <= len(scores)
     assert all(score["decision"] for score in scores)
-    assert {"explicit prompt", "nli contradiction"} <= set(scores[0]["scores"])
+    assert {"explicit prompt", "nli contradiction", "feature answers_differ"} <= set(scores[0]["scores"])
     assert len({score["scores"]["explicit prompt"] for score in scores}) > 1
-    monkeypatch.setattr(Guard, "check", None)
+    monkeypatch.setattr(Guard, "evidence", None)
+    monkeypatch.setattr(ExplicitPrompt, "score", None)
+    monkeypatch.setattr(Nli, "score", None)
     again = CliRunner().invoke(app, [*arguments, "--out", str(tmp_path)])
     assert again.exit_code == 0, again.output
-    assert (tmp_path / "judged.jsonl").read_text() == judged
+    assert [path.read_text() for path in files] == written
     assert [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()] == scores
 
 
-def test_a_pair_that_does_not_fit_into_the_model_is_said_to_be_too_long(tiny_backend, registry):
-    guard = Guard(tiny_backend, registry, model="tiny")
-    texts = ("The door is red. " * 2000, "The door is blue.")
-    (judged,) = judge(guard, ExplicitPrompt(guard), replace(PAIR, texts=texts))
-    assert (judged.decision, judged.probability, judged.explicit) == ("TOO LONG", None, None)
+@pytest.fixture
+def with_pictures(monkeypatch):
+    """The art is here, and guards are loaded with the modality `image`, from its source folder."""
+    try:
+        assets.art("noto")
+    except SetupIncomplete as missing:
+        pytest.skip(str(missing))
+    monkeypatch.syspath_prepend(Path(__file__).parents[2] / "plugins" / "xmguard-image" / "src")
+    import xmguard_image
+
+    registry = load_plugins(extra={"image": xmguard_image})
+    monkeypatch.setattr(command, "load_guard", partial(load_guard, registry=registry))
+
+
+def on_pictures(model, out):
+    app = typer.Typer()
+    app.command()(main)
+    return CliRunner().invoke(app, ["--pictures", "1", "--model", str(model), "--out", str(out)])
+
+
+def test_the_command_asks_a_model_about_pictures_and_sentences(with_pictures, tmp_path):
+    model = make_picture_model(tmp_path / "model")
+    done = on_pictures(model, tmp_path / "out")
+    assert done.exit_code == 0, (done.output, done.exception)
+    scores = [json.loads(line) for line in (tmp_path / "out" / "scores.jsonl").read_text().splitlines()]
+    assert [score["yardstick"] for score in scores] == ["pictures-noto"] * 8 + ["pictures-noto-shuffled"] * 4
+    assert all(score["decision"] for score in scores)
+    assert {"text only", "picture only", "explicit prompt"} <= set(scores[0]["scores"])
+    assert "word overlap" not in scores[0]["scores"]
+    assert len({score["scores"]["explicit prompt"] for score in scores}) == 12, "every picture and order is looked at"
+    report = (tmp_path / "out" / "report.md").read_text()
+    assert "| AUROC in pictures-noto | picture first, 1 items | text first, 1 items |" in report
+
+
+def test_a_model_that_reads_no_pictures_is_refused_before_anything_is_asked(with_pictures, tiny_folder, tmp_path):
+    done = on_pictures(tiny_folder, tmp_path / "out")
+    assert done.exit_code == 2
+    assert "reads no pictures" in done.output
+    assert not (tmp_path / "out").exists()
+
+
+def test_without_the_image_plugin_it_is_said_what_to_install(with_pictures, tiny_folder, tmp_path, monkeypatch):
+    monkeypatch.setattr(command, "load_guard", load_guard)
+    done = on_pictures(tiny_folder, tmp_path / "out")
+    assert isinstance(done.exception, SetupIncomplete)
+    assert "pip install ./plugins/xmguard-image" in str(done.exception)
+
+
+def test_a_pair_that_does_not_fit_into_the_model_is_said_to_be_too_long_and_asked_nothing(tiny_folder, tmp_path):
+    app = typer.Typer()
+    app.command()(main)
+    row = {"id": 1, "question": PAIR.question, "support": ["The door is red. " * 2000, "Red is the door."]}
+    row |= {"contradict": ["The door is blue.", "Blue is the door."], "changed_answer": ["blue", "blue"]}
+    (tmp_path / "items.jsonl").write_text(json.dumps(row))
+    arguments = ["--statements", str(tmp_path / "items.jsonl"), "--model", str(tiny_folder), "--out", str(tmp_path)]
+    done = CliRunner().invoke(app, arguments)
+    assert done.exit_code == 0, done.output
+    scores = [json.loads(line) for line in (tmp_path / "scores.jsonl").read_text().splitlines()]
+    said = {score["key"].split("|")[2]: (score["decision"], score["scores"]["explicit prompt"]) for score in scores}
+    assert {name for name, (decision, _) in said.items() if decision == "TOO_LONG"} == {"s0-c1", "s0-s1"}
+    assert {name for name, (_, explicit) in said.items() if explicit is None} == {"s0-c1", "s0-s1"}

@@ -2,17 +2,18 @@
 
 import json
 import re
+from dataclasses import replace
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
 from xmguard_research.results import append, known
-from xmguard_research.verdict.__main__ import NEUTRAL, Judged, main
+from xmguard_research.verdict.__main__ import NEUTRAL, Scored, main
 from xmguard_research.verdict.baselines import OVERLAP
 from xmguard_research.verdict.figures import calibration, roc
 from xmguard_research.verdict.pairs import Label, Pair
-from xmguard_research.verdict.report import VERDICT, Row, columns, markdown
+from xmguard_research.verdict.report import VERDICT, Row, by_part, columns, markdown
 
 
 def row(number, label, *, yardstick="y", probability=None, decision="", **scores):
@@ -96,6 +97,21 @@ def test_every_yardstick_has_a_table_of_its_own_and_one_class_is_undefined(rows)
     assert text.endswith("a note\n")
 
 
+def test_the_size_says_what_the_commoner_answer_alone_is_worth(rows):
+    assert "Always saying the commoner of conflict and no conflict is right on 50%." in markdown(rows, {"good": 0.5})
+    lone = [row(number, Label.CONSISTENT, probability=0.5, decision="CONSISTENT") for number in range(120)]
+    few = [replace(one, scores=dict.fromkeys(rows[0].scores, 0.0)) for one in lone]
+    assert "is right on 80%." in markdown([*rows, *few], {"good": 0.5, "nothing": 0.0})
+
+
+def test_parts_of_a_yardstick_have_numbers_of_their_own(rows):
+    text = by_part(rows, {"good": 0.5}, lambda pair: "few" if int(pair.item) < 5 else "many")
+    cells = {line.split(" | ")[0][2:]: line[2:-2].split(" | ")[1:] for line in text.splitlines() if "---" not in line}
+    assert cells["AUROC in y"] == ["few, 5 items", "many, 35 items"]
+    assert [value.split(" ")[0] for value in cells["good"]] == ["0.980", "1.000"]
+    assert [value.split(" ")[0] for value in cells[VERDICT]] == ["0.980", "1.000"]
+
+
 def test_pictures_are_drawn_where_there_is_something_to_draw(rows, tmp_path):
     neutral = {"good": 0.5}
     assert roc(rows, neutral, tmp_path / "roc.png")
@@ -108,21 +124,21 @@ def test_pictures_are_drawn_where_there_is_something_to_draw(rows, tmp_path):
 
 
 def test_what_was_measured_is_not_measured_again_and_strangers_are_refused(tmp_path):
-    path = tmp_path / "out" / "judged.jsonl"
+    path = tmp_path / "out" / "rows.jsonl"
     asked = []
 
     def measure(key):
         asked.append(key)
         if key == "c":
             raise KeyboardInterrupt
-        return [Judged(key, "CONFLICT", 0.75, None, "me")]
+        return [Scored(key, 0.75, "me")]
 
     with pytest.raises(KeyboardInterrupt):
         list(append(path, ["a", "b", "c"], measure, "measuring"))
-    done = known(path, Judged, "me")
-    assert done == {key: Judged(key, "CONFLICT", 0.75, None, "me") for key in ("a", "b")}
+    done = known(path, Scored, "me")
+    assert done == {key: Scored(key, 0.75, "me") for key in ("a", "b")}
     with pytest.raises(typer.BadParameter, match="results of me"):
-        known(path, Judged, "somebody else")
+        known(path, Scored, "somebody else")
 
 
 @pytest.fixture

@@ -35,12 +35,21 @@ from xmguard.evidence import Bounds
 from xmguard.profile import CARD, Profile
 from xmguard_research.calibration.card import model_card, replaced, summary
 from xmguard_research.calibration.gathering import Gathered, gather
-from xmguard_research.calibration.modelling import CHEAP, COSTLY, Sample, ablations, assemble, fit_profile, scored
+from xmguard_research.calibration.modelling import (
+    CHEAP,
+    COSTLY,
+    Sample,
+    ablations,
+    assemble,
+    fit_profile,
+    neutral_values,
+    scored,
+)
 from xmguard_research.calibration.profiles import to_json
 from xmguard_research.probe.__main__ import place
 from xmguard_research.probe.training import load_source
 from xmguard_research.results import lines
-from xmguard_research.verdict import baselines, crosslingual
+from xmguard_research.verdict import crosslingual
 from xmguard_research.verdict.figures import calibration, roc
 from xmguard_research.verdict.irrelevant import irrelevant_pairs
 from xmguard_research.verdict.pairs import Pair
@@ -146,7 +155,7 @@ def fit(
     )
     card = to_json(Profile(name, "none", verdict=fitted))
     (out / CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    neutral = dict(baselines.NEUTRAL) | {key: 0.0 for row in rows for key in row.scores if key.startswith("feature ")}
+    neutral = neutral_values(rows)
     tables = summary(rows, neutral)
     recipe = json.loads((place(probe, "final") / "probe.json").read_text(encoding="utf-8"))
     without = ablations(samples, guard.registry, UNLEARNED)

@@ -10,11 +10,12 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from xmguard import AnswerRequest, Guard, Span
+from xmguard import Guard
 from xmguard.errors import InvalidRequest, Reason
 from xmguard.verdict.grouping import answered
 from xmguard_research.results import append, known, producer
 from xmguard_research.verdict.pairs import Pair
+from xmguard_research.verdict.requests import request_of
 
 TOO_LONG = "TOO_LONG"
 """Decision of a pair that does not fit into the model's context."""
@@ -53,14 +54,6 @@ def gather(
 def made_with(guard: Guard, features: Sequence[str], suffix: str = "") -> str:
     """What makes gathered rows what they are: the `produced_by` of each."""
     return f"{producer(guard)} {suffix} {','.join(sorted(features))}"
-
-
-def request_of(pair: Pair) -> AnswerRequest:
-    """The pair as a caller would send it."""
-    return AnswerRequest(
-        spans=tuple(Span(text=text, language=tag) for text, tag in zip(pair.texts, pair.languages, strict=True)),
-        question=pair.question,
-    )
 
 
 def _measure(guard: Guard, features: Sequence[str], made_by: str, pair: Pair) -> list[Gathered]:

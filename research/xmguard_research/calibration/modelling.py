@@ -14,7 +14,7 @@ from xmguard.plugins import Registry
 from xmguard_research.calibration.bounds import choose
 from xmguard_research.calibration.fitting import Observation, cross_validated, fit
 from xmguard_research.calibration.gathering import Gathered
-from xmguard_research.verdict.baselines import without_model
+from xmguard_research.verdict.baselines import NEUTRAL, without_model
 from xmguard_research.verdict.pairs import Label, Pair
 from xmguard_research.verdict.report import Row, by_yardstick, interval
 from xmguard_research.verdict.scores import Bootstrap, auroc
@@ -47,6 +47,8 @@ GROUPS = {
     "the explicit prompt": ("explicit_prompt",),
 }
 """Features that are left out together."""
+SINGLE = "feature "
+"""What the name of a single feature's score begins with."""
 UNANSWERED, TOO_CLOSE = "UNDETERMINED, no answer", "UNDETERMINED, too close"
 COSTLY = ("directed_pull", "isolated_drop", "steered_flip", "yes_no")
 """Features that run many more rows of the model: measured as single features, not weighed."""
@@ -169,22 +171,33 @@ def ablations(samples: Sequence[Sample], registry: Registry, unlearned: Collecti
 
 def scored(samples: Sequence[Sample], probabilities: Mapping[str, Probabilities], registry: Registry) -> list[Row]:
     """Rows for the report: baselines, single features turned so that larger means conflict, and the verdict."""
-    turned = {feature.name: -1.0 if feature.conflict < 0 else 1.0 for feature in registry.evidence_features}
     rows = []
     by_key = {(one.pair.yardstick, one.pair.key): one for one in samples}
     for own in by_yardstick([Row(one.pair, {}) for one in samples]).values():
         pairs = [row.pair for row in own]
-        found = dict(without_model(pairs))
-        names = sorted({name for pair in pairs for name in by_key[pair.yardstick, pair.key].values})
+        values = [by_key[pair.yardstick, pair.key].values for pair in pairs]
+        found = {**without_model(pairs), **single_features(values, registry)}
         for place, pair in enumerate(pairs):
-            values = by_key[pair.yardstick, pair.key].values
             said = probabilities[pair.key]
             scores = {name: column[place] for name, column in found.items()}
-            scores |= {f"feature {name}": turned[name] * values[name] if name in values else None for name in names}
             # As served: of a pair that is not comparable no probability is told.
             told = None if said.decision == UNANSWERED else said.conflict
             rows.append(Row(pair, scores, said.decision, told))
     return rows
+
+
+def single_features(values: Sequence[Mapping[str, float]], registry: Registry) -> Mapping[str, Sequence[float | None]]:
+    """A score for every feature that any pair has, turned so that larger means conflict; None where it is missing."""
+    turned = {feature.name: -1.0 if feature.conflict < 0 else 1.0 for feature in registry.evidence_features}
+    return {
+        f"{SINGLE}{name}": [turned[name] * own[name] if name in own else None for own in values]
+        for name in sorted({name for own in values for name in own})
+    }
+
+
+def neutral_values(rows: Sequence[Row]) -> dict[str, float]:
+    """What a missing score counts as: the baselines' values, and 0 for single features."""
+    return {**NEUTRAL, **{name: 0.0 for row in rows for name in row.scores if name.startswith(SINGLE)}}
 
 
 def _judged(

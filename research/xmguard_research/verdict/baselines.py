@@ -1,4 +1,4 @@
-"""What a conflict verdict has to beat without any model: scores from the words of a pair. Larger means conflict.
+"""What a conflict verdict has to beat without any model: scores from what a pair is made of. Larger means conflict.
 
 Knows nothing of spans, models or verdicts.
 """
@@ -17,6 +17,7 @@ from xmguard_research.verdict.splits import FOLDS, fitting_fold
 from xmguard_research.verdict.words import content_words, numbers, tokens
 
 OVERLAP = "word overlap"
+TEXT_ONLY, PICTURE_ONLY = "text only", "picture only"
 
 
 def word_overlap(pair: Pair) -> float:
@@ -38,17 +39,23 @@ def foreign_numbers(pair: Pair) -> float | None:
 
 
 def one_text(pairs: Sequence[Pair], place: int) -> list[float | None]:
-    """Log odds of a conflict from one text of each pair: does a text alone give the label away?
-
-    Logistic regression on tf-idf of words, each fold predicted from the other four; None for folds whose others hold
-    one class only. A score at chance says that texts are balanced, one above it that a verdict can cheat.
+    """Log odds of a conflict from one text of each pair: does a text alone give the label away? See `from_words`.
 
     Args:
         pairs: of one yardstick.
         place: 0 for the first text, 1 for the second.
     """
+    return from_words(pairs, [pair.texts[place] for pair in pairs])
+
+
+def from_words(pairs: Sequence[Pair], documents: Sequence[str]) -> list[float | None]:
+    """Log odds of a conflict from the words of one document a pair.
+
+    Logistic regression on tf-idf of words, each fold predicted from the other four; None for folds whose others hold
+    one class only. A score at chance says that documents are balanced, one above it that a verdict can cheat.
+    """
     folds = np.array([fitting_fold(pair.item) for pair in pairs])
-    texts = np.array([pair.texts[place] for pair in pairs], dtype=object)
+    texts = np.array(documents, dtype=object)
     conflict = np.array([pair.conflict for pair in pairs])
     scores: list[float | None] = [None] * len(pairs)
     for number in range(FOLDS):
@@ -66,7 +73,18 @@ def one_text(pairs: Sequence[Pair], place: int) -> list[float | None]:
 
 
 def without_model(pairs: Sequence[Pair]) -> Mapping[str, Sequence[float | None]]:
-    """Every baseline of this module on the pairs of one yardstick."""
+    """Every baseline of this module that the pairs of one yardstick allow.
+
+    A picture has no words to compare. What it says is known from its spec, so a classifier of specs is what the best
+    reader of pictures could make of one alone.
+    """
+    if any(pair.has_picture for pair in pairs):
+        return {
+            TEXT_ONLY: from_words(pairs, [" ".join(pair.texts) for pair in pairs]),
+            PICTURE_ONLY: from_words(
+                pairs, [" ".join(picture.spec for picture in pair.pictures if picture) for pair in pairs]
+            ),
+        }
     return {
         OVERLAP: [word_overlap(pair) for pair in pairs],
         "numbers the other lacks": [foreign_numbers(pair) for pair in pairs],
@@ -80,5 +98,7 @@ NEUTRAL: Mapping[str, float] = {
     "numbers the other lacks": 0.5,
     "first text only": 0.0,
     "second text only": 0.0,
+    TEXT_ONLY: 0.0,
+    PICTURE_ONLY: 0.0,
 }
 """What a missing score counts as: neither for nor against a conflict."""

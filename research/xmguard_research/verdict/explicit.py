@@ -9,12 +9,14 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-from xmguard import Guard, Prompt, Span
+from xmguard import Guard, Prompt
 from xmguard.bias import AttentionBias
 from xmguard.context import Context, ContextSpan
 from xmguard.contracts import Branch
 from xmguard.deadline import Stop
+from xmguard.parts import TEXT
 from xmguard_research.verdict.pairs import Pair
+from xmguard_research.verdict.requests import request_of
 
 NAME = "explicit prompt"
 NEUTRAL = 0.0
@@ -39,6 +41,7 @@ class ExplicitPrompt:
         if not isinstance(backend, TransformersBackend):
             raise ValueError(f"the explicit prompt needs engine transformers; {guard.model} runs in {backend.engine}")
         self._backend = backend
+        self._modality = {kind: one.name for one in guard.registry.modalities for kind in one.media_types}
         self._yes, self._no = _beginnings(backend.loaded.tokenizer)
 
     def score(self, pair: Pair) -> float:
@@ -49,8 +52,8 @@ class ExplicitPrompt:
         two is asked for the first tokens of the spellings instead.
         """
         spans = tuple(
-            ContextSpan(Span(f"s{number}", text), "text", language)
-            for number, (text, language) in enumerate(zip(pair.texts, pair.languages, strict=True), start=1)
+            ContextSpan(span, TEXT if span.media is None else self._modality[span.media.media_type], span.language)
+            for span in request_of(pair).spans
         )
         prompt = self._backend.encode(Context(spans, pair.question), Prompt.EXPLICIT)
         session = self._backend.open(prompt, Stop())

@@ -88,10 +88,10 @@ def _lenders(items: Sequence[Item], generator: np.random.Generator) -> dict[str,
             for item in items
         ]
     )
-    first = _matching(allowed, generator)
+    first = matching(allowed, generator)
     rest = allowed.copy()
     rest[np.arange(len(items)), first] = False
-    second = _matching(rest, generator)
+    second = matching(rest, generator)
     return {
         item.name: (items[first[place]], items[second[place]])
         for place, item in enumerate(items)
@@ -99,7 +99,10 @@ def _lenders(items: Sequence[Item], generator: np.random.Generator) -> dict[str,
     }
 
 
-def _matching(allowed: NDArray[np.bool_], generator: np.random.Generator) -> NDArray[np.int64]:
-    """A column for each row, none twice: a random matching with as few as possible that are not allowed."""
+def matching(allowed: NDArray[np.bool_], generator: np.random.Generator) -> NDArray[np.int64]:
+    """A column for each row, none twice: a random matching with as few as possible that are not allowed.
+
+    There are at least as many columns as rows.
+    """
     cost = generator.random(allowed.shape) + _FORBIDDEN * ~allowed
     return np.asarray(linear_sum_assignment(cost)[1])

@@ -7,7 +7,7 @@ neither models nor data files; pictures are `figures`' business.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from xmguard_research.verdict.baselines import OVERLAP
@@ -91,6 +91,28 @@ def markdown(rows: Sequence[Row], neutral: Mapping[str, float], notes: Sequence[
     return "\n\n".join([*parts, *notes]) + "\n"
 
 
+def by_part(rows: Sequence[Row], neutral: Mapping[str, float], part: Callable[[Pair], str]) -> str:
+    """AUROC of every score on each part of one yardstick; Markdown. Parts are small: intervals are wide."""
+    parts: dict[str, list[Row]] = {}
+    for row in rows:
+        parts.setdefault(part(row.pair), []).append(row)
+    names = list(columns(rows, neutral))
+    headings = [f"{name}, {len({row.pair.item for row in own})} items" for name, own in parts.items()]
+    lines = [f"| AUROC in {rows[0].pair.yardstick} | {' | '.join(headings)} |", "|---|" + "---|" * len(parts)]
+    found = [_aurocs(own, neutral) for own in parts.values()]
+    lines += [f"| {name} | {' | '.join(one.get(name, '') for one in found)} |" for name in names]
+    return "\n".join(lines)
+
+
+def _aurocs(rows: Sequence[Row], neutral: Mapping[str, float]) -> dict[str, str]:
+    bootstrap = Bootstrap([row.pair.item for row in rows])
+    conflict = [row.pair.conflict for row in rows]
+    return {
+        name: interval(bootstrap.estimate(auroc, conflict, values))
+        for name, (values, _) in columns(rows, neutral).items()
+    }
+
+
 def _filled(name: str, values: Sequence[float | None], neutral: Mapping[str, float]) -> list[float]:
     if None in values and name not in neutral:
         raise ValueError(f"score {name!r} is missing on {values.count(None)} pairs and has no neutral value")
@@ -100,7 +122,12 @@ def _filled(name: str, values: Sequence[float | None], neutral: Mapping[str, flo
 def _size(rows: Sequence[Row]) -> str:
     labels = Counter(row.pair.label for row in rows)
     counts = ", ".join(f"{labels[label]} {label.value}" for label in Label if labels[label])
-    return f"{len(rows)} pairs ({counts}), {len({row.pair.item for row in rows})} items."
+    conflicts = sum(row.pair.conflict for row in rows)
+    majority = max(conflicts, len(rows) - conflicts) / len(rows)
+    return (
+        f"{len(rows)} pairs ({counts}), {len({row.pair.item for row in rows})} items. "
+        f"Always saying the commoner of conflict and no conflict is right on {majority:.0%}."
+    )
 
 
 def _scores(rows: Sequence[Row], neutral: Mapping[str, float]) -> str:
