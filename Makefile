@@ -14,7 +14,7 @@ GRPCIO_TOOLS := 1.71.2
 TEST_ENVIRONMENT := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE
 
 # Distributions of ours that the command and the demo are to have; the core needs none of them.
-PLUGINS := plugins/xmguard-image
+PLUGINS := plugins/xmguard-image plugins/xmguard-smolvlm-tiny
 
 SPEED := research/results/speed.json
 WORK ?= build/verdict
@@ -26,10 +26,11 @@ YARDSTICKS = --statements $(STATEMENTS) --parallel $(PARALLEL) --probe $(WORK)/p
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
 
-setup: $(STAMP) ## install into .venv and fetch the default model
+setup: $(STAMP) ## install into .venv and fetch the models of the demo
 	$(BIN)/python -m xmguard models pull smollm2
+	$(BIN)/python -m xmguard models pull smolvlm-tiny
 
-demo: setup ## real server, real client, three questions, one steered
+demo: setup ## real server, real client, questions over texts and a picture, steering
 	$(BIN)/python -m xmguard demo
 
 test: setup ## run every test, without a model hub
