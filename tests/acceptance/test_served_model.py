@@ -319,6 +319,6 @@ def test_the_demo_shows_a_picture_and_a_text_that_contradict_each_other(monkeypa
         pytest.skip("smolvlm-tiny is not pulled: run `make setup`; a plugin without weights has none to pull")
     demo._act(Console(width=80), demo.PICTURE_MODEL)
     shown = capsys.readouterr().out
-    for expected in ("picture: [picture: 224 x 224 PNG]", "CONFLICT", "CONSISTENT", 'modality_pair="text-image"'):
+    for expected in ("picture: [picture: 224 x 224 PNG]", "CONFLICT", "CONSISTENT", 'modality_pair="image-text"'):
         assert expected in shown
     assert re.search(r"^ +\+2 +(\d\.\d{3}) → (?!\1)\d\.\d{3} ", shown, flags=re.MULTILINE)
