@@ -88,6 +88,8 @@ class _Search:
     @property
     def problem(self) -> str:
         """Why there is no quote; empty when there is one."""
+        if not self._text:
+            return "it carries no text"
         if not self.left:
             return "the encoder does not tell which tokens are its text"
         if len(self.left) > 1:

@@ -12,14 +12,18 @@ import time
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from rich.console import Console
 
 from xmguard import AnswerRequest, Client, Decision, Decoding, Detail, Media, OnError, Rebalance, Span, wire
+from xmguard.cli import demo
 from xmguard.errors import InvalidRequest, ModelNotFound
+from xmguard.plugins import load_plugins
 from xmguard.request import Scope
 from xmguard.response import FinishReason, Status
 
@@ -301,5 +305,20 @@ def test_the_demo_runs(smollm2_folder):
     assert result.returncode == 0, result.stderr
     for word in ("CONFLICT", "CONSISTENT", "xmguard_"):
         assert word in result.stdout
+    assert "Not shown, a picture and a text that contradict each other: xmguard-image and" in result.stdout
     assert seconds < 100  # 45 on two free cores; a machine that runs other tests too is slower
     assert Path(smollm2_folder).is_dir()
+
+
+def test_the_demo_shows_a_picture_and_a_text_that_contradict_each_other(monkeypatch, capsys):
+    installed = {entry.name for entry in entry_points(group="xmguard")}
+    if not installed >= {"image", "smolvlm-tiny"}:
+        pytest.skip("xmguard-image and xmguard-smolvlm-tiny are not installed: run `make setup`")
+    monkeypatch.setenv("XMGUARD_PLUGINS", "image,smolvlm-tiny")
+    if load_plugins().models.items["smolvlm-tiny"].path() is None:
+        pytest.skip("smolvlm-tiny is not pulled: run `make setup`; a plugin without weights has none to pull")
+    demo._act(Console(width=80), demo.PICTURE_MODEL)
+    shown = capsys.readouterr().out
+    for expected in ("picture: [picture: 224 x 224 PNG]", "CONFLICT", "CONSISTENT", 'modality_pair="image-text"'):
+        assert expected in shown
+    assert re.search(r"^ +\+2 +(\d\.\d{3}) → (?!\1)\d\.\d{3} ", shown, flags=re.MULTILINE)

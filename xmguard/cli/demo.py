@@ -1,13 +1,16 @@
-"""`xmguard demo`: the whole product once, for real: server, client, three questions, steering, metrics, stop.
+"""`xmguard demo`: the whole product once, for real: server, client, questions, steering, metrics, stop.
 
-Uses only what any user has: the `serve` command in a process of its own, `xmguard.Client`, and the metrics page.
+Over texts with the default model, then over a picture and a text where plugins bring what that takes. Uses only what
+any user has: the `serve` command in a process of its own, `xmguard.Client`, and the metrics page.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
 import signal
+import struct
 import subprocess
 import sys
 import tempfile
@@ -27,16 +30,21 @@ from rich.text import Text
 from xmguard.cli import render
 from xmguard.cli.ask import show_stream
 from xmguard.cli.terminal import one_line, output, printable, progress
-from xmguard.errors import ErrorCode, Reason, XmguardError
+from xmguard.errors import ErrorCode, Reason, SetupIncomplete, XmguardError
 from xmguard.loading import DEFAULT_MODEL
-from xmguard.plugins import load_plugins
+from xmguard.parts import IMAGE
+from xmguard.plugins import ALLOW_LIST, Registry, load_plugins
 from xmguard.request import AnswerRequest, Detail, OnConflict, Rebalance
+from xmguard.span import Media, Span
+from xmguard.validation import INSTALLED_FOR
 
 if TYPE_CHECKING:
     from xmguard.client import Client
 
+PICTURE_MODEL = "smolvlm-tiny"
+PICTURE_MODEL_PLUGIN = "xmguard-smolvlm-tiny"
 EPSILONS = (0.0, 0.5, 1.0, 2.0)
-"""Nats added to the least used span of the first question."""
+"""Nats added to one span of a server's first question: to its picture, or else to the span that is used least."""
 
 START_SECONDS = 120.0
 STOP_SECONDS = 20.0
@@ -58,29 +66,81 @@ class _Example:
 
 
 def demo() -> None:
-    """Start the real server with SmolLM2, ask it three questions, steer one, show its metrics, stop it."""
+    """Start the real server, ask it three questions, steer one, show its metrics, stop it; then do so with a picture.
+
+    The second part takes plugins; what is missing is said in its place.
+    """
+    registry = load_plugins()
+    with progress("looking for the model") as step:
+        registry.models.items[DEFAULT_MODEL].pull(progress=step)  # does nothing when it is there
+    console = output()
+    _act(console, DEFAULT_MODEL)
+    console.print()
+    if lacking := _lacking_for_pictures(registry):
+        console.print(Text(f"Not shown, a picture and a text that contradict each other: {lacking}", style="yellow"))
+    else:
+        _act(console, PICTURE_MODEL)
+
+
+def _lacking_for_pictures(registry: Registry) -> str:
+    """What stands in the way of the part with a picture; empty, with its model pulled, when nothing does."""
+    source = registry.models.get(PICTURE_MODEL)
+    needed = {INSTALLED_FOR[IMAGE]: registry.modalities.get(IMAGE), PICTURE_MODEL_PLUGIN: source}
+    missing = [distribution for distribution, provided in needed.items() if provided is None]
+    if source is None or missing:
+        advice = f"pip install {' '.join(f'./plugins/{name}' for name in missing)}"
+        allowed = f", and {ALLOW_LIST} has to allow it" if ALLOW_LIST in os.environ else ""
+        return f"{' and '.join(missing)} not found; in a clone: {advice}{allowed}"
+    try:
+        with progress(f"looking for {PICTURE_MODEL}") as step:
+            source.pull(progress=step)
+    except SetupIncomplete as error:
+        return one_line(str(error))
+    return ""
+
+
+def _act(console: Console, model: str) -> None:
+    """Everything with one model and a server of its own."""
     from xmguard.client import Client
 
-    console = output()
-    with progress("looking for the model") as step:
-        load_plugins().models.items[DEFAULT_MODEL].pull(progress=step)  # does nothing when it is there
-    examples = _examples()
-    with _server() as served, Client(served.address) as client:
-        console.print(Text(f"server on {served.address}, metrics on {served.metrics}", style="dim"))
+    examples = _examples(model)
+    with _server(model) as served, Client(served.address) as client:
+        console.print(
+            Text(f"server with {model} on {served.address}, metrics on {served.metrics}", style="dim"), soft_wrap=True
+        )
         under_read, *_ = [_ask(console, client, example) for example in examples]
-        _sweep(console, client, examples[0].request, under_read)
+        request = examples[0].request
+        _sweep(console, client, request, next((span.id for span in request.spans if span.media), under_read))
         _show_metrics(console, served.metrics)
     console.print(Text("The server stopped cleanly.", style="green"))
 
 
-def _examples() -> list[_Example]:
+def _examples(model: str) -> list[_Example]:
+    """What that model is asked. Pictures are files beside the requests; their spans name the media type only."""
     from xmguard import wire
 
-    entries = json.loads((files("xmguard.cli") / "demo_requests.json").read_text(encoding="utf-8"))
-    return [
-        _Example(entry["title"], wire.from_json(AnswerRequest, json.dumps(entry["request"])))
-        for entry in entries.values()
-    ]
+    folder = files("xmguard.cli")
+    entries = json.loads((folder / "demo_requests.json").read_text(encoding="utf-8"))[model].values()
+    examples = []
+    for entry in entries:
+        request = wire.from_json(AnswerRequest, json.dumps(entry["request"]))
+        pictures = entry.get("pictures", {})
+        spans = (
+            replace(span, media=Media(span.media.media_type, (folder / pictures[span.id]).read_bytes()))
+            if span.media
+            else span
+            for span in request.spans
+        )
+        examples.append(_Example(entry["title"], replace(request, spans=tuple(spans))))
+    return examples
+
+
+def _shown(span: Span) -> str:
+    """The span's text, or what its picture is."""
+    if span.media is None:
+        return span.text or ""
+    width, height = struct.unpack_from(">II", span.media.data, 16)  # a PNG's header begins with them
+    return f"[picture: {width} x {height} PNG]"
 
 
 def _ask(console: Console, client: Client, example: _Example) -> str:
@@ -89,7 +149,7 @@ def _ask(console: Console, client: Client, example: _Example) -> str:
     console.rule(Text(example.title, style="bold"), align="left")
     console.print(Text.assemble(("question: ", "dim"), printable(example.request.question)))
     for span in example.request.spans:
-        console.print(Text.assemble((f"{span.id}: ", "dim"), printable(span.text or "")))
+        console.print(Text.assemble((f"{span.id}: ", "dim"), printable(_shown(span))))
     console.print()
     done = show_stream(client.stream(example.request), example.request)
     return done.response.imbalance.under_attended or example.request.spans[-1].id
@@ -116,9 +176,9 @@ def _sweep(console: Console, client: Client, request: AnswerRequest, span_id: st
         report = next(report for report in response.spans if report.span_id == span_id)
         table.add_row(
             f"{epsilon:+g}",
-            render.number(report.contribution_after),
-            render.percent(report.share_after),
-            render.percent(report.attention_after),
+            f"{render.number(report.contribution_before)} → {render.number(report.contribution_after)}",
+            f"{render.percent(report.share_before)} → {render.percent(report.share_after)}",
+            f"{render.percent(report.attention_before)} → {render.percent(report.attention_after)}",
             Text(one_line(response.raw_answer)),
         )
     console.print(table)
@@ -137,15 +197,15 @@ def _show_metrics(console: Console, url: str) -> None:
 
 
 @contextmanager
-def _server() -> Iterator[_Served]:
+def _server(model: str) -> Iterator[_Served]:
     """A server in a process of its own; leaving the block stops it and checks that it ended well."""
-    command = [sys.executable, "-m", "xmguard", "serve", "--port", "0", "--metrics-port", "0", "--model", DEFAULT_MODEL]
+    command = [sys.executable, "-m", "xmguard", "serve", "--port", "0", "--metrics-port", "0", "--model", model]
     with (
         tempfile.TemporaryFile("w+") as log,
         subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True) as process,
     ):
         try:
-            with progress("starting the server"):
+            with progress(f"starting the server with {model}"):
                 served = _wait_until_ready(process, log)
             yield served
         except BaseException:
