@@ -26,10 +26,10 @@ YARDSTICKS = --statements $(STATEMENTS) --parallel $(PARALLEL) --probe $(WORK)/p
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
 
-setup: $(STAMP) ## install into .venv and fetch the models of the demo
+setup: $(STAMP) ## install into .venv and fetch the default model
 	$(BIN)/python -m xmguard models pull smollm2
 
-demo: setup ## real server, real client, questions over texts and a picture, steering
+demo: setup ## real server, real client, three questions, one steered
 	$(BIN)/python -m xmguard demo
 
 test: setup ## run every test, without a model hub
