@@ -105,7 +105,7 @@ class InvalidRequest(XmguardError):
 
 
 class ModalityNotSupported(XmguardError):
-    """The request holds a span that the served model cannot read. `violations` names the span, and models that can."""
+    """The request holds spans that the served model cannot read. `violations` names each, and models that can."""
 
     code = ErrorCode.FAILED_PRECONDITION
     reason = Reason.MODALITY_NOT_SUPPORTED

@@ -14,11 +14,12 @@ from xmguard.contracts import Backend, Branch, RebalancePolicy
 from xmguard.deadline import Stop
 from xmguard.errors import InvalidRequest, ModelRefused, PluginError, XmguardError
 from xmguard.measurement import Measurement
+from xmguard.parts import TEXT
 from xmguard.plugins import Registry
 from xmguard.profile import CARD, Profile
 from xmguard.request import Prompt, Rebalance, Scope
 from xmguard.span import Span
-from xmguard.validation import TEXT, wrong_parameters
+from xmguard.validation import wrong_parameters
 
 log = logging.getLogger(__name__)
 

@@ -16,14 +16,13 @@ from xmguard.context import Context, ContextSpan
 from xmguard.contracts import RebalancePolicy
 from xmguard.errors import FieldViolation, InvalidRequest, ModelNotFound, Reason, keyed
 from xmguard.language_tags import asked_in, language_of
+from xmguard.parts import TEXT
 from xmguard.plugins import Registry
 from xmguard.request import PER_SPAN, AnswerRequest, Decoding, OnConflict, OnError, Prompt, Rebalance, Scope
 from xmguard.response import Limits
 from xmguard.span import Span
 
 DEFAULT_MAX_TOKENS = 128
-TEXT = "text"
-"""Modality of spans that carry text."""
 BIASABLE = "fixed"
 """The policy that the contract gives `bias` to."""
 MAX_LABEL = 128

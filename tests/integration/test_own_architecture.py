@@ -49,6 +49,16 @@ def load_reasons(folder, registry):
     return refused.value.reasons
 
 
+def test_a_language_model_whose_type_begins_like_the_plugins_is_not_proven_by_that(folder, tmp_path):
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["model_type"] = f"{MODEL_TYPE}_text"
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    architectures = registry_with_sketches(sights=Plugin()).architectures.items
+    assert f"its language model is of type {MODEL_TYPE}_text, which is not proven to be steered exactly" in refusals(
+        tmp_path, architectures
+    )
+
+
 def test_a_plugin_whose_function_fails_is_named(folder):
     with pytest.raises(PluginError, match=f"architecture '{MODEL_TYPE}': json:no_such_function failed"):
         load(folder, registry=registry_with_sketches(sights=Plugin("json:no_such_function")))

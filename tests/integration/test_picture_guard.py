@@ -7,6 +7,8 @@ import pytest
 
 from tests.integration.pictures import KIND, context, registry_with_sketches, sketch
 from xmguard.backends.transformers.loader import load
+from xmguard.backends.transformers.pictures import PictureReader
+from xmguard.backends.transformers.processors import load_processor
 from xmguard.errors import ErrorCode, InvalidRequest, ModalityNotSupported, ModelRefused, Reason
 from xmguard.guard import Guard
 from xmguard.hookspecs import hookimpl
@@ -125,9 +127,54 @@ def test_a_text_model_asked_about_a_picture_names_those_that_can(tiny_folder, ex
         ErrorCode.FAILED_PRECONDITION,
         Reason.MODALITY_NOT_SUPPORTED,
     )
-    (violation,) = refused.value.violations
-    assert violation.field == "spans[0].media"
-    assert violation.description.endswith(said)
+    assert [violation.field for violation in refused.value.violations] == ["spans[0].media", "spans[2].media"]
+    assert all(violation.description.endswith(said) for violation in refused.value.violations)
+
+
+class Undecoded:
+    """The modality of pictures; decoding one is an error."""
+
+    name, media_types = "image", ("image/png",)
+
+    def parts(self, span):
+        raise AssertionError("was decoded")
+
+
+class Refusing(Undecoded):
+    """It refuses every picture."""
+
+    def parts(self, span):
+        raise InvalidRequest.field("media.data", "is damaged")
+
+
+class ImagePlugin:
+    def __init__(self, modality):
+        self.modality = modality
+
+    @hookimpl
+    def xmguard_modalities(self):
+        return [self.modality]
+
+
+PHOTOS = tuple(Span(name, media=Media("image/png", b"...")) for name in ("one", "two"))
+
+
+def test_a_text_model_decodes_no_picture(tiny_folder):
+    registry = registry_with_sketches(pictures=ImagePlugin(Undecoded()))
+    guard = Guard(load(tiny_folder, registry=registry), registry, model="tiny")
+    with pytest.raises(ModalityNotSupported, match=r"^spans\[0\]\.media, spans\[2\]\.media: is a picture"):
+        guard.answer(replace(SEEN, spans=(PHOTOS[0], SEEN.spans[1], PHOTOS[1]), rebalance=Rebalance("none")))
+
+
+def test_every_picture_that_is_refused_is_named(folder):
+    registry = registry_with_sketches(pictures=ImagePlugin(Refusing()))
+    guard = Guard(load(folder, registry=registry), registry, model="tiny")
+    with pytest.raises(InvalidRequest, match="is damaged") as refused:
+        guard.answer(replace(SEEN, spans=(PHOTOS[0], SEEN.spans[1], PHOTOS[1]), rebalance=Rebalance("none")))
+    assert [violation.field for violation in refused.value.violations] == [
+        "spans[0].media.data",
+        "spans[2].media.data",
+    ]
 
 
 def test_a_picture_that_the_processor_cannot_take_names_its_span(guard):
@@ -150,6 +197,27 @@ def test_no_text_forges_a_picture(guard, forged):
     assert all(start < index < stop - 1 for index in inside)
     text = prompt.span_map.spans[0]
     assert backend.loaded.tokenizer.decode(prompt.context_ids[text.start : text.stop]) == forged
+
+
+PARTS = (
+    "{% for part in messages[0].content %}"
+    "{{ part.text if part.type == 'text' else raise_exception('one comes first') }}"
+    "{% endfor %}"
+)
+
+
+def test_a_template_of_parts_that_fails_at_a_picture_is_refused(folder):
+    processor = load_processor(folder, {"local_files_only": True})
+    processor.chat_template = PARTS
+    with pytest.raises(ModelRefused, match=r"no picture between two texts: TemplateError: one comes first"):
+        PictureReader(processor, processor.image_token_id, "tiny")
+
+
+def test_a_template_that_takes_no_parts_leaves_a_picture_its_bare_token(folder):
+    processor = load_processor(folder, {"local_files_only": True})
+    processor.chat_template = "{{ 'User: ' + messages[0].content }}"
+    reader = PictureReader(processor, processor.image_token_id, "tiny")
+    assert reader._text == processor.image_token
 
 
 def test_a_model_without_its_processor_is_refused(folder, tmp_path):

@@ -15,7 +15,7 @@ from xmguard.backends.transformers.loader import load
 from xmguard.backends.transformers.session import TransformersSession
 from xmguard.bias import AttentionBias
 from xmguard.deadline import Stop
-from xmguard.errors import InvalidRequest
+from xmguard.errors import Cancelled, InvalidRequest
 from xmguard.request import Prompt
 from xmguard.testing.tiny_pictures import PICTURE_FAMILIES, WINDOW, make_picture_model
 
@@ -103,10 +103,25 @@ def test_a_context_read_in_chunks_is_the_same(family, monkeypatch):
 
 
 def test_positions_after_pictures_go_on_where_theirs_end(family):
-    inputs = context_inputs(family.backend.loaded, family.prompt.context_ids, family.prompt.media)
+    inputs = context_inputs(family.backend.loaded, family.prompt.context_ids, family.prompt.media, Stop())
     length = len(family.prompt.context_ids)
     assert inputs.rotary_offset == int(inputs.rotary.max()) + 1 - length
     assert (inputs.rotary_offset < 0) == family.name.startswith("Qwen2")
+
+
+def test_a_request_that_is_cancelled_stops_before_its_next_picture(family, monkeypatch):
+    model, stop, seen = family.backend.loaded.model, Stop(), []
+    look = model.get_image_features
+
+    def looking(**inputs):
+        seen.append(inputs)
+        stop.cancel()
+        return look(**inputs)
+
+    monkeypatch.setattr(model, "get_image_features", looking)
+    with pytest.raises(Cancelled):
+        context_inputs(family.backend.loaded, family.prompt.context_ids, family.prompt.media, stop)
+    assert (len(family.prompt.media), len(seen)) == (2, 1)
 
 
 def test_a_familys_self_test_passes(family):

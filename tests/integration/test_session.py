@@ -1,6 +1,7 @@
 """A session as its owner uses it: streams that stop early, tails of several lengths, caches, usage."""
 
 import gc
+import json
 import weakref
 
 import pytest
@@ -51,6 +52,29 @@ def test_a_closed_session_frees_its_caches(session, prompt):
     session.close()
     gc.collect()
     assert keys() is None
+
+
+@pytest.mark.parametrize("temperature", [0.0, 1.0])
+def test_a_suppressed_token_is_never_said_and_counted_all_the_same(tmp_path, registry, temperature):
+    make_model(tmp_path)
+    settings = Decoding(max_tokens=12, temperature=temperature, seed=3)
+
+    def said():
+        backend = load(tmp_path, registry=registry)
+        prompt = backend.encode(THREE, Prompt.STANDARD)
+        branch = Branch("joint", prompt.joint_tail, AttentionBias())
+        session = backend.open(prompt, Stop())
+        tokens = list(session.decode([branch], {"joint": settings}))
+        return tokens, session.score([(branch, (tokens[0].id,))])[0][0]
+
+    free, _ = said()
+    file = tmp_path / "generation_config.json"
+    suppressed = sorted({token.id for token in free})
+    file.write_text(json.dumps(json.loads(file.read_text()) | {"suppress_tokens": [*suppressed, 10**9]}))
+    others, scored = said()
+    assert len(others) == len(free) == 12
+    assert {token.id for token in others}.isdisjoint(suppressed)
+    assert others[0].logprob == pytest.approx(scored, abs=1e-4)
 
 
 def test_padding_is_no_usage(session, prompt):

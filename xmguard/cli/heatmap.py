@@ -19,9 +19,9 @@ from matplotlib.ticker import MaxNLocator
 
 from xmguard.explanation import Explanation
 from xmguard.measurement import Cube
+from xmguard.parts import TEXT
 from xmguard.request import Scope
 from xmguard.response import SpanReport
-from xmguard.validation import TEXT
 
 PANELS_IN_A_LINE = 6
 WIDTH, LINE_HEIGHT, HEADING_HEIGHT, DPI = 10.0, 2.1, 0.45, 150

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from xmguard.cli.terminal import ABSENT, printable
 from xmguard.language_tags import UNDETERMINED_LANGUAGE
+from xmguard.parts import TEXT
 from xmguard.request import Scope
 from xmguard.response import (
     ConflictVerdict,
@@ -25,7 +26,6 @@ from xmguard.response import (
     Status,
     Usage,
 )
-from xmguard.validation import TEXT
 
 MAX_QUOTE = 300
 """Characters of a quote that are shown; the response holds all of it."""

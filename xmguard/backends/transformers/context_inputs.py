@@ -17,6 +17,7 @@ from torch import Tensor
 from xmguard.backends.transformers.families.layout import rope_index, types_its_tokens
 from xmguard.backends.transformers.loaded import LoadedModel
 from xmguard.backends.transformers.pictures import Picture
+from xmguard.deadline import Stop
 
 
 @dataclass(frozen=True)
@@ -35,10 +36,15 @@ class ContextInputs:
 
 
 @torch.inference_mode()
-def context_inputs(loaded: LoadedModel, ids: Sequence[int], pictures: Sequence[Picture] | None) -> ContextInputs:
+def context_inputs(
+    loaded: LoadedModel, ids: Sequence[int], pictures: Sequence[Picture] | None, stop: Stop
+) -> ContextInputs:
     """Of a sequence of tokens and the pictures in it.
 
+    `stop` is looked at before every picture; the vision tower's pass over one is not interrupted.
+
     Raises:
+        Cancelled, DeadlineExceeded: `stop` said so.
         RuntimeError: the vision tower gives another number of features than the processor left room for.
     """
     model = loaded.model
@@ -53,7 +59,11 @@ def context_inputs(loaded: LoadedModel, ids: Sequence[int], pictures: Sequence[P
         place[0, torch.tensor(picture.placeholders, device=model.device) + start] = True
     # A placeholder's id may lie outside the vocabulary; its embedding is replaced anyhow.
     embeddings = model.get_input_embeddings()(read.masked_fill(place, 0))
-    embeddings[place] = torch.cat([_features(model, picture) for picture in pictures]).to(embeddings.dtype)
+    features = []
+    for picture in pictures:
+        stop.check()
+        features.append(_features(model, picture))
+    embeddings[place] = torch.cat(features).to(embeddings.dtype)
     offset = 0
     if index := rope_index(model):
         wanted = inspect.signature(index).parameters

@@ -26,6 +26,8 @@ class LoadedModel:
     """Tokens of prompt and answer together."""
     probe: Probe | None = None
     """Of a pair of spans; None for a model whose profile brings none."""
+    suppressed: tuple[int, ...] = ()
+    """Token ids that are never said: `suppress_tokens` of the generation configuration."""
     few_rows: frozenset[int] = frozenset()
     """Numbers of rows that its linear layers multiply one by one (`few_rows`): found by trying, so loads may differ."""
 

@@ -90,6 +90,7 @@ def load(
         end_ids=_end_ids(model, tokenizer),
         context_length=context_length(config),
         probe=fitted,
+        suppressed=_suppressed(model),
         few_rows=one_by_one,
     )
     encoder = PromptEncoder(
@@ -166,6 +167,12 @@ def _end_ids(model: Any, tokenizer: Any) -> frozenset[int]:
     declared = model.generation_config.eos_token_id
     ids = set(declared if isinstance(declared, list) else [declared]) | {tokenizer.eos_token_id}
     return frozenset(int(token) for token in ids if token is not None)
+
+
+def _suppressed(model: Any) -> tuple[int, ...]:
+    """Ids outside the vocabulary are passed over, as transformers does."""
+    vocabulary = model.get_output_embeddings().weight.shape[0]
+    return tuple(token for token in model.generation_config.suppress_tokens or () if 0 <= token < vocabulary)
 
 
 def _hash(path: Path) -> str:

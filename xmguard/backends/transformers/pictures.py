@@ -48,11 +48,12 @@ class PictureReader:
         """`placeholder` is the id that the model's configuration gives to the token of a feature.
 
         Raises:
-            ModelRefused: the processor cannot be asked about a single picture, or leaves no room for its features.
+            ModelRefused: the processor cannot be asked about a single picture, or leaves no room for its features; its
+                chat template takes a message in parts, but no picture between two texts.
         """
         self._processor = processor
         self._placeholder = placeholder
-        self._text = _picture_text(processor)
+        self._text = _picture_text(processor, model)
         try:
             tried = self.read(ImagePart(64, 48, bytes(3 * 64 * 48)))
         except Exception as error:  # a processor fails in its own way
@@ -92,23 +93,41 @@ def chat_template(processor: Any) -> str | None:
     return found
 
 
-def _picture_text(processor: Any) -> str:
+def _picture_text(processor: Any, model: str) -> str:
     """What stands for a picture in a text before the processor expands it.
 
     What the chat template writes between two texts, where it writes it there (some frame it);
-    the bare token where a template gathers pictures in front of the texts, or there is none.
+    the bare token where a template gathers pictures in front of the texts, takes no parts, or there is none.
+
+    Raises:
+        ModelRefused: the template takes parts, but fails at these, so that a frame of the picture would be lost.
     """
     token: str = processor.image_token
     template = chat_template(processor)
     if template is None:
         return token
-    before, after = "xmguardbefore", "xmguardafter"
-    parts = [{"type": "text", "text": before}, {"type": "image"}, {"type": "text", "text": after}]
+    before, after = ({"type": "text", "text": f"xmguard{where}"} for where in ("before", "after"))
     try:
-        rendered = processor.tokenizer.apply_chat_template(
-            [{"role": "user", "content": parts}], chat_template=template, tokenize=False
-        )
-    except Exception:  # a template is a program and fails in its own way
-        return token
-    between: str = rendered.partition(before)[2].partition(after)[0].strip()
+        rendered = _rendered(processor, template, [before, {"type": "image"}, after])
+    except Exception as error:  # a template is a program and fails in its own way
+        if not _takes_parts(processor, template):
+            return token
+        said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
+        raise ModelRefused(model, [f"its chat template takes no picture between two texts: {said}"]) from error
+    between = rendered.partition(before["text"])[2].partition(after["text"])[0].strip()
     return between if between.count(token) == 1 else token
+
+
+def _takes_parts(processor: Any, template: str) -> bool:
+    """Whether a template takes a message of one text in parts."""
+    try:
+        return "xmguard" in _rendered(processor, template, [{"type": "text", "text": "xmguard"}])
+    except Exception:  # as above
+        return False
+
+
+def _rendered(processor: Any, template: str, parts: list[dict[str, str]]) -> str:
+    rendered: str = processor.tokenizer.apply_chat_template(
+        [{"role": "user", "content": parts}], chat_template=template, tokenize=False
+    )
+    return rendered

@@ -30,7 +30,10 @@ from xmguard.errors import InvalidRequest
 from xmguard.request import Scope
 
 PREFILL_CHUNK = 512
-"""Context tokens per forward pass: how often a long prefill looks whether it should stop."""
+"""Context tokens per forward pass: how often a long prefill looks whether it should stop.
+
+The context of a model whose pictures read themselves both ways (Gemma 3) is one pass, which is not interrupted.
+"""
 
 
 def forward(
@@ -150,7 +153,7 @@ class ContextStore:
 
     @cached_property
     def _inputs(self) -> ContextInputs:
-        return context_inputs(self._loaded, self._prompt.context_ids, self._prompt.media)
+        return context_inputs(self._loaded, self._prompt.context_ids, self._prompt.media, self._stop)
 
     def _steered(self, bias: AttentionBias, positions: Tensor) -> BranchReading:
         """Rows at `positions` of the context read each span with its epsilon once they are past it."""

@@ -8,7 +8,7 @@ afterwards.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from xmguard.backends.transformers.pictures import Picture, PictureReader
@@ -73,20 +73,31 @@ class PromptEncoder:
         end and structure them (rows, tiles). `media` is a tuple of `Picture`, in order.
 
         Raises:
-            InvalidRequest: naming the span or question that cannot be encoded.
-            ModalityNotSupported: a span holds a picture, and the model reads none.
+            InvalidRequest: naming every span whose content its modality refuses, else what cannot be encoded.
+            ModalityNotSupported: naming every span that holds a picture, and the model reads none; none is decoded.
             PluginError: a modality says that a part is cut from where the span's text reads differently.
         """
-        parts = [
-            (span.id, _parts(self._registry.modalities.items[span.modality], span, f"spans[{index}]"))
-            for index, span in enumerate(context.spans)
-        ]
+        self._check_readable(index for index, span in enumerate(context.spans) if span.modality == IMAGE)
+        parts: list[tuple[str, Sequence[Part]]] = []
+        refusals: list[InvalidRequest] = []
+        for index, span in enumerate(context.spans):
+            try:
+                parts.append((span.id, _parts(self._registry.modalities.items[span.modality], span, f"spans[{index}]")))
+            except InvalidRequest as error:
+                refusals.append(error)
+        if refusals:
+            violations = [violation for error in refusals for violation in error.violations]
+            raise InvalidRequest(violations, reason=refusals[0].reason) from refusals[0]
         return self.encode_parts(parts, context.question, prompt, context.asked_in)
 
     def encode_parts(
         self, spans: Sequence[tuple[str, Sequence[Part]]], question: str, prompt: Prompt, asked_in: str = ENGLISH
     ) -> EncodedPrompt:
         """The same for spans whose parts are known, by id, and a question in a language that has a plugin."""
+        # A modality of any name may hand over pictures.
+        self._check_readable(
+            index for index, (_, parts) in enumerate(spans) if any(isinstance(part, ImagePart) for part in parts)
+        )
         said = self._registry.languages.items[asked_in].prompt_text
         ids = [*self._head, *self._plain(said.preamble, "")]
         pictures: list[Picture] = []
@@ -137,12 +148,20 @@ class PromptEncoder:
         """Ids of a text as it is."""
         return tuple(self._plain(text, "question"))
 
+    def _check_readable(self, pictures: Iterable[int]) -> None:
+        """Refuse the spans at some indices, which hold pictures, unless the model reads them."""
+        if self._pictures is not None:
+            return
+        able = [source.name for source in self._registry.models if IMAGE in source.modalities]
+        known = f"models that do: {', '.join(able)}" if able else "no model known here by name does"
+        said = f"is a picture, and the served model reads none; {known}"
+        violations = [FieldViolation(f"spans[{index}].media", said) for index in pictures]
+        if violations:
+            message = f"{', '.join(violation.field for violation in violations)}: {said}"
+            raise ModalityNotSupported(message, violations=violations)
+
     def _picture(self, part: ImagePart, field: str) -> Picture:
-        if self._pictures is None:
-            able = [source.name for source in self._registry.models if IMAGE in source.modalities]
-            known = f"models that do: {', '.join(able)}" if able else "no model known here by name does"
-            violation = FieldViolation(field, f"is a picture, and the served model reads none; {known}")
-            raise ModalityNotSupported(f"{field}: {violation.description}", violations=[violation])
+        assert self._pictures is not None  # `_check_readable` was here
         try:
             return self._pictures.read(part)
         except ValueError as error:  # what processors raise of pictures they cannot take, for instance too narrow ones

@@ -27,7 +27,10 @@ class Speaker:
         self._said = False  # whether a letter or digit has been generated; followed for single-line branches only
 
     def say(self, logits: Tensor, logprobs: Tensor, entropy: Tensor) -> Token:
-        """The next token, from logits and log-probabilities [vocabulary] and their entropy."""
+        """The next token, from logits and log-probabilities [vocabulary] and their entropy.
+
+        Suppressed tokens are never drawn; the log-probabilities stay those of the model, which counts them.
+        """
         token = self._sample(logits)
         self._done += 1
         line_ends, line_goes_on = self._line(token)
@@ -36,6 +39,8 @@ class Speaker:
         return Token(self.branch.name, token, float(logprobs[token]), float(entropy), last, is_end)
 
     def _sample(self, logits: Tensor) -> int:
+        if suppressed := self._loaded.suppressed:
+            logits = logits.index_fill(-1, torch.tensor(suppressed, device=logits.device), -torch.inf)
         if self._generator is None:
             return int(logits.argmax())
         probabilities = torch.softmax(logits.float() / self._temperature, dim=-1)

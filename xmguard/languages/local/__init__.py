@@ -18,7 +18,7 @@ from xmguard.languages.local.dates import Dates
 from xmguard.languages.local.numbers import Numbers, single_words
 from xmguard.languages.local.tables import NumberWords, Tables
 from xmguard.languages.local.units import Units
-from xmguard.languages.reading import AnswerReader
+from xmguard.languages.reading import AnswerReader, as_it_is
 from xmguard.languages.sentences import sentences
 from xmguard.prompt_text import PromptText
 
@@ -30,14 +30,10 @@ _CAPITAL = re.compile(r"(?<![^\W_])[^\W\d_]+(?= [\d$€£¥₺])")
 _SENTENCE_END = re.compile(r"[.!?。！？\n]+")
 
 
-def _as_it_is(text: str) -> str:
-    return text
-
-
 class LocalLanguage:
     """A language out of its tables. Satisfies `xmguard.contracts.Language`."""
 
-    def __init__(self, tables: Tables, prepare: Callable[[str], str] = _as_it_is) -> None:
+    def __init__(self, tables: Tables, prepare: Callable[[str], str] = as_it_is) -> None:
         """`prepare` rewrites a cleaned answer first, for a script that tables cannot describe."""
         self.tag = tables.tag
         self.name = tables.name

@@ -104,17 +104,22 @@ def inflated_profile(packed: bytes) -> bytes:
     """A colour profile out of its zlib stream, never more than the limit.
 
     Raises:
-        InvalidRequest: it is too large, or no zlib stream.
+        InvalidRequest: it is too large or empty, or no whole zlib stream.
     """
+    stream = zlib.decompressobj()
     try:
-        profile = zlib.decompressobj().decompress(packed, MAX_PROFILE + 1)
+        profile = checked_profile(stream.decompress(packed, MAX_PROFILE + 1))
     except zlib.error:
         refuse_profile()
-    return checked_profile(profile)
+    if not stream.eof:
+        refuse_profile()
+    return profile
 
 
 def checked_profile(profile: bytes) -> bytes:
-    """The same profile, unless it is too large."""
+    """The same profile, unless it is too large, or a file has room for one that holds nothing."""
+    if not profile:
+        refuse_profile()
     if len(profile) > MAX_PROFILE:
         refuse(f"holds a colour profile of more than {MAX_PROFILE:,} bytes; convert the picture to sRGB")
     return profile

@@ -28,6 +28,8 @@ _TABLES = (0xC4, 0xDB, 0xDD)
 _JFIF, _EXIF, _ICC, _ADOBE = 0xE0, 0xE1, 0xE2, 0xEE
 _JFIF_LENGTH = 14
 """Without the thumbnail that may follow."""
+_ICC_HEADER = 14
+"""A name, the number of this part, and how many there are (ICC.1, annex B.4)."""
 _MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 """0xFF is data when 0 follows, fills space when another 0xFF does, and 0xD0 to 0xD7 restart the codes within a scan."""
 
@@ -59,8 +61,10 @@ def read(data: bytes) -> Container:
         elif code == _EXIF and content.startswith(b"Exif\0\0"):
             turned = orientation(content[6:]) if turned == 1 else turned
             continue
-        elif code == _ICC and content.startswith(b"ICC_PROFILE\0") and len(content) > 14:
-            profiles[content[12]] = content[14:]
+        elif code == _ICC and content.startswith(b"ICC_PROFILE\0"):
+            if len(content) < _ICC_HEADER:
+                refuse_profile()
+            profiles[content[12]] = content[_ICC_HEADER:]
             profile_parts = content[13]
             continue
         elif code == _JFIF and content.startswith(b"JFIF\0") and len(content) >= _JFIF_LENGTH:
@@ -78,7 +82,7 @@ def read(data: bytes) -> Container:
         int.from_bytes(frame[1:3]),
         frame[5],
         b"".join([*core, bytes((0xFF, _EOI))]),
-        checked_profile(b"".join(profiles[number] for number in sorted(profiles))),
+        checked_profile(b"".join(profiles[number] for number in sorted(profiles))) if profiles else b"",
         turned,
     )
 

@@ -47,14 +47,15 @@ def read(data: bytes) -> Container:
     if depth == 16 and b"tRNS" in found:
         # The decoder compares upper bytes only, so it would make other colours transparent too.
         refuse("has a transparent colour of 16 bits; save it with 8 bits a channel")
-    profile = found.get(b"iCCP", b"")
+    if colour == _GRAY and b"tRNS" in found:
+        found[b"tRNS"] = _widened(found[b"tRNS"], depth)
     return Container(
         width,
         height,
         1 if colour in (_GRAY, _GRAY_ALPHA) else 3,
         MAGIC + b"".join(_chunk(kind, found[kind]) for kind in _CORE if kind in found),
         # A name, a zero byte, the method of compression (there is only one), then the stream.
-        inflated_profile(profile.partition(b"\0")[2][1:]) if profile else b"",
+        inflated_profile(found[b"iCCP"].partition(b"\0")[2][1:]) if b"iCCP" in found else b"",
         orientation(found.get(b"eXIf", b"")),
     )
 
@@ -106,6 +107,17 @@ def _check_header(header: bytes) -> None:
     depth, colour, *methods = header[8:]
     if depth not in _DEPTHS.get(colour, ()) or methods[:2] != [0, 0] or methods[2] > 1:
         _damaged(b"IHDR", "names a kind of pixels that PNG does not define")
+
+
+def _widened(transparent: bytes, depth: int) -> bytes:
+    """A transparent gray of `depth` bits as one of 8: the decoder widens samples, but not what it compares them with.
+
+    Of its two bytes the lowest `depth` bits count (section 11.3.2.1).
+    """
+    if len(transparent) != 2:
+        _damaged(b"tRNS", "has the wrong length")
+    white = 2**depth - 1
+    return ((int.from_bytes(transparent) & white) * 255 // white).to_bytes(2)
 
 
 def _damaged(kind: bytes, how: str) -> NoReturn:

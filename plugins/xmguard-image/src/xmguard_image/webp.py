@@ -57,7 +57,7 @@ def read(data: bytes) -> Container:
         height,
         3,
         b"RIFF" + (4 + len(core)).to_bytes(4, "little") + b"WEBP" + core,
-        checked_profile(found.get(b"ICCP", b"")),
+        checked_profile(found[b"ICCP"]) if b"ICCP" in found else b"",
         orientation(found.get(b"EXIF", b"").removeprefix(b"Exif\0\0")),
     )
 

@@ -1,4 +1,4 @@
-"""Brings `smolvlm-tiny`, a vision-language model whose weights travel in this distribution.
+"""Brings `smolvlm-tiny`, a vision-language model: its classes, and its source where its weights are.
 
 Importing this module reads nothing heavy: the model's code is imported when it is registered or put together.
 """
@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from xmguard.contracts import ModelSource
 from xmguard.hookspecs import hookimpl
 from xmguard.providers import ArchitectureProvider
+from xmguard_smolvlm_tiny import travelling
 from xmguard_smolvlm_tiny.source import SmolVlmTiny
 
 
@@ -27,5 +28,5 @@ def xmguard_architectures() -> Iterable[ArchitectureProvider]:
 
 @hookimpl
 def xmguard_models() -> Iterable[ModelSource]:
-    """The model of this plugin."""
-    return [SmolVlmTiny()]
+    """The model of this plugin; none while its weights are not in the distribution, so that nobody is sent for it."""
+    return [SmolVlmTiny(travelling.FOLDER)] if (travelling.FOLDER / travelling.MANIFEST).is_file() else []

@@ -71,7 +71,7 @@ class SmolVlmTinyConfig(PreTrainedConfig):
     vision_config: Any = None
     """A `SmolVlmTinyVisionConfig`, or keyword arguments for one."""
     image_token_id: int = 49152
-    """Placeholder of one cell of a picture; never an answer."""
+    """Placeholder of one cell of a picture; never an answer: `suppress_tokens` holds it."""
     projector_hidden_act: str = "gelu"
     tie_word_embeddings: bool = True
 

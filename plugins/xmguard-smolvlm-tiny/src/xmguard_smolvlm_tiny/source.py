@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from xmguard.errors import ModelRefused, SetupIncomplete
-from xmguard.models.cache import install, models_folder
+from xmguard.models.cache import install, models_folder, silent
 from xmguard.models.smollm2 import SmolLM2
 from xmguard.parts import IMAGE, TEXT
 from xmguard.profile import CARD
@@ -21,15 +21,11 @@ from xmguard_smolvlm_tiny.travelling import Manifest
 _MODULES = ("filelock", "PIL", "safetensors", "tokenizers", "torch", "transformers")
 
 
-def _silent(step: str) -> None:
-    """Progress that nobody watches."""
-
-
 class SmolVlmTiny:
     """A small English vision-language model of ours: EfficientNet-lite0, a projector, SmolLM2-135M with an adapter."""
 
     name = "smolvlm-tiny"
-    summary = "EfficientNet-lite0 and SmolLM2-135M, trained on generated scenes (English); weights travel in the plugin"
+    summary = "EfficientNet-lite0 and SmolLM2-135M, trained on generated scenes (English)"
     license = "Apache-2.0"
     requires = "xmguard[hf]"
     modalities: tuple[str, ...] = (TEXT, IMAGE)
@@ -40,18 +36,23 @@ class SmolVlmTiny:
         self._weights = weights
 
     def path(self) -> Path | None:
-        """Folder of the assembled model, or None while it has not been pulled."""
+        """Folder of the assembled model, or None while it has not been pulled.
+
+        Raises:
+            PluginError: the manifest of the weights cannot be read.
+        """
         manifest = travelling.read_manifest(self._weights)
         if manifest is None:
             return None
         folder = _folder(manifest)
         return folder if folder.is_dir() else None
 
-    def pull(self, progress: Callable[[str], None] = _silent) -> Path:
+    def pull(self, progress: Callable[[str], None] = silent) -> Path:
         """Put it together in the cache; returns the folder. Does nothing when it is there already.
 
         Raises:
             SetupIncomplete: the distribution holds no weights, or a package is missing.
+            PluginError: the manifest of the weights cannot be read.
             ModelRefused: the weights are not what their manifest says, or were made for another SmolLM2.
             XmguardError: SmolLM2 cannot be pulled, or the cache cannot be written.
         """

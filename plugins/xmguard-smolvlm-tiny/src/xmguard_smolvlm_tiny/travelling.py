@@ -14,7 +14,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from xmguard.errors import ModelRefused, SetupIncomplete
+from xmguard.errors import ModelRefused, PluginError, SetupIncomplete
 
 FOLDER = Path(__file__).parent / "weights"
 TENSORS = "smolvlm_tiny.safetensors"
@@ -39,9 +39,21 @@ class Manifest:
 
 
 def read_manifest(folder: Path = FOLDER) -> Manifest | None:
-    """The manifest, or None where no weights were put into the distribution."""
+    """The manifest, or None where no weights were put into the distribution.
+
+    Raises:
+        PluginError: the file is no manifest.
+    """
     file = folder / MANIFEST
-    return Manifest(**json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
+    if not file.is_file():
+        return None
+    try:
+        return Manifest(**json.loads(file.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError) as error:
+        raise PluginError(
+            f"{file} is no manifest: {type(error).__name__}: {error}; install xmguard-smolvlm-tiny again, "
+            f"or make its weights: {TRAIN}"
+        ) from error
 
 
 def checked_tensors(manifest: Manifest, folder: Path = FOLDER) -> Path:

@@ -67,8 +67,10 @@ def examine(folder: Path, architectures: Architectures = MappingProxyType({})) -
         except Exception as error:  # a model laid out like no other can fail a probe in any way; it is then not let in
             objections = [f"its modules cannot be examined: {type(error).__name__}: {error}"]
     named = skeleton.architecture(config)
-    if provider is not None or (isinstance(kind, str) and PICTURES.get(named) == kind):
+    if provider is not None:
         unproven = _unproven_language_model(model)
+    elif isinstance(kind, str) and PICTURES.get(named) == kind:
+        unproven = _unproven_language_model(model, own=f"{kind}_text")
     else:
         unproven = _unproven(named, kind, objections)
     found = [*unproven, *objections, *unsafe]
@@ -82,12 +84,12 @@ def reads_pictures(model: Any) -> bool:
     return model.config.get_text_config(decoder=True) is not model.config and hasattr(model, "get_image_features")
 
 
-def _unproven_language_model(model: Any | None) -> list[str]:
-    """What a vision tower is put in front of must be proven too, unless it is the architecture's own and is with it."""
+def _unproven_language_model(model: Any | None, own: str = "") -> list[str]:
+    """The language model must be of a proven family, or of type `own`: the architecture's own, proven with it."""
     if model is None:
         return []
-    kind, text = model.config.model_type, model.config.get_text_config(decoder=True).model_type
-    if text in PROVEN.values() or text.startswith(kind):
+    text = model.config.get_text_config(decoder=True).model_type
+    if text == own or text in PROVEN.values():
         return []
     return [f"its language model is of type {text}, which is not proven to be steered exactly"]
 
