@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from xmguard.evidence import AnswerKind
+from xmguard.languages.local import LocalLanguage
 from xmguard.plugins import load_plugins
 from xmguard.testing import LanguageContract
 from xmguard.testing.cldr import cases, misread
@@ -16,6 +18,7 @@ from xmguard.verdict.equality import Agreement, compare
 # The source folder, so that the tests also run where the plugin is not installed.
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 import xmguard_lang_european
+from xmguard_lang_european.german import GERMAN
 
 LANGUAGES = {language.tag: language for language in xmguard_lang_european.xmguard_languages()}
 # "1,234" is a thousand in English; a year of two digits is of any century; a pound may be money.
@@ -231,6 +234,11 @@ def test_answers(said, expected):
 )
 def test_what_may_be_two_claims_is_neither_same_nor_different(tag, one, other):
     assert compare(*map(LANGUAGES[tag].normalize, (one, other))) is Agreement.UNKNOWN
+
+
+def test_a_word_cannot_tell_claims_apart_and_carry_none():
+    with pytest.raises(ValueError, match="seit"):
+        LocalLanguage(replace(GERMAN, function_words=f"{GERMAN.function_words} seit"))
 
 
 def test_claims_hold_across_languages():

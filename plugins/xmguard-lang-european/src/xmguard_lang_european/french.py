@@ -135,7 +135,8 @@ FRENCH = Tables(
         r"|connu|dit|clair"
         r"|specifie|possible|fourni|donne)|\bne (?:le )?(?:dit|mentionne|precise|indique|specifie|donne|fournit"
         r"|contient)"
-        r"(?:nt)? (?:pas|aucun)|\bpas (?:mentionne|precise|indique|specifie)|^\W*(?:je )?ne sais pas|(?:^|\b(?:est|sont|reste|etait) )\W*inconnue?s?\W*$"
+        r"(?:nt)? (?:pas|aucun)|\bpas (?:mentionne|precise|indique|specifie)|^\W*(?:je )?ne sais pas|(?:^"
+        r"|\b(?:est|sont|reste|etait) )\W*inconnue?s?\W*$"
         r"|\baucune (?:information|reponse|mention)|\bil n'y a pas d'information|\bon ne sait pas"
         r"|\bimpossible (?:a|de) "
     ),
@@ -144,7 +145,8 @@ FRENCH = Tables(
         r"|\bincoheren\w*|\bne concordent pas|\bdesaccord|\bl'une des sources\b.*\bl'autre\b"
     ),
     no_conflict=(
-        r"\bne (?:se |(?:semblent?|paraissent) pas se )contredi|\b(?:n'y a|n'ai trouve|ne vois|ne presentent) (?:pas de |aucune? )(?:contra"
+        r"\bne (?:se |(?:semblent?|paraissent) pas se )contredi|\b(?:n'y a|n'ai trouve|ne vois"
+        r"|ne presentent) (?:pas de |aucune? )(?:contra"
         r"|diverg|incoh|conflit|desaccord)|\b(?:ne sont|n'est) pas (?:contra|diverg|incoh|incompat)|\bpas (?:de "
         r"|en )?(?:contra|diverg|incoh"
         r"|conflit|desaccord)|\bsans (?:contra|diverg|incoh)|\baucune (?:contra|diverg|incoh)|\bne divergent pas"
@@ -183,7 +185,8 @@ FRENCH = Tables(
     but="mais|bien que|cependant|alors que|tandis que",
     when="en|en l'an",
     minus=r"(?<!\bau )(?<!\bou )(?<!\bdu )moins",
-    unread=r"\ba (?:\S+ ){1,3}(?:h|heures?) et (?:demie?|quart)\b|\bh(?:eures?)? (?:et quart|moins)\b|\bmoins le quart|\bdouzaines?\b"
+    unread=r"\ba (?:\S+ ){1,3}(?:h|heures?) et (?:demie?|quart)\b|\bh(?:eures?)? (?:et quart|moins)\b"
+    r"|\bmoins le quart|\bdouzaines?\b"
     r"|\b(?:dix|quinz|vingt|trent|cent)aines?\b|\bmilliers?\b",
     abbreviations="m mm mme mmes mlle dr pr st ste env etc",
 )

@@ -137,7 +137,8 @@ GERMAN = Tables(
         r"|\bunvereinbar|\bunstimmig\w*|\bsind sich (?:nicht )?uneinig|\bnicht einig|\beine quelle\b.*\bandere\b"
     ),
     no_conflict=(
-        r"\bkein(?:e|en|erlei)? (?:\w+ ){0,2}widerspr\w*|\bnicht zu widersprechen|\bwidersprech\w* (?:sich|einander) nicht|\bnicht (?:im widerspruch|widerspr\w*)"
+        r"\bkein(?:e|en|erlei)? (?:\w+ ){0,2}widerspr\w*|\bnicht zu widersprechen|\bwidersprech\w* (?:sich"
+        r"|einander) nicht|\bnicht (?:im widerspruch|widerspr\w*)"
         r"|\bohne widerspr|\bwiderspruchsfrei|\bwidersprechen nicht|\bkeine unstimmig|\bunterscheiden sich nicht"
     ),
     asks_number=(
@@ -172,7 +173,8 @@ GERMAN = Tables(
     fraction=r"(?:drittel|viertel|funftel|sechstel|siebtel|achtel|neuntel|zehntel|hundertstel|halfte)\b",
     but="aber|jedoch|obwohl|doch|wahrend",
     when="im jahre?|anno|jahr",
-    unread=r"\b(?:halb|viertel|dreiviertel) (?:(?:vor|nach) )?(?:\d|ein\b|eins|zwei|drei|vier|funf|sechs|sieben|acht|neun|zehn|elf"
+    unread=r"\b(?:halb|viertel|dreiviertel) (?:(?:vor|nach) )?(?:\d|ein\b|eins|zwei|drei|vier|funf|sechs|sieben"
+    r"|acht|neun|zehn|elf"
     r"|zwolf)|\bdutzend",
     rewrites=(
         (r"\b(?:anderthalb|eineinhalb)(?!\w)", "1,5"),

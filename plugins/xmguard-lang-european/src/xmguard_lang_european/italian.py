@@ -128,7 +128,8 @@ ITALIAN = Tables(
     unknown=(
         r"\bnon (?:lo )?(?:si )?(?:dice|menziona|specifica|indica|sa|conosce|precisa|fornisce|riporta)(?:no)?\b"
         r"|\bnon (?:e|viene|vengono|sono|e stat[oa]) (?:stat[oa] )?(?:menzionat|specificat|indicat|not[oa]|chiar|dett"
-        r"|possibile|riportat|precisat)|^\W*(?:io )?non (?:lo )?so\b|(?:^|\b(?:e|sono|resta|rimane) )\W*sconosciut[oaie]\W*$|\bnon (?:ci sono|c'e) "
+        r"|possibile|riportat|precisat)|^\W*(?:io )?non (?:lo )?so\b|(?:^|\b(?:e|sono|resta"
+        r"|rimane) )\W*sconosciut[oaie]\W*$|\bnon (?:ci sono|c'e) "
         r"(?:nessuna )?(?:informazion|rispost)|\bnessuna informazion"
     ),
     conflict=(
@@ -136,7 +137,8 @@ ITALIAN = Tables(
         r"|\bdiscrepan\w*|\bin disaccordo|\buna fonte\b.*\bl'altra\b"
     ),
     no_conflict=(
-        r"\bnon (?:(?:si|ci|vi|sono|c'e|e|alcuna|nessuna|sembrano|sembra|trovo|vedo|risultano|emergono|evidenti|chiare) ){0,5}(?:contraddi|discordan|incompatib"
+        r"\bnon (?:(?:si|ci|vi|sono|c'e|e|alcuna|nessuna|sembrano|sembra|trovo|vedo|risultano|emergono|evidenti"
+        r"|chiare) ){0,5}(?:contraddi|discordan|incompatib"
         r"|in conflitto|discrep"
         r"|in disaccordo)|\bsenza (?:contraddi|discrep)|\b(?:nessuna|alcuna) (?:contraddi|discrep)"
     ),
@@ -172,7 +174,8 @@ ITALIAN = Tables(
     but="ma|pero|anche se|sebbene|mentre",
     when="nel|nell'anno|nell' anno",
     minus=r"(?<!\blo )(?<!\bo )(?<!\bquanto )meno",
-    unread=r"\b(?:alle|ore|le) (?:\S+ ){1,2}e (?:mezz[oa]|tre quarti)\b|\b(?:e|meno) un quarto\b|\bdozzin[ae]\b|\bdecin[ae]\b"
+    unread=r"\b(?:alle|ore|le) (?:\S+ ){1,2}e (?:mezz[oa]|tre quarti)\b|\b(?:e|meno) un quarto\b|\bdozzin[ae]\b"
+    r"|\bdecin[ae]\b"
     r"|\bcentinai[ao]\b|\bmigliai[ao]\b",
     abbreviations="sig sigg dott dr prof avv ing ecc pag es",
 )

@@ -147,7 +147,8 @@ PORTUGUESE = Tables(
     unknown=(
         r"\bnao (?:se )?(?:diz|menciona|especifica|indica|sabe|informa|esclarece|fornece|consta)m?\b"
         r"|\bnao (?:e|esta|foi|ha|sao) (?:mencionad|especificad|indicad|informad|conhecid|clar|possivel)"
-        r"|^\W*(?:eu )?nao sei|(?:^|\b(?:e|sao|esta|continua|permanece) )\W*desconhecid[oa]s?\W*$|\bnao (?:ha|existe|contem|da) (?:nenhuma )?(?:informac|resposta)"
+        r"|^\W*(?:eu )?nao sei|(?:^|\b(?:e|sao|esta|continua|permanece) )\W*desconhecid[oa]s?\W*$|\bnao (?:ha"
+        r"|existe|contem|da) (?:nenhuma )?(?:informac|resposta)"
         r"|\bsem informac|\bnenhuma informac"
     ),
     conflict=(
@@ -155,7 +156,8 @@ PORTUGUESE = Tables(
         r"|\binconsisten\w*|\buma fonte\b.*\boutra\b"
     ),
     no_conflict=(
-        r"\bnao (?:(?:se|ha|existem?|sao|e|estao|parecem?|encontr\w+|vejo|nenhuma|uma|claras?|evidentes?|estar|ser|haver) ){0,5}(?:contradi|discorda|diverg|incompativ"
+        r"\bnao (?:(?:se|ha|existem?|sao|e|estao|parecem?|encontr\w+|vejo|nenhuma|uma|claras?|evidentes?|estar"
+        r"|ser|haver) ){0,5}(?:contradi|discorda|diverg|incompativ"
         r"|discrepanc|em conf"
         r"|inconsist)|\bsem (?:contradi|diverg|discrepanc)|\bnenhuma (?:contradi|diverg|discrepanc)"
     ),

@@ -127,7 +127,8 @@ SPANISH = Tables(
         r"|proporciona|sabe)n?\b"
         r"|\bno (?:esta|es|fue|ha sido) (?:mencionad|especificad|indicad|conocid|claro|posible)"
         r"|^\W*(?:yo )?no (?:lo )?se\W*$"
-        r"|(?:^|\b(?:es|son|esta|sigue siendo|permanece|resulta) )\W*desconocid[oa]s?\W*$|\bno (?:hay|existe|contiene|da) (?:ninguna )?(?:informacion|respuesta)"
+        r"|(?:^|\b(?:es|son|esta|sigue siendo|permanece|resulta) )\W*desconocid[oa]s?\W*$|\bno (?:hay|existe"
+        r"|contiene|da) (?:ninguna )?(?:informacion|respuesta)"
         r"|\bsin informacion"
         r"|\bninguna informacion|\bno se puede (?:determinar|saber|responder)"
     ),
@@ -136,8 +137,10 @@ SPANISH = Tables(
         r"|\buna fuente\b.*\botra\b|\bfuentes\b.*\bdifieren|\binformacion contradictoria"
     ),
     no_conflict=(
-        r"\bno (?:(?:se|me|hay|existen?|son|es|estan|parecen?|encuentro|encontr\w+|veo|ven|observ\w+|detect\w+|aprecia\w*|ninguna"
-        r"|una|alguna|claras?|evidentes?|estar|ser|haber) ){0,5}(?:contradi|discrepan|incompatib|en conflicto)|\bsin (?:contradi|discrepan)|\bninguna (?:contradi|discrepan)"
+        r"\bno (?:(?:se|me|hay|existen?|son|es|estan|parecen?|encuentro|encontr\w+|veo|ven|observ\w+|detect\w+"
+        r"|aprecia\w*|ninguna"
+        r"|una|alguna|claras?|evidentes?|estar|ser|haber) ){0,5}(?:contradi|discrepan|incompatib|en conflicto)"
+        r"|\bsin (?:contradi|discrepan)|\bninguna (?:contradi|discrepan)"
     ),
     asks_number=(
         r"\bcuant[oa]s?\b|\bcuando\b|\b(?:en )?que (?:ano|fecha|dia|mes|hora|siglo|edad|porcentaje|numero)\b"
@@ -173,7 +176,8 @@ SPANISH = Tables(
     but="pero|aunque|sin embargo|mientras que",
     when="en|en el ano|el ano|del ano",
     minus=r"(?<!\bal )(?<!\blo )(?<!\bo )menos",
-    unread=r"\blas? (?:\S+ ){1,2}y (?:media|cuarto)\b|\b(?:menos|y) cuarto\b|\bdocenas?\b|\b(?:dec|cent)enas?\b|\bmillar(?:es)?\b",
+    unread=r"\blas? (?:\S+ ){1,2}y (?:media|cuarto)\b|\b(?:menos|y) cuarto\b|\bdocenas?\b|\b(?:dec|cent)enas?\b"
+    r"|\bmillar(?:es)?\b",
     signs={"US$": "usd", "$": "usd"},
     abbreviations="sr sra srta dr dra ud uds p ej etc",
 )

@@ -36,8 +36,8 @@ TURKISH = LocalLanguage(
         numbers=NumberWords(
             spelled=_spelled(),
             scales={"bin": 10**3, "milyon": 10**6, "mn": 10**6, "milyar": 10**9, "mlr": 10**9, "trilyon": 10**12},
-            # "One" is the article, "ten" an English preposition, "six" also "under", "hundred" also "face"; Captain Kirk,
-            # and the bin.
+            # "One" is the article, "ten" an English preposition, "six" also "under", "hundred" also "face"; there are
+            # Captain Kirk and the bin.
             never_alone=frozenset({"bir", "on", "alti", "yuz", "kirk", "bin"}),
             bare_scales=frozenset({"bin"}),
             half_of="yarim",
@@ -123,7 +123,8 @@ TURKISH = LocalLanguage(
             r"|\buyusmuyor|\btutarsiz|\bbir kaynak\b.*\bdiger(?:i| kaynak)"
         ),
         no_conflict=(
-            r"\bceli(?:smiyor|smemekte|sen bir|sme(?:k)?sizin)|\bceliski(?:li|si)? (?:yok|bulunm|bulunam|degil|gorulm|gorunm|gorem|tespit edilm|saptanm|fark edilm)"
+            r"\bceli(?:smiyor|smemekte|sen bir|sme(?:k)?sizin)|\bceliski(?:li|si)? (?:yok|bulunm|bulunam|degil"
+            r"|gorulm|gorunm|gorem|tespit edilm|saptanm|fark edilm)"
             r"|\btutarsiz(?:lik)? (?:yok|degil|bulunm)|\bceliskisiz|\bcelik\b"
         ),
         asks_number=(
