@@ -57,6 +57,10 @@ BREAKS = {
     "test_digits_are_read_as_in_english": [
         {"normalize": reading(lambda answer: text("x") if "25" in answer else None)}
     ],
+    "test_english_answers_are_read_as_in_english_or_not_at_all": [
+        {"normalize": reading(lambda answer: English().normalize("1 usd") if answer == "$1,500" else None)},
+        {"normalize": reading(lambda answer: English().normalize("12 October") if answer == "10 out of 12" else None)},
+    ],
     "test_yes_and_no_are_told_apart": [
         {"normalize": reading(lambda answer: text("no") if answer.startswith("no") else None)},
         {"normalize": reading(lambda answer: text("yes") if answer == "Yes" else None)},

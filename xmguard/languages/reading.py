@@ -46,6 +46,8 @@ class AnswerReader:
     translate: Callable[[str], str] = as_it_is
     """A cleaned answer with its quantities, dates and times written as in English; the rest left in place."""
     fold: Callable[[str], str] = str.casefold
+    telling_words: Collection[str] = frozenset()
+    """Words, folded by `fold`, that tell claims apart as English's own `TELLING_WORDS` do."""
 
     def normalize(self, answer: str) -> NormalizedAnswer:
         """Reduce a short answer to its claim.
@@ -144,7 +146,13 @@ class AnswerReader:
     def _telling(self, found: list[str], quantities: list[Quantity]) -> frozenset[str]:
         """The words outside of quantities that may set two claims of one value apart."""
         beside = self._beside(found, quantities)
-        return frozenset(word for word in beside if self.fold(word) not in self.function_words or word in TELLING_WORDS)
+        return frozenset(
+            word
+            for word in beside
+            if self.fold(word) not in self.function_words
+            or self.fold(word) in self.telling_words
+            or word in TELLING_WORDS
+        )
 
     def _named(self, found: list[str], quantities: list[Quantity]) -> tuple[str, ...]:
         """The quantities in canonical form; those that are no plain number as they are written."""

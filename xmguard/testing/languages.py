@@ -28,13 +28,23 @@ from hypothesis import strategies as st
 from xmguard.contracts import Language
 from xmguard.evidence import AnswerKind
 from xmguard.languages.english import English
+from xmguard.verdict.equality import Agreement, compare
 from xmguard.verdict.words import words
 
 _ENGLISH = English()
 _PLAIN = ("0", "7", "25", "25%", "-5", "1999", "1000000", "0.5", "3.5 km", "25 kg", "2024-03-05", "20:15", "")
 """What every language reads as English does: digits, symbols, ISO dates, the 24-hour clock."""
+_ENGLISH_ANSWERS = """
+    $1,500 | US$ 1,500 | $1.5 million | $12 million | €2 billion | €2 thousand | $5k | 25 in total | 30 in Madrid
+    | 1 in 5 | 5 in 10 | No. 5 | No 5 | 20 miles per hour | 10 out of 12 | 3 out of 5 people | the recycling bin
+    | Captain Kirk | 1 man | 3 man crew | 12 pm | 12 am | -5 degrees | minus 5 | two dozen | 2 dozen | 1 trillion
+    | 1 m 78 | 10 may | 25 as of 2024 | March 3, 2024 | 8:15 pm | 20 mph | half a million | 1,234 | 1.234 | 12,345
+    | 03/04/2024 | 2 mn | 5 wo | 5 real | 0.125 | CN¥25
+"""
 _SCRAPS = "0 7 25 1999 1,234 1.234 12,5 % $ € km kg - / : ' . , ! ? ( ) 2024-03-05 20:15 3."
 _PIECES = ["\n", *_SCRAPS.split()]
+_DIGITS_ONLY = re.compile(r"[\d.,/]+")
+"""What is no English at all may be read in the language's own notation: "1.234", "03/04/2024"."""
 _TAG = re.compile(r"[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?")
 _SLOW = settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
 
@@ -98,6 +108,15 @@ class LanguageContract:
             assert self.language.normalize(text) == _ENGLISH.normalize(text), text
         for number in (*range(0, 200, 13), 1999, 20, 10**6):
             assert self.language.normalize(str(number)) == _ENGLISH.normalize(str(number))
+
+    def test_english_answers_are_read_as_in_english_or_not_at_all(self) -> None:
+        """A model answers in English too; what the language's own notation would make of that never contradicts it."""
+        for text in map(str.strip, _ENGLISH_ANSWERS.split("|")):
+            said, english = self.language.normalize(text), _ENGLISH.normalize(text)
+            assert compare(said, english) is not Agreement.DIFFERENT, f"{text!r} became {said}"
+            own_notation = english.kind is AnswerKind.TEXT and _DIGITS_ONLY.fullmatch(text)
+            if said.kind is not AnswerKind.TEXT and not own_notation:
+                assert (said.kind, said.value) == (english.kind, english.value), f"{text!r} became {said}"
 
     def test_yes_and_no_are_told_apart(self) -> None:
         """In any case, with and without a full stop."""

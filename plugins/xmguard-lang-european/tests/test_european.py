@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from xmguard.evidence import AnswerKind
+from xmguard.languages.local import LocalLanguage
 from xmguard.plugins import load_plugins
 from xmguard.testing import LanguageContract
 from xmguard.testing.cldr import cases, misread
@@ -16,6 +18,7 @@ from xmguard.verdict.equality import Agreement, compare
 # The source folder, so that the tests also run where the plugin is not installed.
 sys.path.insert(0, str(Path(__file__).parents[1] / "src"))
 import xmguard_lang_european
+from xmguard_lang_european.german import GERMAN
 
 LANGUAGES = {language.tag: language for language in xmguard_lang_european.xmguard_languages()}
 # "1,234" is a thousand in English; a year of two digits is of any century; a pound may be money.
@@ -23,11 +26,14 @@ DECIMALS = {"decimal 1.234", "decimal 12.345"}
 TWO_DIGITS = {case.form for case in cases("de") if case.form.startswith("date short")}
 POUND = {"unit long 25 lb"}
 KNOWN = {
-    "es": DECIMALS | TWO_DIGITS | POUND | {"unit short 25 day", "unit short 25 month", "unit short 25 year"},
-    "fr": DECIMALS | POUND | {"unit short 25 month"},  # "25 m." are metres
-    "de": DECIMALS | TWO_DIGITS | POUND | {"unit short 25 in"},  # "in" is a preposition
+    "es": DECIMALS
+    | TWO_DIGITS
+    | POUND
+    | {"unit short 25 in", "unit short 25 day", "unit short 25 month", "unit short 25 year"},
+    "fr": DECIMALS | POUND | {"unit short 25 month", "unit short 25 ft"},  # "25 m." are metres, and "pi" is a number
+    "de": DECIMALS | TWO_DIGITS | POUND | {"unit short 25 in", "unit short 25 week"},  # "in" and "where"
     "pt": DECIMALS | POUND,
-    "it": DECIMALS | TWO_DIGITS | {"unit short 25 week"},  # "25 sett." may be a day of September
+    "it": DECIMALS | TWO_DIGITS | {"unit short 25 in", "unit short 25 week"},  # "25 sett." may be a day of September
 }
 
 
@@ -35,8 +41,18 @@ class TestSpanish(LanguageContract):
     language = LANGUAGES["es"]
     yes, no = "sí", "no"
     not_stated = ["No se menciona.", "El texto no lo dice.", "No lo sé.", "Desconocido", "No hay información."]
-    conflicts = ["Las fuentes se contradicen.", "Hay una contradicción entre los textos.", "Los datos no coinciden."]
-    no_conflicts = ["Las fuentes no se contradicen.", "No hay ninguna contradicción.", "El puente es rojo."]
+    conflicts = [
+        "Las fuentes se contradicen.",
+        "No, las fuentes se contradicen.",
+        "Hay una contradicción entre los textos.",
+        "Los datos no coinciden.",
+    ]
+    no_conflicts = [
+        "Las fuentes no se contradicen.",
+        "No encuentro contradicciones.",
+        "No hay ninguna contradicción.",
+        "El puente es rojo.",
+    ]
     number_questions = ["¿Cuántas personas murieron?", "¿Cuándo se abrió?", "¿En qué año fue?"]
     other_questions = ["¿Quién construyó el puente?", "¿Dónde vive?"]
     sentences = ["El Sr. García pagó 3,5 millones. ", "¿De verdad? ", "¡Sí! ", "EE. UU. no pagó."]
@@ -46,8 +62,18 @@ class TestFrench(LanguageContract):
     language = LANGUAGES["fr"]
     yes, no = "oui", "non"
     not_stated = ["Ce n'est pas mentionné.", "Le texte ne le dit pas.", "Je ne sais pas.", "Aucune information."]
-    conflicts = ["Les sources se contredisent.", "Il y a une contradiction.", "Les chiffres ne concordent pas."]
-    no_conflicts = ["Les sources ne se contredisent pas.", "Il n'y a aucune contradiction.", "Le pont est rouge."]
+    conflicts = [
+        "Les sources se contredisent : ce n'est pas 25 mais 30.",
+        "Les sources se contredisent.",
+        "Il y a une contradiction.",
+        "Les chiffres ne concordent pas.",
+    ]
+    no_conflicts = [
+        "Les sources ne se contredisent pas.",
+        "Il n'y a aucune contradiction.",
+        "Les textes ne semblent pas se contredire.",
+        "Le pont est rouge.",
+    ]
     number_questions = ["Combien de personnes sont mortes ?", "Quand a-t-il ouvert ?", "Quelle année ?"]
     other_questions = ["Qui a construit le pont ?", "Où habite-t-il ?"]
     sentences = ["M. Dupont est parti le 3 mars. ", "« Vraiment ? » ", "Oui, env. 20 km. ", "Fin"]
@@ -58,7 +84,13 @@ class TestGerman(LanguageContract):
     yes, no = "ja", "nein"
     not_stated = ["Das wird im Text nicht erwähnt.", "Nicht angegeben.", "Ich weiß es nicht.", "Unbekannt"]
     conflicts = ["Die Quellen widersprechen sich.", "Es gibt einen Widerspruch.", "Die Zahlen stimmen nicht überein."]
-    no_conflicts = ["Die Quellen widersprechen sich nicht.", "Es gibt keinen Widerspruch.", "Die Brücke ist rot."]
+    no_conflicts = [
+        "Die Quellen widersprechen sich nicht.",
+        "Es gibt keinen Widerspruch.",
+        "Es gibt keine offensichtlichen Widersprüche.",
+        "Die Quellen scheinen sich nicht zu widersprechen.",
+        "Die Brücke ist rot.",
+    ]
     number_questions = ["Wie viele Menschen starben?", "Wann wurde sie eröffnet?", "In welchem Jahr war das?"]
     other_questions = ["Wer baute die Brücke?", "Wo wohnt er?"]
     sentences = ["Am 3. März kostete es z.B. 42 Mio. Euro. ", "Das sagt Dr. Müller bzw. Meier. ", "Ja? ", "Nein."]
@@ -126,6 +158,46 @@ SAID = {
     ("es", "dos mil millones"): (AnswerKind.NUMBER, "2000000000", ""),
     ("es", "3,5 millones de dólares"): (AnswerKind.NUMBER, "3500000", "usd"),
     ("es", "veinticinco por ciento"): (AnswerKind.NUMBER, "25", "%"),
+    ("es", "$3 mil millones"): (AnswerKind.NUMBER, "3000000000", "usd"),
+    ("es", "12 mil millones"): (AnswerKind.NUMBER, "12000000000", ""),
+    ("es", "12 mil habitantes"): (AnswerKind.NUMBER, "12000", ""),
+    ("es", "en 2021 mil personas"): (AnswerKind.TEXT, "en 2021_1000 person", ""),
+    ("pt", "12 mil"): (AnswerKind.NUMBER, "12000", ""),
+    ("fr", "12 mille"): (AnswerKind.NUMBER, "12000", ""),
+    ("de", "12 Tausend Euro"): (AnswerKind.NUMBER, "12000", "eur"),
+    ("de", "2 Trillionen"): (AnswerKind.TEXT, "2_trillionen", ""),
+    ("fr", "2 trillions"): (AnswerKind.TEXT, "2_trillions", ""),
+    ("fr", "moins 5 degrés"): (AnswerKind.NUMBER, "-5", ""),
+    ("es", "menos cinco grados"): (AnswerKind.NUMBER, "-5", ""),
+    ("pt", "menos 5 graus"): (AnswerKind.NUMBER, "-5", ""),
+    ("it", "meno 5 gradi"): (AnswerKind.NUMBER, "-5", ""),
+    ("es", "al menos 5"): (AnswerKind.NUMBER, "5", ""),
+    ("es", "hay menos 5 personas"): (AnswerKind.TEXT, "hay_menos_5_personas", ""),
+    ("es", "12 de la noche"): (AnswerKind.TEXT, "12_de_la_noche", ""),
+    ("es", "a las 12 de la mañana"): (AnswerKind.TEXT, "a_las_12_de_la_manana", ""),
+    ("es", "a las 2 de la noche"): (AnswerKind.TIME, "2:00", "am"),
+    ("pt", "12 da noite"): (AnswerKind.TEXT, "12_da_noite", ""),
+    ("pt", "às 9 da noite"): (AnswerKind.TIME, "21:00", "pm"),
+    ("it", "alle 2 di notte"): (AnswerKind.TIME, "2:00", "am"),
+    ("es", "a las 8 y media"): (AnswerKind.TEXT, "a_las_8_y_media", ""),
+    ("es", "a las 9 menos cuarto"): (AnswerKind.TEXT, "a_las_9_menos_cuarto", ""),
+    ("it", "alle 8 e mezza"): (AnswerKind.TEXT, "alle_8_e_mezza", ""),
+    ("pt", "às 8 e meia"): (AnswerKind.TEXT, "às_8_e_meia", ""),
+    ("fr", "à 8 heures et demie"): (AnswerKind.TEXT, "à_8_heures_et_demie", ""),
+    ("fr", "à 8 heures moins le quart"): (AnswerKind.TEXT, "à_8_heures_moins_le_quart", ""),
+    ("de", "halb acht"): (AnswerKind.TEXT, "halb_8", ""),
+    ("de", "Viertel vor acht"): (AnswerKind.TEXT, "viertel_vor_8", ""),
+    ("fr", "il y a 2 heures"): (AnswerKind.NUMBER, "2", "h"),
+    ("fr", "à 2 heures"): (AnswerKind.TIME, "2:00", ""),
+    ("es", "las 12 provincias"): (AnswerKind.NUMBER, "12", ""),
+    ("es", "La 5"): (AnswerKind.NUMBER, "5", ""),
+    ("it", "3 ore 20 minuti"): (AnswerKind.TEXT, "3 h 20 min", ""),
+    ("de", "zwei Dutzend"): (AnswerKind.TEXT, "2_dutzend", ""),
+    ("fr", "deux douzaines"): (AnswerKind.TEXT, "2_douzaines", ""),
+    ("fr", "1 m 78"): (AnswerKind.TEXT, "1 m 78", ""),
+    ("es", "el soldado desconocido"): (AnswerKind.TEXT, "el soldado desconocido", ""),
+    ("fr", "le soldat inconnu"): (AnswerKind.TEXT, "le soldat inconnu", ""),
+    ("es", "Es desconocido."): (AnswerKind.NONE, "", ""),
     ("es", "once"): (AnswerKind.TEXT, "once", ""),
     ("es", "once años"): (AnswerKind.NUMBER, "11", "year"),
     ("es", "un autobús"): (AnswerKind.TEXT, "un autobús", ""),
@@ -144,6 +216,29 @@ def test_answers(said, expected):
     tag, answer = said
     read = LANGUAGES[tag].normalize(answer)
     assert (read.kind, read.value, read.unit) == expected
+
+
+@pytest.mark.parametrize(
+    ("tag", "one", "other"),
+    [
+        ("de", "seit 2024", "bis 2024"),
+        ("de", "ab 2024", "bis 2024"),
+        ("es", "desde 2024", "hasta 2024"),
+        ("fr", "depuis 2024", "jusqu'en 2024"),
+        ("pt", "desde 2024", "até 2024"),
+        ("it", "dal 2024", "fino al 2024"),
+        ("de", "€1,200", "1.200 €"),
+        ("de", "US$ 1,500", "1.500 US$"),
+        ("fr", "il y a 2 heures", "à 2 heures"),
+    ],
+)
+def test_what_may_be_two_claims_is_neither_same_nor_different(tag, one, other):
+    assert compare(*map(LANGUAGES[tag].normalize, (one, other))) is Agreement.UNKNOWN
+
+
+def test_a_word_cannot_tell_claims_apart_and_carry_none():
+    with pytest.raises(ValueError, match="seit"):
+        LocalLanguage(replace(GERMAN, function_words=f"{GERMAN.function_words} seit"))
 
 
 def test_claims_hold_across_languages():

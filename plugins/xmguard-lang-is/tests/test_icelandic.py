@@ -22,6 +22,8 @@ KNOWN = {
     "decimal 1.234",  # "1,234" is a thousand in English
     "decimal 12.345",
     "unit short 25 in",  # "25 t." are tonnes to everybody else
+    "unit short 25 month",  # "1 man" is English
+    "unit short 25 t",  # "25 tn" are trillions in English
     "unit long 25 lb",  # a "pund" may be money
 }
 
@@ -60,6 +62,10 @@ SAID = {
     "2. sæti": (AnswerKind.TEXT, "2th sæti", ""),
     "25 t.": (AnswerKind.TEXT, "25_t", ""),
     "1,234": (AnswerKind.TEXT, "1_234", ""),
+    "12 þúsund": (AnswerKind.NUMBER, "12000", ""),
+    "mínus 5 gráður": (AnswerKind.NUMBER, "-5", ""),
+    "tvær tylftir": (AnswerKind.TEXT, "2_tylftir", ""),
+    "1 man": (AnswerKind.NUMBER, "1", ""),
     "sex": (AnswerKind.TEXT, "sex", ""),
     "It is not mentioned.": (AnswerKind.NONE, "", ""),
 }
@@ -69,6 +75,11 @@ SAID = {
 def test_answers(answer, expected):
     said = ICELANDIC.normalize(answer)
     assert (said.kind, said.value, said.unit) == expected
+
+
+@pytest.mark.parametrize(("one", "other"), [("frá 2024", "til 2024"), ("fyrir 2024", "eftir 2024")])
+def test_before_is_not_after(one, other):
+    assert compare(ICELANDIC.normalize(one), ICELANDIC.normalize(other)) is Agreement.UNKNOWN
 
 
 def test_claims_hold_across_languages():

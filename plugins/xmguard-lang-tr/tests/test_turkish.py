@@ -31,7 +31,12 @@ class TestTurkish(LanguageContract):
     yes, no = "evet", "hayır"
     not_stated = ["Metinde belirtilmemiş.", "Bilinmiyor.", "Bu konuda bilgi yok.", "Kaynak bundan bahsetmiyor."]
     conflicts = ["Kaynaklar birbiriyle çelişiyor.", "İki metin arasında çelişki var.", "Kaynaklar uyuşmuyor."]
-    no_conflicts = ["Kaynaklar çelişmiyor.", "Bir çelişki yok.", "Köprü çelikten yapıldı."]
+    no_conflicts = [
+        "Kaynaklar çelişmiyor.",
+        "Bir çelişki yok.",
+        "Kaynaklar arasında çelişki görülmüyor.",
+        "Köprü çelikten yapıldı.",
+    ]
     number_questions = ["Kaç kişi öldü?", "Köprü ne zaman açıldı?", "Maliyeti ne kadar?", "Hangi yıl kuruldu?"]
     other_questions = ["Köprüyü kim yaptı?", "Nerede yaşıyor?"]
     sentences = [
@@ -62,6 +67,17 @@ SAID = {
     "saat 20.15'te": (AnswerKind.TIME, "20:15", ""),
     "Evet, köprü açık.": (AnswerKind.BOOLEAN, "yes", ""),
     "1,234": (AnswerKind.TEXT, "1_234", ""),
+    "12 bin kişi": (AnswerKind.NUMBER, "12000", "person"),
+    "1000 bin": (AnswerKind.TEXT, "1000_bin", ""),
+    "bin": (AnswerKind.TEXT, "bin", ""),
+    "eksi 5 derece": (AnswerKind.NUMBER, "-5", ""),
+    "saat 8 buçuk": (AnswerKind.TEXT, "saat_8_buçuk", ""),
+    "sekiz buçuk saat": (AnswerKind.NUMBER, "8.5", "h"),
+    "3 saat 20 dakika": (AnswerKind.TEXT, "3 h 20 min", ""),
+    "iki düzine": (AnswerKind.TEXT, "2_düzine", ""),
+    "gece 2.30": (AnswerKind.TIME, "2:30", "am"),
+    "gece 11.30": (AnswerKind.TIME, "23:30", "pm"),
+    "akşam saat 8'de": (AnswerKind.TIME, "20:00", "pm"),
     "on": (AnswerKind.TEXT, "on", ""),
     "bir otobüs": (AnswerKind.TEXT, "bir otobüs", ""),
     "21. yüzyıl": (AnswerKind.TEXT, "21th yüzyıl", ""),
@@ -76,6 +92,10 @@ SAID = {
 def test_answers(answer, expected):
     said = TURKISH.normalize(answer)
     assert (said.kind, said.value, said.unit) == expected
+
+
+def test_until_is_not_since():
+    assert compare(*map(TURKISH.normalize, ("2024'e kadar", "2024'ten beri"))) is Agreement.UNKNOWN
 
 
 def test_claims_hold_across_languages():

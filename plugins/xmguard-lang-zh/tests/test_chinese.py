@@ -27,7 +27,14 @@ class TestChinese(LanguageContract):
     yes, no = "是", "不是"
     not_stated = ["文中没有提到。", "未知", "資料沒有說明年份。", "无法确定。", "没有相关信息。"]
     conflicts = ["两份资料相互矛盾。", "来源之间存在冲突。", "兩篇報導說法不一。"]
-    no_conflicts = ["两份资料没有矛盾。", "资料之间不存在冲突。", "边境爆发了冲突。", "大桥是红色的。"]
+    no_conflicts = [
+        "两份资料没有矛盾。",
+        "没有发现矛盾。",
+        "未发现矛盾。",
+        "资料之间不存在冲突。",
+        "边境爆发了冲突。",
+        "大桥是红色的。",
+    ]
     number_questions = ["有多少人受伤？", "大桥是哪一年建成的？", "什么时候开放？", "河有多长？"]
     other_questions = ["谁建了这座桥？", "他住在哪里？"]
     sentences = ["大桥耗资3.5亿元。", "“真的吗？”", "她问！", "然后走了"]
@@ -57,6 +64,20 @@ SAID = {
     "2024年3月5日星期二": (AnswerKind.DATE, "2024-03-05", ""),
     "3月5日": (AnswerKind.DATE, "XXXX-03-05", ""),
     "晚上8点15分": (AnswerKind.TIME, "20:15", "pm"),
+    "夜里2点": (AnswerKind.TIME, "2:00", "am"),
+    "晚上12点": (AnswerKind.TEXT, "晚上 12_点", ""),
+    "三点一刻": (AnswerKind.TEXT, "三点一刻", ""),
+    "差一刻三点": (AnswerKind.TEXT, "差一刻三点", ""),
+    "零下5度": (AnswerKind.NUMBER, "-5", ""),
+    "摄氏零下五度": (AnswerKind.NUMBER, "-5", "°c"),
+    "负5": (AnswerKind.NUMBER, "-5", ""),
+    "1米78": (AnswerKind.TEXT, "1 m 78", ""),
+    "12万3千人": (AnswerKind.TEXT, "120000 3000 person", ""),
+    "一米七八": (AnswerKind.TEXT, "一米七八", ""),
+    "没提高": (AnswerKind.TEXT, "没提高", ""),
+    "工资未提高": (AnswerKind.TEXT, "工资未提高", ""),
+    "他没说谎": (AnswerKind.TEXT, "他没说谎", ""),
+    "文中没说": (AnswerKind.NONE, "", ""),
     "不，他已经去世了。": (AnswerKind.BOOLEAN, "no", ""),
     "三分之二": (AnswerKind.TEXT, "2/3", ""),
     "第21届": (AnswerKind.TEXT, "第 21th 届", ""),
@@ -99,6 +120,10 @@ def test_answers(answer, expected):
 )
 def test_numerals(numeral, value):
     assert read(numeral) == value
+
+
+def test_from_is_not_until():
+    assert compare(*map(CHINESE.normalize, ("从2024年", "到2024年"))) is Agreement.UNKNOWN
 
 
 def test_claims_hold_across_languages():

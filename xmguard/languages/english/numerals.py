@@ -34,12 +34,14 @@ _SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9
 _SHORT_SCALES = {"k": 10**3, "m": 10**6, "mn": 10**6, "bn": 10**9, "b": 10**9, "tn": 10**12}
 """Glued to an amount of money only: elsewhere "5m" is a length."""
 _WHOLE_SCALES = {"mn", "bn", "tn"}
+_COUNTING = {"dozen": 12}
+"""Behind a number only: "several dozen" is none."""
 _FRACTIONS = frozenset(_PARTS.split())
 _ORDINALS = frozenset(_RANKS.split())
 _YEAR_LEADS = frozenset(_WHEN.split())
 
 _SIGN = "".join(sorted(re.escape(sign) for sign in CURRENCY_SIGNS if len(sign) == 1))
-_DIGITS = r"\d{1,3}(?:,\d{2,3})*,\d{3}(?:\.\d+)?|\d{1,3}(?:\.\d{3}){2,}(?:,\d+)?|\d+,\d{1,2}|\d*\.\d+|\d+"
+_DIGITS = r"[1-9]\d{0,2}(?:,\d{2,3})*,\d{3}(?:\.\d+)?|\d{1,3}(?:\.\d{3}){2,}(?:,\d+)?|\d+,\d{1,2}|\d*\.\d+|\d+"
 _NUMERIC = re.compile(
     rf"(?P<sign>[-+]?)(?P<money>(?:[a-z]{{2}})?[{_SIGN}])?(?P<sign2>-?)(?P<digits>{_DIGITS})(?P<rest>[^\d]*)",
     re.IGNORECASE | re.ASCII,
@@ -75,10 +77,11 @@ def find_quantities(words: Sequence[str]) -> list[Quantity]:
 
 
 def _without_runs(found: Sequence[Quantity]) -> list[Quantity]:
-    """Unlike numbers side by side ("1 200", "555 0100") may be one number or several, so none of them is read."""
+    """Unlike numbers side by side ("1 200", "1 m 78") may be one number or several, so none of them is read."""
     runs: set[int] = set()
     for index, (left, right) in enumerate(pairwise(found)):
-        if left.stop == right.start and not (left.unit or left.year_like) and left.value != right.value:
+        parted = left.year_like or (left.unit and right.unit) or left.value == right.value
+        if left.stop == right.start and not parted:
             runs |= {index, index + 1}
     return [replace(one, value=None, unit="") if index in runs else one for index, one in enumerate(found)]
 
@@ -209,9 +212,10 @@ def _scaled(words: Sequence[str], position: int, value: Decimal) -> tuple[Decima
         value, position = value + Decimal("0.5"), position + 2
     while position < len(words):
         scale = words[position].casefold()
-        if scale not in _SCALES and scale not in _WHOLE_SCALES:
+        factor = _SCALES.get(scale) or (_SHORT_SCALES[scale] if scale in _WHOLE_SCALES else _COUNTING.get(scale))
+        if factor is None:
             break
-        value, position = value * (_SCALES.get(scale) or _SHORT_SCALES[scale]), position + 1
+        value, position = value * factor, position + 1
     return value, position
 
 

@@ -15,6 +15,8 @@ CURRENCY_SIGNS: Mapping[str, str] = {
     "€": "eur",
     "£": "gbp",
     "¥": "jpy",
+    "jp¥": "jpy",
+    "cn¥": "cny",
     "₹": "inr",
     "₽": "rub",
 }

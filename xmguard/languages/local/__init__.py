@@ -2,7 +2,9 @@
 
 An answer's numbers, dates, times and units are rewritten into the notation that `AnswerReader` reads, and what is left
 is read by it. So a language reads English answers as well: models are asked for those, and copy what they do not
-translate. Where the two notations disagree ("1,234") nothing is read.
+translate. Where English reads all of an answer, and otherwise, the answer stays text. Where English reads nothing
+("1.500", "03/04/2024"), the language's own notation holds; what it writes as English does, but for another number
+("1,234"), is not read.
 """
 
 from __future__ import annotations
@@ -10,9 +12,10 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 
-from xmguard.evidence import NormalizedAnswer
+from xmguard.evidence import AnswerKind, NormalizedAnswer
 from xmguard.languages.english import phrases
 from xmguard.languages.english.cleaning import FUNCTION_WORDS, clean
+from xmguard.languages.english.units import CURRENCY_SIGNS
 from xmguard.languages.folding import folded, substitute
 from xmguard.languages.local.dates import Dates
 from xmguard.languages.local.numbers import Numbers, single_words
@@ -27,7 +30,16 @@ __all__ = ["LocalLanguage", "NumberWords", "Tables"]
 _NEVER = "(?!)"
 _GROUP = re.compile(r"\\(\d)")
 _CAPITAL = re.compile(r"(?<![^\W_])[^\W\d_]+(?= [\d$€£¥₺])")
+_BETWEEN = re.compile(r"[\s;。-]+|(?<=\d)[.,:/'](?=\d)")
+_ALONE_OR_DEGREES = r"\d+(?:[.,]\d+)?(?:\W*$| ?(?:°|%|gra(?:d|u)|degre|derece|grað))"
+_COMPARED = frozenset({AnswerKind.NUMBER, AnswerKind.DATE, AnswerKind.TIME})
+_ENGLISH = AnswerReader(FUNCTION_WORDS, phrases.says_unknown, phrases.yes_or_no)
 _SENTENCE_END = re.compile(r"[.!?。！？\n]+")
+
+
+def _glued(text: str) -> str:
+    """The text as one word with no number in it that anybody reads."""
+    return _BETWEEN.sub("_", text)
 
 
 class LocalLanguage:
@@ -40,7 +52,14 @@ class LocalLanguage:
         self.prompt_text: PromptText = tables.prompt_text
         self.function_words: Collection[str] = frozenset(tables.function_words.split())
         self.number_words: Mapping[str, str] = single_words(tables.numbers)
-        self._no_names = self.function_words | frozenset(tables.telling.split())
+        telling = frozenset(tables.telling.split())
+        if both := self.function_words & telling:
+            raise ValueError(f"{self.name}: {sorted(both)} cannot be both function words and telling; name each once")
+        self._no_names = (self.function_words | telling) - {"no"}  # "No 5"
+        self._own_signs = [sign for sign, unit in tables.signs.items() if CURRENCY_SIGNS.get(sign, unit) != unit]
+        self._minus = re.compile(rf"(?<!\w)(?:{tables.minus or _NEVER}) (?=\d)")
+        self._below_zero = re.compile(rf"^\W*(?:{tables.minus or _NEVER}) (?={_ALONE_OR_DEGREES})")
+        self._unread = re.compile(tables.unread or _NEVER)
         self._prepare = prepare
         self._abbreviations = frozenset(tables.abbreviations.split())
         self._units = Units(tables.units, tables.signs, tables.unit_link)
@@ -50,23 +69,26 @@ class LocalLanguage:
             [(re.compile(pattern), template) for pattern, template in rewrites]
             for rewrites in (tables.rewrites, tables.rewrites_of_numbers)
         )
-        self._when = re.compile(rf"(?<!\w)(?:{tables.when or _NEVER}) (?=[12]\d{{3}}(?!\w|[.,]\d))")
+        self._when = re.compile(rf"(?<!\w)(?:{tables.when or _NEVER}) (?=[12]\d{{3}}(?!\w|[.,-]\d))")
         self._but = re.compile(rf"(?<=\w),? (?:{tables.but or _NEVER}) |, ?(?:{tables.but or _NEVER})")
         alone = r"(?=\s*(?:$|[^\w\s]))"
         self._polar = {
             "yes": re.compile(rf"^\W*(?:{tables.yes}){alone}"),
-            "no": re.compile(rf"^\W*(?:{tables.no}){alone}"),
+            "no": re.compile(rf"^\W*(?:{tables.no})(?!\.\s*\d){alone}"),
         }
         self._unknown = re.compile(tables.unknown)
         self._conflict, self._no_conflict = re.compile(tables.conflict), re.compile(tables.no_conflict)
         self._asks_number = re.compile(tables.asks_number)
         self._reader = AnswerReader(
-            self.function_words | FUNCTION_WORDS, self._says_unknown, self._yes_or_no, self._translate, folded
+            self.function_words | FUNCTION_WORDS, self._says_unknown, self._yes_or_no, self._translate, folded, telling
         )
 
     def normalize(self, answer: str) -> NormalizedAnswer:
         """Reduce a short answer, in this language or in English, to its claim; see `AnswerReader`."""
-        return self._reader.normalize(answer)
+        own = self._reader.normalize(answer)
+        if own.kind not in _COMPARED or not self._disputed(own, _ENGLISH.normalize(answer), answer):
+            return own
+        return self._reader.normalize(_glued(clean(answer)))
 
     def asks_for_number(self, question: str) -> bool:
         """Whether a question, in this language or in English, asks for a number, a measure or a date."""
@@ -82,12 +104,24 @@ class LocalLanguage:
         """Half-open character ranges of the sentences."""
         return sentences(text, self.tag, self._abbreviations)
 
+    def _disputed(self, own: NormalizedAnswer, english: NormalizedAnswer, answer: str) -> bool:
+        """Whether English understands every word of the answer, and otherwise."""
+        if english.kind not in _COMPARED or english.words:
+            return False
+        units = {own.unit, english.unit} - {""}
+        other_unit = len(units) > 1 and not any(sign in answer for sign in self._own_signs)
+        return (own.kind, own.value) != (english.kind, english.value) or other_unit
+
     def _translate(self, text: str) -> str:
+        if self._unread.search(folded(text)):
+            text = _glued(text)
         text = _CAPITAL.sub(self._small, self._prepare(text))
         for pattern, template in self._rewrites:
             text = _rewritten(pattern, template, text)
         text = self._numbers.digits(self._dates.rewrite(text))
-        text = self._numbers.words(text)
+        text = substitute(self._below_zero, self._numbers.words(text), lambda match: "-")
+        if self._minus.search(folded(text)):  # "5 fewer", or a subtraction
+            text = _glued(text)
         for pattern, template in self._rewrites_of_numbers:
             text = _rewritten(pattern, template, text)
         text = self._units.rewrite(text)

@@ -10,12 +10,15 @@ import re
 from datetime import date
 
 from xmguard.languages.folding import substitute
+from xmguard.languages.local.numbers import unread
 from xmguard.languages.local.tables import Tables
 
 _MONTHS = "January February March April May June July August September October November December"
 ENGLISH_MONTHS = _MONTHS.split()
 _START, _END = r"(?<![\w.,/:-])", r"(?![\w/:%]|[.,-]\d)"
 _LEAP = 2000
+EVENING = 5
+"""From this hour on, one "at night" is before midnight."""
 _AFTER_A_DAY = re.compile(r"\d\W{0,3}(?:de )?$")
 
 
@@ -76,5 +79,8 @@ def _time(match: re.Match[str]) -> str | None:
     hour, minute = int(said["hour"]), said.get("minute") or "00"
     if hour > 24 or int(minute) > 59:
         return None
-    half = "am" if said.get("am") else "pm" if said.get("pm") else ""
-    return f"{hour}:{int(minute):02} {half}".rstrip() if half and 1 <= hour <= 12 else f"{hour}:{int(minute):02}"
+    night = ("pm" if hour >= EVENING else "am") if said.get("night") else ""
+    half = "am" if said.get("am") else "pm" if said.get("pm") else night
+    if half and hour == 12:  # noon to some, midnight to others
+        return unread(*match[0].replace(":", " ").split())
+    return f"{hour}:{int(minute):02} {half}" if half and 1 <= hour < 12 else f"{hour}:{int(minute):02}"

@@ -18,6 +18,7 @@ _TOKEN = re.compile(r"(?<![\w.,:/'])\d[\d.,']*\d")
 _AMBIGUOUS = re.compile(r"[1-9]\d{0,2}[.,]\d{3}")
 """A thousand in one notation, a little over one in another."""
 _APOSTROPHES = re.compile(r"\d{1,3}(?:'\d{3})+(?:[.,]\d+)?")
+_YEAR = re.compile(r"1\d{3}|20\d{2}|2100")
 _WORD = re.compile(r"[^\W\d_]+")
 _LONGEST = 9
 """Words of a spelled number below a thousand at most ("neuf cent quatre vingt dix sept")."""
@@ -62,7 +63,8 @@ class Numbers:
 
     def words(self, text: str) -> str:
         """Numbers in words, then scales and halves behind digits, then parts, which are no numbers."""
-        text = substitute(self._glued, text, self._part)
+        text = substitute(self._scaled, substitute(self._glued, text, self._part), self._scale)
+        # After the scales behind digits: "12 mil" is not 12 and 1000.
         text = substitute(self._scaled, self._spelled(text), self._scale)
         # After what ends in a half: "one and a half million" holds "half million".
         text = substitute(self._half_of, text, lambda match: "0.5")
@@ -144,7 +146,8 @@ class Numbers:
 
     def _scale(self, match: re.Match[str]) -> str | None:
         scales = [self._words.scales[scale] for scale in _scales(match["scales"], self._words)]
-        if not all(scales):
+        after_a_year = _YEAR.fullmatch(match[1]) and match["scales"].strip(" -") in self._words.bare_scales
+        if not all(scales) or after_a_year:  # "en 2021 mil personas"
             return unread(match[1], *match["scales"].split())
         value = Decimal(match[1]) + (Decimal("0.5") if match["before"] or match["after"] else 0)
         for scale in scales:

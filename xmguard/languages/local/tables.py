@@ -60,7 +60,7 @@ class Tables:
     """Words that carry no claim of their own; without those that tell claims apart ("before", "not", "less")."""
     prompt_text: PromptText
     telling: str = ""
-    """Words before numbers that do tell claims apart; like function words they make no name of what follows."""
+    """Words before numbers that do tell claims apart, so no function words; neither makes a name of what follows."""
     unit_link: str = ""
     """Pattern of what may stand between a number and its unit ("millones *de* euros")."""
     decimal: str = ","
@@ -76,7 +76,11 @@ class Tables:
     date_separators: str = "."
     """What separates the fields of a numeric date, day first: only the marks that are the language's own."""
     times: tuple[str, ...] = ()
-    """Patterns of times of day, with groups `hour` and perhaps `minute`, `am`, `pm`."""
+    """Patterns of times of day, with groups `hour` and perhaps `minute`, `am`, `pm`, `night` (both, by the hour)."""
+    minus: str = ""
+    """Pattern of the word before a negative number, but not where it means "less" ("al *menos* 5")."""
+    unread: str = ""
+    """Pattern of what no number beside it is read for: a quarter to eight, dozens."""
     ordinal: str = ""
     """Pattern of what makes the digits before it an ordinal."""
     fraction: str = ""
@@ -84,7 +88,7 @@ class Tables:
     but: str = ""
     """Words that begin a contrasting clause."""
     when: str = ""
-    """Pattern of words before a year that only tells when ("im jahr")."""
+    """Pattern of plain words for "in" before a year ("im jahr"); not of those that say since when or until when."""
     rewrites: tuple[tuple[str, str], ...] = ()
     """Patterns and what replaces them (a template of `re.Match.expand`), before anything else is read."""
     rewrites_of_numbers: tuple[tuple[str, str], ...] = ()

@@ -24,7 +24,9 @@ _SIGNS: Mapping[str, str] = {
     "RMB": "cny",
 }
 _CODES = "USD EUR GBP JPY CNY INR RUB TRY ISK BRL"
-_AMOUNT = r"(?P<amount>-?\d+(?:[.,]\d+)*)"
+_SCALES = "hundred|thousand|million|billion|trillion|mn|bn|tn|dozen"
+# English reads what goes on in letters or a scale ("$5k", "$1.5 million"), and nobody what is unread ("$1_500").
+_AMOUNT = rf"(?P<amount>-?\d+(?:[.,]\d+)*)(?!\w|[.,]\d|[ -](?i:{_SCALES})s?\b)"
 
 
 class Units:

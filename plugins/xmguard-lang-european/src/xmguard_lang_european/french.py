@@ -51,7 +51,8 @@ FRENCH = Tables(
             "mille": 10**3,
             **dict.fromkeys(("million", "millions", "mio"), 10**6),
             **dict.fromkeys(("milliard", "milliards", "md", "mds", "mrd"), 10**9),
-            **dict.fromkeys(("billion", "billions"), 0),  # a million millions, but a thousand in English
+            # A million millions and a million more, but a thousand millions and a thousand more in English.
+            **dict.fromkeys(("billion", "billions", "trillion", "trillions"), 0),
         },
         # Articles, "new", an English month and an English coin.
         never_alone=frozenset({"un", "une", "neuf", "sept", "cent"}),
@@ -80,8 +81,8 @@ FRENCH = Tables(
         r"(?P<hour>\d{1,2}) ?(?:h|heures?) ?(?P<minute>\d{2})(?: ?min)?(?:(?P<am> du matin)|(?P<pm> (?:du soir"
         r"|de l'apres"
         r"-midi)))?",
-        r"(?P<hour>\d{1,2}) ?(?:h|heures?) (?:(?P<am>du matin)|(?P<pm>du soir|de l'apres-midi))",
-        r"a (?P<hour>\d{1,2}) ?(?:h|heures?)",
+        r"(?P<hour>\d{1,2}) ?(?:h|heures?) (?:(?P<am>du matin)|(?P<pm>du soir|de l'apres-midi)|(?P<night>de la nuit))",
+        r"(?<!y )(?<!il )(?<!elle )(?<!on )a (?P<hour>\d{1,2}) ?(?:h|heures?)(?! d[e'])",
     ),
     units={
         "%": "pour_cent pourcent pour_cents points_de_pourcentage",
@@ -89,9 +90,8 @@ FRENCH = Tables(
         "m": "metres metre",
         "cm": "centimetres centimetre",
         "mm": "millimetres millimetre",
-        "mi": "miles mile",
         "in": "pouces pouce po",
-        "ft": "pieds pied pi",
+        "ft": "pieds pied",
         "yd": "yards yard",
         "g": "grammes gramme",
         "mg": "milligrammes milligramme",
@@ -135,7 +135,8 @@ FRENCH = Tables(
         r"|connu|dit|clair"
         r"|specifie|possible|fourni|donne)|\bne (?:le )?(?:dit|mentionne|precise|indique|specifie|donne|fournit"
         r"|contient)"
-        r"(?:nt)? (?:pas|aucun)|\bpas (?:mentionne|precise|indique|specifie)|^\W*(?:je )?ne sais pas|\binconnue?\W*$"
+        r"(?:nt)? (?:pas|aucun)|\bpas (?:mentionne|precise|indique|specifie)|^\W*(?:je )?ne sais pas|(?:^"
+        r"|\b(?:est|sont|reste|etait) )\W*inconnue?s?\W*$"
         r"|\baucune (?:information|reponse|mention)|\bil n'y a pas d'information|\bon ne sait pas"
         r"|\bimpossible (?:a|de) "
     ),
@@ -144,7 +145,9 @@ FRENCH = Tables(
         r"|\bincoheren\w*|\bne concordent pas|\bdesaccord|\bl'une des sources\b.*\bl'autre\b"
     ),
     no_conflict=(
-        r"\bne se contredi|\b(?:n'y a|ne sont|n'est|ne presentent) (?:pas|aucune?)\b|\bpas (?:de "
+        r"\bne (?:se |(?:semblent?|paraissent) pas se )contredi|\b(?:n'y a|n'ai trouve|ne vois"
+        r"|ne presentent) (?:pas de |aucune? )(?:contra"
+        r"|diverg|incoh|conflit|desaccord)|\b(?:ne sont|n'est) pas (?:contra|diverg|incoh|incompat)|\bpas (?:de "
         r"|en )?(?:contra|diverg|incoh"
         r"|conflit|desaccord)|\bsans (?:contra|diverg|incoh)|\baucune (?:contra|diverg|incoh)|\bne divergent pas"
     ),
@@ -152,12 +155,12 @@ FRENCH = Tables(
         r"\bcombien\b|\bquand\b|\bquel(?:le)?s? (?:annee|date|jour|mois|heure|siecle|age|pourcentage|nombre)\b"
     ),
     function_words="""
-        le la les l un une des du de d a au aux en et ou que qu qui est sont etait etaient fut furent etre a ont
+        le la les l un une du de d a au aux en et ou que qu qui est sont etait etaient fut furent etre a ont
         avait dans par pour sur avec comme se s son sa ses leur leurs ce cet cette ces il elle ils elles on y
-        environ presque exactement total aussi tres deja entre quel quelle quels quelles ou quand combien pourquoi
+        environ presque exactement total aussi tres deja quel quelle quels quelles ou quand combien pourquoi
         parce si reponse source sources texte selon soit
     """,
-    telling="plus moins sur sous jusqu entre avant apres pas seulement depuis des",
+    telling="plus moins sous jusqu entre avant apres pas seulement depuis des",
     unit_link="(?:de |d')?",
     prompt_text=PromptText(
         preamble="Voici quelques sources.\n\n",
@@ -180,6 +183,10 @@ FRENCH = Tables(
         r"(?:tiers|quarts?|cinquiemes?|sixiemes?|septiemes?|huitiemes?|neuviemes?|dixiemes?|centiemes?|moities?)\b"
     ),
     but="mais|bien que|cependant|alors que|tandis que",
-    when="en|en l'an|depuis|jusqu'en|de",
+    when="en|en l'an",
+    minus=r"(?<!\bau )(?<!\bou )(?<!\bdu )moins",
+    unread=r"\ba (?:\S+ ){1,3}(?:h|heures?) et (?:demie?|quart)\b|\bh(?:eures?)? (?:et quart|moins)\b"
+    r"|\bmoins le quart|\bdouzaines?\b"
+    r"|\b(?:dix|quinz|vingt|trent|cent)aines?\b|\bmilliers?\b",
     abbreviations="m mm mme mmes mlle dr pr st ste env etc",
 )

@@ -44,7 +44,8 @@ GERMAN = Tables(
             **dict.fromkeys(("million", "millionen", "mio"), 10**6),
             **dict.fromkeys(("milliarde", "milliarden", "mrd"), 10**9),
             "billionen": 10**12,
-            "billion": 0,  # a million millions, but a thousand in English
+            # A million millions and a million more, but a thousand millions and a thousand more in English.
+            **dict.fromkeys(("billion", "trillion", "trillionen"), 0),
         },
         joiner="und",
         never_alone=frozenset({*_ARTICLES, "null"}),
@@ -73,7 +74,7 @@ GERMAN = Tables(
     date_separators=".",
     times=(
         r"(?P<hour>\d{1,2})(?:[:.](?P<minute>\d{2}))? uhr(?! \d)(?:(?P<am> (?:morgens|fruh|vormittags))"
-        r"|(?P<pm> (?:abends|nachmittags)))?",
+        r"|(?P<pm> (?:abends|nachmittags))|(?P<night> nachts))?",
         r"(?P<hour>\d{1,2}) uhr (?P<minute>\d{2})",
     ),
     units={
@@ -97,7 +98,7 @@ GERMAN = Tables(
         "min": "minuten minute",
         "h": "stunden stunde std",
         "day": "tage tag tagen tg",
-        "week": "wochen woche wo",
+        "week": "wochen woche",
         "month": "monate monat monaten mon",
         "year": "jahre jahr jahren jahres j",
         "m2": "quadratmeter quadratmetern qm",
@@ -136,7 +137,8 @@ GERMAN = Tables(
         r"|\bunvereinbar|\bunstimmig\w*|\bsind sich (?:nicht )?uneinig|\bnicht einig|\beine quelle\b.*\bandere\b"
     ),
     no_conflict=(
-        r"\bkein(?:e|en)? widerspr\w*|\bwidersprech\w* (?:sich|einander) nicht|\bnicht (?:im widerspruch|widerspr\w*)"
+        r"\bkein(?:e|en|erlei)? (?:\w+ ){0,2}widerspr\w*|\bnicht zu widersprechen|\bwidersprech\w* (?:sich"
+        r"|einander) nicht|\bnicht (?:im widerspruch|widerspr\w*)"
         r"|\bohne widerspr|\bwiderspruchsfrei|\bwidersprechen nicht|\bkeine unstimmig|\bunterscheiden sich nicht"
     ),
     asks_number=(
@@ -146,7 +148,7 @@ GERMAN = Tables(
     function_words="""
         der die das den dem des ein eine einem einen einer eines und oder in im an am auf zu zum zur von vom mit bei
         fur als ist sind war waren wurde wurden werden wird sein hat haben hatte hatten es er sie wir ihr sich dass
-        da so wie auch noch schon sehr etwa rund ungefahr circa ca fast genau insgesamt total dies diese dieser
+        da so wie auch noch schon sehr etwa rund ungefahr circa ca genau insgesamt total dies diese dieser
         dieses hier dort wer was wo wann warum welche welcher welches wieviel viele wurde seine seiner ihre ihrer
         antwort quelle quellen text laut aus um
     """,
@@ -170,7 +172,10 @@ GERMAN = Tables(
     ordinal=r"\. (?=[^\W\d_])",
     fraction=r"(?:drittel|viertel|funftel|sechstel|siebtel|achtel|neuntel|zehntel|hundertstel|halfte)\b",
     but="aber|jedoch|obwohl|doch|wahrend",
-    when="im jahre?|anno|seit|bis|ab|von|jahr",
+    when="im jahre?|anno|jahr",
+    unread=r"\b(?:halb|viertel|dreiviertel) (?:(?:vor|nach) )?(?:\d|ein\b|eins|zwei|drei|vier|funf|sechs|sieben"
+    r"|acht|neun|zehn|elf"
+    r"|zwolf)|\bdutzend",
     rewrites=(
         (r"\b(?:anderthalb|eineinhalb)(?!\w)", "1,5"),
         (r"\b(zwei|drei|vier|funf|sechs|sieben|acht|neun|zehn)einhalb(?!\w)", "\\1 einhalb"),

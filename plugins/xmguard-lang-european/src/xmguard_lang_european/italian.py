@@ -43,6 +43,8 @@ ITALIAN = Tables(
             **dict.fromkeys(("mille", "mila"), 10**3),
             **dict.fromkeys(("milione", "milioni", "mln"), 10**6),
             **dict.fromkeys(("miliardo", "miliardi", "mld"), 10**9),
+            **dict.fromkeys(("bilione", "bilioni"), 10**12),
+            **dict.fromkeys(("trilione", "trilioni"), 10**18),
         },
         joiner="e",
         never_alone=frozenset({"un", "una", "uno", "due", "sei", "cento"}),  # articles, an English adjective, "you are"
@@ -70,8 +72,10 @@ ITALIAN = Tables(
     date_between=r"\s+(?:del\s+)?",
     date_separators="/.-",
     times=(
-        r"(?:alle(?: ore)?|ore) (?P<hour>\d{1,2})(?:[:.](?P<minute>\d{2}))?"
-        r"(?:(?P<am> d(?:i|el) (?:mattina|mattino))|(?P<pm> (?:di sera|del pomeriggio)))?",
+        r"(?:(?:alle(?: ore)?|ore|le) )?(?P<hour>\d{1,2})(?:[:.](?P<minute>\d{2}))?"
+        r"(?:(?P<am> d(?:i|el) (?:mattina|mattino))|(?P<pm> (?:di sera|del pomeriggio))|(?P<night> di notte))",
+        r"(?<!\d )(?:alle(?: ore)?|ore) (?P<hour>\d{1,2})[:.](?P<minute>\d{2})",
+        r"(?<!\d )\b(?:alle(?: ore)?|ore) (?P<hour>\d{1,2})(?=\W*$|[^\w ]| (?:in|a|del|di|e|circa|fino|al)\b)",
     ),
     units={
         "%": "per_cento percento punti_percentuali",
@@ -80,7 +84,7 @@ ITALIAN = Tables(
         "cm": "centimetri centimetro",
         "mm": "millimetri millimetro",
         "mi": "miglia miglio",
-        "in": "pollici pollice in",
+        "in": "pollici pollice",
         "ft": "piedi piede",
         "yd": "iarde iarda",
         "g": "grammi grammo",
@@ -124,7 +128,8 @@ ITALIAN = Tables(
     unknown=(
         r"\bnon (?:lo )?(?:si )?(?:dice|menziona|specifica|indica|sa|conosce|precisa|fornisce|riporta)(?:no)?\b"
         r"|\bnon (?:e|viene|vengono|sono|e stat[oa]) (?:stat[oa] )?(?:menzionat|specificat|indicat|not[oa]|chiar|dett"
-        r"|possibile|riportat|precisat)|^\W*(?:io )?non (?:lo )?so\b|\bsconosciut[oa]\W*$|\bnon (?:ci sono|c'e) "
+        r"|possibile|riportat|precisat)|^\W*(?:io )?non (?:lo )?so\b|(?:^|\b(?:e|sono|resta"
+        r"|rimane) )\W*sconosciut[oaie]\W*$|\bnon (?:ci sono|c'e) "
         r"(?:nessuna )?(?:informazion|rispost)|\bnessuna informazion"
     ),
     conflict=(
@@ -132,7 +137,8 @@ ITALIAN = Tables(
         r"|\bdiscrepan\w*|\bin disaccordo|\buna fonte\b.*\bl'altra\b"
     ),
     no_conflict=(
-        r"\bnon (?:si |ci sono |c'e (?:alcuna |nessuna )?|sono |e )?(?:contraddi|discordan|incompatib"
+        r"\bnon (?:(?:si|ci|vi|sono|c'e|e|alcuna|nessuna|sembrano|sembra|trovo|vedo|risultano|emergono|evidenti"
+        r"|chiare) ){0,5}(?:contraddi|discordan|incompatib"
         r"|in conflitto|discrep"
         r"|in disaccordo)|\bsenza (?:contraddi|discrep)|\b(?:nessuna|alcuna) (?:contraddi|discrep)"
     ),
@@ -141,9 +147,9 @@ ITALIAN = Tables(
         r"|percentuale)\b"
     ),
     function_words="""
-        il lo la i gli le un uno una di del dello della dei degli delle a al allo alla ai agli alle da dal dalla in
+        il lo la i gli le un uno una di del dello della dei degli delle a al allo alla ai agli alle da dalla in
         nel nella nei nelle su sul sulla e ed o che sono fu era erano stato stata essere ha hanno aveva con per come
-        si suo sua loro questo questa quello quella circa quasi esattamente totale anche molto gia tra fra quale
+        si suo sua loro questo questa quello quella circa quasi esattamente totale anche molto gia quale
         quali chi dove quando quanto quanta quanti quante perche se risposta fonte fonti testo secondo
     """,
     telling="piu meno sopra sotto fino dal tra fra prima dopo non solo oltre",
@@ -166,6 +172,10 @@ ITALIAN = Tables(
     ),
     fraction=r"(?:terz[oi]|quart[oi]|quint[oi]|sest[oi]|settim[oi]|ottav[oi]|non[oi]|decim[oi]|centesim[oi]|meta)\b",
     but="ma|pero|anche se|sebbene|mentre",
-    when="nel|dal|nell'anno|nell' anno|del|fino al",
+    when="nel|nell'anno|nell' anno",
+    minus=r"(?<!\blo )(?<!\bo )(?<!\bquanto )meno",
+    unread=r"\b(?:alle|ore|le) (?:\S+ ){1,2}e (?:mezz[oa]|tre quarti)\b|\b(?:e|meno) un quarto\b|\bdozzin[ae]\b"
+    r"|\bdecin[ae]\b"
+    r"|\bcentinai[ao]\b|\bmigliai[ao]\b",
     abbreviations="sig sigg dott dr prof avv ing ecc pag es",
 )

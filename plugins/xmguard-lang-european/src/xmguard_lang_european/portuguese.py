@@ -62,6 +62,7 @@ PORTUGUESE = Tables(
             **dict.fromkeys(("milhao", "milhoes"), 10**6),
             **dict.fromkeys(("bilhao", "bilhoes"), 10**9),
             **dict.fromkeys(("biliao", "bilioes", "trilhao", "trilhoes"), 10**12),
+            **dict.fromkeys(("triliao", "trilioes"), 10**18),
         },
         joiner="e",
         never_alone=frozenset({"um", "uma", "cento"}),
@@ -79,7 +80,7 @@ PORTUGUESE = Tables(
         "julho jul",
         "agosto ago",
         "setembro set",
-        "outubro out",
+        "outubro de_out",
         "novembro nov",
         "dezembro dez",
     ),
@@ -88,10 +89,12 @@ PORTUGUESE = Tables(
     date_between=r"(?:\s+de)?\s+",
     date_separators="/.-",
     times=(
-        r"(?:as )?(?P<hour>\d{1,2}) ?(?:h|horas e) ?(?P<minute>\d{2})(?: ?min(?:utos)?)?",
-        r"as (?P<hour>\d{1,2})(?:[:.](?P<minute>\d{2}))?(?: ?h(?:oras)?)?"
-        r"(?:(?P<am> da (?:manha|madrugada))|(?P<pm> da (?:tarde|noite)))?",
-        r"(?P<hour>\d{1,2}) (?:horas )?(?:(?P<am>da (?:manha|madrugada))|(?P<pm>da (?:tarde|noite)))",
+        r"as (?P<hour>\d{1,2}) ?(?:h|horas e) ?(?P<minute>\d{2})(?: ?min(?:utos)?)?",
+        r"(?P<hour>\d{1,2}) ?h ?(?P<minute>\d{2})(?: ?min(?:utos)?)?",
+        r"(?:as )?(?P<hour>\d{1,2})(?:[:.](?P<minute>\d{2}))?(?: ?h(?:oras)?)? "
+        r"(?:(?P<am>da (?:manha|madrugada))|(?P<pm>da tarde)|(?P<night>da noite))",
+        r"as (?P<hour>\d{1,2})[:.](?P<minute>\d{2})(?: ?h(?:oras)?)?",
+        r"\bas (?P<hour>\d{1,2})(?: ?h(?:oras)?)?(?=\W*$|[^\w ]| (?:em|do|no|na|e|ate)\b)",
     ),
     units={
         "%": "por_cento porcento pontos_percentuais",
@@ -137,14 +140,15 @@ PORTUGUESE = Tables(
         "isk": "coroas_islandesas",
         "cny": "yuans yuan iuanes iuan",
         "jpy": "ienes iene",
-        "brl": "reais real",
+        "brl": "reais",
     },
     yes=r"sim|verdadeiro|verdade|correto|certo",
     no=r"nao|falso|incorreto|errado",
     unknown=(
         r"\bnao (?:se )?(?:diz|menciona|especifica|indica|sabe|informa|esclarece|fornece|consta)m?\b"
         r"|\bnao (?:e|esta|foi|ha|sao) (?:mencionad|especificad|indicad|informad|conhecid|clar|possivel)"
-        r"|^\W*(?:eu )?nao sei|\bdesconhecid[oa]\W*$|\bnao (?:ha|existe|contem|da) (?:nenhuma )?(?:informac|resposta)"
+        r"|^\W*(?:eu )?nao sei|(?:^|\b(?:e|sao|esta|continua|permanece) )\W*desconhecid[oa]s?\W*$|\bnao (?:ha"
+        r"|existe|contem|da) (?:nenhuma )?(?:informac|resposta)"
         r"|\bsem informac|\bnenhuma informac"
     ),
     conflict=(
@@ -152,7 +156,8 @@ PORTUGUESE = Tables(
         r"|\binconsisten\w*|\buma fonte\b.*\boutra\b"
     ),
     no_conflict=(
-        r"\bnao (?:se |ha (?:nenhuma )?|existem? |sao |e |estao )?(?:contradi|discorda|diverg|incompativ"
+        r"\bnao (?:(?:se|ha|existem?|sao|e|estao|parecem?|encontr\w+|vejo|nenhuma|uma|claras?|evidentes?|estar"
+        r"|ser|haver) ){0,5}(?:contradi|discorda|diverg|incompativ"
         r"|discrepanc|em conf"
         r"|inconsist)|\bsem (?:contradi|diverg|discrepanc)|\bnenhuma (?:contradi|diverg|discrepanc)"
     ),
@@ -164,7 +169,7 @@ PORTUGUESE = Tables(
     function_words="""
         o a os as um uma uns umas de do da dos das em no na nos nas ao aos e ou que sao foi foram era eram ser esta
         estao estava ha havia tem por para com como lhe este esta isto esse essa isso cerca aproximadamente quase
-        exatamente total tambem muito ja entre pelo pela qual quais quem onde quando quanto quanta quantos quantas
+        exatamente total tambem muito ja pelo pela qual quais quem onde quando quanto quanta quantos quantas
         porque se resposta fonte fontes texto segundo
     """,
     telling="mais menos sobre ate desde entre antes depois nao apenas so",
@@ -187,6 +192,8 @@ PORTUGUESE = Tables(
     ),
     fraction=r"(?:tercos?|quartos?|quintos?|sextos?|setimos?|oitavos?|nonos?|decimos?|centesimos?|metade)\b",
     but="mas|porem|embora|no entanto|enquanto",
-    when="em|no ano de|no ano|desde|ate|de",
+    when="em|no ano de|no ano",
+    minus=r"(?<!\bpelo )(?<!\bao )(?<!\bou )menos",
+    unread=r"\bas (?:\S+ ){1,3}e meia\b|\bum quarto\b|\bduzias?\b|\b(?:dez|cent)enas?\b|\bmilhar(?:es)?\b",
     abbreviations="sr sra dr dra prof exmo p ex etc",
 )

@@ -41,6 +41,7 @@ SPANISH = Tables(
             **dict.fromkeys(("millon", "millones"), 10**6),
             **dict.fromkeys(("millardo", "millardos"), 10**9),
             **dict.fromkeys(("billon", "billones"), 10**12),
+            **dict.fromkeys(("trillon", "trillones"), 10**18),
         },
         never_alone=frozenset({"un", "una", "uno", "ciento", "once"}),  # articles, and an English adverb
         bare_scales=frozenset({"mil"}),
@@ -67,7 +68,10 @@ SPANISH = Tables(
     date_separators="/.-",
     times=(
         r"(?:a )?las? (?P<hour>\d{1,2})(?:[:.](?P<minute>\d{2}))?(?: ?h(?:oras)?)?"
-        r"(?:(?P<am> (?:am|de la (?:manana|madrugada)))|(?P<pm> (?:pm|de la (?:tarde|noche))))?",
+        r"(?:(?P<am> (?:am|de la (?:manana|madrugada)))|(?P<pm> (?:pm|de la tarde))|(?P<night> de la noche))",
+        r"(?:a )?las? (?P<hour>\d{1,2})[:.](?P<minute>\d{2})(?: ?h(?:oras)?)?",
+        r"\b(?:a|son) las? (?P<hour>\d{1,2})(?: ?h(?:oras)?)?(?=\W*$|[^\w ]| (?:en|el|del|y|hasta)\b)",
+        r"(?P<hour>\d{1,2}) (?:(?P<am>de la madrugada)|(?P<night>de la noche))",
         r"(?P<hour>\d{1,2})[:.](?P<minute>\d{2}) ?(?:h|horas)",
     ),
     units={
@@ -77,7 +81,7 @@ SPANISH = Tables(
         "cm": "centimetros centimetro",
         "mm": "milimetros milimetro",
         "mi": "millas milla",
-        "in": "pulgadas pulgada in",
+        "in": "pulgadas pulgada",
         "ft": "pies",
         "yd": "yardas yarda",
         "g": "gramos gramo",
@@ -123,7 +127,8 @@ SPANISH = Tables(
         r"|proporciona|sabe)n?\b"
         r"|\bno (?:esta|es|fue|ha sido) (?:mencionad|especificad|indicad|conocid|claro|posible)"
         r"|^\W*(?:yo )?no (?:lo )?se\W*$"
-        r"|\bdesconocid[oa]\W*$|\bno (?:hay|existe|contiene|da) (?:ninguna )?(?:informacion|respuesta)"
+        r"|(?:^|\b(?:es|son|esta|sigue siendo|permanece|resulta) )\W*desconocid[oa]s?\W*$|\bno (?:hay|existe"
+        r"|contiene|da) (?:ninguna )?(?:informacion|respuesta)"
         r"|\bsin informacion"
         r"|\bninguna informacion|\bno se puede (?:determinar|saber|responder)"
     ),
@@ -132,9 +137,10 @@ SPANISH = Tables(
         r"|\buna fuente\b.*\botra\b|\bfuentes\b.*\bdifieren|\binformacion contradictoria"
     ),
     no_conflict=(
-        r"\bno (?:se |hay (?:ninguna )?|existen? |son |es |estan |discrepan|parecen )?(?:contradi|discrepan"
-        r"|incompatib|en"
-        r" conflicto)|\bsin (?:contradi|discrepan)|\bninguna (?:contradi|discrepan)"
+        r"\bno (?:(?:se|me|hay|existen?|son|es|estan|parecen?|encuentro|encontr\w+|veo|ven|observ\w+|detect\w+"
+        r"|aprecia\w*|ninguna"
+        r"|una|alguna|claras?|evidentes?|estar|ser|haber) ){0,5}(?:contradi|discrepan|incompatib|en conflicto)"
+        r"|\bsin (?:contradi|discrepan)|\bninguna (?:contradi|discrepan)"
     ),
     asks_number=(
         r"\bcuant[oa]s?\b|\bcuando\b|\b(?:en )?que (?:ano|fecha|dia|mes|hora|siglo|edad|porcentaje|numero)\b"
@@ -143,10 +149,10 @@ SPANISH = Tables(
     function_words="""
         el la los las lo un una unos unas de del al a en y o u e que es son fue fueron era eran ser esta estan
         estaba hay habia ha han se su sus por para con como le les este esta esto estos estas ese esa eso
-        aproximadamente cerca unos alrededor casi exactamente total tambien muy ya entre cual cuales quien donde
+        aproximadamente cerca unos alrededor casi exactamente total tambien muy ya cual cuales quien donde
         cuando cuanto cuanta cuantos cuantas porque si respuesta fuente fuentes texto segun
     """,
-    telling="mas menos sobre hasta desde entre antes despues no solo unos unas",
+    telling="mas menos sobre hasta desde entre antes despues no solo",
     unit_link="(?:de )?",
     prompt_text=PromptText(
         preamble="Aquí hay algunas fuentes.\n\n",
@@ -168,7 +174,10 @@ SPANISH = Tables(
     ),
     fraction=r"(?:tercios?|cuartos?|quintos?|sextos?|septimos?|octavos?|novenos?|decimos?|centesimos?|mitad)\b",
     but="pero|aunque|sin embargo|mientras que",
-    when="en|en el ano|el ano|desde|hasta|del ano|de",
+    when="en|en el ano|el ano|del ano",
+    minus=r"(?<!\bal )(?<!\blo )(?<!\bo )menos",
+    unread=r"\blas? (?:\S+ ){1,2}y (?:media|cuarto)\b|\b(?:menos|y) cuarto\b|\bdocenas?\b|\b(?:dec|cent)enas?\b"
+    r"|\bmillar(?:es)?\b",
     signs={"US$": "usd", "$": "usd"},
     abbreviations="sr sra srta dr dra ud uds p ej etc",
 )

@@ -54,6 +54,7 @@ ICELANDIC = LocalLanguage(
                     ("milljarður", "milljarðar", "milljarða", "milljarði", "milljorðum", "milljarð"), 10**9
                 ),
                 **dict.fromkeys(("billjon", "billjonir", "billjona"), 10**12),
+                **dict.fromkeys(("trilljon", "trilljonir", "trilljona"), 10**18),
             },
             joiner="og",
             # "One" often only means a certain one; the others are English words.
@@ -106,7 +107,7 @@ ICELANDIC = LocalLanguage(
             "h": "klukkustundir klukkustund klukkustundum klukkustunda klst timar timi tima timum",
             "day": "dagar dagur daga dogum",
             "week": "vikur vika vikum vikna viku",
-            "month": "manuðir manuður manuðum manaða manuði man",
+            "month": "manuðir manuður manuðum manaða manuði",
             "year": "ar ara arum ars ara_gamall ara_gomul",
             "m2": "fermetrar fermetri fermetra fermetrum",
             "km2": "ferkilometrar ferkilometri ferkilometra ferkilometrum",
@@ -150,11 +151,11 @@ ICELANDIC = LocalLanguage(
             r"|\bhvaða (?:ar|ari|dag|degi|manuð|tala|tolu)|\bklukkan hvað"
         ),
         function_words="""
-            og i a er var að sem til af en um við með fra fyrir það hann hun þeir þær þau þess þetta þessi voru eru
+            og i a er var að sem af en um við með það hann hun þeir þær þau þess þetta þessi voru eru
             hefur hafa hafði vera verið eða svo lika einnig þar her ur upp inn hver hvað hvar hvernig hvort alls
             samtals nakvæmlega eitt ein einn ca svarið svar heimild heimildir texti
         """,
-        telling="yfir undir milli fyrir eftir ekki aðeins minnst mest meira minna fra til arið kl klukkan",
+        telling="yfir undir milli fyrir eftir ekki aðeins minnst mest meira minna fra til siðan arið kl klukkan",
         prompt_text=PromptText(
             preamble="Hér eru nokkrar heimildir.\n\n",
             tasks={
@@ -175,6 +176,8 @@ ICELANDIC = LocalLanguage(
         ordinal=r"\. (?=[^\W\d_])",
         fraction=r"(?:þriðju|fjorðu|fimmtu|sjottu|attundu|tiundu|hluta\w*|hlutar)\b",
         but="en|þott|þo að",
+        minus="minus",
+        unread=r"\btylft\w*|\bkortér\w*|\bhalf (?:eitt|tvo|þrju|fjogur|fimm|sex|sjo|atta|niu|tiu|ellefu|tolf|\d)",
         when="arið|ariðs|a arinu",
         rewrites=((r"(?<=\d) t\.(?!\w)", "_t."),),  # inches for the CLDR, tonnes for everybody else
         abbreviations="o s frv þ e a s m bls kl nr skv sbr t d ca dr hr frk",

@@ -36,8 +36,9 @@ TURKISH = LocalLanguage(
         numbers=NumberWords(
             spelled=_spelled(),
             scales={"bin": 10**3, "milyon": 10**6, "mn": 10**6, "milyar": 10**9, "mlr": 10**9, "trilyon": 10**12},
-            # "One" is the article, "ten" an English preposition, "six" also "under", "hundred" also "face".
-            never_alone=frozenset({"bir", "on", "alti", "yuz"}),
+            # "One" is the article, "ten" an English preposition, "six" also "under", "hundred" also "face"; there are
+            # Captain Kirk and the bin.
+            never_alone=frozenset({"bir", "on", "alti", "yuz", "kirk", "bin"}),
             bare_scales=frozenset({"bin"}),
             half_of="yarim",
             and_half="bucuk",
@@ -62,8 +63,10 @@ TURKISH = LocalLanguage(
         date_separators="./",
         times=(
             r"(?:saat )?(?P<hour>\d{1,2})[:.](?P<minute>\d{2})(?= (?:sular|civar))",
-            r"saat (?P<hour>\d{1,2})(?:[:.](?P<minute>\d{2}))?",
-            r"(?:sabah|gece) (?:saat )?(?P<am>(?=\d))(?P<hour>\d{1,2})[:.](?P<minute>\d{2})",
+            r"(?:(?P<am>sabah(?:leyin)?)|(?P<pm>aksam|ogleden sonra)|(?P<night>gece)) (?:saat )?(?P<hour>\d{1,2})"
+            r"(?:[:.](?P<minute>\d{2}))",
+            r"(?:(?P<am>sabah(?:leyin)?)|(?P<pm>aksam|ogleden sonra)|(?P<night>gece)) saat (?P<hour>\d{1,2})",
+            r"(?<!\d )(?<!\w )saat (?P<hour>\d{1,2})(?:[:.](?P<minute>\d{2}))?(?! (?:dakika|dk|saniye))",
         ),
         units={
             "km": "kilometre kilometredir",
@@ -120,7 +123,8 @@ TURKISH = LocalLanguage(
             r"|\buyusmuyor|\btutarsiz|\bbir kaynak\b.*\bdiger(?:i| kaynak)"
         ),
         no_conflict=(
-            r"\bceli(?:smiyor|smemekte|sen bir|sme(?:k)?sizin)|\bceliski(?:li|si)? (?:yok|bulunm|degil)"
+            r"\bceli(?:smiyor|smemekte|sen bir|sme(?:k)?sizin)|\bceliski(?:li|si)? (?:yok|bulunm|bulunam|degil"
+            r"|gorulm|gorunm|gorem|tespit edilm|saptanm|fark edilm)"
             r"|\btutarsiz(?:lik)? (?:yok|degil|bulunm)|\bceliskisiz|\bcelik\b"
         ),
         asks_number=(
@@ -128,11 +132,11 @@ TURKISH = LocalLanguage(
             r"|\bsaat kacta"
         ),
         function_words="""
-            bir bu su o ve ile de da ki mi mu icin gibi olan olarak olmak oldu olup var yok ise ya en cok her daha
+            bir bu su o ve ile de da ki mi mu icin gibi olan olarak olmak oldu olup var yok ise ya cok her daha
             yaklasik toplam tam tarafindan onun onlar biz siz ben sen ne hangi kim nerede nasil kac vardir idi dir
-            dur tur gore kadar adet tane civarinda yani cevap kaynak kaynaga metne gore sadece
+            dur tur gore adet tane civarinda yani cevap kaynak kaynaga metne gore
         """,
-        telling="fazla az once sonra degil sadece en yuzde saat",
+        telling="fazla az once sonra degil sadece en yuzde saat kadar beri itibaren",
         prompt_text=PromptText(
             preamble="İşte bazı kaynaklar.\n\n",
             tasks={
@@ -153,6 +157,8 @@ TURKISH = LocalLanguage(
         fraction=r"(?:ucte|dortte|beste|yarisi)\b",
         but="ama|fakat|ancak|oysa",
         when="yil|sene",
+        minus="eksi",
+        unread=r"\bsaat (?:\S+ ){1,2}bucuk|\bceyrek|\bduzine",
         rewrites=(
             (r"(?<!\w)(?:(\d{1,2})'[dt][ae]|(ucte|dortte|beste|yedide|sekizde|onda)) (?=\w)", "\\1\\2_"),
             (r"(?<![\w.,:/-])([12]\d{3})(?:'[dt][ae] | (?:yilinda|senesinde) )", "in \\1 "),

@@ -10,7 +10,7 @@ import re
 from collections.abc import Mapping
 
 from xmguard.languages.english.numerals import canonical
-from xmguard.languages.local.dates import ENGLISH_MONTHS, written
+from xmguard.languages.local.dates import ENGLISH_MONTHS, EVENING, written
 from xmguard_lang_zh.numerals import DIGITS, POINTS, SCALES, SIGNS, read, scaled
 
 UNITS: Mapping[str, str] = {
@@ -68,14 +68,21 @@ _NO_UNIT = "级級代月民然"
 _CLASSIFIER = "个個名位只隻本辆輛座条條张張次件家所台支队隊场場层層项項种種"
 _NUMERAL = rf"[{SIGNS}]+"
 _NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?"
+_NEGATIVE = rf"-?{_NUMBER}"
 _DAY = r"(?:,?\s?\(?(?:星期|周|週|礼拜|禮拜)[一二三四五六日天]\)?)?"
-_MORNING, _EVENING = "上午|早上|早晨|清晨|凌晨", "下午|晚上|傍晚|夜里"
+_MORNING, _AFTERNOON, _NIGHT = "上午|早上|早晨|清晨|凌晨", "下午|傍晚", "晚上|夜里|夜裡|半夜|深夜"
+_MEASURES = "|".join(sorted(map(re.escape, _SYMBOL_OF.keys() - {"年"}), key=len, reverse=True))
+_UNREAD = re.compile(
+    rf"[{SIGNS}\d]\s?(?:{_MEASURES})[{SIGNS}\d]|\d\s?[{SIGNS}]+\d|[点點]\S?刻|差\S{{1,4}}[点點]|[点點]差|[{SIGNS}\d]打(?!\w)"
+)
+"""What goes on behind a unit ("1米78") or a scale ("12万3千"), a quarter to three, dozens: not read at all."""
+_BELOW_ZERO = re.compile(rf"(?:零下|(?<![\d个個胜勝场場])[负負])\s?({_NUMBER})")
 # Before numerals are read: what follows tells whether they are meant as such.
 _COUNTED = re.compile(
     r"(?P<idiom>十分(?!钟|鐘|之)|千万(?=[别不要])|万一|萬一|一[些样樣起般直切定旦致]|统一|唯一|之一|一半)"
     rf"|[{SIGNS}]+[{POINTS}][{DIGITS}]+(?![分刻])"
     rf"|(?<![第几幾数數好星期周週]){_NUMERAL}(?=\s*(?:{_UNIT}|[{_CLASSIFIER}]|[年月日号號时時分点點%]|世[纪紀]|$|[^\w\s]))"
-    rf"|(?<=百分之){_NUMERAL}|(?<![第几幾数數好期周週])[{DIGITS}十][{SIGNS}]+"
+    rf"|(?<=百分之){_NUMERAL}|(?<=零下){_NUMERAL}|(?<=[负負]){_NUMERAL}|(?<![第几幾数數好期周週])[{DIGITS}十][{SIGNS}]+"
 )
 _SHARE = re.compile(rf"百分之\s?({_NUMBER})")
 _PART = re.compile(rf"(?<![\d{SIGNS}])(\d+|[{SIGNS}]+)分之(\d+|[{SIGNS}]+)(?![\d{SIGNS}])")
@@ -87,23 +94,27 @@ _MONTH_DAY = re.compile(rf"(?<![\d年])(\d{{1,2}})月(\d{{1,2}})[日号號]{_DAY
 _YEAR = re.compile(r"(?<![\d.,])([12]\d{3})年(?![级級代份度])(?=(?:的|,|,?在|[\u4e00-\u9fff]|\s|$|[^\w\s]))")
 _DECADE = re.compile(r"(?<!\d)(\d+)年代")
 _TIME = re.compile(
-    rf"(?<![\d.,:])(?:(?P<am>{_MORNING})|(?P<pm>{_EVENING})|中午)?\s?(?P<hour>\d{{1,2}})"
+    rf"(?<![\d.,:])(?:(?P<am>{_MORNING})|(?P<pm>{_AFTERNOON})|(?P<night>{_NIGHT})|中午)?\s?(?P<hour>\d{{1,2}})"
     r"(?:(?::|[点點时時])(?:(?P<minute>\d{1,2})分?(?!钟|鐘|\d)|(?P<half>半))|[点點][钟鐘整]?(?![\d差]))"
 )
+_ON_THE_CLOCK = re.compile(r"(?<=\d):|(?<=\d)(?=[点點时時])")
 _SPEED = re.compile(rf"每小[时時]({_NUMBER})\s?(公里|千米|英里)")
 _HALF = re.compile(rf"(?<!\d)(\d+)\s?[个個]半(?={_UNIT}|小[时時]|月|星期)")
 _MEASURE = re.compile(rf"(?<!\d)({_NUMBER})\s?({_UNIT})(?![{_NO_UNIT}])")
-_DEGREES = re.compile(rf"(摄氏|攝氏|华氏|華氏)(?:零下)?({_NUMBER})度")
+_DEGREES = re.compile(rf"(摄氏|攝氏|华氏|華氏)({_NEGATIVE})度")
 _BARE = re.compile(rf"(?<=\d)[{_CLASSIFIER}]?(?=[\u3400-\u9fff])")
 _IDEOGRAPH = re.compile("[\u3400-\u9fff]")
 
 
 def rewrite(text: str) -> str:
     """A cleaned answer in the notation of English; what is no number, date, time or unit stays where it is."""
+    if _UNREAD.search(text):
+        return text
     text = _PART.sub(_part, text)
     text = _COUNTED.sub(_numeral, text)
     text = _SHARE.sub(r" \1% ", text)
     text = _SCALED.sub(lambda match: canonical(scaled(match[1].replace(",", ""), match[2])), text)
+    text = _BELOW_ZERO.sub(r"-\1", text)
     text = _ORDINAL.sub(lambda match: f"{match[1] or ''} {match[2] or match[4]}th ", text)
     text = _FULL.sub(lambda match: _date(match, int(match[1]), int(match[2]), int(match[3])), text)
     text = _MONTH.sub(lambda match: _month(match), text)
@@ -152,8 +163,10 @@ def _time(match: re.Match[str]) -> str:
     hour, minute = int(match["hour"]), 30 if match["half"] else int(match["minute"] or 0)
     if hour > 24 or minute > 59:
         return match[0]
-    half = "am" if match["am"] else "pm" if match["pm"] else ""
-    # "Twelve in the evening" is midnight to some.
+    if hour == 12 and (match["am"] or match["pm"] or match["night"]):  # midnight to some
+        return _ON_THE_CLOCK.sub("_", match[0])
+    night = ("pm" if hour >= EVENING else "am") if match["night"] else ""
+    half = "am" if match["am"] else "pm" if match["pm"] else night
     return f" {hour}:{minute:02} {half if 1 <= hour < 12 else ''} ".replace("  ", " ")
 
 
