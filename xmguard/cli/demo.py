@@ -90,7 +90,8 @@ def _lacking_for_pictures(registry: Registry) -> str:
     if source is None or missing:
         advice = f"pip install {' '.join(f'./plugins/{name}' for name in missing)}"
         allowed = f", and {ALLOW_LIST} has to allow it" if ALLOW_LIST in os.environ else ""
-        return f"{' and '.join(missing)} not found; in a clone: {advice}{allowed}"
+        weights = "" if source else f" ({PICTURE_MODEL_PLUGIN} counts once it holds weights; its README trains them)"
+        return f"{' and '.join(missing)} not found; in a clone: {advice}{allowed}{weights}"
     try:
         with progress(f"looking for {PICTURE_MODEL}") as step:
             source.pull(progress=step)
