@@ -315,8 +315,9 @@ def test_the_demo_shows_a_picture_and_a_text_that_contradict_each_other(monkeypa
     if not installed >= {"image", "smolvlm-tiny"}:
         pytest.skip("xmguard-image and xmguard-smolvlm-tiny are not installed: run `make setup`")
     monkeypatch.setenv("XMGUARD_PLUGINS", "image,smolvlm-tiny")
-    if load_plugins().models.items["smolvlm-tiny"].path() is None:
-        pytest.skip("smolvlm-tiny is not pulled: run `make setup`; a plugin without weights has none to pull")
+    source = load_plugins().models.get("smolvlm-tiny")
+    if source is None or source.path() is None:
+        pytest.skip("smolvlm-tiny is not pulled, or its plugin holds no weights yet")
     demo._act(Console(width=80), demo.PICTURE_MODEL)
     shown = capsys.readouterr().out
     for expected in ("picture: [picture: 224 x 224 PNG]", "CONFLICT", "CONSISTENT", 'modality_pair="image-text"'):
