@@ -116,7 +116,7 @@ class AloneReading:
             )
             for span in bare
         )
-        return Evidence(self._context.question, spans)
+        return Evidence(self._context.question, spans, asked_in=self._context.asked_in)
 
     def _unscored(self, registry: Registry, own: Mapping[str, tuple[float, ...]]) -> list[SpanEvidence]:
         """The evidence as far as decoding gave it."""

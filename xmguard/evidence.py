@@ -9,6 +9,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import Enum
 
+from xmguard.context import ENGLISH
+
 
 class AnswerKind(Enum):
     """What sort of thing an answer is once it is normalised."""
@@ -75,6 +77,8 @@ class Evidence:
     features: Mapping[str, Mapping[tuple[str, str], float]] = field(default_factory=dict)
     """Name of a feature to its values, by the ids of a pair in the order of the spans; a value that is missing is not
     there. Holds the features that the estimator asked for."""
+    asked_in: str = ENGLISH
+    """BCP-47 tag of the language the question was put in."""
 
 
 @dataclass(frozen=True)

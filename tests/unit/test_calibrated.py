@@ -236,6 +236,17 @@ def test_raising_a_feature_that_speaks_for_a_conflict_never_lowers_its_probabili
     assert 0.0 <= low <= 1.0
 
 
+def test_a_question_that_was_not_put_in_english_is_not_calibrated() -> None:
+    fitted = CalibratedEstimator(profile())
+    for found in (
+        evidence({"a": "25", "b": "15"}, {AB: 0.9}),
+        evidence({"a": "25", "b": ""}),
+        evidence({"a": "", "b": ""}),
+    ):
+        assert fitted.estimate(found).calibrated
+        assert not fitted.estimate(replace(found, asked_in="tr")).calibrated
+
+
 def test_languages_that_were_not_fitted_are_weighed_alike_but_not_calibrated() -> None:
     told = replace(profile(), languages=("en-en", "de-en"))
     for languages, calibrated in (

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from itertools import combinations
 
 from xmguard.calibration import Fit, VerdictProfile, pairing
+from xmguard.context import ENGLISH
 from xmguard.evidence import Estimate, Evidence, PairEstimate, SpanEvidence
 from xmguard.verdict.grouping import answered, with_group_members
 from xmguard.verdict.wording import join_ids, shorten
@@ -26,16 +27,17 @@ class CalibratedEstimator:
 
         Only one span of a group that says the same is measured against the others; the rest of the group takes the
         numbers of the surest such pair. Pairs of languages that were not fitted are left out, measured or not, so that
-        no agreement can be built on them. Calibrated if there are none, and every pair's languages are among those of
-        the pairs it was fitted to.
+        no agreement can be built on them. Calibrated if there are none, every pair's languages are among those of the
+        pairs it was fitted to, and the question was put in English, as it was in all of those.
         """
         bounds = self._profile.bounds
+        english = evidence.asked_in == ENGLISH
         speaking = [span for span in evidence.spans if answered(span)]
         if not speaking:
-            return Estimate((), undetermined="no source answers the question", bounds=bounds, calibrated=True)
+            return Estimate((), undetermined="no source answers the question", bounds=bounds, calibrated=english)
         if len(speaking) == 1:
             only = f"only {shorten(speaking[0].span_id)} answers the question"
-            return Estimate((), undetermined=only, bounds=bounds, calibrated=True)
+            return Estimate((), undetermined=only, bounds=bounds, calibrated=english)
         direct = {
             (a.span_id, b.span_id): estimated
             for a, b in combinations(speaking, 2)
@@ -55,7 +57,7 @@ class CalibratedEstimator:
             pairs,
             bounds=bounds,
             answers_checked=kinds <= set(self._profile.comparable),
-            calibrated=all(fitted.values()) and all(known),
+            calibrated=english and all(fitted.values()) and all(known),
         )
 
     def _pair(self, evidence: Evidence, a: SpanEvidence, b: SpanEvidence) -> PairEstimate | None:
