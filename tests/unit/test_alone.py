@@ -31,9 +31,10 @@ def said(ids) -> str:
     return " ".join(WORDS[index] for index in ids)
 
 
-def read(*answers: str) -> tuple[Evidence, list[tuple[str, str]]]:
+def read(*answers: str, asked_in: str = "en") -> tuple[Evidence, list[tuple[str, str]]]:
     ids = tuple(f"s{index}" for index in range(1, len(answers) + 1))
-    context = Context(tuple(ContextSpan(Span(id=name, text="text"), "text", "en") for name in ids), "How much?")
+    spans = tuple(ContextSpan(Span(id=name, text="text"), "text", "en") for name in ids)
+    context = Context(spans, "How much?", asked_in)
     prompt = SimpleNamespace(span_map=SimpleNamespace(ids=ids), alone_tail=(0,))
     reading = AloneReading(SimpleNamespace(text=said), context, prompt)
     for branch, answer in zip(reading.branches, answers, strict=True):
@@ -43,7 +44,7 @@ def read(*answers: str) -> tuple[Evidence, list[tuple[str, str]]]:
         assert reading.take(Token(branch.name, 9, -0.1, 0.0, True, True))
     assert reading.finished
     session = Session()
-    registry = SimpleNamespace(language=lambda tag: English())
+    registry = SimpleNamespace(language=lambda tag: English(), languages=SimpleNamespace(items={asked_in: English()}))
     return reading.evidence(session, registry), session.asked
 
 
@@ -67,6 +68,10 @@ def test_an_answers_own_probabilities_are_those_it_was_decoded_with() -> None:
     assert [span.own for span in evidence.spans] == [(-0.5,) * 3, (-0.5,)]
     assert [span.prior for span in evidence.spans] == [(-6.0,) * 3, (-6.0,)]
     assert evidence.spans[0].under == {"s2": (-8.0,) * 3}
+
+
+def test_evidence_says_in_which_language_the_question_was_put() -> None:
+    assert read("25%", asked_in="tr")[0].asked_in == "tr"
 
 
 def test_equal_wordings_are_scored_once_and_share_their_scores() -> None:
