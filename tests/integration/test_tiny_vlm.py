@@ -47,7 +47,7 @@ KINDS = ("activity", "price")
 def drawn(count):
     """Stand-ins for drawn scenes: noise, with the questions of real ones."""
     for index, scene in enumerate(scenes(split="train", seed=0, count=count, kinds=KINDS)):
-        yield Picture(scene.id, noise(index, 60, 40), scene.questions, scene.sentences, scene.kind, scene)
+        yield Picture(scene.id, noise(index, 60, 40), scene.questions, scene.sentences, scene.kind, scene, ())
 
 
 @pytest.fixture(scope="module")

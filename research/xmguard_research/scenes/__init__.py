@@ -7,6 +7,7 @@ style is held out. See README.md beside this file for what each split holds.
     python -m xmguard_research.scenes show --style noto --out sheet.png
 """
 
+from xmguard_research.scenes.canvas import Mark
 from xmguard_research.scenes.pictures import KINDS, STYLES, Picture, draw, pictures, scenes
 from xmguard_research.scenes.spec import SKILLS, SPLITS, Fact, Question, Scene
 
@@ -16,6 +17,7 @@ __all__ = [
     "SPLITS",
     "STYLES",
     "Fact",
+    "Mark",
     "Picture",
     "Question",
     "Scene",

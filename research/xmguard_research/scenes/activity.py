@@ -53,12 +53,14 @@ def _draw(canvas: Canvas, scene: Scene) -> None:
         size,
         turned=random.uniform(-5, 5),
         mirrored=mirrored,
+        says=(scene.values["activity"],),
     )
     canvas.emoji(
         THINGS[scene.values["thing"]].emoji,
         (112 - side * random.uniform(64, 76), random.uniform(horizon - 4, 184)),
         random.uniform(48, 62),
         turned=random.uniform(-10, 10),
+        says=(scene.values["thing"],),
     )
 
 

@@ -1,12 +1,16 @@
 """Drawing: backgrounds, emoji, shapes and text on one picture, in units of a 224 pixel picture.
 
+Everything that is drawn and says something leaves a mark: where it is, in words.
 Knows no scene. Text is laid out without raqm, so that it is the same wherever Pillow is.
 """
 
 from __future__ import annotations
 
+import re
+from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
+from typing import Literal
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -19,6 +23,22 @@ FACES = ("DejaVuSans-Bold", "DejaVuSans", "DejaVuSerif-Bold", "DejaVuSansMono-Bo
 _FINER = 4
 Box = tuple[float, float, float, float]
 """Left, top, right, bottom; units."""
+Anchor = Literal["lm", "mm", "rm"]
+"""Which point of a line of text is given, as Pillow names it: left, middle or right, at half its height."""
+_BEFORE: dict[Anchor, float] = {"lm": 0.0, "mm": 0.5, "rm": 1.0}
+"""Share of a line that is to the left of its anchor."""
+
+
+@dataclass(frozen=True)
+class Mark:
+    """What a region of the picture says."""
+
+    words: tuple[str, ...]
+    """As in the scene's values, or as they are lettered: `("dog", "3")`, `("STOP",)`."""
+    box: Box
+    """Within the picture, and not empty. What was drawn later may cover part of it."""
+    spelled: bool = False
+    """Is it one character of a line of text? Then the word that it is part of has a mark of its own."""
 
 
 class Canvas:
@@ -31,12 +51,15 @@ class Canvas:
         self.scale = size / UNITS
         self.image = Image.new("RGB", (size, size))
         self.pen = ImageDraw.Draw(self.image)
+        self.marks: list[Mark] = []
+        """In the order of drawing."""
 
     def panel(self, colour: str, random: Random) -> None:
         """One of `COLOURS` all over, a little lighter on one side."""
         base = jittered(COLOURS[colour], random)
         self._gradient(mixed(base, (255, 255, 255), random.uniform(0.0, 0.22)), base, random.choice((0, 90, 180, 270)))
         self._noise(random)
+        self._mark((colour,), (0, 0, UNITS, UNITS))
 
     def paper(self, colour: Rgb, random: Random) -> None:
         """A light colour that says nothing."""
@@ -55,12 +78,23 @@ class Canvas:
         left, right = y + self.pixels(tilt), y - self.pixels(tilt)
         self.pen.polygon([(0, left), (self.size, right), (self.size, self.size), (0, self.size)], fill=ground)
         self._noise(random)
+        self._mark((sky,), (0, 0, UNITS, horizon))
         return horizon
 
     def emoji(
-        self, emoji: str, centre: tuple[float, float], size: float, *, turned: float = 0, mirrored: bool = False
+        self,
+        emoji: str,
+        centre: tuple[float, float],
+        size: float,
+        *,
+        turned: float = 0,
+        mirrored: bool = False,
+        says: tuple[str, ...] = (),
     ) -> None:
-        """An emoji within a square of `size` units, turned by so many degrees after it was mirrored."""
+        """An emoji within a square of `size` units, turned by so many degrees after it was mirrored.
+
+        The mark of what it `says` is the square before it was turned.
+        """
         picture = self.art.emoji(emoji)
         side = self.pixels(size)
         factor = side / max(picture.size)
@@ -73,17 +107,23 @@ class Canvas:
         if turned:
             small = small.rotate(turned, Image.Resampling.BICUBIC, expand=True)
         self._paste(small, centre)
+        self._mark(says, _around(centre, size))
 
-    def shape(self, shape: str, centre: tuple[float, float], size: float, colour: Rgb) -> None:
-        """One of `SHAPES` within a square of `size` units."""
+    def shape(
+        self, shape: str, centre: tuple[float, float], size: float, colour: Rgb, *, says: tuple[str, ...] = ()
+    ) -> None:
+        """One of `SHAPES` within a square of `size` units, which is the mark of what it `says`."""
         side = self.pixels(size)
         mask = _shape_mask(shape, side)
         picture = Image.new("RGBA", mask.size, colour)
         picture.putalpha(mask)
         self._paste(picture, centre)
+        self._mark(says, _around(centre, size))
 
-    def board(self, box: Box, colour: Rgb, *, radius: float = 0, outline: Rgb | None = None) -> None:
-        """A filled rectangle, its corners rounded by `radius` units."""
+    def board(
+        self, box: Box, colour: Rgb, *, radius: float = 0, outline: Rgb | None = None, says: tuple[str, ...] = ()
+    ) -> None:
+        """A filled rectangle, its corners rounded by `radius` units; it is the mark of what it `says`."""
         self.pen.rounded_rectangle(
             [self.pixels(edge) for edge in box],
             radius=self.pixels(radius),
@@ -91,16 +131,24 @@ class Canvas:
             outline=outline,
             width=max(1, self.pixels(2)),
         )
+        self._mark(says, box)
 
     def line(self, start: tuple[float, float], end: tuple[float, float], colour: Rgb, width: float) -> None:
         """A straight line, `width` units thick."""
         ends = [(self.pixels(x), self.pixels(y)) for x, y in (start, end)]
         self.pen.line(ends, fill=colour, width=max(1, self.pixels(width)))
 
-    def text(self, text: str, at: tuple[float, float], *, face: str, size: float, colour: Rgb, anchor: str) -> None:
-        """One line of text; `anchor` as Pillow's (`lm`: `at` is the middle of its left edge), `size` in units."""
+    def text(self, text: str, at: tuple[float, float], *, face: str, size: float, colour: Rgb, anchor: Anchor) -> None:
+        """One line of text, `size` in units; every word leaves a mark, and every character of it a spelled one."""
         font = _font(face, self.pixels(size))
         self.pen.text((self.pixels(at[0]), self.pixels(at[1])), text, font=font, fill=colour, anchor=anchor)
+        start = at[0] - _BEFORE[anchor] * self.width(text, face=face, size=size)
+        edges = [start + self.width(text[:index], face=face, size=size) for index in range(len(text) + 1)]
+        top, bottom = at[1] - size / 2, at[1] + size / 2
+        for found in re.finditer(r"\S+", text):
+            self._mark((found.group(),), (edges[found.start()], top, edges[found.end()], bottom))
+            for index, character in enumerate(found.group(), start=found.start()):
+                self._mark((character,), (edges[index], top, edges[index + 1], bottom), spelled=True)
 
     def width(self, text: str, *, face: str, size: float) -> float:
         """Of one line of text, in units."""
@@ -109,6 +157,12 @@ class Canvas:
     def pixels(self, units: float) -> int:
         """Units in whole pixels."""
         return round(units * self.scale)
+
+    def _mark(self, words: tuple[str, ...], box: Box, *, spelled: bool = False) -> None:
+        """Of the part of the box that is in the picture, if there is one and it says something."""
+        left, top, right, bottom = (min(max(edge, 0.0), float(UNITS)) for edge in box)
+        if words and left < right and top < bottom:
+            self.marks.append(Mark(words, (left, top, right, bottom), spelled))
 
     def _paste(self, picture: Image.Image, centre: tuple[float, float]) -> None:
         x, y = self.pixels(centre[0]), self.pixels(centre[1])
@@ -145,6 +199,11 @@ def readable_on(colour: Rgb) -> Rgb:
     """Near-black on light colours and white on dark ones, by Rec. 601 luma."""
     luma = 0.299 * colour[0] + 0.587 * colour[1] + 0.114 * colour[2]
     return (20, 20, 24) if luma > 140 else (255, 255, 255)
+
+
+def _around(centre: tuple[float, float], size: float) -> Box:
+    half = size / 2
+    return centre[0] - half, centre[1] - half, centre[0] + half, centre[1] + half
 
 
 @lru_cache(maxsize=8)

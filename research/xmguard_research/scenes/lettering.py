@@ -53,7 +53,8 @@ def _draw_price(canvas: Canvas, scene: Scene) -> None:
     left = random.uniform(8, 24)
     box = (left, top, left + 192, top + 84)
     thing_x, size = random.uniform(60, 164), random.uniform(72, 92)
-    canvas.emoji(THINGS[scene.values["thing"]].emoji, (thing_x, top - 60), size, turned=random.uniform(-10, 10))
+    thing = THINGS[scene.values["thing"]]
+    canvas.emoji(thing.emoji, (thing_x, top - 60), size, turned=random.uniform(-10, 10), says=(thing.name,))
     canvas.board(box, tag, radius=random.uniform(2, 16), outline=mixed(tag, (0, 0, 0), 0.4))
     face, largest = random.choice(FACES), random.uniform(54, 64)
     centred(canvas, scene.values["price"], box, face=face, largest=largest, colour=ink)
@@ -122,15 +123,17 @@ def _draw_sign(canvas: Canvas, scene: Scene) -> None:
     box = (left, top, left + 204, top + random.uniform(62, 74))
     post = random.uniform(60, 164)
     canvas.line((post, box[3]), (post, horizon + 22), (90, 90, 96), random.uniform(6, 10))
-    canvas.board(box, colour, radius=random.uniform(2, 14), outline=readable_on(colour))
+    radius, says = random.uniform(2, 14), (scene.values["colour"],)
+    canvas.board(box, colour, radius=radius, outline=readable_on(colour), says=says)
     face, largest = random.choice(FACES), random.uniform(42, 50)
     case = random.choice((str.upper, str.capitalize, str.lower))
     word = case(scene.values["word"])
     centred(canvas, word, box, face=face, largest=largest, colour=readable_on(colour))
     size = random.uniform(52, 66)
     thing_x = random.uniform(40, 80) if post > 112 else random.uniform(144, 184)
-    thing = THINGS[scene.values["thing"]].emoji
-    canvas.emoji(thing, (thing_x, random.uniform(172, 186)), size, turned=random.uniform(-10, 10))
+    thing = THINGS[scene.values["thing"]]
+    thing_y, turned = random.uniform(172, 186), random.uniform(-10, 10)
+    canvas.emoji(thing.emoji, (thing_x, thing_y), size, turned=turned, says=(thing.name,))
 
 
 def _sign(skill: str, words: tuple[str, ...]) -> tuple[Slot, ...]:

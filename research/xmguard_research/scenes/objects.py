@@ -71,9 +71,10 @@ def _several_more(values: Values, random: Random) -> list[Question]:
 def _draw_several(canvas: Canvas, scene: Scene) -> None:
     canvas.panel(scene.values["background"], scene.random("background"))
     emoji = THINGS[scene.values["thing"]].emoji
+    says = (scene.values["thing"], scene.values["count"])
     random = scene.random("places")
     for x, y, size in places(random, int(scene.values["count"])):
-        canvas.emoji(emoji, (x, y), size, turned=random.uniform(-10, 10), mirrored=random.random() < 0.2)
+        canvas.emoji(emoji, (x, y), size, turned=random.uniform(-10, 10), mirrored=random.random() < 0.2, says=says)
 
 
 def places(random: Random, count: int) -> list[tuple[float, float, float]]:
@@ -191,9 +192,10 @@ def _draw_pair(canvas: Canvas, scene: Scene) -> None:
         first, second = (112 + along, 112 + sideways + across), (112 - along, 112 + sideways - across)
     else:
         first, second = (112 + sideways + across, 112 + along), (112 + sideways - across, 112 - along)
-    for name, centre in (("first", first), ("second", second)):
+    relation = values["relation"]
+    for name, centre, where in (("first", first, relation), ("second", second, OPPOSITE[relation])):
         emoji, turned = THINGS[values[name]].emoji, random.uniform(-10, 10)
-        canvas.emoji(emoji, centre, size * random.uniform(0.9, 1.1), turned=turned)
+        canvas.emoji(emoji, centre, size * random.uniform(0.9, 1.1), turned=turned, says=(values[name], where))
 
 
 PAIR = Layout(
@@ -267,8 +269,9 @@ def _draw_shapes(canvas: Canvas, scene: Scene) -> None:
     random = scene.random("background")
     canvas.paper(random.choice(PAPERS), random)
     colour = jittered(COLOURS[values["colour"]], random)
+    says = (values["shape"], values["colour"], values["count"])
     for x, y, size in places(scene.random("places"), int(values["count"])):
-        canvas.shape(values["shape"], (x, y), size, colour)
+        canvas.shape(values["shape"], (x, y), size, colour, says=says)
 
 
 SHAPES_LAYOUT = Layout(

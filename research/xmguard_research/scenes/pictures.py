@@ -10,7 +10,7 @@ from PIL import Image
 from xmguard.errors import FieldViolation, InvalidRequest
 from xmguard_research.scenes import activity, documents, lettering, objects, paragraphs
 from xmguard_research.scenes.assets import art
-from xmguard_research.scenes.canvas import Canvas
+from xmguard_research.scenes.canvas import Canvas, Mark
 from xmguard_research.scenes.spec import SPLITS, Layout, Question, Scene, sample
 
 STYLES = ("noto", "fluent")
@@ -39,6 +39,8 @@ class Picture:
     """One of `KINDS`."""
     scene: Scene
     """What it was drawn from; `scene.facts` can be contradicted."""
+    marks: tuple[Mark, ...]
+    """Where in the picture its words belong, in the order of drawing; the same in every style."""
 
 
 def scenes(*, split: str, seed: int, count: int, kinds: Sequence[str] = KINDS) -> Iterator[Scene]:
@@ -66,9 +68,7 @@ def draw(scene: Scene, *, style: str, size: int = 224) -> Image.Image:
         InvalidRequest: there is no such style.
         SetupIncomplete: its art is not on this machine; the message names the command that fetches it.
     """
-    canvas = Canvas(art(style), size)
-    scene.layout.draw(canvas, scene)
-    return canvas.image
+    return _drawn(scene, style, size).image
 
 
 def pictures(
@@ -81,14 +81,22 @@ def pictures(
         SetupIncomplete: see `draw`.
     """
     for scene in scenes(split=split, seed=seed, count=count, kinds=kinds):
+        canvas = _drawn(scene, style, size)
         yield Picture(
             id=f"{style}-{scene.id}",
-            image=draw(scene, style=style, size=size),
+            image=canvas.image,
             questions=scene.questions,
             sentences=scene.sentences,
             kind=scene.kind,
             scene=scene,
+            marks=tuple(canvas.marks),
         )
+
+
+def _drawn(scene: Scene, style: str, size: int) -> Canvas:
+    canvas = Canvas(art(style), size)
+    scene.layout.draw(canvas, scene)
+    return canvas
 
 
 def _known(field: str, given: Sequence[str], known: Sequence[str]) -> None:
