@@ -15,9 +15,9 @@ from safetensors.torch import load_file, save_file
 # The source folders, so that the tests also run where the plugin is not installed.
 sys.path.insert(0, str(Path(__file__).parents[2] / "plugins" / "xmguard-smolvlm-tiny" / "src"))
 sys.path.insert(0, str(Path(__file__).parents[2] / "plugins" / "xmguard-smolvlm-tiny" / "tests"))
-from tiny_parts import VISION, make_base, make_parts, noise, random_tower
+from tiny_parts import SIDE, VISION, make_base, make_parts, noise, random_tower
 
-from xmguard_research.scenes import Picture, scenes
+from xmguard_research.scenes import Mark, Picture, scenes
 from xmguard_research.tiny_vlm.answering import Asker, prompts
 from xmguard_research.tiny_vlm.budget import Budget
 from xmguard_research.tiny_vlm.card import card, replaced
@@ -25,6 +25,7 @@ from xmguard_research.tiny_vlm.evaluating import Reply, chat_score, share, shuff
 from xmguard_research.tiny_vlm.examples import conversations, described
 from xmguard_research.tiny_vlm.features import Gallery, extract, keep_features
 from xmguard_research.tiny_vlm.figures import draw_log
+from xmguard_research.tiny_vlm.grounding import Grounder, labelled, recall
 from xmguard_research.tiny_vlm.learner import Learner
 from xmguard_research.tiny_vlm.packing import collate
 from xmguard_research.tiny_vlm.prompts import Asked, Prompter
@@ -39,15 +40,18 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:.*pin_memory:UserWarning"),
 ]
 
-RECIPE = Recipe(rank=4, alpha=8, batch=2, warmup=0.0)
-STAGE = Stage("adapter", share=1.0, projector_rate=1e-2, adapter_rate=1e-2)
+RECIPE = Recipe(rank=4, alpha=8, warmup=0.0)
+STAGE = Stage("adapter", share=1.0, projector_rate=1e-2, adapter_rate=1e-2, batch=2)
+GROUNDING = Stage("grounding", share=1.0, projector_rate=1e-3, adapter_rate=0.0, batch=6)
 KINDS = ("activity", "price")
 
 
 def drawn(count):
-    """Stand-ins for drawn scenes: noise, with the questions of real ones."""
+    """Stand-ins for drawn scenes: noise, with the questions of real ones, and a row of cells for every value."""
     for index, scene in enumerate(scenes(split="train", seed=0, count=count, kinds=KINDS)):
-        yield Picture(scene.id, noise(index, 60, 40), scene.questions, scene.sentences, scene.kind, scene, ())
+        rows = enumerate(scene.values.values())
+        marks = tuple(Mark((value,), (0, 56 * row, 224, 56 * row + 56)) for row, value in rows)
+        yield Picture(scene.id, noise(index, 60, 40), scene.questions, scene.sentences, scene.kind, scene, marks)
 
 
 @pytest.fixture(scope="module")
@@ -96,7 +100,7 @@ def learner(base):
     """In float32, with an adapter that changes something (a fresh one is zero), of numbers that travel unchanged."""
     made = Learner(make_parts(base)[0], RECIPE).float()
     torch.manual_seed(3)
-    for parameter in made.adapter_parameters():
+    for parameter in made.groups(STAGE)[1]["params"]:
         torch.nn.init.normal_(parameter, std=0.05)
     made.load_trained({name: value.half().float() for name, value in made.trained().items()})
     return made
@@ -140,7 +144,7 @@ def test_a_packed_branch_reads_as_it_does_by_itself_in_the_assembled_model(
             with torch.no_grad():
                 alone = asker._model(input_ids=ids, **seen).logits[0, -len(branch.answer) :]
             # The kept features are in half precision.
-            assert torch.allclose(packed[place : place + len(branch.answer)], alone, atol=0.03)
+            assert torch.allclose(packed[place : place + len(branch.answer)], alone, atol=0.06)
             place += len(branch.answer)
     assert place == len(packed)
 
@@ -269,7 +273,7 @@ def test_training_lowers_the_loss_and_writes_log_and_picture(base, rows, pack, t
     log = [json.loads(line) for line in (tmp_path / LOG).read_text().splitlines()]
     losses = [row["loss"] for row in log if "loss" in row]
     assert sum(losses[-3:]) < 0.8 * sum(losses[:3])
-    assert log[-1]["exact_match"] == {"all": 0.5}
+    assert log[-1]["validation"] == {"all": 0.5}
     assert log[-2]["learning_rate"] < 0.2 * STAGE.projector_rate
     draw_log(tmp_path / LOG, tmp_path / "log.png")
     assert (tmp_path / "log.png").stat().st_size > 10_000
@@ -296,14 +300,68 @@ def test_a_stopped_run_goes_on_where_it_was_and_a_finished_one_is_loaded(base, r
     assert all(torch.equal(value, fresh.trained()[name]) for name, value in again.trained().items())
 
 
-def test_the_projectors_stage_leaves_the_adapter_alone(base, rows, pack, tmp_path):
-    learner = Learner(make_parts(base)[0], RECIPE)
-    before = learner.trained()
-    stage = Stage("projector", share=1.0, projector_rate=1e-2, adapter_rate=0.0)
-    train_stage(learner, rows, pack, stage, Budget(tokens=1000), RECIPE, tmp_path)
-    changed = {name for name, value in learner.trained().items() if not torch.equal(value, before[name])}
-    assert changed
-    assert all(name.startswith("projector.") for name in changed)
+def test_a_cell_says_the_words_whose_region_covers_enough_of_it():
+    marks = [
+        Mark(("cat", "3"), (0, 0, 112, 56)),  # the left half of the upper row of a grid of four
+        Mark(("k",), (110, 0, 120, 10), spelled=True),  # two units of ten are in the left cell
+        Mark(("red",), (0, 0, 224, 224)),
+    ]
+    made = labelled(marks, 5, 2, lambda mark: [{"cat": 10, "3": 11, "k": 12, "red": 13}[word] for word in mark.words])
+    assert (made.picture, made.cells, made.tokens) == (5, 4, 4)
+    assert sorted(made.labels) == [(0, 10), (0, 11), (0, 13), (1, 12), (1, 13), (2, 13), (3, 13)]
+
+
+def test_words_are_taught_as_they_are_answered_and_letters_without_a_blank(prompter):
+    ids = prompter.conversation([None], [Asked("?", "stop", "sign")], 0).branches[0].answer[:-1]
+    assert prompter.words(Mark(("STOP",), (0, 0, 1, 1))) == list(ids)
+    assert prompter.words(Mark(("S",), (0, 0, 1, 1), spelled=True)) == list(prompter._encoder.ids("s"))
+
+
+@pytest.fixture
+def taught(gallery):
+    """One token for every value; the tiny tokenizer's words are many bytes."""
+    values = sorted({word for one in gallery.seen for mark in one.marks for word in mark.words})
+    return [
+        labelled(one.marks, index, SIDE, lambda mark: [values.index(mark.words[0])])
+        for index, one in enumerate(gallery.seen)
+    ]
+
+
+def test_grounding_brings_cells_near_their_words_and_what_it_learned_is_kept(base, gallery, taught, tmp_path):
+    model = make_parts(base)[0]
+    table = model.get_input_embeddings().weight.detach()
+    grounder = Grounder(model.model.projector, table, taught)
+    batch = grounder.collate(taught, gallery.features)
+    before = recall(grounder, batch)
+    pack = partial(grounder.collate, features=gallery.features)
+    train_stage(grounder, taught, pack, GROUNDING, Budget(tokens=6000), RECIPE, tmp_path)
+    after = recall(grounder.eval(), batch)
+    assert before < 0.5 < 0.9 < after
+    # Not the classifier alone: the embeddings themselves point to the words.
+    embedded = model.model.projector(batch["features"].float()) - grounder.mean
+    right = []
+    for picture, cell, place in batch["labels"].tolist():
+        nearest = torch.cosine_similarity(embedded[picture, cell][None], grounder.words, dim=-1).argsort()
+        right.append(place in nearest[-4:])
+    assert sum(right) / len(right) > 0.8
+    # A run that finds the stage done loads it into a fresh projector, which the next stage then goes on with.
+    fresh = make_parts(base)[0]
+    again = Grounder(fresh.model.projector, table, taught)
+    train_stage(again, taught, pack, GROUNDING, Budget(tokens=6000), RECIPE, tmp_path)
+    learner = Learner(fresh, RECIPE)
+    kept = load_file(tmp_path / "grounding" / next((tmp_path / "grounding").glob("checkpoint-*")).name / TRAINED)
+    for name, value in learner.trained().items():
+        assert name.startswith("language_model.") or torch.equal(value, kept[name])
+
+
+def test_labels_of_unknown_words_are_left_out(base, gallery, taught):
+    model = make_parts(base)[0]
+    grounder = Grounder(model.model.projector, model.get_input_embeddings().weight.detach(), taught[:1])
+    strange = replace(taught[0], labels=(*taught[0].labels, (0, 10**6)))
+    assert torch.equal(
+        grounder.collate([strange], gallery.features)["labels"],
+        grounder.collate(taught[:1], gallery.features)["labels"],
+    )
 
 
 def test_a_budget_of_minutes_is_spent_by_the_clock(monkeypatch, tmp_path):

@@ -16,12 +16,12 @@ def inputs(processor, *texts, images=()):
     return processor(text=list(texts), images=list(images) or None, return_tensors="pt")
 
 
-def test_lite0_gives_49_cells_of_768_numbers():
+def test_lite0_gives_49_cells_of_1408_numbers():
     settings = SmolVlmTinyVisionConfig()
     tower = EfficientNetLite(settings.stem_width, settings.stages, settings.taps)
     with torch.inference_mode():
         features = tower(torch.zeros(1, 3, 224, 224))
-    assert features.shape == (1, settings.grid**2, sum(settings.tap_sizes)) == (1, 49, 768)
+    assert features.shape == (1, settings.grid**2, sum(settings.tap_sizes)) == (1, 49, 1408)
 
 
 def test_a_picture_that_does_not_divide_into_cells_is_refused():

@@ -54,12 +54,12 @@ class Canvas:
         self.marks: list[Mark] = []
         """In the order of drawing."""
 
-    def panel(self, colour: str, random: Random) -> None:
-        """One of `COLOURS` all over, a little lighter on one side."""
+    def panel(self, colour: str, random: Random, *, covered: bool = False) -> None:
+        """One of `COLOURS` all over, a little lighter on one side; `covered`, it says nothing."""
         base = jittered(COLOURS[colour], random)
         self._gradient(mixed(base, (255, 255, 255), random.uniform(0.0, 0.22)), base, random.choice((0, 90, 180, 270)))
         self._noise(random)
-        self._mark((colour,), (0, 0, UNITS, UNITS))
+        self._mark(() if covered else (colour,), (0, 0, UNITS, UNITS))
 
     def paper(self, colour: Rgb, random: Random) -> None:
         """A light colour that says nothing."""

@@ -19,7 +19,7 @@ _FIELDS = ("date", "time", "name", "total", "number")
 
 def page(canvas: Canvas, random: Random) -> None:
     """A sheet of paper on a desk of any colour."""
-    canvas.panel(random.choice(tuple(COLOURS)), random)
+    canvas.panel(random.choice(tuple(COLOURS)), random, covered=True)
     paper = jittered(random.choice(PAPERS), random)
     edge = [random.uniform(3, 9) for _ in range(4)]
     box = (edge[0], edge[1], 224 - edge[2], 224 - edge[3])

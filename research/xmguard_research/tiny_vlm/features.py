@@ -20,6 +20,7 @@ from rich.progress import track
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from xmguard_research.scenes import Mark
 from xmguard_research.tiny_vlm.prompts import Asked
 
 SHARD = 256
@@ -54,6 +55,11 @@ class Drawn(Protocol):
         """Of scene."""
         ...
 
+    @property
+    def marks(self) -> Sequence[Mark]:
+        """Where its words are."""
+        ...
+
 
 @dataclass(frozen=True)
 class Seen:
@@ -63,6 +69,7 @@ class Seen:
     kind: str
     asked: tuple[Asked, ...]
     sentences: tuple[str, ...]
+    marks: tuple[Mark, ...]
 
 
 @torch.inference_mode()
@@ -98,7 +105,9 @@ def _write(folder: Path, index: int, chunk: Sequence[Drawn], tower: Any, process
     with (folder / f"{index:05d}.jsonl").open("w", encoding="utf-8") as stream:
         for one in chunk:
             asked = tuple(Asked(question.text, question.answer, question.skill) for question in one.questions)
-            stream.write(json.dumps(asdict(Seen(one.id, one.kind, asked, tuple(one.sentences)))) + "\n")
+            stream.write(
+                json.dumps(asdict(Seen(one.id, one.kind, asked, tuple(one.sentences), tuple(one.marks)))) + "\n"
+            )
     unfinished = folder / f".{index:05d}"
     save_file({"features": features.contiguous()}, unfinished)
     unfinished.rename(_tensors(folder, index))  # last: a shard is there when this file is
@@ -131,4 +140,5 @@ def _read(file: Path) -> Iterator[Seen]:
         for line in stream:
             row = json.loads(line)
             asked = tuple(Asked(**one) for one in row["asked"])
-            yield Seen(row["id"], row["kind"], asked, tuple(row["sentences"]))
+            marks = tuple(Mark(tuple(one["words"]), tuple(one["box"]), one["spelled"]) for one in row["marks"])
+            yield Seen(row["id"], row["kind"], asked, tuple(row["sentences"]), marks)

@@ -22,11 +22,11 @@ def draw_log(log: Path, picture: Path) -> None:
         own = [row for row in rows if row["stage"] == stage]
         steps = {row["step"]: before + row["tokens"] / 1e6 for row in own if "loss" in row}
         losses.plot(list(steps.values()), [row["loss"] for row in own if "loss" in row], label=stage)
-        validated = [(steps[row["step"]], row["exact_match"]["all"]) for row in own if "exact_match" in row]
+        validated = [(steps[row["step"]], row["validation"]["all"]) for row in own if "validation" in row]
         matches.plot([at for at, _ in validated], [value for _, value in validated], marker="o", label=stage)
         before = max(steps.values(), default=before)
-    losses.set(xlabel="tokens, millions", ylabel="cross-entropy of answers, nats a token", yscale="log")
-    matches.set(xlabel="tokens, millions", ylabel="exact match, pictures not trained on", ylim=(0, 1))
+    losses.set(xlabel="tokens, millions", ylabel="loss: nats a token; of grounding, nats a cell", yscale="log")
+    matches.set(xlabel="tokens, millions", ylabel="pictures not trained on: exact match; words of cells", ylim=(0, 1))
     losses.legend()
     figure.tight_layout()
     figure.savefig(picture, dpi=110)

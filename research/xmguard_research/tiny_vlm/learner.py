@@ -14,7 +14,7 @@ from peft import LoraConfig, get_peft_model
 from peft.helpers import disable_input_dtype_casting
 from torch import Tensor, nn
 
-from xmguard_research.tiny_vlm.recipe import Recipe
+from xmguard_research.tiny_vlm.recipe import Recipe, Stage
 
 
 class Learner(nn.Module):
@@ -30,18 +30,19 @@ class Learner(nn.Module):
         for parameter in language.parameters():
             parameter.data = parameter.data.to(torch.bfloat16)
         table = language.embed_tokens.weight
-        with torch.no_grad():
-            # Embeddings share a large mean; a picture's cells begin there, not around zero where no token is.
-            model.model.projector.linear_2.bias.copy_(table.float().mean(dim=0))
         settings = LoraConfig(
             r=recipe.rank, lora_alpha=recipe.alpha, lora_dropout=0.0, target_modules=list(recipe.modules)
         )
         self.language: Any = get_peft_model(language, settings)
         self._table = table.detach()
 
-    def adapter_parameters(self) -> list[nn.Parameter]:
-        """In float32."""
-        return [one for name, one in self.language.named_parameters() if "lora_" in name]
+    def groups(self, stage: Stage) -> list[dict[str, Any]]:
+        """Parameters, all in float32, with their learning rates."""
+        adapter = [one for name, one in self.language.named_parameters() if "lora_" in name]
+        return [
+            {"params": list(self.projector.parameters()), "lr": stage.projector_rate},
+            {"params": adapter, "lr": stage.adapter_rate},
+        ]
 
     def trained(self) -> dict[str, Tensor]:
         """What a checkpoint holds, named as it travels: `projector.…` and `language_model.….lora_A.weight`."""

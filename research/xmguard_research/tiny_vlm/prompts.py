@@ -15,6 +15,7 @@ from xmguard.context import ENGLISH, Context, ContextSpan
 from xmguard.plugins import Registry
 from xmguard.prompt_text import QUESTION
 from xmguard.request import Prompt
+from xmguard_research.scenes import Mark
 
 
 @dataclass(frozen=True)
@@ -76,6 +77,12 @@ class Prompter:
                 context += self._encoder.ids(SEPARATOR)
             context += self._image if span is None else self._encoder.ids(span)
         return Conversation(tuple(context), picture, tuple(self._branch(one) for one in asked))
+
+    def words(self, mark: Mark) -> list[int]:
+        """Tokens of a mark's words as they are answered: in lower case, a word with a blank before it."""
+        return [
+            token for word in mark.words for token in self._encoder.ids(f"{'' if mark.spelled else ' '}{word.lower()}")
+        ]
 
     def _branch(self, asked: Asked) -> Branch:
         if asked.joint:

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import torch
 from rich.console import Console
@@ -31,24 +31,46 @@ LOG = "log.jsonl"
 _ENDLESS = 10**7
 """Steps that the loop is told to make; the budget ends it."""
 
-Collate = Callable[[Sequence[Conversation]], dict[str, Tensor]]
+Collate = Callable[[Sequence[Any]], dict[str, Tensor]]
+
+
+class Trainable(Protocol):
+    """A module whose forward takes a batch and returns its `loss`."""
+
+    def groups(self, stage: Stage) -> list[dict[str, Any]]:
+        """Parameters with their learning rates; the others are left alone."""
+        ...
+
+    def trained(self) -> dict[str, Tensor]:
+        """What a checkpoint holds."""
+        ...
+
+    def load_trained(self, tensors: Mapping[str, Tensor]) -> None:
+        """Put it back."""
+        ...
+
+
+class Row(Protocol):
+    """Something to learn from."""
+
+    @property
+    def tokens(self) -> int:
+        """That are read of it."""
+        ...
 
 
 class BudgetTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
     """A Trainer whose learning rates follow a budget, and whose checkpoints are what is trained."""
 
-    def __init__(self, *, learner: Learner, rows: Sequence[Conversation], stage: Stage, recipe: Recipe, **rest: Any):
+    def __init__(self, *, learner: Trainable, rows: Sequence[Row], stage: Stage, recipe: Recipe, **rest: Any):
         self._learner, self._rows, self._stage, self._recipe = learner, rows, stage, recipe
         self.budget: Budget = rest.pop("budget")
         self.tokens_of_step = 0
         super().__init__(model=learner, train_dataset=list(rows), **rest)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
-        """AdamW; the projector and the adapter have learning rates of their own."""
-        stage = self._stage
-        groups = [{"params": list(self._learner.projector.parameters()), "lr": stage.projector_rate}]
-        if stage.adapter_rate:
-            groups.append({"params": self._learner.adapter_parameters(), "lr": stage.adapter_rate})
+        """AdamW, with the learner's own rates."""
+        groups = self._learner.groups(self._stage)
         self.optimizer = torch.optim.AdamW(groups, weight_decay=self._recipe.weight_decay, betas=(0.9, 0.98))
         return self.optimizer
 
@@ -63,7 +85,7 @@ class BudgetTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
         return LengthGroupedSampler(
-            self._recipe.batch,
+            self._stage.batch,
             lengths=[row.tokens for row in self._rows],
             generator=torch.Generator().manual_seed(self._recipe.seed),
         )
@@ -153,7 +175,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers has no types
     def on_save(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         """Validate what was saved; the time this takes is spent as well."""
         if self._validate is not None:
-            self._write({"stage": self._stage.name, "step": state.global_step, "exact_match": self._validate()})
+            self._write({"stage": self._stage.name, "step": state.global_step, "validation": self._validate()})
 
     def on_train_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         """The bar ends."""
@@ -165,8 +187,8 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers has no types
 
 
 def train_stage(
-    learner: Learner,
-    rows: Sequence[Conversation],
+    learner: Trainable,
+    rows: Sequence[Row],
     collate: Collate,
     stage: Stage,
     budget: Budget,
@@ -190,11 +212,9 @@ def train_stage(
         if budget.progress >= 1.0:
             learner.load_trained(load_file(Path(last) / TRAINED))
             return Path(last)
-    for parameter in learner.adapter_parameters():
-        parameter.requires_grad_(stage.adapter_rate > 0)
     arguments: dict[str, Any] = {
         "output_dir": str(folder),
-        "per_device_train_batch_size": recipe.batch,
+        "per_device_train_batch_size": stage.batch,
         "max_steps": _ENDLESS,
         "max_grad_norm": 1.0,
         "bf16": True,
@@ -228,7 +248,7 @@ def train_stage(
 
 
 @contextmanager
-def evaluating(learner: Learner) -> Iterator[None]:
+def evaluating(learner: Any) -> Iterator[None]:
     """Without gradients, in the precision of training."""
     learner.eval()
     device = "cuda" if torch.cuda.is_available() else "cpu"

@@ -29,12 +29,12 @@ class SmolVlmTinyVisionConfig(PreTrainedConfig):
     stages: list[list[int]] = None  # type: ignore[assignment]  # filled in below
     """As in `LITE0`, which is the default."""
     taps: list[int] = None  # type: ignore[assignment]  # filled in below
-    """Indices of the stages whose maps become features; by default the last of stride 16 and the last, as in lite0."""
+    """Indices of the stages whose maps become features; by default the last of strides 8, 16 and 32, as in lite0."""
 
     def __post_init__(self, **kwargs: Any) -> None:
         """Fill in lite0, and refuse a picture that does not divide into whole cells."""
         self.stages = [list(stage) for stage in self.stages or LITE0]
-        self.taps = list(self.taps or (4, len(self.stages) - 1))
+        self.taps = list(self.taps or (2, 4, len(self.stages) - 1))
         super().__post_init__(**kwargs)
         if self.image_size % self.stride:
             raise ValueError(f"image_size is {self.image_size}; it must be a multiple of the stride {self.stride}")
@@ -72,7 +72,10 @@ class SmolVlmTinyConfig(PreTrainedConfig):
     """A `SmolVlmTinyVisionConfig`, or keyword arguments for one."""
     image_token_id: int = 49152
     """Placeholder of one cell of a picture; never an answer: `suppress_tokens` holds it."""
-    projector_hidden_act: str = "gelu"
+    projector_width: int = 384
+    """Of the projector's transformer."""
+    projector_layers: int = 3
+    projector_heads: int = 6
     tie_word_embeddings: bool = True
 
     def __post_init__(self, **kwargs: Any) -> None:

@@ -9,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from transformers import AutoModel, GenerationMixin, PreTrainedModel
 from transformers import initialization as init
-from transformers.activations import ACT2FN
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling, ModelOutput
 from transformers.utils.generic import can_return_tuple
@@ -39,24 +38,36 @@ class SmolVlmTinyOutput(ModelOutput):
 
 
 class SmolVlmTinyProjector(nn.Module):
-    """Features of cells to embeddings: each tap normalised by itself, two layers, and a learned place in the grid."""
+    """Features of cells to embeddings: each tap normalised by itself, then a transformer in which every cell sees all.
+
+    Lettering runs over several cells, and how many of a thing there are is in no single one.
+    """
 
     def __init__(self, config: SmolVlmTinyConfig) -> None:
         super().__init__()
         self.sizes = list(config.vision_config.tap_sizes)
-        hidden = config.text_config.hidden_size
+        width, hidden = config.projector_width, config.text_config.hidden_size
         self.norms = nn.ModuleList(nn.LayerNorm(size) for size in self.sizes)
-        self.linear_1 = nn.Linear(sum(self.sizes), hidden)
-        self.act = ACT2FN[config.projector_hidden_act]
-        self.linear_2 = nn.Linear(hidden, hidden)
-        self.position = nn.Parameter(torch.zeros(config.image_seq_length, hidden))
+        self.inward = nn.Linear(sum(self.sizes), width)
+        self.position = nn.Parameter(torch.zeros(config.image_seq_length, width))
+        self.layers = nn.ModuleList(
+            nn.TransformerEncoderLayer(
+                width, config.projector_heads, 4 * width, 0.0, "gelu", batch_first=True, norm_first=True
+            )
+            for _ in range(config.projector_layers)
+        )
+        self.norm = nn.LayerNorm(width)
+        self.outward = nn.Linear(width, hidden)
 
     def forward(self, features: Tensor) -> Tensor:
         """[image, cell, feature] to [image, cell, hidden]."""
         parts = torch.split(features, self.sizes, dim=-1)
         normed = torch.cat([norm(part) for norm, part in zip(self.norms, parts, strict=True)], dim=-1)
-        embedded: Tensor = self.linear_2(self.act(self.linear_1(normed)))
-        return embedded + self.position
+        read = self.inward(normed) + self.position
+        for layer in self.layers:
+            read = layer(read)
+        embedded: Tensor = self.outward(self.norm(read))
+        return embedded
 
 
 class SmolVlmTinyPreTrainedModel(PreTrainedModel):
@@ -77,7 +88,7 @@ class SmolVlmTinyPreTrainedModel(PreTrainedModel):
     def _init_weights(self, module: nn.Module) -> None:
         super()._init_weights(module)
         if isinstance(module, SmolVlmTinyProjector):
-            init.zeros_(module.position)
+            init.normal_(module.position, std=0.02)
         elif isinstance(module, SameConv2d):
             # There are no batch norms that would undo the small default: features would vanish.
             init.kaiming_normal_(module.weight, nonlinearity="relu")
