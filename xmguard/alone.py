@@ -126,6 +126,7 @@ class AloneReading:
                 language=span.language,
                 answer=answer.text,
                 text=span.span.text or "",
+                modality=span.modality,
                 normalized=answer_language(registry, span.language, self._context.asked_in).normalize(answer.text),
                 entropy=answer.entropy,
                 tokens=tuple(self._backend.text([token.id]) for token in self._tokens[f"alone:{span_id}"]),

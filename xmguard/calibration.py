@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xmguard.evidence import Bounds
+from xmguard.parts import TEXT
 
 SAME_LANGUAGE = "same_language"
 CROSS_LANGUAGE = "cross_language"
@@ -92,6 +93,9 @@ class VerdictProfile:
     languages: tuple[str, ...] = ()
     """Pairs of primary tags it was fitted to, each sorted: `en-en`, `de-en`. Others are weighed alike, but do not count
     as calibrated. Empty: not told, so that none is excluded."""
+    modalities: tuple[str, ...] = (TEXT,)
+    """Names of the modalities of the spans in those pairs. Spans of others are weighed alike, but do not count as
+    calibrated."""
 
     def covers(self, language_a: str, language_b: str) -> bool:
         """Whether pairs of these languages were among those it was fitted to; two unknown ones are taken to be."""

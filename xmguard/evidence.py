@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from xmguard.context import ENGLISH
+from xmguard.parts import TEXT
 
 
 class AnswerKind(Enum):
@@ -66,6 +67,8 @@ class SpanEvidence:
     """Text of each token of `answer`."""
     text: str = ""
     """The span's own text; empty where its content is media."""
+    modality: str = TEXT
+    """Name of the modality that encodes the span."""
 
 
 @dataclass(frozen=True)
@@ -122,4 +125,5 @@ class Estimate:
     answers_checked: bool = False
     """Whether `PairEstimate.comparable` was estimated of every pair: without it, agreement needs other grounds."""
     calibrated: bool = False
-    """Whether a profile fitted for this model, engine and dtype produced the probabilities."""
+    """Whether a profile fitted for this model, engine and dtype produced the probabilities, and was fitted to pairs of
+    such languages and modalities, with such a question."""

@@ -18,6 +18,7 @@ from xmguard.bias import HeadFactors
 from xmguard.calibration import PAIRINGS, FeatureWeight, Fit, FittedFor, ProbeSource, VerdictProfile
 from xmguard.errors import ModelRefused, keyed
 from xmguard.evidence import Bounds
+from xmguard.parts import TEXT
 from xmguard.profile import CARD, Profile
 
 T = TypeVar("T")
@@ -85,7 +86,7 @@ class _Reader:
             content,
             _VERDICT,
             required=("version", "fitted_for", "fitted_on", "conflict", "comparable", "bounds"),
-            optional=("languages", "probe"),
+            optional=("languages", "modalities", "probe"),
         )
         version = content.get("version", VERSION)
         if version != VERSION or isinstance(version, bool):
@@ -106,6 +107,7 @@ class _Reader:
             ),
             fitted_on=self._text(content, "fitted_on", _VERDICT),
             languages=self._languages(content.get("languages", []), f"{_VERDICT}.languages"),
+            modalities=self._modalities(content.get("modalities", [TEXT]), f"{_VERDICT}.modalities"),
             probe=self._probe(content["probe"], f"{_VERDICT}.probe") if "probe" in content else None,
         )
         if content.get("conflict") == {}:
@@ -115,6 +117,13 @@ class _Reader:
     def _languages(self, content: Any, path: str) -> tuple[str, ...]:
         if not isinstance(content, list) or not all(isinstance(pair, str) and "-" in pair for pair in content):
             return self._wrong(path, 'is not a list of pairs of languages like "de-en"', ())
+        return tuple(content)
+
+    def _modalities(self, content: Any, path: str) -> tuple[str, ...]:
+        """Of whatever name: a profile may have been fitted where other plugins are installed."""
+        named = isinstance(content, list) and all(isinstance(name, str) and name.strip() for name in content)
+        if not named or not content or len({*content}) < len(content):
+            return self._wrong(path, f'is not a list of at least one modality like "{TEXT}", each once', ())
         return tuple(content)
 
     def _fits(self, content: Any, path: str) -> Mapping[str, Fit]:

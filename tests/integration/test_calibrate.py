@@ -70,6 +70,7 @@ def test_a_written_profile_gives_the_probabilities_that_were_fitted(fitted, tiny
     assert read is not None
     assert read.name == "first"
     assert read.policy == "none"
+    assert read.verdict.modalities == ("text",)
     loaded = load_guard(str(tiny_folder), registry=registry, profile=out)
     assert loaded.describe().calibration.startswith("calibrated on 10 pairs of my.jsonl, 20")
     kind, weights = "same_language", made.profile.verdict.conflict["same_language"]
@@ -130,6 +131,7 @@ def test_a_recalibration_keeps_the_rest_of_the_profile(fitted, tiny_folder, regi
     probe = Adapted(tiny_folder, tmp_path / "theirs" / "adapter").source
     verdict = replace(made.profile.verdict, probe=probe)
     verdict = replace(verdict, conflict=verdict.conflict | {CROSS_LANGUAGE: verdict.conflict["same_language"]})
+    verdict = replace(verdict, modalities=("image",))
     theirs = Profile("theirs", "floor", {"minimum": 0.5, "cap": 1.0}, ((0.5,) * 6,) * 3, verdict)
     guard = Guard(load(tiny_folder, registry=registry, probe=probe), registry, model="tiny", profile=theirs)
     out = tmp_path / "mine.json"
@@ -145,6 +147,7 @@ def test_a_recalibration_keeps_the_rest_of_the_profile(fitted, tiny_folder, regi
     for name in ADAPTER_FILES:
         assert (read.verdict.probe.folder / name).read_bytes() == (probe.folder / name).read_bytes()
     assert read.verdict.fitted_on.endswith("recalibrated from theirs")
+    assert read.verdict.modalities == ("image", "text"), "theirs and those of the pairs"
     assert read.verdict.fitted_for == FittedFor(guard.stamp.model_hash, guard.stamp.engine, guard.stamp.dtype)
     assert again.profile.verdict.conflict[CROSS_LANGUAGE] == verdict.conflict[CROSS_LANGUAGE]
     assert {one.decision for one in again.before} <= {"CONFLICT", "CONSISTENT", "UNDETERMINED"}

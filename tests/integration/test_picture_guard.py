@@ -9,9 +9,12 @@ from tests.integration.pictures import KIND, context, registry_with_sketches, sk
 from xmguard.backends.transformers.loader import load
 from xmguard.backends.transformers.pictures import PictureReader
 from xmguard.backends.transformers.processors import load_processor
+from xmguard.calibration import FeatureWeight, Fit, FittedFor, VerdictProfile
 from xmguard.errors import ErrorCode, InvalidRequest, ModalityNotSupported, ModelRefused, Reason
+from xmguard.evidence import Bounds
 from xmguard.guard import Guard
 from xmguard.hookspecs import hookimpl
+from xmguard.profile import Profile
 from xmguard.request import AnswerRequest, Decoding, Detail, OnError, Prompt, Rebalance
 from xmguard.response import Decision, FinishReason, Status
 from xmguard.span import Media, Span
@@ -62,6 +65,22 @@ def test_a_check_judges_a_picture_against_a_text(guard):
     response = guard.check(replace(SEEN, rebalance=Rebalance("none"), detail=Detail()))
     assert response.verdict.status is Status.OK
     assert response.verdict.decision in set(Decision)
+
+
+def test_a_picture_is_calibrated_only_by_a_profile_that_was_fitted_to_pictures(guard):
+    fit = Fit(-1.0, (FeatureWeight("entropy", 1.0, 0.0, 1.0),))
+    loaded = guard.backend
+    texts = VerdictProfile(
+        FittedFor(loaded.model_hash, loaded.engine, loaded.dtype), {"same_language": fit}, {}, Bounds(), "a test"
+    )
+    asked = replace(SEEN, spans=SEEN.spans[:2], rebalance=Rebalance("none"), detail=Detail())
+    said = []
+    for verdict in (texts, replace(texts, modalities=("sketch", "text"))):
+        fitted = Guard(loaded, guard.registry, model="tiny", profile=Profile("p", "none", verdict=verdict))
+        said.append(fitted.check(asked).verdict)
+    assert [verdict.calibrated for verdict in said] == [False, True]
+    assert said[0].probability is not None
+    assert replace(said[0], calibrated=True) == said[1]
 
 
 def test_every_feature_of_the_verdict_bears_spans_without_text(guard):

@@ -31,9 +31,10 @@ def said(ids) -> str:
     return " ".join(WORDS[index] for index in ids)
 
 
-def read(*answers: str, asked_in: str = "en") -> tuple[Evidence, list[tuple[str, str]]]:
+def read(*answers: str, asked_in: str = "en", modalities=()) -> tuple[Evidence, list[tuple[str, str]]]:
     ids = tuple(f"s{index}" for index in range(1, len(answers) + 1))
-    spans = tuple(ContextSpan(Span(id=name, text="text"), "text", "en") for name in ids)
+    kinds = modalities or ("text",) * len(ids)
+    spans = tuple(ContextSpan(Span(id=name, text="text"), kind, "en") for name, kind in zip(ids, kinds, strict=True))
     context = Context(spans, "How much?", asked_in)
     prompt = SimpleNamespace(span_map=SimpleNamespace(ids=ids), alone_tail=(0,))
     reading = AloneReading(SimpleNamespace(text=said), context, prompt)
@@ -72,6 +73,10 @@ def test_an_answers_own_probabilities_are_those_it_was_decoded_with() -> None:
 
 def test_evidence_says_in_which_language_the_question_was_put() -> None:
     assert read("25%", asked_in="tr")[0].asked_in == "tr"
+
+
+def test_evidence_says_of_which_modality_each_span_is() -> None:
+    assert [span.modality for span in read("25%", "15%", modalities=("image", "text"))[0].spans] == ["image", "text"]
 
 
 def test_equal_wordings_are_scored_once_and_share_their_scores() -> None:

@@ -51,6 +51,12 @@ def evidence(answers: dict[str, str], odds=(), relevance=(), **languages: str) -
     return Evidence("How much?", spans, features)
 
 
+def shown(found: Evidence, pictured: str) -> Evidence:
+    """The evidence with the named spans as pictures."""
+    spans = (replace(span, modality="image" if span.span_id in pictured else "text") for span in found.spans)
+    return replace(found, spans=tuple(spans))
+
+
 def judged(found: Evidence, fitted: VerdictProfile | None = None, threshold: float | None = None):
     return decide(found, CalibratedEstimator(fitted or profile()).estimate(found), threshold)
 
@@ -259,6 +265,34 @@ def test_languages_that_were_not_fitted_are_weighed_alike_but_not_calibrated() -
         found = evidence({"a": "red", "b": "blue"}, {AB: 0.8}, **languages)
         verdict = judged(found, told)
         assert (verdict.decision, verdict.calibrated) == (Decision.CONFLICT, calibrated), languages
+
+
+@pytest.mark.parametrize(
+    ("modalities", "pictured", "calibrated"),
+    [
+        (("text",), "b", False),
+        (("text",), "ab", False),
+        (("image", "text"), "b", True),
+        (("image", "text"), "ab", True),
+        (("image",), "ab", True),
+        (("image",), "b", False),
+        (("image",), "", False),
+    ],
+)
+def test_modalities_that_were_not_fitted_are_weighed_alike_but_not_calibrated(modalities, pictured, calibrated) -> None:
+    texts = evidence({"a": "red", "b": "blue"}, {AB: 0.8}, **dict.fromkeys(pictured, "und"))
+    found = shown(texts, pictured)
+    estimate = CalibratedEstimator(replace(profile(), modalities=modalities)).estimate(found)
+    assert estimate.calibrated is calibrated
+    assert replace(estimate, calibrated=True) == CalibratedEstimator(profile()).estimate(texts)
+
+
+def test_only_spans_that_answer_have_to_be_of_a_modality_that_was_fitted() -> None:
+    fitted = CalibratedEstimator(profile())
+    answers = {"a": "25", "b": "15", "c": "unknown"}
+    assert fitted.estimate(shown(evidence(answers, {AB: 0.9}), "c")).calibrated
+    assert not fitted.estimate(shown(evidence({"a": "25", "b": ""}), "a")).calibrated
+    assert fitted.estimate(shown(evidence({"a": "25", "b": ""}), "b")).calibrated
 
 
 def test_without_a_fit_of_whether_both_answer_agreement_needs_other_grounds() -> None:

@@ -84,6 +84,12 @@ def test_probe_comparable_and_curves_may_be_absent(tmp_path):
     assert (read.probe, read.comparable) == (None, {})
 
 
+def test_a_profile_that_names_no_modalities_is_of_texts(tmp_path):
+    assert read_profile(save(tmp_path, GOOD)).verdict.modalities == ("text",)
+    named = GOOD | {"modalities": ["image", "text"]}
+    assert read_profile(save(tmp_path, named)).verdict.modalities == ("image", "text")
+
+
 @pytest.mark.parametrize(
     ("path", "value", "reason"),
     [
@@ -135,6 +141,11 @@ def test_probe_comparable_and_curves_may_be_absent(tmp_path):
         (("bounds", "agreement_below"), 1.5, "bounds.agreement_below is 1.5; from 0 to 1"),
         (("bounds", "comparable_above"), True, "bounds.comparable_above is true, not a number"),
         (("bounds", "threshold"), 0.5, "bounds.threshold is not known"),
+        (("modalities",), "text", 'modalities is not a list of at least one modality like "text", each once'),
+        (("modalities",), [], "modalities is not a list of at least one modality"),
+        (("modalities",), ["text", " "], "modalities is not a list of at least one modality"),
+        (("modalities",), ["text", ["image"]], "modalities is not a list of at least one modality"),
+        (("modalities",), ["text", "text"], "modalities is not a list of at least one modality"),
         (("probe",), "probe", "probe is not an object with the keys adapter, sha256, layers, task"),
         (("probe", "adapter"), "../other", "probe.adapter is not the name of a folder beside the profile"),
         (("probe", "adapter"), "/etc", "probe.adapter is not the name of a folder beside the profile"),
@@ -195,6 +206,7 @@ verdicts = st.builds(
     st.builds(Bounds, shares, shares, shares),
     names,
     st.none() | probes,
+    modalities=st.lists(names, min_size=1, max_size=3, unique=True).map(tuple),
 )
 
 
@@ -212,6 +224,7 @@ def test_what_research_writes_is_what_is_read(verdict):
         assert (read.name, read.policy, read.parameters, read.heads) == ("p", "floor", {"minimum": 0.5}, ((0.5, 1.0),))
         again = read.verdict
         assert (again.fitted_for, again.fitted_on) == (verdict.fitted_for, verdict.fitted_on)
+        assert again.modalities == verdict.modalities
         if verdict.probe is None:
             assert again.probe is None
         else:

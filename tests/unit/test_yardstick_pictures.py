@@ -70,6 +70,7 @@ def test_a_pair_without_a_picture_is_identified_as_before():
     pair = Pair("k", "i", "y", "What?", ("red", "blue"), ("en", "en"), Label.CONFLICT)
     assert pair.content == "7bf786afe50e0aa7"
     assert not pair.has_picture
+    assert pair.modalities == ("text", "text")
 
 
 def test_a_pair_is_identified_by_what_its_picture_shows_and_where_it_stands():
@@ -91,6 +92,7 @@ def test_a_request_holds_the_picture_where_the_pair_has_it():
         Span("s2", media=Media("image/png", b"a"), language="und"),
     )
     assert request.question == "What?"
+    assert pair.modalities == ("text", "image")
 
 
 # -- the yardsticks --------------------------------------------------------------------------------------------------

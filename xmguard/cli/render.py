@@ -120,7 +120,8 @@ def verdict_panel(verdict: ConflictVerdict) -> Panel:
     head = Text(verdict.decision.name, style=style)
     if verdict.probability is not None:
         head.append(f"  p(conflict) = {verdict.probability:.2f}", style="default")
-        head.append(f"  calibrated: {'true' if verdict.calibrated else 'false, not fitted to this model'}", _BEFORE)
+        fitted = "true" if verdict.calibrated else "false, not fitted to this model and request"
+        head.append(f"  calibrated: {fitted}", _BEFORE)
     if verdict.status is not Status.OK:
         head.append(f"  check {verdict.status.name}", style="yellow")
     lines: list[RenderableType] = [head]

@@ -27,17 +27,18 @@ class CalibratedEstimator:
 
         Only one span of a group that says the same is measured against the others; the rest of the group takes the
         numbers of the surest such pair. Pairs of languages that were not fitted are left out, measured or not, so that
-        no agreement can be built on them. Calibrated if there are none, every pair's languages are among those of the
-        pairs it was fitted to, and the question was put in English, as it was in all of those.
+        no agreement can be built on them. Calibrated if there are none, every pair's languages and every
+        answering span's modality are among those of the pairs it was fitted to, and the question was put in English,
+        as it was in all of those: a picture, which has no language, counts as of the other span's.
         """
         bounds = self._profile.bounds
-        english = evidence.asked_in == ENGLISH
         speaking = [span for span in evidence.spans if answered(span)]
+        as_fitted = evidence.asked_in == ENGLISH and {span.modality for span in speaking} <= {*self._profile.modalities}
         if not speaking:
-            return Estimate((), undetermined="no source answers the question", bounds=bounds, calibrated=english)
+            return Estimate((), undetermined="no source answers the question", bounds=bounds, calibrated=as_fitted)
         if len(speaking) == 1:
             only = f"only {shorten(speaking[0].span_id)} answers the question"
-            return Estimate((), undetermined=only, bounds=bounds, calibrated=english)
+            return Estimate((), undetermined=only, bounds=bounds, calibrated=as_fitted)
         direct = {
             (a.span_id, b.span_id): estimated
             for a, b in combinations(speaking, 2)
@@ -57,7 +58,7 @@ class CalibratedEstimator:
             pairs,
             bounds=bounds,
             answers_checked=kinds <= set(self._profile.comparable),
-            calibrated=english and all(fitted.values()) and all(known),
+            calibrated=as_fitted and all(fitted.values()) and all(known),
         )
 
     def _pair(self, evidence: Evidence, a: SpanEvidence, b: SpanEvidence) -> PairEstimate | None:

@@ -121,7 +121,10 @@ def calibrated(
     # A start that does not tell its languages leaves the new ones untold too: nothing may be excluded by it.
     known = fresh if start is None else fresh | set(start.languages) if start.languages else set()
     languages = tuple(sorted(known))
-    profile = _profile(guard, out.stem, replace(verdict, probe=copied, languages=languages))
+    shown_as = {name for case in cases for name in case.pair.modalities}
+    modalities = tuple(sorted(shown_as | set(start.modalities if start else ())))
+    told = replace(verdict, probe=copied, languages=languages, modalities=modalities)
+    profile = _profile(guard, out.stem, told)
     _write(profile, probe, out)
     verdicts = [held_out[case.pair.content] for case in cases]
     return Calibrated(

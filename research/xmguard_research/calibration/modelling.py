@@ -139,6 +139,7 @@ def fit_profile(
         bounds=bounds,
         fitted_on=f"{len(used)} pairs of {len({one.pair.item for one in used})} items",
         languages=tuple(sorted({language_pair(*one.pair.languages) for one in used})),
+        modalities=tuple(sorted({name for one in used for name in one.pair.modalities})),
     )
     return profile, {one.pair.key: _judged(one, profile, of_conflict, of_comparable) for one in samples}
 

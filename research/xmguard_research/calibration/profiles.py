@@ -31,6 +31,7 @@ def _verdict(verdict: VerdictProfile) -> dict[str, Any]:
         "fitted_for": asdict(verdict.fitted_for),
         "fitted_on": verdict.fitted_on,
         "languages": list(verdict.languages),
+        "modalities": list(verdict.modalities),
         "bounds": {name: _short(value) for name, value in asdict(verdict.bounds).items()},
         "conflict": _fits(verdict.conflict),
         "comparable": _fits(verdict.comparable),

@@ -177,8 +177,9 @@ def judged(case: Case, fitted: Weighing) -> ConflictVerdict:
             own=(),
             under={},
             prior=(),
+            modality=modality,
         )
-        for name, language in zip(names, case.pair.languages, strict=True)
+        for name, language, modality in zip(names, case.pair.languages, case.pair.modalities, strict=True)
     )
     features = {name: {names: value} for name, value in case.shown.values.items()}
     evidence = Evidence(case.pair.question, spans, features)

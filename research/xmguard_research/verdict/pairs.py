@@ -11,6 +11,8 @@ from enum import Enum
 from hashlib import sha256
 from typing import Protocol
 
+from xmguard.parts import IMAGE, TEXT
+
 
 class Label(Enum):
     """What is true of a pair."""
@@ -67,6 +69,12 @@ class Pair:
     def has_picture(self) -> bool:
         """Whether either source is one."""
         return self.pictures != (None, None)
+
+    @property
+    def modalities(self) -> tuple[str, str]:
+        """Of either source."""
+        first, second = self.pictures
+        return (IMAGE if first else TEXT, IMAGE if second else TEXT)
 
     @property
     def content(self) -> str:
