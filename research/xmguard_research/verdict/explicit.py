@@ -5,8 +5,6 @@ Knows no verdict.
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from typing import Any
 
 from xmguard import Guard, Prompt
@@ -15,6 +13,7 @@ from xmguard.context import Context, ContextSpan
 from xmguard.contracts import Branch
 from xmguard.deadline import Stop
 from xmguard.parts import TEXT
+from xmguard.verdict.likelihood import log_total
 from xmguard_research.verdict.pairs import Pair
 from xmguard_research.verdict.requests import request_of
 
@@ -63,7 +62,7 @@ class ExplicitPrompt:
         finally:
             session.close()
         logprobs = [logprob for (logprob,) in scored]
-        return _log_sum(logprobs[: len(self._no)]) - _log_sum(logprobs[len(self._no) :])
+        return log_total(logprobs[: len(self._no)]) - log_total(logprobs[len(self._no) :])
 
 
 def _beginnings(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -79,8 +78,3 @@ def _beginnings(tokenizer: Any) -> tuple[tuple[int, ...], tuple[int, ...]]:
     if not (yes and no):
         raise ValueError("every yes and no begins with the same token, so their logits cannot be told apart")
     return yes, no
-
-
-def _log_sum(logprobs: Sequence[float]) -> float:
-    highest = max(logprobs)
-    return highest + math.log(sum(math.exp(logprob - highest) for logprob in logprobs))
