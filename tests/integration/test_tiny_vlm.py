@@ -1,4 +1,4 @@
-"""Training the tiny vision-language model: packing, learning, resuming, and what is asked of the result."""
+"""Training the tiny vision-language model: packing, learning and resuming."""
 
 import json
 import random
@@ -18,10 +18,8 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "plugins" / "xmguard-smolvlm-
 from tiny_parts import SIDE, VISION, make_base, make_parts, noise, random_tower
 
 from xmguard_research.scenes import Mark, Picture, scenes
-from xmguard_research.tiny_vlm.answering import Asker, prompts
+from xmguard_research.tiny_vlm.answering import Asker
 from xmguard_research.tiny_vlm.budget import Budget
-from xmguard_research.tiny_vlm.card import card, replaced
-from xmguard_research.tiny_vlm.evaluating import Reply, chat_score, share, shuffled, summary, text_run
 from xmguard_research.tiny_vlm.examples import conversations, described
 from xmguard_research.tiny_vlm.features import Gallery, extract, keep_features
 from xmguard_research.tiny_vlm.figures import draw_log
@@ -388,79 +386,3 @@ def test_a_budget_of_minutes_is_spent_by_the_clock(monkeypatch, tmp_path):
 def test_a_budget_has_one_bound(bounds):
     with pytest.raises(ValueError, match="not both and not neither"):
         Budget(**bounds)
-
-
-def test_asked_in_a_batch_the_model_says_what_it_says_alone(base, processor, prompter, registry):
-    asker = Asker(make_parts(base)[0], processor, padded(processor.tokenizer))
-    asked = [Asked("What?", "x", "object"), Asked("What is in the picture?", "x", "object")]
-    wanted = [
-        *prompts(prompter.conversation([None], asked, 0), noise(0)),
-        *prompts(prompter.conversation(["A."], asked), None),
-    ]
-    told = []
-    together = asker.replies(wanted, 4, told.append)
-    assert told == [4]
-    assert together == [asker.replies([one], 1, told.append)[0] for one in wanted]
-    assert len(set(together)) > 1
-    rows = text_run(asker, processor, registry, "tiny", 2, 8, told.append)
-    assert {row.run for row in rows} == {"text tiny"}
-    assert chat_score(asker)["nats_per_token"] < 0
-
-
-def padded(tokenizer):
-    """The tiny tokenizer has no padding token; SmolLM2's ends a turn."""
-    tokenizer.pad_token = tokenizer.eos_token
-    return tokenizer
-
-
-def test_shuffled_pictures_are_others_of_the_same_kind():
-    shown = list(drawn(10))
-    other = shuffled(shown)
-    assert sorted(one.id for one in other) == sorted(one.id for one in shown)
-    for one, instead in zip(shown, other, strict=True):
-        assert instead.kind == one.kind
-        assert instead.id != one.id
-    with pytest.raises(ValueError, match="only one picture of"):
-        shuffled(shown[:3])
-
-
-def test_shares_count_whole_replies_and_their_interval_resamples_pictures():
-    right = [Reply("noto", f"p{n // 10}", "count", "?", "three", "Three") for n in range(50)]
-    wrong = [Reply("noto", f"q{n // 10}", "count", "?", "three", "Three dogs") for n in range(50)]
-    found = share([*right, *wrong])
-    assert (found["share"], found["questions"]) == (0.5, 100)
-    # Ten pictures, all right or all wrong: an interval over a hundred questions would be a third as wide.
-    assert found["high"] - found["low"] > 0.45
-    assert share([*right, *wrong], lambda row: row.mentions)["share"] == 1.0
-
-
-def test_the_card_shows_every_run_and_replaces_itself():
-    generator = random.Random(0)
-    rows = []
-    for run in (
-        "noto",
-        "noto shuffled",
-        "noto joint",
-        "fluent",
-        "fluent shuffled",
-        "text smolvlm-tiny",
-        "text smollm2",
-    ):
-        for number in range(12):
-            said = generator.choice(["red", "blue"])
-            rows.append(Reply(run, f"p{number}", generator.choice(["colour", "price"]), "?", "red", said))
-    results = {
-        **summary(rows, train_scenes=100),
-        "chat": {name: {"nats_per_token": -2.0, "tokens": 9} for name in ("smolvlm-tiny", "smollm2")},
-        "training": {"tokens_spent": 1_000_000, "seconds_spent": 60.0},
-        "weights_sha256": "ab" * 32,
-    }
-    document = "# A\n<!-- tiny_vlm -->\nold\n<!-- tiny_vlm -->\nend\n"
-    once = replaced(document, results)
-    assert "old" not in once
-    assert "| colour |" in once
-    assert "-2.000 | -2.000 |" in once
-    assert replaced(once, results) == once
-    assert card(results) in once
-    with pytest.raises(ValueError, match="has 0 marks"):
-        replaced("nothing", results)

@@ -19,12 +19,11 @@ from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
 from xmguard.models.smollm2 import SmolLM2
 from xmguard.plugins import load_plugins
-from xmguard.profile import CARD
 from xmguard_research.scenes import pictures, scenes
 from xmguard_research.tiny_vlm.answering import Asker
 from xmguard_research.tiny_vlm.budget import Budget
-from xmguard_research.tiny_vlm.card import card, replaced
-from xmguard_research.tiny_vlm.evaluating import Reply, chat_score, picture_runs, summary, text_run
+from xmguard_research.tiny_vlm.card import card, made_from, replaced
+from xmguard_research.tiny_vlm.evaluating import Reply, chat_score, guessed_run, picture_runs, summary, text_run
 from xmguard_research.tiny_vlm.examples import conversations
 from xmguard_research.tiny_vlm.features import Gallery, keep_features
 from xmguard_research.tiny_vlm.figures import draw_log
@@ -172,37 +171,47 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="Results file.")] = Path("research/results/tiny_vlm.json"),
     replies: Annotated[Path, typer.Option(help="Every reply, one a line.")] = Path("build/tiny_vlm/replies.jsonl"),
     readme: Annotated[Path | None, typer.Option(help="Model card to write the tables into.")] = None,
-    count: Annotated[int, typer.Option(help="Pictures of each style.", min=14)] = 280,
+    count: Annotated[int, typer.Option(help="Test scenes; all are drawn in Noto, most in Fluent.", min=14)] = 280,
     texts: Annotated[int, typer.Option(help="Texts without a picture.", min=2)] = 60,
     batch: Annotated[int, typer.Option(help="Questions at a time.")] = 32,
 ) -> None:
     """Measure by skill, in both styles, with shuffled pictures and without any; about half an hour on two CPU cores."""
     folder = model or SmolVlmTiny().pull(typer.echo)
+    try:
+        provenance = made_from(folder)
+        if readme is not None:
+            replaced(readme.read_text(encoding="utf-8"), "")
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
     registry = load_plugins()
     asker = Asker.seeing(folder)
     base = Asker.reading(SmolLM2().pull())
     steps: dict[str, Callable[[Callable[[int], None]], list[Reply]]] = {
         "noto": lambda tell: picture_runs(asker, registry, "noto", count, batch, tell, joint=True),
         "fluent": lambda tell: picture_runs(asker, registry, "fluent", count, batch, tell, joint=False),
+        "guessed": lambda tell: guessed_run(count, tell),
         "texts": lambda tell: text_run(asker, asker.processor, registry, "smolvlm-tiny", texts, batch, tell),
         "texts, SmolLM2": lambda tell: text_run(base, asker.processor, registry, "smollm2", texts, batch, tell),
     }
     rows: list[Reply] = []
-    with Progress(
-        *Progress.get_default_columns()[:1],
-        TextColumn("{task.completed} questions"),
-        TimeElapsedColumn(),
-        console=Console(stderr=True),
-    ) as progress:
+    replies.parent.mkdir(parents=True, exist_ok=True)
+    with (
+        replies.open("w", encoding="utf-8") as stream,
+        Progress(
+            *Progress.get_default_columns()[:1],
+            TextColumn("{task.completed} questions"),
+            TimeElapsedColumn(),
+            console=Console(stderr=True),
+        ) as progress,
+    ):
         for name, step in steps.items():
             bar = progress.add_task(name, total=None)
-            rows += step(partial(progress.advance, bar))
-    replies.parent.mkdir(parents=True, exist_ok=True)
-    replies.write_text("".join(json.dumps(asdict(row)) + "\n" for row in rows), encoding="utf-8")
-    card_file = json.loads((folder / CARD).read_text(encoding="utf-8"))
+            found = step(partial(progress.advance, bar))
+            rows += found
+            stream.writelines(json.dumps(asdict(row)) + "\n" for row in found)
+            stream.flush()
     results = {
-        "weights_sha256": card_file["weights_sha256"],
-        "training": card_file["training"],
+        **provenance,
         "pictures": count,
         **summary(rows),
         "chat": {"smolvlm-tiny": chat_score(asker), "smollm2": chat_score(base)},
@@ -210,7 +219,7 @@ def evaluate(
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(results, indent=2) + "\n", encoding="utf-8")
     if readme is not None:
-        readme.write_text(replaced(readme.read_text(encoding="utf-8"), results), encoding="utf-8")
+        readme.write_text(replaced(readme.read_text(encoding="utf-8"), card(results)), encoding="utf-8")
     typer.echo(card(results))
 
 

@@ -6,25 +6,38 @@ one that was held out. Exact match means the whole reply, letter case aside.
 
 from __future__ import annotations
 
+import math
 import random
+import re
+from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+from PIL.Image import Image
 
 from xmguard.plugins import Registry
 from xmguard_research.results import lines
-from xmguard_research.scenes import Picture, pictures, scenes
-from xmguard_research.scenes.baseline import blind
+from xmguard_research.scenes import SKILLS, Scene, draw, scenes
+from xmguard_research.scenes.baseline import Guesses
+from xmguard_research.scenes.objects import SHAPES_LAYOUT
 from xmguard_research.tiny_vlm.answering import Asker, Prompted, prompts
-from xmguard_research.tiny_vlm.examples import told
+from xmguard_research.tiny_vlm.examples import SMALL_PRINT, told
 from xmguard_research.tiny_vlm.prompts import Asked, Prompter
+from xmguard_research.tiny_vlm.recipe import Recipe
 
 SEED = 7
 """Of the pictures and texts that are asked about; training draws others, of the other split."""
+TRIES = 1000
+"""Scenes to look through for every one that needs a substitute; one document in twenty has given fields."""
+TRAIN_SCENES = 20_000
+"""That the guesses without looking are learned from."""
 RESAMPLES = 2000
+NEW = "sign_new"
+"""The skill that training leaves out: words that it never showed."""
+READING = ("price", "sign")
 CHAT = Path(__file__).parent / "chat.jsonl"
 Tell = Callable[[int], None]
 
@@ -36,7 +49,7 @@ class Reply:
     run: str
     """`noto`, `fluent shuffled`, `text smollm2`, and so on."""
     source: str
-    """Id of the picture or text it is about: questions about one are resampled together."""
+    """Id of the scene it is about, in whatever style: questions about one are resampled together."""
     skill: str
     question: str
     answer: str
@@ -49,48 +62,67 @@ class Reply:
 
     @property
     def mentions(self) -> bool:
-        """Whether the answer is somewhere in the reply."""
-        return self.answer.casefold() in self.said.casefold()
+        """Whether the reply holds the answer as words of its own: no `key` in `monkey`, no `3` in `13` or `3.50`."""
+        words = re.escape(self.answer.casefold())
+        return re.search(rf"(?<!\w)(?<!\d[.,:]){words}(?!\w)(?![.,:]\d)", self.said.casefold()) is not None
+
+
+def holds_art(scene: Scene) -> bool:
+    """Does its picture depend on the style? Others are of letters and coloured shapes alone."""
+    return scene.kind not in SMALL_PRINT and scene.layout.name != SHAPES_LAYOUT.name
 
 
 def picture_runs(
     asker: Asker, registry: Registry, style: str, count: int, batch: int, tell: Tell, *, joint: bool
 ) -> list[Reply]:
-    """Every question of `count` test pictures: alone, alone about another, and, if wanted, as the joint task."""
-    drawn = list(pictures(style=style, split="test", seed=SEED, count=count))
+    """Every question of test pictures: alone, alone about another picture, and, if wanted, as the joint task.
+
+    There are `count` pictures in the style of training; in the other, those of the same scenes that hold art.
+    """
+    about = [one for one in scenes(split="test", seed=SEED, count=count) if style == Recipe.style or holds_art(one)]
     prompter = Prompter(asker.processor, registry)
-    found = _ask(asker, prompter, style, drawn, drawn, batch, tell)
-    found += _ask(asker, prompter, f"{style} shuffled", drawn, shuffled(drawn), batch, tell)
+    own = [draw(one, style=style) for one in about]
+    found = _ask(asker, prompter, style, about, own, batch, tell)
+    others = [draw(one, style=style) for one in substitutes(about)]
+    found += _ask(asker, prompter, f"{style} shuffled", about, others, batch, tell)
     if joint:
-        found += _ask(asker, prompter, f"{style} joint", drawn, drawn, batch, tell, joint=True)
+        found += _ask(asker, prompter, f"{style} joint", about, own, batch, tell, joint=True)
     return found
 
 
-def shuffled(drawn: Sequence[Picture]) -> list[Picture]:
-    """For each picture another of the same kind: what is asked makes sense, and the answer is elsewhere.
+def substitutes(about: Sequence[Scene]) -> list[Scene]:
+    """For each scene one of another series, of the same layout and with the same fields.
+
+    What is asked can be asked of it, except that a question may name a thing which it does not show. Its answer is
+    the right one by chance alone.
 
     Raises:
-        ValueError: there is only one picture of some kind.
+        ValueError: there is none.
     """
-    by_kind: dict[str, list[int]] = {}
-    for index, one in enumerate(drawn):
-        by_kind.setdefault(one.kind, []).append(index)
-    if lone := [kind for kind, own in by_kind.items() if len(own) < 2]:
-        raise ValueError(f"only one picture of {', '.join(lone)}; more pictures are needed")
-    found = list(drawn)
-    for own in by_kind.values():
-        turned = random.Random(SEED).sample(own, len(own))
-        for here, there in zip(turned, [*turned[1:], turned[0]], strict=True):
-            found[here] = drawn[there]
-    return found
+    waiting: defaultdict[tuple[str, frozenset[str]], list[int]] = defaultdict(list)
+    for index, scene in enumerate(about):
+        waiting[_form(scene)].append(index)
+    found: dict[int, Scene] = {}
+    kinds = list(dict.fromkeys(scene.kind for scene in about))
+    for other in scenes(split="test", seed=SEED + 1, count=TRIES * len(about), kinds=kinds):
+        if own := waiting.get(_form(other)):
+            found[own.pop()] = other
+            if len(found) == len(about):
+                return [found[index] for index in range(len(about))]
+    lacking = sorted(layout for (layout, _), own in waiting.items() if own)
+    raise ValueError(f"no test scene has the fields of one of {', '.join(lacking)}")
+
+
+def _form(scene: Scene) -> tuple[str, frozenset[str]]:
+    return scene.layout.name, frozenset(scene.values)
 
 
 def _ask(
     asker: Asker,
     prompter: Prompter,
     run: str,
-    about: Sequence[Picture],
-    shown: Sequence[Picture],
+    about: Sequence[Scene],
+    shown: Sequence[Image],
     batch: int,
     tell: Tell,
     *,
@@ -98,12 +130,24 @@ def _ask(
 ) -> list[Reply]:
     asked: list[Prompted] = []
     rows: list[Reply] = []
-    for one, other in zip(about, shown, strict=True):
-        questions = [Asked(each.text, each.answer, each.skill, joint) for each in one.questions]
-        asked += prompts(prompter.conversation([None], questions, 0), other.image)
-        rows += [Reply(run, one.id, each.skill, each.text, each.answer, "") for each in questions]
+    for scene, image in zip(about, shown, strict=True):
+        questions = [Asked(each.text, each.answer, each.skill, joint) for each in scene.questions]
+        asked += prompts(prompter.conversation([None], questions, 0), image)
+        rows += [Reply(run, scene.id, each.skill, each.text, each.answer, "") for each in questions]
     said = asker.replies(asked, batch, tell)
     return [replace(row, said=reply) for row, reply in zip(rows, said, strict=True)]
+
+
+def guessed_run(count: int, tell: Tell, train_scenes: int = TRAIN_SCENES) -> list[Reply]:
+    """The questions of the run `noto`, answered from their words: the most frequent answer in training."""
+    guesses = Guesses(scenes(split="train", seed=0, count=train_scenes))
+    rows = [
+        Reply("guessed", scene.id, each.skill, each.text, each.answer, guesses.by_wording(each))
+        for scene in scenes(split="test", seed=SEED, count=count)
+        for each in scene.questions
+    ]
+    tell(len(rows))
+    return rows
 
 
 def text_run(
@@ -129,7 +173,11 @@ def chat_score(asker: Asker) -> dict[str, float]:
 
 
 def share(rows: Sequence[Reply], right: Callable[[Reply], bool] = lambda row: row.right) -> dict[str, float]:
-    """Share of right replies with a 95% interval, by resampling pictures or texts."""
+    """Share of right replies with a 95% interval, by resampling sources.
+
+    Where resampling changes nothing, because all sources agree, the interval is Wilson's (1927) for as many trials as
+    there are sources.
+    """
     by_source: dict[str, list[bool]] = {}
     for row in rows:
         by_source.setdefault(row.source, []).append(right(row))
@@ -137,34 +185,48 @@ def share(rows: Sequence[Reply], right: Callable[[Reply], bool] = lambda row: ro
     asked = np.array([len(own) for own in by_source.values()])
     drawn = np.random.default_rng(SEED).integers(len(hits), size=(RESAMPLES, len(hits)))
     resampled = hits[drawn].sum(axis=1) / asked[drawn].sum(axis=1)
-    low, high = np.quantile(resampled, [0.025, 0.975])
+    part = float(hits.sum() / asked.sum())
+    low, high = (float(end) for end in np.quantile(resampled, [0.025, 0.975]))
+    if len(set((hits / asked).tolist())) == 1:
+        low, high = _wilson(part, len(hits))
     return {
-        "share": round(float(hits.sum() / asked.sum()), 4),
-        "low": round(float(low), 4),
-        "high": round(float(high), 4),
+        "share": round(part, 4),
+        "low": round(low, 4),
+        "high": round(high, 4),
+        "sources": len(hits),
         "questions": int(asked.sum()),
     }
 
 
-def summary(rows: Sequence[Reply], train_scenes: int = 20_000) -> dict[str, Any]:
-    """Shares by run and skill, and what is right without looking."""
-    runs = list(dict.fromkeys(row.run for row in rows))
-    found: dict[str, Any] = {"runs": {run: _by_skill([row for row in rows if row.run == run]) for run in runs}}
-    learned = scenes(split="train", seed=0, count=train_scenes)
-    majority = blind(learned, scenes(split="test", seed=SEED, count=2000))
-    asked = sum(row.questions for row in majority)
-    found["majority"] = {
-        **{row.skill: round(row.by_wording, 4) for row in majority},
-        "all": round(sum(row.by_wording * row.questions for row in majority) / asked, 4),
+def _wilson(part: float, trials: int) -> tuple[float, float]:
+    z = 1.959964
+    middle = (part + z * z / (2 * trials)) / (1 + z * z / trials)
+    half = z / (1 + z * z / trials) * math.sqrt(part * (1 - part) / trials + z * z / (4 * trials * trials))
+    return max(0.0, middle - half), min(1.0, middle + half)
+
+
+def summary(rows: Sequence[Reply]) -> dict[str, Any]:
+    """Shares by run and skill, those that the model was made for, and replies to texts that hold the answer."""
+    by_run: dict[str, list[Reply]] = {}
+    for row in rows:
+        by_run.setdefault(row.run, []).append(row)
+    drawn = {row.source for row in by_run["fluent"]}
+    seen = {name: [row for row in by_run[name] if row.skill != NEW] for name in ("noto", "fluent")}
+    aims = {
+        "noto": seen["noto"],
+        "noto, art": [row for row in seen["noto"] if row.source in drawn],
+        "fluent": seen["fluent"],
+        **{f"reading {name}": [row for row in own if row.skill in READING] for name, own in seen.items()},
     }
-    found["text_mentions"] = {
-        run: share([row for row in rows if row.run == run], lambda row: row.mentions)
-        for run in runs
-        if run.startswith("text ")
+    return {
+        "runs": {run: _by_skill(own) for run, own in by_run.items()},
+        "aims": {name: share(own) for name, own in aims.items()},
+        "text_mentions": {
+            run: share(own, lambda row: row.mentions) for run, own in by_run.items() if run.startswith("text ")
+        },
     }
-    return found
 
 
 def _by_skill(rows: Sequence[Reply]) -> Mapping[str, dict[str, float]]:
-    skills = sorted({row.skill for row in rows})
+    skills = sorted({row.skill for row in rows}, key=SKILLS.index)
     return {**{skill: share([row for row in rows if row.skill == skill]) for skill in skills}, "all": share(rows)}
