@@ -15,8 +15,10 @@ sys.path.insert(0, str(Path(__file__).parents[2] / "plugins" / "xmguard-smolvlm-
 sys.path.insert(0, str(Path(__file__).parents[2] / "plugins" / "xmguard-smolvlm-tiny" / "tests"))
 from tiny_parts import make_base, make_parts, noise
 
+from xmguard.errors import SetupIncomplete
 from xmguard.profile import CARD
-from xmguard_research.scenes import scenes
+from xmguard_research.scenes import STYLES, draw, scenes
+from xmguard_research.scenes.assets import art
 from xmguard_research.tiny_vlm.__main__ import app
 from xmguard_research.tiny_vlm.answering import Asker, prompts
 from xmguard_research.tiny_vlm.card import card, made_from, replaced
@@ -109,6 +111,17 @@ def test_the_held_out_style_is_asked_about_pictures_of_art_alone(asker, registry
     plain, joint = ([replace(row, run="") for row in noto if row.run == run] for run in ("noto", "noto joint"))
     assert plain == joint
     assert [row.question for row in guessed_run(28, tell, 10)] == [row.question for row in plain]
+
+
+def test_pictures_that_hold_art_are_those_that_the_styles_draw_apart():
+    try:
+        for style in STYLES:
+            art(style)
+    except SetupIncomplete as missing:
+        pytest.skip(str(missing))
+    for scene in scenes(split="test", seed=7, count=28):
+        noto, fluent = (draw(scene, style=style).tobytes() for style in STYLES)
+        assert holds_art(scene) is (noto != fluent), scene.id
 
 
 def test_shares_count_whole_replies_and_their_interval_resamples_pictures():
