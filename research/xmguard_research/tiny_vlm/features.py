@@ -20,6 +20,7 @@ from rich.progress import track
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from xmguard.errors import ErrorCode, XmguardError
 from xmguard_research.scenes import Mark
 from xmguard_research.tiny_vlm.prompts import Asked
 
@@ -86,10 +87,10 @@ def keep_features(drawn: Iterable[Drawn], count: int, folder: Path, tower: Any, 
     folder.mkdir(parents=True, exist_ok=True)
     tower = tower.to(memory_format=torch.channels_last).eval()
     pictures = iter(drawn)
-    shards = -(-count // SHARD)
-    if all(_tensors(folder, index).exists() for index in range(shards)):
+    shards = range(len(_lengths(count)))
+    if all(_tensors(folder, index).exists() for index in shards):
         return
-    for index in track(range(shards), description="looking at pictures", console=Console(stderr=True)):
+    for index in track(shards, description="looking at pictures", console=Console(stderr=True)):
         chunk = list(islice(pictures, SHARD))
         if not _tensors(folder, index).exists():
             _write(folder, index, chunk, tower, processor)
@@ -116,10 +117,24 @@ def _write(folder: Path, index: int, chunk: Sequence[Drawn], tower: Any, process
 class Gallery:
     """The kept pictures, in order: what was asked of them, and their features mapped from disk."""
 
-    def __init__(self, folder: Path) -> None:
-        files = sorted(folder.glob("*.safetensors"))
-        self._shards = [load_file(file)["features"] for file in files]
-        self.seen: list[Seen] = [one for file in files for one in _read(file.with_suffix(".jsonl"))]
+    def __init__(self, folder: Path, count: int) -> None:
+        """Of the `count` pictures that `keep_features` wrote into `folder`.
+
+        Raises:
+            XmguardError: there are others than these, or a shard is damaged.
+        """
+        lengths = _lengths(count)
+        files = [_tensors(folder, index) for index in range(len(lengths))]
+        if strange := sorted(file.name for file in set(folder.glob("*.safetensors")) ^ set(files)):
+            raise _damaged(folder, f"{strange[0]} should {'' if folder / strange[0] in files else 'not '}be there")
+        self._shards: list[Tensor] = []
+        self.seen: list[Seen] = []
+        for file, length in zip(files, lengths, strict=True):
+            features, seen = load_file(file)["features"], list(_read(file.with_suffix(".jsonl")))
+            if (len(features), len(seen)) != (length, length):
+                raise _damaged(folder, f"{file.name} holds {len(features)} of {length} pictures, described {len(seen)}")
+            self._shards.append(features)
+            self.seen += seen
         self._places = [(shard, row) for shard, one in enumerate(self._shards) for row in range(len(one))]
 
     def __len__(self) -> int:
@@ -129,6 +144,18 @@ class Gallery:
         """[cell, feature] of one picture."""
         shard, row = self._places[index]
         return self._shards[shard][row]
+
+
+def _lengths(count: int) -> list[int]:
+    """Of the shards."""
+    return [min(SHARD, count - first) for first in range(0, count, SHARD)]
+
+
+def _damaged(folder: Path, what: str) -> XmguardError:
+    return XmguardError(
+        f"the pictures kept in {folder} are damaged: {what}; delete that folder, they are drawn again",
+        code=ErrorCode.FAILED_PRECONDITION,
+    )
 
 
 def _tensors(folder: Path, index: int) -> Path:

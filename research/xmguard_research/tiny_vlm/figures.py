@@ -1,4 +1,4 @@
-"""The training log as a picture: loss and validation against tokens, one colour a stage."""
+"""The training log as a picture: loss and validation against what was read, one colour a stage."""
 
 from __future__ import annotations
 
@@ -15,18 +15,20 @@ def draw_log(log: Path, picture: Path) -> None:
     from matplotlib import pyplot
 
     rows = list(lines(log))
-    stages = list(dict.fromkeys(row["stage"] for row in rows))
     figure, (losses, matches) = pyplot.subplots(1, 2, figsize=(10, 4))
     before = 0.0
-    for stage in stages:
-        own = [row for row in rows if row["stage"] == stage]
-        steps = {row["step"]: before + row["tokens"] / 1e6 for row in own if "loss" in row}
-        losses.plot(list(steps.values()), [row["loss"] for row in own if "loss" in row], label=stage)
-        validated = [(steps[row["step"]], row["validation"]["all"]) for row in own if "validation" in row]
-        matches.plot([at for at, _ in validated], [value for _, value in validated], marker="o", label=stage)
-        before = max(steps.values(), default=before)
-    losses.set(xlabel="tokens, millions", ylabel="loss: nats a token; of grounding, nats a cell", yscale="log")
-    matches.set(xlabel="tokens, millions", ylabel="pictures not trained on: exact match; words of cells", ylim=(0, 1))
+    for stage in dict.fromkeys(row["stage"] for row in rows):
+        own = {row["step"]: row for row in rows if row["stage"] == stage and "loss" in row}
+        at = {step: before + row["tokens"] / 1e6 for step, row in own.items()}
+        losses.plot(list(at.values()), [row["loss"] for row in own.values()], label=stage)
+        found = {row["step"]: row["validation"]["all"] for row in rows if row["stage"] == stage and "validation" in row}
+        matches.plot([at[step] for step in found], list(found.values()), marker="o", label=stage)
+        before = max(at.values(), default=before)
+    read = "read: grounding cells, then tokens; millions"
+    losses.set(xlabel=read, ylabel="loss: nats a token; of grounding, nats a cell + weighted distance", yscale="log")
+    matches.set(
+        xlabel=read, ylabel="pictures not trained on: exact match; of grounding,\nknown words of cells", ylim=(0, 1)
+    )
     losses.legend()
     figure.tight_layout()
     figure.savefig(picture, dpi=110)

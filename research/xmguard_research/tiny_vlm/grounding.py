@@ -16,14 +16,7 @@ from torch import Tensor, nn
 
 from xmguard_research.scenes import Mark
 from xmguard_research.scenes.canvas import UNITS
-from xmguard_research.tiny_vlm.recipe import Stage
-
-COVERED = 0.3
-"""A cell says a word if their common area is at least this share of the smaller of the two."""
-DROPPED = 0.1
-"""Share of the features that are left out at every look, so that no word hangs on one that another art style lacks."""
-SHRUNK = 0.3
-"""Weight of the squared distance to the words' own embeddings, beside the cross-entropy."""
+from xmguard_research.tiny_vlm.recipe import Recipe, Stage
 
 
 @dataclass(frozen=True)
@@ -43,13 +36,18 @@ class Grounded:
         return self.cells
 
 
-def labelled(marks: Sequence[Mark], picture: int, grid: int, tokens: Callable[[Mark], Sequence[int]]) -> Grounded:
-    """The labels of one picture of `grid` x `grid` cells; `tokens` are those of a mark's words."""
+def labelled(
+    marks: Sequence[Mark], picture: int, grid: int, tokens: Callable[[Mark], Sequence[int]], covered: float
+) -> Grounded:
+    """The labels of one picture of `grid` x `grid` cells; `tokens` are those of a mark's words.
+
+    A cell says a word if their common area is at least `covered` of the smaller of the two.
+    """
     side = UNITS / grid
     found = []
     for mark in marks:
         left, top, right, bottom = mark.box
-        least = COVERED * min((right - left) * (bottom - top), side * side)
+        least = covered * min((right - left) * (bottom - top), side * side)
         said = tuple(tokens(mark))
         for cell in range(grid * grid):
             row, column = divmod(cell, grid)
@@ -66,14 +64,15 @@ class Grounder(nn.Module):
     mean: Tensor
     """[hidden] of all embeddings."""
     words: Tensor
-    """[known token, hidden]: embeddings from there, in lengths of one."""
+    """[known token, hidden]: embeddings from there, over their mean length."""
     unit: Tensor
-    """That length."""
+    """That mean length."""
 
-    def __init__(self, projector: Any, table: Tensor, rows: Sequence[Grounded]) -> None:
+    def __init__(self, projector: Any, table: Tensor, rows: Sequence[Grounded], recipe: Recipe) -> None:
         """`table` [vocabulary, hidden] holds the language model's embeddings; the tokens of `rows` are told apart."""
         super().__init__()
         self.projector = projector.float().requires_grad_(True)
+        self._dropped, self._shrunk = recipe.dropped, recipe.shrunk
         known = sorted({token for row in rows for _, token in row.labels})
         self.places = {token: place for place, token in enumerate(known)}
         embeddings = table.float()
@@ -83,8 +82,8 @@ class Grounder(nn.Module):
         self.register_buffer("mean", mean)
         self.register_buffer("words", words / words.norm(dim=-1).mean())
         self.register_buffer("unit", words.norm(dim=-1).mean())
-        self.sharpness = nn.Parameter(torch.tensor(2.0))
-        self.bias = nn.Parameter(torch.full((len(known),), -4.0))
+        self.sharpness = nn.Parameter(torch.tensor(recipe.sharpness))
+        self.bias = nn.Parameter(torch.full((len(known),), recipe.bias))
         with torch.no_grad():
             projector.outward.bias.copy_(mean)
 
@@ -119,19 +118,20 @@ class Grounder(nn.Module):
         return alike * self.sharpness.exp() + self.bias
 
     def forward(self, features: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Nats a cell, as `loss`: of every known token's presence, and what pulls towards the words themselves.
+        """As `loss`, a cell: nats of every known token's presence, plus the weighted squared distance to its words.
 
-        `labels` [label, 3] are picture, cell and place of a token. The words of a cell are added up over the square
-        root of their number, as independent directions that keep a word's length.
+        The distance is over the words' mean length. `labels` [label, 3] are picture, cell and place of a token. The
+        words of a cell are added up over the square root of their number, as independent directions that keep a word's
+        length.
         """
-        seen = nn.functional.dropout(features.float(), DROPPED, self.training)
+        seen = nn.functional.dropout(features.float(), self._dropped, self.training)
         embedded = self.projector(seen).float()
         wanted = torch.zeros(*embedded.shape[:2], len(self.bias), device=embedded.device)
         wanted[labels.unbind(1)] = 1.0
         presence = nn.functional.binary_cross_entropy_with_logits(self.logits(embedded), wanted, reduction="none")
         target = wanted @ self.words / wanted.sum(dim=-1, keepdim=True).clamp(min=1.0).sqrt()
         distance = (self._centred(embedded) - target).square().sum(dim=-1)
-        return {"loss": presence.sum(dim=-1).mean() + SHRUNK * distance.mean()}
+        return {"loss": presence.sum(dim=-1).mean() + self._shrunk * distance.mean()}
 
     def collate(self, rows: Sequence[Grounded], features: Callable[[int], Tensor]) -> dict[str, Tensor]:
         """A batch; labels of tokens that are not known are left out."""
@@ -148,7 +148,7 @@ class Grounder(nn.Module):
         }
 
     def _centred(self, embedded: Tensor) -> Tensor:
-        """In lengths of a word."""
+        """From the mean of all embeddings, over the words' mean length."""
         return (embedded - self.mean) / self.unit
 
 

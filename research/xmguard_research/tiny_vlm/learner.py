@@ -21,9 +21,11 @@ class Learner(nn.Module):
     """The model around its trainable parts."""
 
     def __init__(self, model: Any, recipe: Recipe) -> None:
-        """`model` is a `SmolVlmTinyForConditionalGeneration` in float32, which this takes apart."""
+        """`model` is a `SmolVlmTinyForConditionalGeneration` in float32, which this takes apart.
+
+        The adapter's first weights are drawn from torch's own generator.
+        """
         super().__init__()
-        torch.manual_seed(recipe.seed)
         self.projector: nn.Module = model.model.projector.float().requires_grad_(True)
         language = model.model.language_model
         # Weights only: rotary frequencies in bfloat16 would turn late positions by another angle than when served.

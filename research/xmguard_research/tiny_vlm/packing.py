@@ -51,11 +51,9 @@ def collate(rows: Sequence[Conversation], features: Callable[[int], Tensor], ima
             branch_of += [numbered] * len(one.answer)
             numbered += 1
             column += len(read)
+    # Padding reads itself and the context: the softmax of nothing would not be a number.
     keys, queries = branch[:, None, :], branch[:, :, None]
     allowed = ((keys == 0) | (keys == queries)) & torch.ones(width, width, dtype=torch.bool).tril()
-    allowed |= torch.eye(
-        width, dtype=torch.bool
-    )  # a row of padding reads itself: the softmax of nothing is not a number
     pictures = [features(row.picture) for row in rows if row.picture is not None]
     return {
         "ids": ids,

