@@ -35,7 +35,7 @@ class Budget:
     @property
     def bound(self) -> float:
         """What there is to spend, in `unit`s."""
-        return self.minutes or self.tokens or 0
+        return self.tokens or 0 if self.minutes is None else self.minutes
 
     @property
     def unit(self) -> str:
