@@ -169,6 +169,7 @@ def test_the_command_asks_a_model_about_pictures_and_sentences(with_pictures, tm
     assert len({score["scores"]["explicit prompt"] for score in scores}) == 12, "every picture and order is looked at"
     report = (tmp_path / "out" / "report.md").read_text()
     assert "| AUROC in pictures-noto | picture first, 1 items | text first, 1 items |" in report
+    assert "have something irrelevant beside them" in report
 
 
 def test_a_model_that_reads_no_pictures_is_refused_before_anything_is_asked(with_pictures, tiny_folder, tmp_path):

@@ -10,12 +10,14 @@ import pytest
 
 from xmguard import Media, Span
 from xmguard_research.scenes.spec import SKILLS
+from xmguard_research.verdict import picture_pairs
 from xmguard_research.verdict.baselines import PICTURE_ONLY, TEXT_ONLY, from_words, without_model
 from xmguard_research.verdict.pairs import Label, Pair
 from xmguard_research.verdict.picture_pairs import (
     ORDERS,
     DrawnScene,
     four_way_pairs,
+    lent,
     order_of,
     picture_items,
     shuffled_pairs,
@@ -180,6 +182,20 @@ def test_what_is_irrelevant_is_lent_within_the_fold_and_cannot_answer():
             assert any(text in other.statements and fold(other.name) == fold(own.name) for other in items())
     assert max(lent.values()) <= 2
     assert not [pair for pair in irrelevant if "background" in pair.question or "sky" in pair.question]
+
+
+def test_items_without_a_lender_are_counted():
+    kept = {pair.item for pair in made(with_conflicts)}
+    assert lent(items()).startswith(f"Of 60 items with a picture {len(kept)} have something irrelevant beside them; ")
+    assert f"; the other {60 - len(kept)} ask for" in lent(items())
+    assert 0 < len(kept) < 60
+
+
+def test_scenes_that_make_too_few_items_are_refused(monkeypatch):
+    slots = picture_pairs._slots
+    monkeypatch.setattr(picture_pairs, "_slots", lambda scene: slots(scene) if scene.kind == "sign" else [])
+    with pytest.raises(ValueError, match="14 scenes of seed 0 make 2 items, not 7; take another seed"):
+        picture_items(7)
 
 
 def test_both_styles_have_the_same_items_and_other_pictures():

@@ -115,6 +115,13 @@ def test_pictures_that_do_not_fill_their_placeholders_are_refused(parts):
     asked = inputs(processor, "<image>", images=[noise(0)])
     with pytest.raises(ValueError, match="are 15 image tokens in the text and 16 cells in the pictures; one has 16"):
         model(asked["input_ids"][:, 1:], pixel_values=asked["pixel_values"])
+    # As many tokens as cells, but a picture would run over from one text into the other.
+    two = inputs(processor, "<image>", "<image>", images=[noise(0), noise(1)])
+    placeholder, other = two["input_ids"][0, 0].item(), inputs(processor, "a")["input_ids"][0, 0].item()
+    uneven = torch.full((2, SIDE**2 + 1), placeholder)
+    uneven[1, :2] = other
+    with pytest.raises(ValueError, match=r"\(17 of text 0, 15 of text 1\) are no whole pictures; one has 16"):
+        model(uneven, pixel_values=two["pixel_values"])
     with pytest.raises(ValueError, match="pixel_values need input_ids"):
         model(inputs_embeds=torch.zeros(1, 2, 48), pixel_values=asked["pixel_values"])
     with pytest.raises(ValueError, match="exactly one of input_ids and inputs_embeds"):
@@ -139,6 +146,13 @@ def test_only_the_last_logits_are_computed_when_no_more_are_asked_for(parts):
     # A product of other shapes may round otherwise.
     assert torch.allclose(last, everything[:, -2:], atol=1e-4)
     assert torch.allclose(chosen, everything[:, [3, 5]], atol=1e-4)
+
+
+@pytest.mark.parametrize("attention", ["flash_attention_2", "flex_attention"])
+def test_attention_that_is_not_proven_is_refused(parts, attention):
+    model, _ = parts
+    with pytest.raises(ValueError, match="does not support"):
+        model.set_attn_implementation(attention)
 
 
 def test_labels_give_the_loss_of_the_next_token(parts):

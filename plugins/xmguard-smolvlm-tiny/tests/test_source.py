@@ -102,6 +102,28 @@ def test_changed_weights_are_refused_naming_both_hashes(weights, cache):
         SmolVlmTiny(weights).pull()
 
 
+@pytest.mark.parametrize("value", [70_000.0, float("nan")])
+def test_weights_that_half_precision_cannot_hold_are_not_written(tmp_path, value):
+    tensors = {"projector.a": torch.ones(2), "projector.b": torch.tensor([1.0, value])}
+    with pytest.raises(ModelRefused, match=r"projector\.b is not finite in half precision$"):
+        travelling.write(tensors, tmp_path / "w", base="b", lora_scale=SCALE, vision=VISION, training={})
+    assert not (tmp_path / "w").exists()
+
+
+def test_weights_that_are_too_large_to_travel_are_not_written(tmp_path, monkeypatch):
+    monkeypatch.setattr(travelling, "LIMIT", 1000)
+    with pytest.raises(ModelRefused, match=r"its weights take 20\d\d bytes; 1000 may travel"):
+        travelling.write({"a": torch.ones(1000)}, tmp_path / "w", base="b", lora_scale=SCALE, vision={}, training={})
+    assert not (tmp_path / "w").exists()
+
+
+def test_the_weights_in_this_distribution_are_their_manifests_and_small_enough():
+    manifest = travelling.read_manifest()
+    if manifest is None:
+        pytest.skip("no weights were put into the distribution")
+    assert travelling.checked_tensors(manifest).stat().st_size <= travelling.LIMIT
+
+
 def test_weights_for_another_smollm2_are_refused(weights, cache):
     manifest = json.loads((weights / travelling.MANIFEST).read_text())
     (weights / travelling.MANIFEST).write_text(json.dumps(manifest | {"base": "smollm2-9"}))

@@ -1,7 +1,8 @@
 """What is learned from: pictures with their questions, sentences with theirs, and both together.
 
-Sentences and a picture in one context are of scenes of two kinds, so that only one of them says what is asked: nothing
-teaches the model which of two sources to believe. Knows no model.
+Sentences and a picture in one context are of scenes of two kinds, so that as a rule only one of them says what is
+asked, and nothing teaches the model which of two sources to believe; both may say a background's colour. Knows no
+model.
 """
 
 from __future__ import annotations

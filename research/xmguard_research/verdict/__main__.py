@@ -119,7 +119,7 @@ def main(
     neutral = {**NEUTRAL, **neutral_values(rows)}
     if pictures:
         four_way = by_yardstick(rows)[f"{picture_pairs.YARDSTICK}-{style}"]
-        notes.append(NO_OVERLAP)
+        notes += [NO_OVERLAP, picture_pairs.lent(picture_pairs.picture_items(pictures, seed=seed), seed=seed)]
         if model is not None:
             notes += [by_part(four_way, neutral, part) for part in (picture_pairs.order_of, picture_pairs.skill_of)]
     out.mkdir(parents=True, exist_ok=True)

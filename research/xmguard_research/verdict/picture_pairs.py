@@ -83,10 +83,16 @@ def order_of(pair: Pair) -> str:
 
 
 def picture_items(count: int, *, seed: int = 0) -> list[PictureItem]:
-    """Items of as many scenes, whose kinds take turns; the fact and the wordings are drawn."""
+    """Items of as many scenes, whose kinds take turns; the fact and the wordings are drawn.
+
+    Raises:
+        ValueError: more than half of the scenes say nothing that can be changed.
+    """
     series = scenes(split=SPLIT, seed=seed, count=2 * count)
-    found = (_item(index, scene, seed) for index, scene in enumerate(series) if _slots(scene))
-    return list(islice(found, count))
+    found = list(islice((_item(index, scene, seed) for index, scene in enumerate(series) if _slots(scene)), count))
+    if len(found) < count:
+        raise ValueError(f"{2 * count} scenes of seed {seed} make {len(found)} items, not {count}; take another seed")
+    return found
 
 
 def four_way_pairs(items: Iterable[PictureItem], style: str) -> Iterator[Pair]:
@@ -110,16 +116,11 @@ def with_conflicts(items: Sequence[PictureItem], style: str, *, seed: int = 0) -
 
     Two an item: its own picture and a foreign sentence, a foreign picture and its own sentence; sides and orders are
     drawn. What is foreign is lent by an item of the same fold, whose kind cannot seem to answer; an item is lent at
-    most twice. Items without a lender give none.
+    most twice. Items without a lender give none; `lent` says how many.
     """
     yardstick = f"{YARDSTICK}-{style}-irrelevant"
     generator = np.random.default_rng(seed)
-    folds: dict[int, list[PictureItem]] = {}
-    for item in items:
-        folds.setdefault(fold(item.name), []).append(item)
-    lenders: dict[str, PictureItem] = {}
-    for members in folds.values():
-        lenders |= _lenders(members, generator)
+    lenders = _lenders_by_fold(items, generator)
     for item in items:
         if item.name not in lenders:
             continue
@@ -131,6 +132,15 @@ def with_conflicts(items: Sequence[PictureItem], style: str, *, seed: int = 0) -
             yield _pair(item, scene, statement, style, yardstick, name, order, Label.UNDETERMINED)
         for order in ORDERS:
             yield from (pair for pair in _four(item, item.scenes, style, yardstick, order) if pair.conflict)
+
+
+def lent(items: Sequence[PictureItem], *, seed: int = 0) -> str:
+    """How many items `with_conflicts` leaves out, and why; a sentence."""
+    kept = len(_lenders_by_fold(items, np.random.default_rng(seed)))
+    return (
+        f"Of {len(items)} items with a picture {kept} have something irrelevant beside them; the other "
+        f"{len(items) - kept} ask for what any picture may seem to show, or none of their fold is foreign to them."
+    )
 
 
 def _item(index: int, scene: Scene, seed: int) -> PictureItem:
@@ -190,6 +200,13 @@ def _pair(
         label,
         (picture, None) if order == PICTURE_FIRST else (None, picture),
     )
+
+
+def _lenders_by_fold(items: Sequence[PictureItem], generator: np.random.Generator) -> dict[str, PictureItem]:
+    folds: dict[int, list[PictureItem]] = {}
+    for item in items:
+        folds.setdefault(fold(item.name), []).append(item)
+    return {name: one for members in folds.values() for name, one in _lenders(members, generator).items()}
 
 
 def _lenders(items: Sequence[PictureItem], generator: np.random.Generator) -> dict[str, PictureItem]:

@@ -76,13 +76,9 @@ class SmolVlmTinyPreTrainedModel(PreTrainedModel):
     config_class = SmolVlmTinyConfig
     base_model_prefix = "model"
     input_modalities = ("image", "text")
-    supports_gradient_checkpointing = True
     _skip_keys_device_placement: ClassVar[list[str]] = ["past_key_values"]
-    _supports_flash_attn = True
     _supports_sdpa = True
-    _supports_flex_attn = True
     _supports_attention_backend = True
-    _can_compile_fullgraph = True
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
@@ -127,15 +123,19 @@ class SmolVlmTinyModel(SmolVlmTinyPreTrainedModel):
         """Which tokens [batch, token] stand for cells of pictures.
 
         Raises:
-            ValueError: there are more or fewer of them than `image_features` [cell, hidden] has.
+            ValueError: there are more or fewer of them than `image_features` [cell, hidden] has, or a row has part of a
+                picture.
         """
         mask: Tensor = input_ids == self.config.image_token_id
-        wanted = int(mask.sum())
-        if wanted != len(image_features):
+        rows = mask.sum(dim=-1).tolist()
+        cells = self.config.image_seq_length
+        if sum(rows) != len(image_features):
             raise ValueError(
-                f"there are {wanted} image tokens in the text and {len(image_features)} cells in the pictures; one has "
-                f"{self.config.image_seq_length}"
+                f"there are {sum(rows)} image tokens in the text and {len(image_features)} cells in the pictures; one "
+                f"has {cells}"
             )
+        if torn := [f"{number} of text {row}" for row, number in enumerate(rows) if number % cells]:
+            raise ValueError(f"the image tokens ({', '.join(torn)}) are no whole pictures; one has {cells}")
         return mask
 
     @can_return_tuple

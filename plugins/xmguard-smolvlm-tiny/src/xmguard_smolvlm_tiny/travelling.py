@@ -19,6 +19,8 @@ from xmguard.errors import ModelRefused, PluginError, SetupIncomplete
 FOLDER = Path(__file__).parent / "weights"
 TENSORS = "smolvlm_tiny.safetensors"
 MANIFEST = "manifest.json"
+LIMIT = 30_000_000
+"""Bytes that the tensors' file may have."""
 TRAIN = "make vlm, which is python -m xmguard_research.tiny_vlm train, then export"
 
 
@@ -78,13 +80,22 @@ def checked_tensors(manifest: Manifest, folder: Path = FOLDER) -> Path:
 def write(
     tensors: Mapping[str, Any], folder: Path, *, base: str, lora_scale: float, vision: Any, training: Any
 ) -> Manifest:
-    """Write tensors, halved, and manifest; what `checked_tensors` accepts afterwards."""
-    import torch
-    from safetensors.torch import save_file
+    """Write tensors, halved, and manifest; what `checked_tensors` accepts afterwards.
 
-    folder.mkdir(parents=True, exist_ok=True)
+    Raises:
+        ModelRefused: some are not finite in half precision, or all are too large to travel; nothing is written.
+    """
+    import torch
+    from safetensors.torch import save
+
     halved = {name: tensor.detach().to(torch.float16).contiguous() for name, tensor in sorted(tensors.items())}
-    save_file(halved, folder / TENSORS)
+    if strange := [name for name, tensor in halved.items() if not tensor.isfinite().all()]:
+        raise ModelRefused("smolvlm-tiny", [f"{name} is not finite in half precision" for name in strange])
+    content = save(halved)
+    if len(content) > LIMIT:
+        raise ModelRefused("smolvlm-tiny", [f"its weights take {len(content)} bytes; {LIMIT} may travel"])
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / TENSORS).write_bytes(content)
     (folder / TENSORS).chmod(0o644)
     manifest = Manifest(_sha256(folder / TENSORS), base, lora_scale, vision, training)
     (folder / MANIFEST).write_text(json.dumps(asdict(manifest), indent=2) + "\n", encoding="utf-8")
