@@ -92,11 +92,11 @@ def evaluate(
     out: Annotated[Path, typer.Option(help="Results file.")] = Path("research/results/tiny_vlm.json"),
     replies: Annotated[Path, typer.Option(help="Every reply, one a line.")] = Path("build/tiny_vlm/replies.jsonl"),
     readme: Annotated[Path | None, typer.Option(help="Model card to write the tables into.")] = None,
-    count: Annotated[int, typer.Option(help="Test scenes; all are drawn in Noto, most in Fluent.", min=14)] = 280,
+    count: Annotated[int, typer.Option(help="Test scenes; all are drawn in Noto, most in Fluent.", min=14)] = 140,
     texts: Annotated[int, typer.Option(help="Texts without a picture.", min=2)] = 60,
     batch: Annotated[int, typer.Option(help="Questions at a time.")] = 32,
 ) -> None:
-    """Measure by skill, in both styles, with shuffled pictures and without any; about half an hour on two CPU cores."""
+    """Measure by skill, in both styles, with shuffled pictures and without any; a quarter of an hour on two cores."""
     folder = model or SmolVlmTiny().pull(typer.echo)
     try:
         provenance = made_from(folder)

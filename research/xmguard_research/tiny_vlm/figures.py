@@ -1,4 +1,4 @@
-"""The training log as a picture: loss and validation against what was read, one colour a stage."""
+"""The training log as a picture: loss and validation against the time, one colour a stage."""
 
 from __future__ import annotations
 
@@ -19,15 +19,22 @@ def draw_log(log: Path, picture: Path) -> None:
     before = 0.0
     for stage in dict.fromkeys(row["stage"] for row in rows):
         own = {row["step"]: row for row in rows if row["stage"] == stage and "loss" in row}
-        at = {step: before + row["tokens"] / 1e6 for step, row in own.items()}
+        at = {step: before + row["minutes"] for step, row in own.items()}
         losses.plot(list(at.values()), [row["loss"] for row in own.values()], label=stage)
         found = {row["step"]: row["validation"]["all"] for row in rows if row["stage"] == stage and "validation" in row}
         matches.plot([at[step] for step in found], list(found.values()), marker="o", label=stage)
         before = max(at.values(), default=before)
-    read = "read: grounding cells, then tokens; millions"
-    losses.set(xlabel=read, ylabel="loss: nats a token; of grounding, nats a cell + weighted distance", yscale="log")
+    losses.set(
+        title="loss",
+        xlabel="minutes",
+        ylabel="adapter: nats a token\ngrounding: nats a cell, and the weighted distance",
+        yscale="log",
+    )
     matches.set(
-        xlabel=read, ylabel="pictures not trained on: exact match; of grounding,\nknown words of cells", ylim=(0, 1)
+        title="pictures not trained on",
+        xlabel="minutes",
+        ylabel="adapter: exact matches\ngrounding: known words of a cell among its likeliest",
+        ylim=(0, 1),
     )
     losses.legend()
     figure.tight_layout()
