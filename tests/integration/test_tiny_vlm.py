@@ -2,22 +2,16 @@
 
 import json
 import random
-import sys
 from dataclasses import replace
 from functools import partial
 from itertools import islice
-from pathlib import Path
 
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-# The source folders, so that the tests also run where the plugin is not installed.
-sys.path.insert(0, str(Path(__file__).parents[2] / "plugins" / "xmguard-smolvlm-tiny" / "src"))
-sys.path.insert(0, str(Path(__file__).parents[2] / "plugins" / "xmguard-smolvlm-tiny" / "tests"))
-from tiny_parts import SIDE, VISION, make_base, make_parts, noise, random_tower
-
-from xmguard_research.scenes import Mark, Picture, scenes
+from tests.integration.tiny_training import SIDE, VISION, drawn, make_base, make_parts, random_tower
+from xmguard_research.scenes import Mark, scenes
 from xmguard_research.tiny_vlm.answering import Asker
 from xmguard_research.tiny_vlm.budget import Budget
 from xmguard_research.tiny_vlm.checkpoints import LOG, SPENT, TRAINED
@@ -47,17 +41,6 @@ GROUNDING = Stage("grounding", share=1.0, projector_rate=1e-3, adapter_rate=0.0,
 
 def for_tokens(tokens):
     return replace(RECIPE, minutes=None, tokens=tokens, stages=(GROUNDING, STAGE))
-
-
-KINDS = ("activity", "price")
-
-
-def drawn(count):
-    """Stand-ins for drawn scenes: noise, with the questions of real ones, and a row of cells for every value."""
-    for index, scene in enumerate(scenes(split="train", seed=0, count=count, kinds=KINDS)):
-        rows = enumerate(scene.values.values())
-        marks = tuple(Mark((value,), (0, 56 * row, 224, 56 * row + 56)) for row, value in rows)
-        yield Picture(scene.id, noise(index, 60, 40), scene.questions, scene.sentences, scene.kind, scene, marks)
 
 
 @pytest.fixture(scope="module")

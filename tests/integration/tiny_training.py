@@ -7,12 +7,12 @@ from pathlib import Path
 # The source folders, so that the tests also run where the plugin is not installed.
 sys.path.insert(0, str(Path(__file__).parents[2] / "plugins" / "xmguard-smolvlm-tiny" / "src"))
 sys.path.insert(0, str(Path(__file__).parents[2] / "plugins" / "xmguard-smolvlm-tiny" / "tests"))
-from tiny_parts import SIDE, make_base, make_parts, noise
+from tiny_parts import SIDE, VISION, make_base, make_parts, noise, random_tower
 
 from xmguard_research.scenes import Mark, Picture, scenes
 from xmguard_smolvlm_tiny.configuration import SmolVlmTinyConfig
 
-__all__ = ["SIDE", "drawn", "make_base", "make_parts", "narrow"]
+__all__ = ["SIDE", "VISION", "drawn", "make_base", "make_parts", "narrow", "noise", "random_tower"]
 
 
 def drawn(count, split="train", seed=0, **ignored):
