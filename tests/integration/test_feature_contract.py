@@ -1,7 +1,9 @@
 """The built-in features pass the contract of features, which notices each way in which a feature can go wrong."""
 
 import math
+import re
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -68,7 +70,12 @@ def changing(reading, a, b):
     return 1.0
 
 
-TESTS = {name: name for name in vars(FeatureContract) if name.startswith("test_")}
+def pass_all(tests):
+    """Every test of the contract, as pytest runs them."""
+    for name in (name for name in dir(tests) if name.startswith("test_")):
+        test = getattr(tests, name)
+        for case in tests.cases if "case" in test.__code__.co_varnames[: test.__code__.co_argcount] else [None]:
+            test(*[case] * (test.__code__.co_argcount - 1))
 
 
 @pytest.mark.parametrize(
@@ -123,10 +130,7 @@ def test_a_feature_without_any_value_does_not_pass():
 
 
 def test_a_sound_feature_passes_what_the_broken_ones_do_not():
-    tests = contract(Feature())
-    for name in TESTS:
-        test = getattr(tests, name)
-        test(*[FERRY] * (test.__code__.co_argcount - 1))
+    pass_all(contract(Feature()))
 
 
 def test_a_case_is_what_the_session_says_of_its_answers():
@@ -142,3 +146,13 @@ def test_a_case_is_what_the_session_says_of_its_answers():
         assert set(reading.pairs) >= {("s1", "s2"), ("s3", "s4")}
     with replace(FERRY, probed={}).reading() as reading:
         assert reading.probed == {}
+
+
+def test_the_feature_that_the_documents_show_passes():
+    document = (Path(__file__).parents[2] / "plugins/README.md").read_text(encoding="utf-8")
+    section = document.split("\n## A feature of the verdict\n")[1].split("\n## ")[0]
+    (example,) = re.findall(r"```python\n(.*?)```", section, flags=re.DOTALL)
+    names = {}
+    exec(example, names)
+    pass_all(names["TestLongerAnswer"]())
+    names["test_it_counts_tokens"]()
