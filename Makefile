@@ -59,6 +59,8 @@ lint: $(STAMP) ## ruff, mypy, buf
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	mkdir -p build && $(BIN)/python -m tests.architecture.examples > build/examples.py
+	MYPYPATH=plugins/xmguard-later/src:plugins/xmguard-lang-tr/src $(BIN)/mypy build/examples.py
 	$(BIN)/buf lint protos
 
 families: $(STAMP) ## write the README's table of proven families

@@ -1,13 +1,15 @@
 """Finds plugins, loads them, and keeps what they provide by name together with who provided it.
 
-Strict on purpose: a safety checker with a part missing must not start. A plugin that does not import, a hook that
-does not exist, a wrong argument, or two plugins claiming one name stop start-up and name the culprit. Knows nothing
-of what the provided objects do.
+Strict on purpose: a safety checker with a part missing must not start. A plugin that does not import or provides
+nothing, a hook that does not exist, a wrong argument, or two plugins claiming one name or media type stop start-up and
+name the culprit. Knows nothing of what the provided objects do.
 """
 
 from __future__ import annotations
 
+import difflib
 import importlib
+import inspect
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -119,10 +121,6 @@ def load_plugins(extra: Mapping[str, object] | None = None) -> Registry:
     for name, plugin in (extra or {}).items():
         _register(manager, plugin, name)
         versions[name] = str(getattr(plugin, "__version__", "unversioned"))
-    try:
-        manager.check_pending()
-    except pluggy.PluginValidationError as error:
-        raise PluginError(f"plugin {manager.get_name(error.plugin)!r} implements an unknown hook: {error}") from error
     return _collect(manager, versions)
 
 
@@ -154,10 +152,41 @@ def _load(entry: EntryPoint) -> object:
 
 
 def _register(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
+    _check_hooks(manager, plugin, name)
     try:
         manager.register(plugin, name=name)
     except (ValueError, pluggy.PluginValidationError) as error:
-        raise PluginError(f"plugin {name!r} cannot be registered: {error}") from error
+        raise PluginError(f"plugin {name!r} cannot be registered: {' '.join(str(error).split())}") from error
+
+
+def _check_hooks(manager: pluggy.PluginManager, plugin: object, name: str) -> None:
+    """Refuse a plugin without hooks, with a hook of another name or another argument, or one that is not marked."""
+    declared = {hook: spec for hook, spec in vars(hookspecs).items() if hook.startswith(f"{hookspecs.PROJECT}_")}
+    marked = False
+    for attribute in dir(plugin):
+        options = manager.parse_hookimpl_opts(plugin, attribute)
+        if options is None:
+            if attribute in declared:
+                raise PluginError(f"plugin {name!r}: {attribute} is not marked @hookimpl, so nothing would call it")
+            continue
+        marked = True
+        hook = options.get("specname") or attribute
+        if hook not in declared:
+            if options.get("optionalhook"):
+                continue
+            nearest = "".join(f"; did you mean {near!r}" for near in difflib.get_close_matches(hook, declared, n=1))
+            known = ", ".join(sorted(declared))
+            raise PluginError(f"plugin {name!r} implements an unknown hook {hook!r}{nearest}; known: {known}")
+        takes = inspect.signature(declared[hook]).parameters
+        asked = inspect.signature(getattr(plugin, attribute)).parameters
+        extra = [each for each, found in asked.items() if each not in takes and found.default is found.empty]
+        if extra:
+            known = f"({', '.join(takes)})" if takes else "no arguments"
+            raise PluginError(
+                f"plugin {name!r} cannot be registered: {hook} asks for {', '.join(extra)}; it takes {known}"
+            )
+    if not marked:
+        raise PluginError(f"plugin {name!r} provides nothing: no function is marked @hookimpl of xmguard.hookspecs")
 
 
 def _collect(manager: pluggy.PluginManager, versions: Mapping[str, str]) -> Registry:
@@ -167,6 +196,9 @@ def _collect(manager: pluggy.PluginManager, versions: Mapping[str, str]) -> Regi
         items: dict[str, Any] = {}
         owners: dict[str, str] = {}
         for owner, item in _results(manager, hook):
+            if inspect.isclass(item):
+                called = item.__name__
+                raise PluginError(f"plugin {owner!r}: {hook} returned the class {called}; return an object: {called}()")
             name = getattr(item, key, None)
             if not isinstance(name, str) or not name:
                 raise PluginError(f"plugin {owner!r}: {hook} returned {item!r}, which has no {key}")
@@ -193,10 +225,25 @@ def _collect(manager: pluggy.PluginManager, versions: Mapping[str, str]) -> Regi
         "judges": gather("xmguard_judges", "judge", JudgeProvider),
         "benchmarks": gather("xmguard_benchmarks", "benchmark", BenchmarkProvider),
     }
+    _check_media_types(collected["modalities"])
     for impl in manager.hook.xmguard_detect_language.get_hookimpls():
         provides[impl.plugin_name].append("language-detection")
     plugins = tuple(PluginInfo(name, versions[name], tuple(sorted(provides[name]))) for name in sorted(versions))
     return Registry(plugins=plugins, _manager=manager, **collected)
+
+
+def _check_media_types(modalities: Named[Modality]) -> None:
+    """Refuse two modalities that take one media type: a span of it must be read in one way."""
+    taken: dict[str, str] = {}
+    for modality in modalities:
+        owner = f"modality {modality.name!r} of plugin {modalities.owners[modality.name]!r}"
+        types: object = modality.media_types  # whatever a plugin gave
+        if isinstance(types, str):
+            raise PluginError(f"{owner}: media_types is a string; make it a tuple: ({types!r},)")
+        for media_type in modality.media_types:
+            if media_type in taken:
+                raise PluginError(f"media type {media_type!r} is taken twice: by {taken[media_type]} and by {owner}")
+            taken[media_type] = owner
 
 
 def _members(contract: type) -> list[str]:
@@ -209,8 +256,11 @@ def _results(manager: pluggy.PluginManager, hook: str) -> Iterable[tuple[str, ob
     """Owner and object for everything a hook returns; calls each implementation itself so that the owner is known."""
     for impl in getattr(manager.hook, hook).get_hookimpls():
         try:
-            items = list(impl.function())
+            given = impl.function()
+            items = list(given) if isinstance(given, Iterable) else None
         except Exception as error:  # a plugin may raise anything; start-up stops and names it
             raise PluginError(f"plugin {impl.plugin_name!r}: {hook} failed: {type(error).__name__}: {error}") from error
+        if items is None:
+            raise PluginError(f"plugin {impl.plugin_name!r}: {hook} returned {given!r}; return a list of objects")
         for item in items:
             yield impl.plugin_name, item

@@ -74,6 +74,25 @@ def test_a_broken_policy_does_not_pass(test, policy):
         getattr(contract(policy), test)(WANTED)
 
 
+def test_a_policy_that_breaks_is_told_how_to_refuse():
+    class Strict(Policy):
+        parameters = {"epsilon": "nats"}
+
+        def plan(self, measurement, request, profile):
+            raise ValueError("epsilon is -1")
+
+    with pytest.raises(
+        AssertionError, match=r"ValueError: epsilon is -1; .*InvalidRequest.field\('rebalance.param"
+    ) as said:
+        contract(Strict(last)).test_planning_is_pure(WANTED)
+    assert isinstance(said.value.__cause__, ValueError)
+
+
+def test_a_policy_that_looks_at_the_order_is_told_what_to_say():
+    with pytest.raises(AssertionError, match="depends_on_order = True"):
+        contract(Policy(last)).test_permuted_spans_permute_the_plan(WANTED)
+
+
 def test_a_sound_policy_passes_what_the_broken_ones_do_not():
     tests = contract(Policy(smallest))
     for name in (

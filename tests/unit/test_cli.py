@@ -14,8 +14,9 @@ from tests.unit.command_line import one_error_line, xmguard
 from xmguard import wire
 from xmguard.cli import app as cli_app
 from xmguard.cli import ask, render
+from xmguard.cli.flags import parse_spans
 from xmguard.cli.terminal import printable
-from xmguard.errors import InvalidRequest, SetupIncomplete
+from xmguard.errors import InvalidRequest, SetupIncomplete, XmguardError
 from xmguard.plugins import load_plugins
 from xmguard.request import AnswerRequest, OnConflict, Prompt, Scope
 from xmguard.response import (
@@ -231,6 +232,47 @@ def test_a_file_that_is_no_text_becomes_media_of_the_type_it_has(guard, tmp_path
         assert xmguard("ask", "--span", "en:a", "--span-file", path, "q").exit_code == 0
         picture = guard.requests[-1].spans[1]
         assert picture == Span(media=Media(media_type, data), language=language, source=name)
+
+
+TABLES = """
+from types import SimpleNamespace
+from xmguard.hookspecs import hookimpl
+
+@hookimpl
+def xmguard_modalities():
+    return [SimpleNamespace(name="csv", media_types=("text/csv",), parts=lambda span: [])]
+"""
+
+
+@pytest.mark.parametrize("data", [b"year,visitors\n1912,40\n", "année".encode("latin-1")])
+def test_a_file_whose_name_has_a_media_type_that_a_plugin_takes_becomes_media(guard, tmp_path, monkeypatch, data):
+    path = tmp_path / "sums.csv"
+    path.write_bytes(data)
+    assert "error" in one_error_line(xmguard("ask", "--span", "en:a", "--span-file", str(path), "q"))
+    (tmp_path / "tables_plugin.py").write_text(TABLES)
+    monkeypatch.syspath_prepend(tmp_path)
+    entry = importlib.metadata.EntryPoint("tables", "tables_plugin", "xmguard")
+    monkeypatch.setattr("xmguard.plugins.entry_points", lambda group: [entry])
+    monkeypatch.delenv("XMGUARD_PLUGINS")
+    assert xmguard("ask", "--span", "en:a", "--span-file", str(path), "q").exit_code == 0
+    assert guard.requests[-1].spans[1] == Span(media=Media("text/csv", data), source="sums.csv")
+
+
+def test_a_compressed_file_is_not_of_the_media_type_inside(tmp_path):
+    path = tmp_path / "sums.csv.gz"
+    path.write_bytes(b"\x1f\x8b\x08")
+    with pytest.raises(XmguardError, match="not UTF-8 at byte 1"):
+        parse_spans([], [f":{path}"], {"text/csv"})
+    with pytest.raises(XmguardError, match="names no language"):
+        parse_spans([], [str(path)], {"text/csv"})
+
+
+@pytest.mark.parametrize("language", ["", "en"])
+def test_a_language_makes_text_of_a_file_that_a_plugin_would_take(tmp_path, language):
+    path = tmp_path / "sums.csv"
+    path.write_text("1912,40")
+    (span,) = parse_spans([], [f"{language}:{path}"], {"text/csv"})
+    assert span == Span(text="1912,40", language=language, source="sums.csv")
 
 
 def test_a_picture_in_a_request_file_is_base64(guard: ScriptedGuard):

@@ -34,6 +34,9 @@ def a_module(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, name: str, source:
     monkeypatch.delitem(sys.modules, name, raising=False)
 
 
+QUIET = "from xmguard.hookspecs import hookimpl\n@hookimpl\ndef xmguard_policies(): return []\n"
+
+
 class ProvidesPolicy:
     """A plugin with one policy."""
 
@@ -118,8 +121,32 @@ def test_a_hook_that_does_not_exist_is_refused():
         def xmguard_policy(self):
             return []
 
-    with pytest.raises(PluginError, match=r"plugin 'mine'.*unknown hook 'xmguard_policy'"):
+    with pytest.raises(PluginError, match=r"plugin 'mine'.*unknown hook 'xmguard_policy'") as error:
         load_plugins(extra={"mine": Misspelt()})
+    assert "did you mean 'xmguard_policies'; known: xmguard_architectures, " in str(error.value)
+
+
+def test_a_hook_that_may_be_missing_by_its_own_words_is_left_alone():
+    class Forward(ProvidesPolicy):
+        @hookimpl(optionalhook=True)
+        def xmguard_of_tomorrow(self):
+            return []
+
+    assert "x" in load_plugins(extra={"mine": Forward("x")}).policies.names()
+
+
+def test_a_plugin_without_any_hook_is_refused():
+    with pytest.raises(PluginError, match="plugin 'mine' provides nothing: no function is marked @hookimpl"):
+        load_plugins(extra={"mine": SimpleNamespace()})
+
+
+def test_a_function_named_like_a_hook_that_is_not_marked_is_refused():
+    class Half(ProvidesPolicy):
+        def xmguard_modalities(self):
+            return []
+
+    with pytest.raises(PluginError, match="plugin 'mine': xmguard_modalities is not marked @hookimpl"):
+        load_plugins(extra={"mine": Half("x")})
 
 
 def test_an_argument_that_the_hook_does_not_have_is_refused():
@@ -128,8 +155,59 @@ def test_an_argument_that_the_hook_does_not_have_is_refused():
         def xmguard_policies(self, config):
             return []
 
-    with pytest.raises(PluginError, match=r"(?s)plugin 'mine' cannot be registered.*config"):
+    with pytest.raises(
+        PluginError, match=r"'mine' cannot be registered: xmguard_policies asks for config; it takes no"
+    ):
         load_plugins(extra={"mine": Curious()})
+
+
+class Letters:
+    """A modality."""
+
+    name = "letters"
+    media_types: object = ("text/csv",)
+
+    def parts(self, span): ...
+
+
+class Returns:
+    """A plugin whose hook returns what a test says."""
+
+    def __init__(self, given: object) -> None:
+        self.given = given
+
+    @hookimpl
+    def xmguard_modalities(self):
+        return self.given
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ([Letters], r"xmguard_modalities returned the class Letters; return an object: Letters\(\)"),
+        (Letters(), r"xmguard_modalities returned <.*Letters object.*>; return a list"),
+        (None, "xmguard_modalities returned None; return a list"),
+    ],
+)
+def test_what_is_no_list_of_objects_is_refused_with_what_to_return(given: object, expected: str):
+    with pytest.raises(PluginError, match=f"plugin 'mine': {expected}"):
+        load_plugins(extra={"mine": Returns(given)})
+
+
+def test_two_modalities_for_one_media_type_stop_start_up_and_both_plugins_are_named():
+    other = Letters()
+    other.name = "cells"
+    with pytest.raises(PluginError, match="media type 'text/csv' is taken twice") as error:
+        load_plugins(extra={"one": Returns([Letters()]), "two": Returns([other])})
+    assert "modality 'letters' of plugin 'one'" in str(error.value)
+    assert "modality 'cells' of plugin 'two'" in str(error.value)
+
+
+def test_media_types_in_one_string_are_refused():
+    other = Letters()
+    other.media_types = "text/csv"
+    with pytest.raises(PluginError, match=r"media_types is a string; make it a tuple: \('text/csv',\)"):
+        load_plugins(extra={"mine": Returns([other])})
 
 
 def test_a_hook_that_raises_stops_start_up():
@@ -159,7 +237,7 @@ def test_a_plugin_that_does_not_import_stops_start_up(monkeypatch, tmp_path: Pat
 
 def test_the_allow_list_decides_what_is_imported(monkeypatch, tmp_path: Path):
     a_module(monkeypatch, tmp_path, "broken_plugin", "raise ImportError")
-    a_module(monkeypatch, tmp_path, "quiet_plugin", "")
+    a_module(monkeypatch, tmp_path, "quiet_plugin", QUIET)
     entry_points_are(monkeypatch, culprit="broken_plugin", quiet="quiet_plugin")
 
     def names() -> set[str]:
@@ -175,7 +253,7 @@ def test_the_allow_list_decides_what_is_imported(monkeypatch, tmp_path: Path):
 
 
 def test_an_allowed_plugin_that_is_missing_stops_start_up(monkeypatch):
-    entry_points_are(monkeypatch, quiet="json")
+    entry_points_are(monkeypatch, quiet="quiet_plugin")
     monkeypatch.setenv(ALLOW_LIST, "quiet,gone")
     with pytest.raises(PluginError, match="names plugins that are not installed: gone; installed: quiet"):
         load_plugins()

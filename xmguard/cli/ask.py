@@ -15,6 +15,7 @@ from xmguard.cli import render
 from xmguard.cli.connection import connect
 from xmguard.cli.flags import parse_numbers, parse_spans, read_text
 from xmguard.cli.terminal import output, printable, progress
+from xmguard.plugins import load_plugins
 from xmguard.request import AnswerRequest, Decoding, Detail, OnConflict, OnError, Prompt, Rebalance, Scope
 from xmguard.response import AnswerResponse, CheckResponse, ConflictVerdict, Decision, Delta, Done, Event, Started
 
@@ -41,8 +42,9 @@ def ask(
         list[str] | None,
         typer.Option(
             metavar="[LANG:]PATH",
-            help="A source from a file: text (en:notice.txt), or a picture (photo.png) where a plugin takes it; the "
-            "file's first bytes say which. Files come after every --span.",
+            help="A source from a file: text (en:notice.txt), or a picture or table (photo.png, sums.csv) where a "
+            "plugin installed here takes its media type; the first bytes say which, or else the name. LANG: or : makes "
+            "text of what is UTF-8. Files come after every --span.",
         ),
     ] = None,
     model: Model = "",
@@ -100,9 +102,10 @@ def ask(
     biases = parse_numbers("--bias", bias or [])
     short = [] if epsilon is None else [f"epsilon={epsilon}"]
     parameters = parse_numbers("--parameter", [*short, *(parameter or [])])
+    taken = {kind for modality in load_plugins().modalities for kind in modality.media_types} if span_file else ()
     request = AnswerRequest(
         model=model,
-        spans=parse_spans(span or [], span_file or []),
+        spans=parse_spans(span or [], span_file or [], taken),
         question=question,
         prompt=Prompt[prompt.upper()] if prompt else Prompt.UNSPECIFIED,
         rebalance=Rebalance(

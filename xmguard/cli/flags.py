@@ -8,7 +8,7 @@ from __future__ import annotations
 import mimetypes
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from xmguard.errors import ErrorCode, InvalidRequest, Reason, XmguardError
@@ -24,10 +24,11 @@ _MAGIC = (
 """How files begin, and their media type; others go by their name."""
 
 
-def parse_spans(texts: Sequence[str], files: Sequence[str]) -> tuple[Span, ...]:
+def parse_spans(texts: Sequence[str], files: Sequence[str], taken: Collection[str] = ()) -> tuple[Span, ...]:
     """Spans from `--span LANGUAGE:TEXT` and then `--span-file LANGUAGE:PATH`; an empty language is detected.
 
-    A file that is no text becomes media, and its path needs no language before it.
+    A file that is no text becomes media, and its path needs no language before it. So does a text whose name has one of
+    the media types `taken` by the plugins installed, unless a language, or the colon alone, says that it is text.
     """
     spans = []
     for value in texts:
@@ -37,7 +38,8 @@ def parse_spans(texts: Sequence[str], files: Sequence[str]) -> tuple[Span, ...]:
         match = _LANGUAGE.fullmatch(value)
         path = match["rest"] if match else value
         data = _read_bytes(path)
-        media_type = _media_type(path, data)
+        named = "" if match else _named(path)
+        media_type = _begins_as(data) or (named if named in taken else _not_text(path, data))
         if media_type:
             media = Media(media_type, data)
             spans.append(Span(media=media, language=match["language"] if match else "", source=Path(path).name))
@@ -47,17 +49,25 @@ def parse_spans(texts: Sequence[str], files: Sequence[str]) -> tuple[Span, ...]:
     return tuple(spans)
 
 
-def _media_type(path: str, data: bytes) -> str:
-    """Media type of a file by its first bytes, or else by its name; empty for text."""
-    for begins, media_type in _MAGIC:
-        if begins.match(data):
-            return media_type
+def _begins_as(data: bytes) -> str:
+    """Media type that the first bytes show; empty where they show none."""
+    return next((media_type for begins, media_type in _MAGIC if begins.match(data)), "")
+
+
+def _not_text(path: str, data: bytes) -> str:
+    """Media type by the name of a file that is not UTF-8; empty for text, also for what is called so."""
     try:
         data.decode("utf-8")
     except UnicodeDecodeError:
-        guessed = mimetypes.guess_type(path)[0] or ""
-        return "" if guessed.startswith("text/") else guessed
+        named = _named(path)
+        return "" if named.startswith("text/") else named
     return ""
+
+
+def _named(path: str) -> str:
+    """Media type by the name of a file; empty for none, and for one that is compressed."""
+    media_type, encoding = mimetypes.guess_type(path)
+    return "" if encoding or not media_type else media_type
 
 
 def _split(flag: str, value: str, what: str) -> tuple[str, str]:

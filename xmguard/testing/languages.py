@@ -28,6 +28,7 @@ from hypothesis import strategies as st
 from xmguard.contracts import Language
 from xmguard.evidence import AnswerKind
 from xmguard.languages.english import English
+from xmguard.testing.contract import Contract
 from xmguard.verdict.equality import Agreement, compare
 from xmguard.verdict.words import words
 
@@ -50,7 +51,7 @@ _TAG = re.compile(r"[a-z]{2,3}(-[A-Z][a-z]{3})?(-[A-Z]{2})?")
 _SLOW = settings(max_examples=60, deadline=None, report_multiple_bugs=False, suppress_health_check=list(HealthCheck))
 
 
-class LanguageContract:
+class LanguageContract(Contract):
     """Inherit, set the language and some of its sentences, and pytest collects the rest."""
 
     language: ClassVar[Language]

@@ -29,6 +29,7 @@ from xmguard.contracts import Modality
 from xmguard.errors import InvalidRequest
 from xmguard.parts import ImagePart, Part, TextPart
 from xmguard.span import Media, Span
+from xmguard.testing.contract import Contract, parametrized
 from xmguard.validation import MEDIA_TYPE
 
 THREADS = 4
@@ -38,7 +39,7 @@ _NAME = re.compile(r"[a-z][a-z0-9-]*")
 _FIELDS = re.compile(r"(text|media)(\.\w+)*")
 
 
-class ModalityContract:
+class ModalityContract(Contract):
     """Inherit, set `modality`, `accepted` and `refused`, and pytest collects the rest."""
 
     modality: ClassVar[Modality]
@@ -49,9 +50,9 @@ class ModalityContract:
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """One test per span."""
+        self.check_attributes()
         for name, spans in (("wanted", self.accepted), ("bad", self.refused)):
-            if name in metafunc.fixturenames:
-                metafunc.parametrize(name, spans, ids=[_id(index, span) for index, span in enumerate(spans)])
+            parametrized(metafunc, name, spans, [_id(index, span) for index, span in enumerate(spans)])
 
     def test_it_describes_itself(self) -> None:
         """A name, and the media types it takes, each with a sample."""

@@ -23,11 +23,12 @@ from torch import Tensor
 from xmguard.bias import HeadFactors, RebalancePlan
 from xmguard.context import SpanMap, SpanTokens
 from xmguard.contracts import RebalancePolicy
-from xmguard.errors import InvalidRequest
+from xmguard.errors import InvalidRequest, PluginError, keyed
 from xmguard.measurement import Measurement
 from xmguard.planning import plan_bias
 from xmguard.profile import Profile
 from xmguard.request import PER_SPAN, Rebalance, Scope
+from xmguard.testing.contract import Contract, parametrized
 from xmguard.testing.steering import SPANS, TOLERANCE, broken_promise, single_row, steer
 from xmguard.testing.tiny import CONFIG
 from xmguard.validation import wrong_parameters
@@ -42,7 +43,7 @@ VISIBLE = 10 * TOLERANCE
 _TRIED_ON = (SPANS[:1], SPANS[:2], SPANS, (*SPANS, "s4", "s5"))
 
 
-class PolicyContract:
+class PolicyContract(Contract):
     """Inherit, set `policy` and `requests`, and pytest collects the rest."""
 
     policy: ClassVar[RebalancePolicy]
@@ -55,9 +56,9 @@ class PolicyContract:
 
     def pytest_generate_tests(self, metafunc: pytest.Metafunc) -> None:
         """One test per request."""
+        self.check_attributes()
         for name, requests in (("wanted", self.requests), ("bad", self.refused)):
-            if name in metafunc.fixturenames:
-                metafunc.parametrize(name, requests, ids=[_id(request) for request in requests])
+            parametrized(metafunc, name, requests, [_id(request) for request in requests])
 
     def test_it_describes_itself(self) -> None:
         """Name, summary and the meaning of each parameter: what `GetModel` lists."""
@@ -110,7 +111,10 @@ class PolicyContract:
             spans = range(len(measured.span_map))
             for order in (spans[::-1], [*spans[1:], 0]):
                 moved = self._plan(_permuted(measured, order), wanted, None)
-                assert moved.bias == self._plan(measured, wanted, None).bias
+                assert moved.bias == self._plan(measured, wanted, None).bias, (
+                    "spans changed places and did not keep what they got; a policy that is to look at their order "
+                    "says depends_on_order = True"
+                )
 
     def test_a_profile_of_heads_is_not_dropped(self, wanted: Rebalance) -> None:
         """A head that the profile leaves alone stays alone."""
@@ -156,7 +160,16 @@ class PolicyContract:
         assert [broken for row in rows if (broken := broken_promise(*row))] == []
 
     def _plan(self, measured: Measurement, wanted: Rebalance, profile: Profile | None) -> RebalancePlan:
-        return plan_bias(self.policy, measured, wanted, profile)
+        try:
+            return plan_bias(self.policy, measured, wanted, profile)
+        except PluginError as error:
+            if (broke := error.__cause__) is None:
+                raise
+            field = keyed("rebalance.parameters", next(iter(self.policy.parameters), "name"))
+            raise AssertionError(
+                f"policy {self.policy.name!r} failed with {type(broke).__name__}: {broke}; a wrong parameter is "
+                f"InvalidRequest.field({field!r}, ...), a measurement without use is a plan without a bias and a reason"
+            ) from broke
 
 
 def _id(request: Rebalance) -> str:

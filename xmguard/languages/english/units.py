@@ -22,7 +22,7 @@ CURRENCY_SIGNS: Mapping[str, str] = {
 }
 """Written before the amount, or after it."""
 
-_SYMBOLS: Mapping[str, str] = {
+SYMBOLS: Mapping[str, str] = {
     # Percent, also as languages without a plugin of their own write it.
     "%": "% percent pct percentage|point percentage|points per|cent por|ciento pour|cent per|cento prozent procent",
     "usd": "usd dollar dollars us|dollar us|dollars",
@@ -73,9 +73,10 @@ _SYMBOLS: Mapping[str, str] = {
     "mw": "mw megawatt megawatts",
     "gw": "gw gigawatt gigawatts",
 }
+"""Canonical symbol to its English names, words parted by a bar; languages know these symbols and no others."""
 
 _BY_NAME: Mapping[tuple[str, ...], str] = {
-    tuple(name.split("|")): symbol for symbol, names in _SYMBOLS.items() for name in names.split()
+    tuple(name.split("|")): symbol for symbol, names in SYMBOLS.items() for name in names.split()
 } | {(sign,): symbol for sign, symbol in CURRENCY_SIGNS.items()}
 
 _LONGEST = max(map(len, _BY_NAME))

@@ -17,6 +17,7 @@ from xmguard.languages.english import phrases
 from xmguard.languages.english.cleaning import FUNCTION_WORDS, clean
 from xmguard.languages.english.units import CURRENCY_SIGNS
 from xmguard.languages.folding import folded, substitute
+from xmguard.languages.local.checks import check
 from xmguard.languages.local.dates import Dates
 from xmguard.languages.local.numbers import Numbers, single_words
 from xmguard.languages.local.tables import NumberWords, Tables
@@ -46,7 +47,12 @@ class LocalLanguage:
     """A language out of its tables. Satisfies `xmguard.contracts.Language`."""
 
     def __init__(self, tables: Tables, prepare: Callable[[str], str] = as_it_is) -> None:
-        """`prepare` rewrites a cleaned answer first, for a script that tables cannot describe."""
+        """`prepare` rewrites a cleaned answer first, for a script that tables cannot describe.
+
+        Raises:
+            ValueError: the tables cannot be what is meant; see `xmguard.languages.local.checks`.
+        """
+        check(tables)
         self.tag = tables.tag
         self.name = tables.name
         self.prompt_text: PromptText = tables.prompt_text

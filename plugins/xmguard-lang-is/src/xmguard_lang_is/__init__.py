@@ -177,7 +177,7 @@ ICELANDIC = LocalLanguage(
         fraction=r"(?:þriðju|fjorðu|fimmtu|sjottu|attundu|tiundu|hluta\w*|hlutar)\b",
         but="en|þott|þo að",
         minus="minus",
-        unread=r"\btylft\w*|\bkortér\w*|\bhalf (?:eitt|tvo|þrju|fjogur|fimm|sex|sjo|atta|niu|tiu|ellefu|tolf|\d)",
+        unread=r"\btylft\w*|\bkorter\w*|\bhalf (?:eitt|tvo|þrju|fjogur|fimm|sex|sjo|atta|niu|tiu|ellefu|tolf|\d)",
         when="arið|ariðs|a arinu",
         rewrites=((r"(?<=\d) t\.(?!\w)", "_t."),),  # inches for the CLDR, tonnes for everybody else
         abbreviations="o s frv þ e a s m bls kl nr skv sbr t d ca dr hr frk",
