@@ -11,7 +11,7 @@ from xmguard.languages.local import LocalLanguage, NumberWords, Tables
 TABLES = Tables(
     tag="xx",
     name="Testish",
-    numbers=NumberWords(spelled={"un": 1, "du": 2}, scales={"mil": 1000}, bare_scales=frozenset({"mil"})),
+    numbers=NumberWords(spelled={"un": 1, "du": 2}, scales={"mil": 1000, "bilion": 0}, bare_scales=frozenset({"mil"})),
     months=tuple(f"mo{letter}" for letter in "abcdefghijkl"),
     units={"km": "kilo kilos", "°c": "grado"},
     yes=r"oc|(?P<Loud>\boc!)",

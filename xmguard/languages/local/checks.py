@@ -83,8 +83,8 @@ def _numbers(words: NumberWords) -> Iterator[str]:
     if beyond := [word for word, value in words.spelled.items() if not 0 <= value <= 999]:
         yield f"numbers.spelled: {beyond[0]!r} is {words.spelled[beyond[0]]}; 0 to 999 are spelled, above are scales"
     for word, value in words.scales.items():
-        if value < 1000 or set(str(value)) != {"1", "0"} or str(value).count("1") != 1:
-            yield f"numbers.scales: {word!r} is {value}; a power of ten from a thousand on is needed"
+        if value and (value < 1000 or str(value).rstrip("0") != "1"):
+            yield f"numbers.scales: {word!r} is {value}; a power of ten from a thousand on is needed, or 0"
     if stray := sorted(words.bare_scales - set(words.scales)):
         yield f"numbers.bare_scales: {', '.join(stray)} not among the scales"
 

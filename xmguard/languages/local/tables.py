@@ -19,7 +19,7 @@ class NumberWords:
     spelled: Mapping[str, int]
     """Folded spellings of 0 to 999 with spaces and hyphens left out, all the variants that occur."""
     scales: Mapping[str, int]
-    """Folded words for powers of ten from a thousand on."""
+    """Folded words for powers of ten from a thousand on; 0 where the word is another power elsewhere, and not read."""
     joiner: str = ""
     """What may stand between a scale and what follows it ("mil *e* duzentos")."""
     never_alone: frozenset[str] = frozenset()

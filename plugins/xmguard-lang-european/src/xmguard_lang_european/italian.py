@@ -68,7 +68,7 @@ ITALIAN = Tables(
         "dicembre dic",
     ),
     weekdays="lunedi martedi mercoledi giovedi venerdi sabato domenica",
-    date_after_day=r"[ºo°]?",
+    date_after_day=r"[o°]?",
     date_between=r"\s+(?:del\s+)?",
     date_separators="/.-",
     times=(

@@ -85,7 +85,7 @@ PORTUGUESE = Tables(
         "dezembro dez",
     ),
     weekdays="segunda-feira terca-feira quarta-feira quinta-feira sexta-feira sabado domingo",
-    date_after_day=r"\.?[ºo°]?",
+    date_after_day=r"\.?[o°]?",
     date_between=r"(?:\s+de)?\s+",
     date_separators="/.-",
     times=(

@@ -63,7 +63,7 @@ SPANISH = Tables(
         "diciembre dic",
     ),
     weekdays="lunes martes miercoles jueves viernes sabado domingo",
-    date_after_day=r"\.?[ºo°]?",
+    date_after_day=r"\.?[o°]?",
     date_between=r"(?:\s+del?)?\s+",
     date_separators="/.-",
     times=(
