@@ -36,6 +36,7 @@ from xmguard.planning import plan_bias
 from xmguard.request import Scope
 from xmguard.verdict.equality import Agreement, compare
 from xmguard_research.facts import Fact, facts
+from xmguard_research.metrics import Estimate, accuracy_change
 from xmguard_research.results import append, known, lines, producer
 
 BASELINE = "none"
@@ -171,22 +172,9 @@ def answer(guard: Guard, question: Question, settings: Sequence[str]) -> list[An
     ]
 
 
-def lost_points(
-    rows: Sequence[Answered], baseline: Sequence[Answered], *, resamples: int = 2000, seed: int = 0
-) -> tuple[float, float, float]:
-    """Accuracy minus the baseline's in points, with the 2.5 and 97.5 percentiles of a bootstrap over whole items.
-
-    `rows` and `baseline` answer the same questions in the same order.
-    """
-    items = sorted({row.item for row in rows})
-    sums, counts = np.zeros(len(items)), np.zeros(len(items))
-    for row, base in zip(rows, baseline, strict=True):
-        index = items.index(row.item)
-        sums[index] += 100.0 * (row.right - base.right)
-        counts[index] += 1
-    drawn = np.random.default_rng(seed).integers(len(items), size=(resamples, len(items)))
-    low, high = np.percentile(sums[drawn].sum(1) / counts[drawn].sum(1), [2.5, 97.5])
-    return float(sums.sum() / counts.sum()), float(low), float(high)
+def gained_points(rows: Sequence[Answered], baseline: Sequence[Answered]) -> Estimate:
+    """Accuracy minus the baseline's in points; `rows` and `baseline` answer the same questions in the same order."""
+    return accuracy_change([row.right for row in rows], [row.right for row in baseline], [row.item for row in rows])
 
 
 def main(
@@ -242,9 +230,9 @@ def table(answered: Mapping[str, Sequence[Answered]]) -> Table:
             right = sum(row.right for row in mine) / len(mine)
             cells = [setting, condition, f"{right:.1%}"]
             if setting != BASELINE:
-                points, low, high = lost_points(mine, base)
+                points = gained_points(mine, base)
                 changed = sum(row.answer != other.answer for row, other in pairs)
-                cells += [f"{points:+.1f}", f"{low:+.1f} to {high:+.1f}", f"{changed}/{len(mine)}"]
+                cells += [f"{points.value:+.1f}", f"{points.low:+.1f} to {points.high:+.1f}", f"{changed}/{len(mine)}"]
             made.add_row(*cells, end_section=condition == BOTH)
     return made
 
@@ -256,8 +244,8 @@ def losers(answered: Mapping[str, Sequence[Answered]]) -> list[str]:
     for setting, rows in answered.items():
         for condition in CONDITIONS:
             pairs = _under(condition, rows, baseline)
-            points, *_ = lost_points([pair[0] for pair in pairs], [pair[1] for pair in pairs])
-            if points < -ALLOWED_LOSS:
+            points = gained_points([pair[0] for pair in pairs], [pair[1] for pair in pairs]).value
+            if points is not None and points < -ALLOWED_LOSS:
                 lost.append(f"{setting} ({condition})")
     return lost
 

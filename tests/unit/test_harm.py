@@ -4,7 +4,8 @@ import typer
 from xmguard.request import Rebalance, Scope
 from xmguard_research import harm
 from xmguard_research.facts import facts
-from xmguard_research.harm import CONDITIONS, Answered, is_right, lost_points, parse_setting, questions
+from xmguard_research.harm import CONDITIONS, Answered, gained_points, is_right, parse_setting, questions
+from xmguard_research.metrics import Estimate
 
 
 @pytest.fixture(scope="module")
@@ -74,18 +75,18 @@ def rows(setting, right, condition="consistent"):
 
 def test_points_are_lost_against_the_same_questions():
     base, mine = rows("none", [True] * 16 + [False] * 4), rows("x", [True] * 12 + [False] * 8)
-    points, low, high = lost_points(mine, base)
-    assert points == pytest.approx(-20.0)
-    assert low < points < high <= 0.0
-    assert lost_points(base, base) == (0.0, 0.0, 0.0)
+    points = gained_points(mine, base)
+    assert points.value == pytest.approx(-20.0)
+    assert points.low < points.value < points.high <= 0.0
+    assert gained_points(base, base) == Estimate(0.0, 0.0, 0.0, 0)
 
 
 def test_the_interval_is_wider_when_answers_of_an_item_fall_together():
     base = rows("none", [True] * 40)
     together, apart = [k // 2 % 4 > 0 for k in range(40)], [k % 4 > 0 for k in range(40)]
-    wide, narrow = (lost_points(rows("x", right), base) for right in (together, apart))
-    assert wide[0] == narrow[0] == -25.0
-    assert wide[2] - wide[1] > 1.2 * (narrow[2] - narrow[1])
+    wide, narrow = (gained_points(rows("x", right), base) for right in (together, apart))
+    assert wide.value == narrow.value == -25.0
+    assert wide.high - wide.low > 1.2 * (narrow.high - narrow.low)
 
 
 def test_who_loses_too_much_is_named():

@@ -9,6 +9,7 @@ from functools import cache
 import pytest
 
 from xmguard import Media, Span
+from xmguard_research.metrics import Bootstrap, auroc
 from xmguard_research.scenes.spec import SKILLS
 from xmguard_research.verdict import picture_pairs
 from xmguard_research.verdict.baselines import PICTURE_ONLY, TEXT_ONLY, from_words, without_model
@@ -25,7 +26,6 @@ from xmguard_research.verdict.picture_pairs import (
     with_conflicts,
 )
 from xmguard_research.verdict.requests import request_of
-from xmguard_research.verdict.scores import Bootstrap, auroc
 from xmguard_research.verdict.splits import fold
 from xmguard_research.verdict.words import content_words
 

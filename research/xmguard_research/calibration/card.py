@@ -13,10 +13,10 @@ from typing import Any
 
 from xmguard.calibration import VerdictProfile
 from xmguard_research.calibration.modelling import UNANSWERED
+from xmguard_research.metrics import Bootstrap, auroc, ece, recall_at_false_alarms
 from xmguard_research.verdict.baselines import OVERLAP
 from xmguard_research.verdict.pairs import Label
 from xmguard_research.verdict.report import Row, by_yardstick, columns, interval
-from xmguard_research.verdict.scores import Bootstrap, auroc, ece, recall_at_false_alarms
 
 MARK = "<!-- verdict -->"
 FEATURE = "feature "

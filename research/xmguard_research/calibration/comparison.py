@@ -1,7 +1,7 @@
 """A verdict before and after, as a table for a person, and in one sentence whether it got better.
 
 Scores compare conflicts with consistent pairs; where no probability was established it counts as 0.5. Intervals are
-those of `xmguard_research.verdict.scores`, over whole items. Knows neither models nor files.
+those of `xmguard_research.metrics`, over whole items. Knows neither models nor files.
 """
 
 from __future__ import annotations
@@ -14,9 +14,9 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from xmguard_research.metrics import Bootstrap, Estimate, Metric, auroc, brier, ece, recall_at_false_alarms
 from xmguard_research.verdict.pairs import Label, Pair
 from xmguard_research.verdict.report import UNKNOWN
-from xmguard_research.verdict.scores import Bootstrap, Estimate, Metric, auroc, brier, ece, recall_at_false_alarms
 
 EXPLAINED = (
     "Intervals: 95%, over items. Scores compare conflicts with consistent pairs; a probability that was not "

@@ -14,10 +14,10 @@ from xmguard.plugins import Registry
 from xmguard_research.calibration.bounds import choose
 from xmguard_research.calibration.fitting import Observation, cross_validated, fit
 from xmguard_research.calibration.gathering import Gathered
+from xmguard_research.metrics import Bootstrap, auroc
 from xmguard_research.verdict.baselines import NEUTRAL, without_model
 from xmguard_research.verdict.pairs import Label, Pair
 from xmguard_research.verdict.report import Row, by_yardstick, interval
-from xmguard_research.verdict.scores import Bootstrap, auroc
 
 CHEAP = (
     "answer_elsewhere",

@@ -1,4 +1,4 @@
-"""How good is the verdict? Labelled pairs of texts, what simple scores make of them, and the statistics of both.
+"""How good is the verdict? Labelled pairs of texts, and what simple scores make of them.
 
 Only `verdict.__main__` knows a guard; nothing here knows how a verdict comes about.
 """

@@ -14,9 +14,9 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from sklearn.metrics import roc_curve
 
+from xmguard_research.metrics import FALSE_ALARMS, reliability
 from xmguard_research.verdict.baselines import OVERLAP
 from xmguard_research.verdict.report import VERDICT, Row, by_yardstick, columns
-from xmguard_research.verdict.scores import FALSE_ALARMS, reliability
 
 IN_A_LINE = 3
 SIDE, DPI = 4.2, 120

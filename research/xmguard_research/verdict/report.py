@@ -10,9 +10,9 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
-from xmguard_research.verdict.baselines import OVERLAP
-from xmguard_research.verdict.pairs import Label, Pair
-from xmguard_research.verdict.scores import (
+import numpy as np
+
+from xmguard_research.metrics import (
     BINS,
     RESAMPLES,
     Bootstrap,
@@ -21,7 +21,10 @@ from xmguard_research.verdict.scores import (
     brier,
     ece,
     recall_at_false_alarms,
+    won_within_items,
 )
+from xmguard_research.verdict.baselines import OVERLAP
+from xmguard_research.verdict.pairs import Label, Pair
 
 VERDICT = "verdict probability"
 UNKNOWN = 0.5
@@ -131,7 +134,8 @@ def _size(rows: Sequence[Row]) -> str:
 
 
 def _scores(rows: Sequence[Row], neutral: Mapping[str, float]) -> str:
-    bootstrap = Bootstrap([row.pair.item for row in rows])
+    items = [row.pair.item for row in rows]
+    bootstrap = Bootstrap(items)
     conflict = [row.pair.conflict for row in rows]
     filled = columns(rows, neutral)
     lines = [
@@ -146,7 +150,7 @@ def _scores(rows: Sequence[Row], neutral: Mapping[str, float]) -> str:
         cells = (
             name,
             interval(bootstrap.estimate(auroc, conflict, values)),
-            interval(bootstrap.within_items(conflict, values)),
+            interval(bootstrap.of_sums(np.divide, *won_within_items(items, conflict, values))),
             interval(bootstrap.estimate(recall_at_false_alarms, conflict, values)),
             difference,
             comment,

@@ -1,10 +1,10 @@
-"""Statistics of the yardsticks against numbers computed by hand and by scikit-learn."""
+"""Metrics of scores and their intervals, against numbers computed by hand and by scikit-learn."""
 
 import numpy as np
 import pytest
 from sklearn.metrics import brier_score_loss, roc_auc_score, roc_curve
 
-from xmguard_research.verdict.scores import (
+from xmguard_research.metrics import (
     BINS,
     Bootstrap,
     auroc,
@@ -12,6 +12,7 @@ from xmguard_research.verdict.scores import (
     ece,
     recall_at_false_alarms,
     reliability,
+    won_within_items,
 )
 
 
@@ -142,8 +143,9 @@ def test_within_items_only_pairs_of_one_item_are_compared():
     items = ["a", "a", "a", "b", "b", "b", "b", "c"]
     conflict = [True, True, False, True, True, False, False, True]
     values = [0.9, 0.8, 0.7, 0.1, 0.3, 0.3, 0.2, -9.0]
-    within = Bootstrap(items).within_items(conflict, values)
+    within = Bootstrap(items).of_sums(np.divide, *won_within_items(items, conflict, values))
     assert within.value == pytest.approx((2 + 0.5 + 1) / 6)
     assert (within.low, within.high) == (1.5 / 4, 1.0)
     assert within.undefined / 2000 == pytest.approx(1 / 27, abs=0.02), "draws of nothing but c compare nothing"
-    assert Bootstrap(["a", "b"]).within_items([True, False], [1.0, 0.0]).value is None
+    apart = won_within_items(["a", "b"], [True, False], [1.0, 0.0])
+    assert Bootstrap(["a", "b"]).of_sums(np.divide, *apart).value is None
