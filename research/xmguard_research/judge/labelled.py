@@ -1,4 +1,4 @@
-"""The labelled responses that judges are measured on: short texts written for the purpose, not produced by a model.
+"""The labelled responses that judges are measured on: short texts written for the purpose, to no real context.
 
 The label follows the paper's question to its judge (section E.1): can one infer from the response that the sources
 contain a contradiction, or suggest different answers? What that means in doubtful cases is in `LABELLING.md`.
