@@ -45,7 +45,10 @@ class JudgeProvider:
     name: str
     summary: str
     target: str
-    """`module:attribute`."""
+    """`module:function`; called with a `xmguard_research.judge.settings.JudgeSettings`, it returns a judge.
+
+    What a judge is, `xmguard_research.judge.values.Judge` says: the core knows of none.
+    """
 
 
 @dataclass(frozen=True)
