@@ -1,0 +1,143 @@
+"""Items: two paragraphs of a topic and its question, contradicting each other or not.
+
+A conflict and its control differ in one paragraph, and there in the answer alone. Knows no prompt.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from xmguard.errors import InvalidRequest
+from xmguard_research.benchmarks.clqa.languages import ENGLISH, LANGUAGES
+from xmguard_research.benchmarks.clqa.paragraphs import LONG, SIZES, Paragraph, paragraph
+from xmguard_research.benchmarks.clqa.topics import TOPICS, Topic, topics
+from xmguard_research.benchmarks.clqa.values import written
+
+Variant = tuple[str, str]
+"""Languages of a pair, `("en", "zh")`; `("zh", "zh")` is monolingual."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """How a conflict differs from its control."""
+
+    paragraph: int
+    """Which paragraph was changed, in the order of the item."""
+    kind: str
+    before: str
+    """What it answers in the control, as `values` keeps it."""
+    after: str
+
+
+@dataclass(frozen=True)
+class Item:
+    """A question over two paragraphs, in the order in which they are read."""
+
+    id: str
+    topic: str
+    """Identifies the topic: items of one stay together in folds and bootstrap draws."""
+    event: str
+    kind: str
+    """Of the answer."""
+    size: str
+    variant: str
+    """Its languages without regard to order: `en-zh`."""
+    swapped: bool
+    """Whether the variant's second language is read first; in `zh-zh` its second paraphrase."""
+    question: str
+    """English."""
+    paragraphs: tuple[Paragraph, Paragraph]
+    answers: tuple[str, str]
+    """What each paragraph answers, written in English; equal if they do not contradict each other."""
+    change: Change | None
+    """None in a control."""
+
+    @property
+    def conflict(self) -> bool:
+        """Whether the paragraphs answer the question differently."""
+        return self.change is not None
+
+    @property
+    def languages(self) -> tuple[str, str]:
+        """Of the paragraphs, in their order."""
+        return self.paragraphs[0].language, self.paragraphs[1].language
+
+
+def variants(languages: Sequence[str] = LANGUAGES) -> list[Variant]:
+    """Every language with itself, and English with every other one."""
+    return [(code, code) for code in languages] + [
+        (ENGLISH, code) for code in languages if ENGLISH in languages and code != ENGLISH
+    ]
+
+
+def parse_variant(text: str) -> Variant:
+    """`en-zh` as languages.
+
+    Raises:
+        InvalidRequest: it does not name two of `LANGUAGES`.
+    """
+    codes = text.split("-")
+    if len(codes) != 2 or not set(codes) <= set(LANGUAGES):
+        raise InvalidRequest.field("variant", f"{text!r} must be two of {', '.join(LANGUAGES)}, such as en-zh")
+    return codes[0], codes[1]
+
+
+def items(
+    count: int = TOPICS,
+    *,
+    seed: int = 0,
+    chosen: Sequence[Variant] | None = None,
+    sizes: Sequence[str] = (LONG,),
+) -> Iterator[Item]:
+    """Every topic in every variant and size: both orders, and of each a conflict and its control.
+
+    Args:
+        count: how many topics.
+        seed: whatever is drawn depends on it and the topic's number only.
+        chosen: variants; None for `variants()`.
+        sizes: some of `SIZES`.
+
+    Raises:
+        InvalidRequest: there are not that many topics, or no such size.
+    """
+    unknown = set(sizes) - set(SIZES)
+    if unknown:
+        raise InvalidRequest.field("size", f"{', '.join(sorted(unknown))} is not among {', '.join(SIZES)}")
+    drawn = topics(count, seed=seed)
+    pairs = variants() if chosen is None else chosen
+    return (item for topic in drawn for variant in pairs for size in sizes for item in _of(topic, variant, size))
+
+
+def _of(topic: Topic, variant: Variant, size: str) -> Iterator[Item]:
+    stated, other = topic.answers
+    paraphrases = (topic.first, 1 - topic.first)
+    told = [paragraph(topic, variant[side], paraphrases[side], size, stated) for side in range(2)]
+    twin = paragraph(topic, variant[topic.changed], paraphrases[topic.changed], size, other)
+    for swapped in (False, True):
+        for conflict in (True, False):
+            sides = [twin if conflict and side == topic.changed else told[side] for side in range(2)]
+            read = (sides[1], sides[0]) if swapped else (sides[0], sides[1])
+            changed = 1 - topic.changed if swapped else topic.changed
+            yield _item(topic, variant, size, swapped, read, changed if conflict else None)
+
+
+def _item(
+    topic: Topic, variant: Variant, size: str, swapped: bool, read: tuple[Paragraph, Paragraph], changed: int | None
+) -> Item:
+    name = "-".join(variant)
+    kind = topic.event.kind
+    order, label = "swapped" if swapped else "straight", "control" if changed is None else "conflict"
+    return Item(
+        id=f"{topic.name}/{size}/{name}/{order}/{label}",
+        topic=topic.name,
+        event=topic.event.name,
+        kind=kind,
+        size=size,
+        variant=name,
+        swapped=swapped,
+        question=topic.question,
+        paragraphs=read,
+        answers=(written(kind, read[0].value, ENGLISH), written(kind, read[1].value, ENGLISH)),
+        change=None if changed is None else Change(changed, kind, *topic.answers),
+    )
