@@ -1,0 +1,167 @@
+"""xmguard as models of inspect_ai: `xmguard/NAME` in this process, `xmguard-server/HOST:PORT` over gRPC.
+
+A message of `asking.message` is answered as the request it carries; any other chat is refused, because there is
+nothing in it to guard. What a response holds beside its words travels in the output's metadata. Knows no suite.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from typing import Any
+
+from inspect_ai.model import (
+    ChatMessage,
+    ChatMessageUser,
+    GenerateConfig,
+    ModelAPI,
+    ModelOutput,
+    ModelUsage,
+    StopReason,
+    modelapi,
+)
+
+from xmguard import AnswerRequest, AnswerResponse, AsyncClient, Guard, wire
+from xmguard.errors import InvalidRequest, XmguardError
+from xmguard.request import Decoding
+from xmguard.response import FinishReason
+from xmguard_research.benchmarks.asking import request_of
+
+RESPONSE = "xmguard_response"
+"""Key of the output's metadata: the response in canonical proto3 JSON."""
+_STOPPED: dict[FinishReason, StopReason] = {FinishReason.LENGTH: "max_tokens"}
+
+
+class _Xmguard(ModelAPI):
+    """What both have in common."""
+
+    async def generate(
+        self,
+        input: list[ChatMessage],  # noqa: A002  # inspect's own name
+        tools: Sequence[Any],
+        tool_choice: Any,
+        config: GenerateConfig,
+    ) -> ModelOutput:
+        """Answer the request of the last message.
+
+        Raises:
+            InvalidRequest: there is none in it, or tools are offered.
+            XmguardError: what the guard or the server says.
+        """
+        last = input[-1]
+        request = request_of(last) if isinstance(last, ChatMessageUser) else None
+        if request is None or tools:
+            raise InvalidRequest.field("messages", "must end with a request of xmguard's suites, and offer no tools")
+        return output(self.model_name, await self.ask(_decoded(request, config)))
+
+    async def ask(self, request: AnswerRequest) -> AnswerResponse:
+        """The response to a request."""
+        raise NotImplementedError
+
+
+class InProcess(_Xmguard):
+    """A model that is loaded here: `xmguard/smollm2`, `xmguard/FOLDER`."""
+
+    def __init__(
+        self,
+        model_name: str,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        config: GenerateConfig = GenerateConfig(),  # noqa: B008  # inspect's own signature
+        load: Callable[[str], Guard] | None = None,
+        **arguments: Any,
+    ) -> None:
+        """`arguments` are `load_guard`'s: `-M profile=FOLDER`."""
+        super().__init__(model_name, base_url, api_key, [], config)
+        self._guard: Guard | None = None
+        self._load = load
+        self._arguments = arguments
+        self._turn = asyncio.Lock()
+
+    def max_connections(self) -> int:
+        """A guard answers one request at a time."""
+        return 1
+
+    async def ask(self, request: AnswerRequest) -> AnswerResponse:
+        """In a thread, so that the progress bar moves."""
+        async with self._turn:
+            return await asyncio.to_thread(self._answer, request)
+
+    def _answer(self, request: AnswerRequest) -> AnswerResponse:
+        if self._guard is None:
+            from xmguard.loading import load_guard
+
+            self._guard = (self._load or load_guard)(self.model_name, **self._arguments)
+        return self._guard.answer(replace(request, model=""))
+
+
+class Served(_Xmguard):
+    """A model behind a server: `xmguard-server/127.0.0.1:50051`."""
+
+    def __init__(
+        self,
+        model_name: str,
+        base_url: str | None = None,
+        api_key: str | None = None,
+        config: GenerateConfig = GenerateConfig(),  # noqa: B008  # inspect's own signature
+        timeout: float = 300.0,
+    ) -> None:
+        """`timeout` is in seconds, for each request."""
+        super().__init__(model_name, base_url, api_key, [], config)
+        self._timeout = timeout
+
+    def should_retry(self, ex: BaseException) -> bool:
+        """A server that is busy or starting is asked again."""
+        return isinstance(ex, XmguardError) and ex.retry_after is not None
+
+    async def ask(self, request: AnswerRequest) -> AnswerResponse:
+        """Over a connection of its own: a client belongs to one event loop."""
+        async with AsyncClient(self.model_name, timeout=self._timeout) as client:
+            return await client.answer(replace(request, model=""))
+
+
+def output(model: str, response: AnswerResponse) -> ModelOutput:
+    """A response as inspect logs it: the model's own words, and everything else beside them."""
+    made = ModelOutput.from_content(
+        model, response.raw_answer, stop_reason=_STOPPED.get(response.finish_reason, "stop")
+    )
+    usage = response.usage
+    made.usage = ModelUsage(
+        input_tokens=usage.prompt_tokens,
+        output_tokens=usage.completion_tokens,
+        total_tokens=usage.prompt_tokens + usage.completion_tokens,
+    )
+    made.metadata = {RESPONSE: wire.to_json(response, indent=None)}
+    return made
+
+
+def response_of(output: ModelOutput) -> AnswerResponse | None:
+    """What a model of ours answered; None if it was another's."""
+    carried = (output.metadata or {}).get(RESPONSE)
+    return None if carried is None else wire.from_json(AnswerResponse, str(carried))
+
+
+@modelapi(name="xmguard")
+def xmguard() -> type[ModelAPI]:
+    """A model in this process."""
+    return InProcess
+
+
+@modelapi(name="xmguard-server")
+def xmguard_server() -> type[ModelAPI]:
+    """A model behind a server."""
+    return Served
+
+
+def _decoded(request: AnswerRequest, config: GenerateConfig) -> AnswerRequest:
+    """The request, decoded as inspect is told to where it is told anything."""
+    own = request.decoding
+    return replace(
+        request,
+        decoding=Decoding(
+            own.max_tokens if config.max_tokens is None else config.max_tokens,
+            own.temperature if config.temperature is None else config.temperature,
+            own.seed if config.seed is None else config.seed,
+        ),
+    )

@@ -1,0 +1,69 @@
+"""Models of ours under inspect_ai: in this process and behind a real server."""
+
+import pytest
+from inspect_ai import Task, eval
+from inspect_ai.dataset import Sample
+from inspect_ai.log import EvalLog
+from inspect_ai.model import ChatMessageUser, ContentImage, GenerateConfig, get_model
+
+from xmguard import AnswerRequest, Media, Rebalance, Span, wire
+from xmguard.context import ENGLISH
+from xmguard.errors import InvalidRequest
+from xmguard.request import Prompt
+from xmguard_research.benchmarks.asking import message, request_of
+from xmguard_research.benchmarks.providers import response_of
+
+# Of inspect_ai's own use of tenacity, and of an event loop that it leaves to the collector.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:The 'initial' parameter is deprecated:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
+]
+
+SPANS = (Span("a", "The door is red.", language="en"), Span("b", "The door is green.", language="en"))
+REQUEST = AnswerRequest(spans=SPANS, question="Which colour is the door?", prompt=Prompt.INSTRUCTED)
+
+
+@pytest.fixture
+def said(registry):
+    return registry.languages.items[ENGLISH].prompt_text
+
+
+def test_every_model_reads_the_sources_in_order_and_then_the_task(said):
+    picture = Span("p", media=Media("image/png", b"\x89PNG"))
+    made = message(AnswerRequest(spans=(SPANS[0], picture), question="Which?", prompt=Prompt.STANDARD), said)
+    first, text, image, task = made.content
+    assert (first.text, text.text) == (said.preamble, "The door is red.")
+    assert isinstance(image, ContentImage)
+    assert image.image == "data:image/png;base64,iVBORw=="
+    assert task.text == said.tasks[Prompt.STANDARD].replace("{question}", "Which?")
+
+
+def test_the_request_travels_with_the_message(said):
+    carried = request_of(message(REQUEST, said))
+    assert (carried.spans, carried.question, carried.prompt) == (SPANS, REQUEST.question, Prompt.INSTRUCTED)
+    assert request_of(ChatMessageUser(content="Hello")) is None
+
+
+def run(model, said, folder) -> EvalLog:
+    samples = [Sample(id="door", input=[message(REQUEST, said)], target="red")]
+    (log,) = eval(Task(samples), model=model, log_dir=str(folder), display="none", max_retries=0)
+    return log
+
+
+def test_a_model_in_this_process_answers_with_verdict_and_contributions(tiny_folder, said, tmp_path):
+    model = get_model(f"xmguard/{tiny_folder}", config=GenerateConfig(max_tokens=3), memoize=False)
+    log = run(model, said, tmp_path)
+    assert log.status == "success", log.error
+    (sample,) = log.samples
+    response = response_of(sample.output)
+    assert sample.output.completion == response.raw_answer
+    assert [span.span_id for span in response.spans] == ["a", "b"]
+    assert response.verdict.status.name == "OK"
+    assert response.usage.completion_tokens <= 3 == sample.output.usage.output_tokens
+
+
+@pytest.mark.anyio
+async def test_a_chat_without_a_request_is_refused(tiny_folder):
+    model = get_model(f"xmguard/{tiny_folder}", memoize=False)
+    with pytest.raises(InvalidRequest, match="must end with a request of xmguard's suites"):
+        await model.api.generate([ChatMessageUser(content="Hello")], [], "none", GenerateConfig())
