@@ -1,12 +1,15 @@
 """Models of ours under inspect_ai: in this process and behind a real server."""
 
+import gc
+
 import pytest
-from inspect_ai import Task, eval
+from inspect_ai import Task
+from inspect_ai import eval as evaluate
 from inspect_ai.dataset import Sample
 from inspect_ai.log import EvalLog
 from inspect_ai.model import ChatMessageUser, ContentImage, GenerateConfig, get_model
 
-from xmguard import AnswerRequest, Media, Rebalance, Span, wire
+from xmguard import AnswerRequest, Media, Span
 from xmguard.context import ENGLISH
 from xmguard.errors import InvalidRequest
 from xmguard.request import Prompt
@@ -18,6 +21,14 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:The 'initial' parameter is deprecated:DeprecationWarning"),
     pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
 ]
+
+
+@pytest.fixture(autouse=True)
+def _collected():
+    """What inspect_ai leaves open is collected here, not in some other test that then fails for it."""
+    yield
+    gc.collect()
+
 
 SPANS = (Span("a", "The door is red.", language="en"), Span("b", "The door is green.", language="en"))
 REQUEST = AnswerRequest(spans=SPANS, question="Which colour is the door?", prompt=Prompt.INSTRUCTED)
@@ -46,7 +57,7 @@ def test_the_request_travels_with_the_message(said):
 
 def run(model, said, folder) -> EvalLog:
     samples = [Sample(id="door", input=[message(REQUEST, said)], target="red")]
-    (log,) = eval(Task(samples), model=model, log_dir=str(folder), display="none", max_retries=0)
+    (log,) = evaluate(Task(samples), model=model, log_dir=str(folder), display="none", max_retries=0)
     return log
 
 

@@ -20,7 +20,7 @@ from xmguard.cli.terminal import errors, one_line
 from xmguard.errors import SetupIncomplete, XmguardError
 
 COMMANDS = "xmguard.commands"
-"""Entry-point group: each entry is a function that becomes the subcommand of its name."""
+"""Entry-point group: each entry is a function that becomes the subcommand of its name, or a Typer with several."""
 
 EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
@@ -85,7 +85,10 @@ def _add(app: typer.Typer, entry: EntryPoint) -> None:
             context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
         )(_failing(entry, error))
     else:
-        app.command(entry.name)(command)
+        if isinstance(command, typer.Typer):
+            app.add_typer(command, name=entry.name)
+        else:
+            app.command(entry.name)(command)
 
 
 def _failing(entry: EntryPoint, error: Exception) -> Callable[[], None]:

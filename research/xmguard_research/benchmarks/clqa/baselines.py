@@ -11,12 +11,14 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
+import numpy as np
+
 from xmguard_research.benchmarks.clqa.events import Event, events
 from xmguard_research.benchmarks.clqa.items import Item
 from xmguard_research.benchmarks.clqa.languages import ENGLISH, language
 from xmguard_research.benchmarks.clqa.paragraphs import Paragraph
 from xmguard_research.benchmarks.clqa.values import CURRENCIES, domain, written
-from xmguard_research.verdict.scores import Bootstrap, Estimate, auroc
+from xmguard_research.metrics import Bootstrap, Estimate, auroc, won_within_items
 
 Found = Sequence[tuple[int, str]]
 """First character and value of everything of the asked kind, in order."""
@@ -77,10 +79,16 @@ def overlaps(items: Iterable[Item]) -> list[Overlap]:
         groups[item.variant, item.size].append(pair)
     found = []
     for (variant, size), pairs in groups.items():
-        bootstrap = Bootstrap([pair.item for pair in pairs])
+        topics = [pair.item for pair in pairs]
+        bootstrap = Bootstrap(topics)
         labels, scores = [pair.conflict for pair in pairs], [word_overlap(pair) for pair in pairs]
         found.append(
-            Overlap(variant, size, bootstrap.estimate(auroc, labels, scores), bootstrap.within_items(labels, scores))
+            Overlap(
+                variant,
+                size,
+                bootstrap.estimate(auroc, labels, scores),
+                bootstrap.of_sums(np.divide, *won_within_items(topics, labels, scores)),
+            )
         )
     return found
 
