@@ -59,7 +59,12 @@ def test_commands_and_their_options_exist(document: Path):
     code = code_of(document).replace("\\\n", " ")
     for name, arguments in re.findall(r"(?:^|/| -m |\| )xmguard ([a-z]+)([^|\n]*)", code, flags=re.MULTILINE):
         assert name in commands, f"{document.name}: xmguard {name}"
-        known = {option for parameter in commands[name].params for option in parameter.opts} | {"--help"}
+        command = commands[name]
+        if below := getattr(command, "commands", None):
+            within = arguments.split()[0]
+            assert within in below, f"{document.name}: xmguard {name} {within}"
+            command = below[within]
+        known = {option for parameter in command.params for option in parameter.opts} | {"--help"}
         assert set(re.findall(r"(?<=\s)--[a-z-]+", arguments)) <= known, f"{document.name}: xmguard {name}{arguments}"
 
 
