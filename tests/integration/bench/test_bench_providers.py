@@ -26,8 +26,8 @@ def said(registry):
 def test_every_model_reads_the_sources_in_order_and_then_the_task(said):
     picture = Span("p", media=Media("image/png", b"\x89PNG"))
     made = message(AnswerRequest(spans=(SPANS[0], picture), question="Which?", prompt=Prompt.STANDARD), said)
-    first, text, image, task = made.content
-    assert (first.text, text.text) == (said.preamble, "The door is red.")
+    text, image, task = made.content
+    assert text.text == f"{said.preamble}The door is red.{said.separator}"
     assert isinstance(image, ContentImage)
     assert image.image == "data:image/png;base64,iVBORw=="
     assert task.text == said.tasks[Prompt.STANDARD].replace("{question}", "Which?")
