@@ -8,9 +8,9 @@ one, which cannot, refuses. What a response holds beside its words travels in th
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from inspect_ai.model import (
@@ -31,10 +31,13 @@ from xmguard.request import Decoding
 from xmguard.response import FinishReason
 from xmguard_research.benchmarks.asking import request_of, words_of
 from xmguard_research.benchmarks.protocol import OWN
-from xmguard_research.benchmarks.wording import rewordable, said_in
+from xmguard_research.benchmarks.queueing import SharedQueue
+from xmguard_research.benchmarks.wording import rewordable
 
 RESPONSE = "xmguard_response"
 """Key of the output's metadata: the response in canonical proto3 JSON."""
+WAITING = 12
+"""Requests that may wait for a model of ours: three prompts of four cases."""
 _STOPPED: dict[FinishReason, StopReason] = {FinishReason.LENGTH: "max_tokens"}
 
 
@@ -78,26 +81,15 @@ class InProcess(_Xmguard):
     ) -> None:
         """`arguments` are `load_guard`'s: `-M profile=FOLDER`."""
         super().__init__(model_name, base_url, api_key, [], config)
-        self._guard: Guard | None = None
-        self._arguments = arguments
-        self._turn = threading.Lock()
+        self._queue = SharedQueue(partial(_load, model_name, arguments))
 
     def max_connections(self) -> int:
-        """A guard answers one request at a time."""
-        return 1
+        """As many as wait for each other: the prompts of some cases, which are answered together."""
+        return WAITING
 
     async def ask(self, request: AnswerRequest, said: PromptText | None) -> AnswerResponse:
         """In a thread, so that the progress bar moves."""
-        return await asyncio.to_thread(self._answer, request, said)
-
-    def _answer(self, request: AnswerRequest, said: PromptText | None) -> AnswerResponse:
-        with self._turn:
-            if self._guard is None:
-                from xmguard.loading import load_guard
-
-                self._guard = load_guard(self.model_name, registry=rewordable(load_plugins()), **self._arguments)
-            with said_in(said):
-                return self._guard.answer(replace(request, model=""))
+        return await asyncio.wrap_future(self._queue.put(replace(request, model=""), said))
 
 
 class Served(_Xmguard):
@@ -165,6 +157,12 @@ def xmguard() -> type[ModelAPI]:
 def xmguard_server() -> type[ModelAPI]:
     """A model behind a server."""
     return Served
+
+
+def _load(name: str, arguments: dict[str, Any]) -> Guard:
+    from xmguard.loading import load_guard
+
+    return load_guard(name, registry=rewordable(load_plugins()), **arguments)
 
 
 def _decoded(request: AnswerRequest, config: GenerateConfig) -> AnswerRequest:

@@ -35,15 +35,15 @@ def asked(**told) -> Task:
 
 @pytest.fixture
 def read(monkeypatch):
-    """Every prompt that an engine opens, as it is encoded."""
+    """Every prompt that an engine encodes, which is what it then reads."""
     prompts = []
-    opened = TransformersBackend.open
+    encode = TransformersBackend.encode
 
-    def recording(self, prompt, stop):
-        prompts.append(prompt)
-        return opened(self, prompt, stop)
+    def recording(self, context, prompt):
+        prompts.append(encode(self, context, prompt))
+        return prompts[-1]
 
-    monkeypatch.setattr(TransformersBackend, "open", recording)
+    monkeypatch.setattr(TransformersBackend, "encode", recording)
     return prompts
 
 
