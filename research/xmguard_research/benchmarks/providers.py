@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 from inspect_ai.model import (
@@ -162,7 +163,8 @@ def xmguard_server() -> type[ModelAPI]:
 def _load(name: str, arguments: dict[str, Any]) -> Guard:
     from xmguard.loading import load_guard
 
-    return load_guard(name, registry=rewordable(load_plugins()), **arguments)
+    told = {key: Path(value) if key == "profile" else value for key, value in arguments.items()}
+    return load_guard(name, registry=rewordable(load_plugins()), **told)
 
 
 def _decoded(request: AnswerRequest, config: GenerateConfig) -> AnswerRequest:
