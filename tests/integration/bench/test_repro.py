@@ -1,4 +1,4 @@
-"""The recipes' commands: each script is run with a recorder in place of `xmguard`, and what it would have run is parsed."""
+"""The recipes' commands: each script runs with a recorder in place of `xmguard`, and what it would run is parsed."""
 
 import os
 import re
@@ -15,9 +15,8 @@ from xmguard_research.benchmarks.command import app
 from xmguard_research.benchmarks.protocol import PARAGRAPHS
 from xmguard_research.benchmarks.settings import NAMES, Settings
 from xmguard_research.benchmarks.suites import loaded, named, options, with_suites
-from xmguard_research.judge.settings import JudgeSettings
+from xmguard_research.judge.settings import JudgeSettings, with_judges
 from xmguard_research.judge.settings import make as make_judge
-from xmguard_research.judge.settings import with_judges
 
 RESEARCH = Path(__file__).parents[3] / "research"
 RECIPES = sorted((RESEARCH / "repro").glob("*.sh"))
