@@ -163,7 +163,7 @@ def xmguard_server() -> type[ModelAPI]:
 def _load(name: str, arguments: dict[str, Any]) -> Guard:
     from xmguard.loading import load_guard
 
-    told = {key: Path(value) if key == "profile" else value for key, value in arguments.items()}
+    told: dict[str, Any] = {key: Path(value) if key == "profile" else value for key, value in arguments.items()}
     return load_guard(name, registry=rewordable(load_plugins()), **told)
 
 
