@@ -7,7 +7,8 @@ nothing in it to guard. What a response holds beside its words travels in the ou
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -69,15 +70,13 @@ class InProcess(_Xmguard):
         base_url: str | None = None,
         api_key: str | None = None,
         config: GenerateConfig = GenerateConfig(),  # noqa: B008  # inspect's own signature
-        load: Callable[[str], Guard] | None = None,
         **arguments: Any,
     ) -> None:
         """`arguments` are `load_guard`'s: `-M profile=FOLDER`."""
         super().__init__(model_name, base_url, api_key, [], config)
         self._guard: Guard | None = None
-        self._load = load
         self._arguments = arguments
-        self._turn = asyncio.Lock()
+        self._turn = threading.Lock()
 
     def max_connections(self) -> int:
         """A guard answers one request at a time."""
@@ -85,15 +84,15 @@ class InProcess(_Xmguard):
 
     async def ask(self, request: AnswerRequest) -> AnswerResponse:
         """In a thread, so that the progress bar moves."""
-        async with self._turn:
-            return await asyncio.to_thread(self._answer, request)
+        return await asyncio.to_thread(self._answer, request)
 
     def _answer(self, request: AnswerRequest) -> AnswerResponse:
-        if self._guard is None:
-            from xmguard.loading import load_guard
+        with self._turn:
+            if self._guard is None:
+                from xmguard.loading import load_guard
 
-            self._guard = (self._load or load_guard)(self.model_name, **self._arguments)
-        return self._guard.answer(replace(request, model=""))
+                self._guard = load_guard(self.model_name, **self._arguments)
+            return self._guard.answer(replace(request, model=""))
 
 
 class Served(_Xmguard):

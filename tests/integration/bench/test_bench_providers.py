@@ -1,7 +1,5 @@
 """Models of ours under inspect_ai: in this process and behind a real server."""
 
-import gc
-
 import pytest
 from inspect_ai import Task
 from inspect_ai import eval as evaluate
@@ -15,20 +13,6 @@ from xmguard.errors import InvalidRequest
 from xmguard.request import Prompt
 from xmguard_research.benchmarks.asking import message, request_of
 from xmguard_research.benchmarks.providers import response_of
-
-# Of inspect_ai's own use of tenacity, and of an event loop that it leaves to the collector.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The 'initial' parameter is deprecated:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def _collected():
-    """What inspect_ai leaves open is collected here, not in some other test that then fails for it."""
-    yield
-    gc.collect()
-
 
 SPANS = (Span("a", "The door is red.", language="en"), Span("b", "The door is green.", language="en"))
 REQUEST = AnswerRequest(spans=SPANS, question="Which colour is the door?", prompt=Prompt.INSTRUCTED)
