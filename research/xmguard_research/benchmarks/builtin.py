@@ -16,4 +16,9 @@ def xmguard_benchmarks() -> Iterable[BenchmarkProvider]:
     return [
         BenchmarkProvider("clqa", "paragraphs in seven languages, from templates", f"{_HERE}.clqa.suites:clqa"),
         BenchmarkProvider("clqa-mini", "three topics of CLQA, in minutes", f"{_HERE}.clqa.suites:clqa_mini"),
+        BenchmarkProvider(
+            "xquad-conflict",
+            "paragraphs of XQuAD in five languages, an answer replaced; your files",
+            f"{_HERE}.xquad.suites:xquad_conflict",
+        ),
     ]

@@ -44,10 +44,12 @@ def read(path: Path) -> list[Parallel]:
     Raises:
         InvalidRequest: there is nothing, or an answer does not stand where it is said to.
     """
+    if path == Path():
+        raise InvalidRequest.field("data", f"is missing; {SOURCE}")
     if path.is_dir():
         return read_official(path)
     if not path.is_file():
-        raise InvalidRequest.field("data", f"{str(path)!r} is neither a file nor a folder; {SOURCE}")
+        raise InvalidRequest.field("data", f"{path} is neither a file nor a folder; {SOURCE}")
     return read_parallel(path)
 
 
