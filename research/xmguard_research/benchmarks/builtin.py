@@ -21,4 +21,9 @@ def xmguard_benchmarks() -> Iterable[BenchmarkProvider]:
             "paragraphs of XQuAD in five languages, an answer replaced; your files",
             f"{_HERE}.xquad.suites:xquad_conflict",
         ),
+        BenchmarkProvider(
+            "words-or-vision",
+            "pairs of statements about pictures, in four ways; your files",
+            f"{_HERE}.words_or_vision.suites:words_or_vision",
+        ),
     ]
