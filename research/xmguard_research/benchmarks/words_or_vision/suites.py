@@ -28,5 +28,5 @@ def of_items(items: Iterable[Item]) -> Iterator[Case]:
         for pair in four_way_pairs([item]):
             name = pair.key.rsplit("|", 1)[1]
             spans = tuple(Span(f"s{place}", text, language=item.language) for place, text in enumerate(pair.texts, 1))
-            said = tuple(answers[side][place] for place, (side, _) in enumerate(name.split("-")))
+            said = tuple(answers[part[0]][place] for place, part in enumerate(name.split("-")))
             yield Case(f"{item.name}/{name}", item.name, "text-text", item.question, spans, pair.conflict, said)
