@@ -17,6 +17,11 @@ def xmguard_benchmarks() -> Iterable[BenchmarkProvider]:
         BenchmarkProvider("clqa", "paragraphs in seven languages, from templates", f"{_HERE}.clqa.suites:clqa"),
         BenchmarkProvider("clqa-mini", "three topics of CLQA, in minutes", f"{_HERE}.clqa.suites:clqa_mini"),
         BenchmarkProvider(
+            "clqa-generated",
+            "paragraphs that a model wrote by the paper's protocol; your file",
+            f"{_HERE}.generated.suites:clqa_generated",
+        ),
+        BenchmarkProvider(
             "xquad-conflict",
             "paragraphs of XQuAD in five languages, an answer replaced; your files",
             f"{_HERE}.xquad.suites:xquad_conflict",
