@@ -27,6 +27,11 @@ def xmguard_benchmarks() -> Iterable[BenchmarkProvider]:
             f"{_HERE}.xquad.suites:xquad_conflict",
         ),
         BenchmarkProvider(
+            "vqa-conflict",
+            "pictures of VQA-v2 and a statement from a template; your files",
+            f"{_HERE}.vqa.suites:vqa_conflict",
+        ),
+        BenchmarkProvider(
             "words-or-vision",
             "pairs of statements about pictures, in four ways; your files",
             f"{_HERE}.words_or_vision.suites:words_or_vision",
