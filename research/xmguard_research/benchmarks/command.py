@@ -94,7 +94,8 @@ def run(
         retry_attempts=1,
         log_dir_allow_dirty=True,
     )
-    rows = [row for row in answered(log_dir) if row.log in {log.location for log in logs}]
+    ours = {Path(log.location).name for log in logs}
+    rows = [row for row in answered(log_dir) if Path(row.log).name in ours]
     failed = {row.sample: row.failed for row in rows if row.failed}
     unjudged = sum(row.found is None and not row.failed for row in rows)
     typer.echo(markdown(rows))
