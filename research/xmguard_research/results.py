@@ -63,11 +63,14 @@ def known(path: Path, kind: Callable[..., R], produced_by: str) -> dict[str, R]:
     """Rows that a results file has already, by key; none where there is no file.
 
     Raises:
-        typer.BadParameter: some are of another producer.
+        typer.BadParameter: some are of another producer, or of another kind.
     """
     if path.exists():
         _mend(path)
-    rows = {row.key: row for row in (kind(**line) for line in (lines(path) if path.exists() else ()))}
+    try:
+        rows = {row.key: row for row in (kind(**line) for line in (lines(path) if path.exists() else ()))}
+    except TypeError as error:
+        raise typer.BadParameter(f"{path} holds other rows than these; choose another file ({error})") from error
     strangers = {row.produced_by for row in rows.values()} - {produced_by}
     if strangers:
         raise typer.BadParameter(f"{path} holds results of {', '.join(sorted(strangers))}; choose another file")
