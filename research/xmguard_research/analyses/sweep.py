@@ -92,6 +92,7 @@ class Cell:
             "false_alarms": rate([one for one in judged if not one.conflict], lambda one: bool(one.reported)),
             "follows_steered": rate(conflicts, lambda one: one.follows),
             "follows_other": rate(conflicts, lambda one: one.followed is not None and not one.follows),
+            "steered_of_followed": rate([one for one in conflicts if one.followed is not None], lambda one: one.follows),
             "follows_neither": rate(conflicts, lambda one: one.followed is None),
         }
 
@@ -197,7 +198,7 @@ def trends(found: Sequence[Cell], *, resamples: int = RESAMPLES) -> dict[tuple[s
 def _columns(unit: str) -> list[str]:
     return [
         *("group", "scope", unit, "conflicts", "reported", "controls", "false alarms", "unjudged", "empty"),
-        *("follows the steered", "follows the other", "follows neither"),
+        *("follows the steered", "follows the other", "follows neither", "steered of followed"),
     ]
 
 
@@ -212,7 +213,8 @@ def _row(own: Mapping[str, Any]) -> list[str]:
         percent(own["false_alarms"]),
         str(own["unjudged"]),
         str(own["empty"]),
-        *(percent(own[name]) for name in ("follows_steered", "follows_other", "follows_neither")),
+        *(percent(own[f"follows_{which}"]) for which in ("steered", "other", "neither")),
+        percent(own["steered_of_followed"]),
     ]
 
 
