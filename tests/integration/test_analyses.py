@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from tests.integration.pictures import registry_with_sketches, sketch
-from tests.unit.command_line import one_error_line, xmguard
 from xmguard import AnswerRequest, Decoding, OnConflict, OnError, Rebalance, Span
 from xmguard.errors import InvalidRequest
 from xmguard.guard import Guard
@@ -268,32 +267,3 @@ def test_draws_are_of_items(read_cases):
     draws = Bootstrap(["door", "gate"], resamples=DRAWS)
     expected = draws.of_sums(lambda a, b: np.log(a / b), *zip(*norms, strict=True))
     assert (own["log_ratio"]["low"], own["log_ratio"]["high"]) == (expected.low, expected.high)
-
-
-def test_the_command_writes_a_folder_that_is_of_one_analysis(tiny_folder, tmp_path):
-    few = ("--model", str(tiny_folder), "--items", "1", "--variants", "en-es", "--size", "short", "--max-tokens", "3")
-    arguments = ("bench", "analyse", "sweep", *few, "--amounts", "0,2", "--scopes", "readers", "--out", str(tmp_path))
-    first = xmguard(*arguments)
-    assert first.exit_code == 0, first.output
-    assert f"wrote {tmp_path}" in first.stdout
-    rows = (tmp_path / "rows.jsonl").read_text(encoding="utf-8")
-    assert len(rows.splitlines()) == 8, "both orders of a conflict and its control, plain and with 2 nats"
-    summary = json.loads((tmp_path / "summary.json").read_text(encoding="utf-8"))
-    assert (summary["suite"], summary["items"], summary["model"]) == ("clqa", 1, tiny_folder.name)
-    refused = xmguard("bench", "analyse", "order", *few, "--out", str(tmp_path))
-    assert refused.exit_code == 2
-    assert "holds other rows than these" in " ".join(refused.output.split())
-
-
-@pytest.mark.parametrize(
-    ("arguments", "said"),
-    [
-        (("order", "--scopes", "all"), "--scopes: order has no use for it"),
-        (("sweep", "--rows", "x.jsonl"), "--rows: sweep has no use for it"),
-        (("sweep", "--amounts", "1,many"), "--amounts: '1,many' is no list of numbers"),
-        (("sweep", "--steer", "louder"), "steer: 'louder' is neither of later, weaker"),
-        (("order", "--suite", "quiz"), "suite: there is no 'quiz'; there are clqa"),
-    ],
-)
-def test_a_call_that_makes_no_sense_is_refused_before_a_model_is_loaded(arguments, said):
-    assert said in one_error_line(xmguard("bench", "analyse", *arguments, "--model", "no such model"))

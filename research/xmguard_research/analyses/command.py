@@ -46,14 +46,16 @@ def analyse(
     model: Annotated[
         str, typer.Option(help="A model's name (see `xmguard models list`) or a folder with weights.")
     ] = DEFAULT_MODEL,
-    suite: Annotated[str, typer.Option(help="A suite of cases: clqa.")] = "clqa",
-    items: Annotated[int, typer.Option(min=1, help="Items; each gives its variants in both orders.")] = 20,
-    variants: Annotated[str, typer.Option(help="With commas: en-en,en-zh. Without it all of the suite's.")] = "",
-    size: Annotated[str, typer.Option(help="Of the texts: long (as in the paper) or short.")] = "long",
+    suite: Annotated[str, typer.Option(help="A suite of `xmguard bench list`.")] = "clqa-mini",
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", "-T", metavar="NAME=VALUE", help="Of the suite: see `xmguard bench list SUITE`."),
+    ] = None,
+    items: Annotated[int, typer.Option(min=1, help="At most so many, each in all its variants and orders.")] = 20,
     prompt: Annotated[
         str, typer.Option(help="standard, instructed, explicit, or figure-5: explicit where modalities meet.")
     ] = "standard",
-    max_tokens: Annotated[int, typer.Option(min=1, help="That an answer may have.")] = 96,
+    max_tokens: Annotated[int, typer.Option(min=1, help="That an answer may have.")] = 64,
     amounts: Annotated[str, typer.Option(help="sweep: nats, target-share: shares of attention; with commas.")] = "",
     steer: Annotated[
         str, typer.Option(help="sweep, target-share: the later source, or the weaker, which contributes less.")
@@ -93,7 +95,7 @@ def analyse(
     knob = _KNOBS.get(analysis)
     chosen = [] if knob is None else _settings(knob, amounts, steer, scopes)
     asking = Asking(prompt, max_tokens)
-    wanted = pairs(cases(suite, items, variants, size))
+    wanted = pairs(cases(suite, _options(option or []), items))
     with progress(f"loading {model}") as step:
         guard = load_guard(model, device=device, dtype=dtype, progress=step)
     folder = out or Path("build/analyses") / analysis.value
@@ -104,6 +106,16 @@ def analyse(
     _write(found, guard.model, suite, len({case.item for case in wanted}), folder)
 
 
+def _options(given: Sequence[str]) -> dict[str, str]:
+    told = {}
+    for one in given:
+        name, has_value, value = one.partition("=")
+        if not has_value:
+            raise InvalidRequest.field("option", f"{one!r} is not NAME=VALUE")
+        told[name] = value
+    return told
+
+
 def _refuse_useless(analysis: Analysis, amounts: str, steer: str, scopes: str, rows: Path | None) -> None:
     steering = {"amounts": amounts, "steer": steer, "scopes": scopes}
     useless = {"rows": rows} if analysis in _KNOBS else steering
@@ -112,8 +124,8 @@ def _refuse_useless(analysis: Analysis, amounts: str, steer: str, scopes: str, r
 
 
 def _settings(knob: Knob, amounts: str, steer: str, scopes: str) -> list[Setting]:
-    from xmguard_research.analyses.steering import SCOPES
     from xmguard_research.analyses.sweep import AMOUNTS, settings
+    from xmguard_research.benchmarks.settings import SCOPES
 
     try:
         numbers = [float(one) for one in amounts.split(",")] if amounts else AMOUNTS[knob]

@@ -20,12 +20,12 @@ from xmguard.parts import TEXT
 from xmguard.prompt_text import QUESTION
 from xmguard.validation import validate
 from xmguard_research.benchmarks.cases import Case
+from xmguard_research.benchmarks.settings import PROMPTS
 
-PROMPTS = {prompt.name.lower(): prompt for prompt in (Prompt.STANDARD, Prompt.INSTRUCTED, Prompt.EXPLICIT)}
 PAIRED = "figure-5"
 """The paper's pairing in Figure 5: Explicit where modalities meet, Standard for the others."""
-TOKENS = 96
-"""That an answer may have."""
+TOKENS = 64
+"""That an answer may have; as many as in the suites."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def pairs(cases: Sequence[Case]) -> list[Case]:
         InvalidRequest: there are none, or one has another number of sources.
     """
     if not cases:
-        raise InvalidRequest.field("suite", "holds no case; raise --items, or choose other variants")
+        raise InvalidRequest.field("suite", "holds no case; give other options")
     if wrong := [case.id for case in cases if len(case.spans) != 2]:
         raise InvalidRequest.field("suite", f"{wrong[0]} has not two sources, which is what is analysed")
     return list(cases)

@@ -67,7 +67,7 @@ def outcome(rows: Sequence[Read], registry: Registry, *, resamples: int = RESAMP
     for pair in both_orders(rows):
         found.setdefault(pair.variant, []).append(pair)
     if not found:
-        raise InvalidRequest.field("suite", "holds no case in both orders; --items and variants decide what it holds")
+        raise InvalidRequest.field("suite", "holds no case in both orders; its options decide what it holds")
     values = {name: numbers(own, registry, resamples=resamples) for name, own in found.items()}
     return Outcome(
         NAME,

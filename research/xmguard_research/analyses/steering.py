@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from xmguard import Decoding, Guard, Rebalance, Scope
+from xmguard import Decoding, Guard, Rebalance
 from xmguard.bias import MAX_EPSILON, MAX_SHARES, MIN_SHARE, AttentionBias
 from xmguard.contracts import Branch
 from xmguard.errors import InvalidRequest
@@ -20,11 +20,11 @@ from xmguard.measurement import Measurement
 from xmguard.planning import plan_bias
 from xmguard_research.analyses.opening import Asking, opened
 from xmguard_research.benchmarks.cases import Case
+from xmguard_research.benchmarks.settings import SCOPES
 from xmguard_research.results import append, known, producer
 
 Knob = Literal["epsilon", "share"]
 STEERED = ("later", "weaker")
-SCOPES = {scope.name.lower(): scope for scope in (Scope.READERS, Scope.ALL, Scope.GENERATED)}
 PLAIN = "plain"
 
 

@@ -1,34 +1,52 @@
-"""Suites by name, as cases. Knows no model."""
+"""Suites by name, as cases: whatever suite of conflicts is installed can be analysed. Knows no model and no suite."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
+
+from inspect_ai.dataset import Sample
+from inspect_ai.model import ChatMessageUser
 
 from xmguard.errors import InvalidRequest
-from xmguard_research.benchmarks.cases import Case, of_clqa
-from xmguard_research.benchmarks.clqa.items import items, parse_variant
+from xmguard_research.benchmarks.asking import request_of
+from xmguard_research.benchmarks.cases import Case
+from xmguard_research.benchmarks.suites import make, with_suites
+
+_ONCE = "standard"
+"""Of the prompts: a case is wanted once, and asked by the analysis."""
 
 
-def cases(suite: str, count: int, variants: str, size: str) -> list[Case]:
-    """The cases of the first items of a suite, every variant in both orders, conflicts and controls.
+def cases(suite: str, options: Mapping[str, str], items: int) -> list[Case]:
+    """All cases of the first items of a suite: variants, orders, conflicts and controls.
 
     Args:
-        suite: a name of `SUITES`.
-        count: how many items, of which every one gives several cases.
-        variants: some of the suite's, with commas; empty for all of them.
-        size: of the texts, if the suite has several.
+        suite: a name of `xmguard bench list`.
+        options: its own.
+        items: how many.
 
     Raises:
-        InvalidRequest: there is no such suite, variant or size, or it has not that many items.
+        InvalidRequest: there is no such suite or option, or it is no suite of conflicts.
     """
-    if suite not in SUITES:
-        raise InvalidRequest.field("suite", f"there is no {suite!r}; there are {', '.join(SUITES)}")
-    return SUITES[suite](count, variants, size)
+    if given := {"prompts", "cases"} & set(options):
+        raise InvalidRequest.field(min(given), "is not for an analysis, which asks all cases of an item in one way")
+    task = make(suite, {**options, "prompts": _ONCE}, with_suites())
+    found = [_case(suite, sample) for sample in task.dataset]
+    kept = set(list(dict.fromkeys(case.item for case in found))[:items])
+    return [case for case in found if case.item in kept]
 
 
-def _clqa(count: int, variants: str, size: str) -> list[Case]:
-    chosen = [parse_variant(one) for one in variants.split(",")] if variants else None
-    return list(of_clqa(items(count, chosen=chosen, sizes=[size])))
-
-
-SUITES: Mapping[str, Callable[[int, str, str], list[Case]]] = {"clqa": _clqa}
+def _case(suite: str, sample: Sample) -> Case:
+    last = sample.input[-1]
+    request = request_of(last) if isinstance(last, ChatMessageUser) else None
+    about = sample.metadata or {}
+    if request is None or not {"item", "variant", "conflict", "answers"} <= set(about):
+        raise InvalidRequest.field("suite", f"{suite}: sample {sample.id} is no question over sources")
+    return Case(
+        str(sample.id).removesuffix(f"/{_ONCE}"),
+        about["item"],
+        about["variant"],
+        request.question,
+        request.spans,
+        about["conflict"],
+        tuple(about["answers"]),
+    )

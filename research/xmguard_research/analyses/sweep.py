@@ -80,6 +80,7 @@ class Cell:
             return share([holds(one) for one in rows], [one.item for one in rows], resamples=resamples)
 
         judged = [one for one in self.said if one.reported is not None]
+        clear = [one for one in conflicts if one.followed is not None]
         return {
             "variant": self.variant,
             "scope": self.scope,
@@ -92,7 +93,7 @@ class Cell:
             "false_alarms": rate([one for one in judged if not one.conflict], lambda one: bool(one.reported)),
             "follows_steered": rate(conflicts, lambda one: one.follows),
             "follows_other": rate(conflicts, lambda one: one.followed is not None and not one.follows),
-            "steered_of_followed": rate([one for one in conflicts if one.followed is not None], lambda one: one.follows),
+            "steered_of_followed": rate(clear, lambda one: one.follows),
             "follows_neither": rate(conflicts, lambda one: one.followed is None),
         }
 

@@ -31,6 +31,7 @@ from xmguard.calibration import (
     FittedFor,
     VerdictProfile,
 )
+from xmguard.cli.terminal import stated_errors
 from xmguard.evidence import Bounds
 from xmguard.profile import CARD, Profile
 from xmguard_research.calibration.card import model_card, replaced, summary
@@ -230,4 +231,5 @@ def _fitted_for(guard: Guard) -> FittedFor:
 
 
 if __name__ == "__main__":
-    app()
+    with stated_errors():
+        app()

@@ -22,7 +22,8 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from xmguard import Guard, load_guard
-from xmguard.errors import SetupIncomplete, XmguardError
+from xmguard.cli.terminal import stated_errors
+from xmguard.errors import SetupIncomplete
 from xmguard.parts import IMAGE
 from xmguard.plugins import Registry
 from xmguard_research.calibration.gathering import TOO_LONG, Gathered, gather
@@ -225,8 +226,5 @@ def _write(rows: Sequence[Row], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with stated_errors():
         typer.run(main)
-    except XmguardError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise SystemExit(1) from None
