@@ -16,4 +16,24 @@ def xmguard_benchmarks() -> Iterable[BenchmarkProvider]:
     return [
         BenchmarkProvider("clqa", "paragraphs in seven languages, from templates", f"{_HERE}.clqa.suites:clqa"),
         BenchmarkProvider("clqa-mini", "three topics of CLQA, in minutes", f"{_HERE}.clqa.suites:clqa_mini"),
+        BenchmarkProvider(
+            "clqa-generated",
+            "paragraphs that a model wrote by the paper's protocol; your file",
+            f"{_HERE}.generated.suites:clqa_generated",
+        ),
+        BenchmarkProvider(
+            "xquad-conflict",
+            "paragraphs of XQuAD in five languages, an answer replaced; your files",
+            f"{_HERE}.xquad.suites:xquad_conflict",
+        ),
+        BenchmarkProvider(
+            "vqa-conflict",
+            "pictures of VQA-v2 and a statement from a template; your files",
+            f"{_HERE}.vqa.suites:vqa_conflict",
+        ),
+        BenchmarkProvider(
+            "words-or-vision",
+            "pairs of statements about pictures, in four ways; your files",
+            f"{_HERE}.words_or_vision.suites:words_or_vision",
+        ),
     ]
