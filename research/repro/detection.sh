@@ -5,7 +5,7 @@
 #     OPENAI_API_KEY=... sh research/repro/detection.sh
 #
 # CLQA_PROMPTS and CMQA_PROMPTS are --prompt-file of each suite, JUDGE_PROMPT is --judge-file: the paper's texts are not ours
-# to ship. CASES draws so many cases of each suite.
+# to ship. CASES draws so many cases of each suite. CLQA_DATA is a file of clqa-generated, in place of CLQA from templates.
 set -eu
 
 out=${OUT:-build/repro/detection}
@@ -17,8 +17,9 @@ set -- --protocol paper --max-tokens 512 -M device=cuda -M dtype=bfloat16 --judg
     ${CASES:+--cases "$CASES"}
 
 for model in $texts; do
-    xmguard bench run clqa --model "xmguard/$model" --log-dir "$out" "$@" \
-        -T variants=en-en,zh-zh,en-zh,tr-tr,en-tr,is-is,en-is ${CLQA_PROMPTS:+--prompt-file "$CLQA_PROMPTS"}
+    xmguard bench run "clqa${CLQA_DATA:+-generated}" --model "xmguard/$model" --log-dir "$out" "$@" \
+        -T variants=en-en,zh-zh,en-zh,tr-tr,en-tr,is-is,en-is ${CLQA_DATA:+-T "data=$CLQA_DATA"} \
+        ${CLQA_PROMPTS:+--prompt-file "$CLQA_PROMPTS"}
 done
 for model in $pictures; do
     xmguard bench run cmqa --model "xmguard/$model" --log-dir "$out" "$@" \

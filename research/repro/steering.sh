@@ -17,8 +17,8 @@ set -- --protocol paper --pairing figure5 --max-tokens 512 -M device=cuda -M dty
     ${JUDGE_PROMPT:+--judge-file "$JUDGE_PROMPT"} ${CASES:+--cases "$CASES"}
 
 clqa() {
-    xmguard bench run clqa --model "xmguard/$model" --log-dir "$out" "$@" -T variants=en-en,zh-zh,en-zh \
-        ${CLQA_PROMPTS:+--prompt-file "$CLQA_PROMPTS"}
+    xmguard bench run "clqa${CLQA_DATA:+-generated}" --model "xmguard/$model" --log-dir "$out" "$@" -T variants=en-en,zh-zh,en-zh \
+        ${CLQA_DATA:+-T "data=$CLQA_DATA"} ${CLQA_PROMPTS:+--prompt-file "$CLQA_PROMPTS"}
 }
 cmqa() {
     xmguard bench run cmqa --model "xmguard/$model" --log-dir "$out" "$@" \

@@ -37,24 +37,25 @@ def commands(tmp_path):
     judge = tmp_path / "judge.txt"
     judge.write_text("{question} {response}")
 
-    def run(recipe):
+    def run(recipe, **variables):
         record = tmp_path / "record"
         own = {"PATH": f"{stub.parent}:{os.environ['PATH']}", "RECORD": str(record), "CASES": "7"}
         texts = {"CLQA_PROMPTS": str(words), "CMQA_PROMPTS": str(words), "JUDGE_PROMPT": str(judge)}
-        subprocess.run(["sh", str(recipe)], env=own | texts, check=True)
+        subprocess.run(["sh", str(recipe)], env=own | texts | variables, check=True)
         return [command.split("\n") for command in record.read_text().strip("\n").split("\n\n")]
 
     return run
 
 
+@pytest.mark.parametrize("data", ["", "written.jsonl"])
 @pytest.mark.parametrize("recipe", RECIPES, ids=lambda path: path.name)
-def test_every_command_of_a_recipe_would_run(recipe, commands):
+def test_every_command_of_a_recipe_would_run(recipe, data, commands):
     bench = get_command(app).commands
     registry, judges = with_suites(), with_judges()
     guard = signature(load_guard).parameters
-    found = commands(recipe)
+    found = commands(recipe, CLQA_DATA=data)
     assert found[-1][:2] == ["bench", "table"]
-    seen = set()
+    seen, judging = set(), {}
     for top, name, *arguments in found:
         assert top == "bench"
         told = bench[name].make_context(name, arguments).params
@@ -66,7 +67,7 @@ def test_every_command_of_a_recipe_would_run(recipe, commands):
         for crosses in (False, True):
             assert settings.prompts_of(crosses)
             assert settings.rebalance_of(crosses)
-        make_judge(settings.judge, JudgeSettings(**settings.judging), judges)
+        judging[settings.judge] = settings.judging
         assert {one.split("=")[0] for one in told["argument"] or []} <= set(guard)
         seen.add((told["suite"], told["model"], settings.label))
         if registry.benchmarks.get(told["suite"]) is None:
@@ -75,6 +76,8 @@ def test_every_command_of_a_recipe_would_run(recipe, commands):
         known = options(loaded(named(told["suite"], registry)))
         assert {one.split("=")[0] for one in told["option"] or []} <= set(known)
     assert len(seen) == len(found) - 1  # no run twice
+    for name, told in judging.items():
+        make_judge(name, JudgeSettings(**told), judges)
 
 
 def test_options_that_the_documents_name_exist():
