@@ -7,11 +7,13 @@ from sklearn.metrics import brier_score_loss, roc_auc_score, roc_curve
 from xmguard_research.metrics import (
     BINS,
     Bootstrap,
+    Estimate,
     auroc,
     brier,
     ece,
     recall_at_false_alarms,
     reliability,
+    share,
     won_within_items,
 )
 
@@ -149,3 +151,28 @@ def test_within_items_only_pairs_of_one_item_are_compared():
     assert within.undefined / 2000 == pytest.approx(1 / 27, abs=0.02), "draws of nothing but c compare nothing"
     apart = won_within_items(["a", "b"], [True, False], [1.0, 0.0])
     assert Bootstrap(["a", "b"]).of_sums(np.divide, *apart).value is None
+
+
+def test_a_share_has_the_interval_of_its_items():
+    # Ten items, all or nothing: an interval over a hundred rows would be a third as wide.
+    items = [str(row // 10) for row in range(100)]
+    halved = share([row < 50 for row in range(100)], items)
+    assert halved == Bootstrap(items).of_sums(np.divide, [row < 50 for row in range(100)], [1] * 100)
+    assert halved.value == 0.5
+    assert halved.high - halved.low > 0.45
+
+
+@pytest.mark.parametrize(
+    ("values", "interval"),
+    [([False, False], (0.0, 0.1611)), ([True, True], (0.8389, 1.0)), ([True, False], (0.2993, 0.7007))],
+)
+def test_items_that_agree_leave_doubt_as_great_as_their_number_is_small(values, interval):
+    # Wilson's interval for 0, 20 and 10 of 20; the two rows of an item are not two trials.
+    found = share(values * 20, [str(row // 2) for row in range(40)])
+    assert (found.low, found.high) == pytest.approx(interval, abs=5e-5)
+
+
+def test_a_share_of_nothing_is_undefined_and_one_of_other_rows_refused():
+    assert share([], []) == Estimate(None, None, None, 0)
+    with pytest.raises(ValueError, match=r"values \(1\), items \(2\)"):
+        share([True], ["a", "b"])

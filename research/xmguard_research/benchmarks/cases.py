@@ -5,11 +5,9 @@ Values only. Knows no prompt, no model and no judge.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from xmguard import Span
-from xmguard_research.benchmarks.clqa.items import Item
 
 
 @dataclass(frozen=True)
@@ -24,16 +22,7 @@ class Case:
     """Which modalities or languages meet, in their order: `en-zh`, `text-image`."""
     question: str
     spans: tuple[Span, ...]
+    """With the ids `s1`, `s2`, ..."""
     conflict: bool
     answers: tuple[str, ...]
     """What each source answers."""
-
-
-def of_clqa(items: Iterable[Item]) -> Iterator[Case]:
-    """Items of CLQA as cases. The variant keeps the order in which the languages are read."""
-    for item in items:
-        spans = tuple(
-            Span(f"s{number}", paragraph.text, language=paragraph.language)
-            for number, paragraph in enumerate(item.paragraphs, 1)
-        )
-        yield Case(item.id, item.topic, "-".join(item.languages), item.question, spans, item.conflict, item.answers)

@@ -1,6 +1,6 @@
 """`xmguard bench`: a thin front of inspect_ai for our suites. Whatever it does, `inspect eval` does as well.
 
-Heavy modules are imported when a command runs. Knows no suite by name: those are the tasks of `tasks`.
+Heavy modules are imported when a command runs. Knows no suite by name.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from xmguard.errors import InvalidRequest, XmguardError
+from xmguard.errors import InvalidRequest, SetupIncomplete, XmguardError
 
 app = typer.Typer(help="Measure whether models see that sources contradict each other.", no_args_is_help=True)
 
@@ -20,11 +20,20 @@ Logs = Annotated[Path, typer.Option("--log-dir", help="Folder of the logs; the s
 
 
 @app.command("list")
-def suites() -> None:
-    """The suites that `run` knows."""
-    table = Table("suite", "what it asks")
-    for name, made in _suites().items():
-        table.add_row(name, (made.__doc__ or "").strip().splitlines()[0])
+def suites(
+    suite: Annotated[str | None, typer.Argument(help="Show this one's options.", show_default=False)] = None,
+) -> None:
+    """The suites that `run` knows, or the options of one."""
+    found = _suites()
+    registry = found.with_suites()
+    if suite is None:
+        table = Table("suite", "what is in it")
+        for provider in registry.benchmarks:
+            table.add_row(provider.name, provider.summary)
+    else:
+        table = Table("option", "default")
+        for name, parameter in found.options(found.loaded(found.named(suite, registry))).items():
+            table.add_row(name, "" if parameter.default is parameter.empty else repr(parameter.default))
     Console().print(table)
 
 
@@ -36,47 +45,74 @@ def run(
     ] = "smollm2",
     log_dir: Logs = Path("build/bench"),
     prompts: Annotated[str, typer.Option(help="Of standard, instructed, explicit.")] = "standard,instructed,explicit",
+    cases: Annotated[int | None, typer.Option(min=1, help="Only so many cases, drawn at random.")] = None,
     judge: Annotated[str, typer.Option(help="A judge of `python -m xmguard_research.judge`.")] = "rules",
-    policy: Annotated[str, typer.Option(help="Rebalancing, for models of ours: none, fixed, ...")] = "none",
+    judge_model: Annotated[str, typer.Option(help="For --judge openai: the model that judges.")] = "",
+    judge_url: Annotated[str, typer.Option(help="For --judge openai: its endpoint, http://HOST/v1.")] = "",
+    policy: Annotated[str, typer.Option(help="Rebalancing, for models of ours: none, fixed, target, ...")] = "none",
     epsilon: Annotated[float | None, typer.Option(help="Nats on the later source, with --policy fixed.")] = None,
-    limit: Annotated[int | None, typer.Option(min=1, help="Only so many samples, drawn at random.")] = None,
+    parameters: Annotated[str, typer.Option(help="The policy's own: share.s2=0.5,...")] = "",
+    scope: Annotated[str, typer.Option(help="Rows that read under the bias: readers, all, generated.")] = "readers",
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", "-T", metavar="NAME=VALUE", help="Of the suite: see `xmguard bench list SUITE`."),
+    ] = None,
     strict: Annotated[bool, typer.Option(help="Exit with 1 if a sample failed or could not be judged.")] = False,
 ) -> None:
     """Ask a model every question of a suite, judge what it says, and show what was detected.
 
     What was answered is kept in the logs: after a kill, the same command asks only what is missing.
     """
+    found = _suites()
     from inspect_ai import eval_set
 
     from xmguard_research.benchmarks.summary import answered, markdown
 
-    made = _suites().get(suite)
-    if made is None:
-        raise InvalidRequest.field("suite", f"there is no {suite!r}; there are {', '.join(_suites())}")
-    task = made(prompts=prompts, judge=judge, policy=policy, epsilon=epsilon)
+    told: dict[str, Any] = {
+        "prompts": prompts,
+        "cases": cases,
+        "judge": judge,
+        "judge_model": judge_model,
+        "judge_url": judge_url,
+        "policy": policy,
+        "epsilon": epsilon,
+        "parameters": parameters,
+        "scope": scope,
+    }
+    for one in option or []:
+        name, given, value = one.partition("=")
+        if not given:
+            raise InvalidRequest.field("option", f"{one!r} is not NAME=VALUE")
+        told[name] = value
+    task = found.make(suite, told, found.with_suites())
     asked = model if "/" in model and not Path(model).exists() else f"xmguard/{model}"
     done, logs = eval_set(
         task,
         model=asked,
         log_dir=str(log_dir),
-        limit=limit,
-        sample_shuffle=0 if limit else None,
         fail_on_error=False,
         retry_attempts=1,
         log_dir_allow_dirty=True,
     )
-    rows = answered(log_dir)
+    ours = {Path(log.location).name for log in logs}
+    rows = [row for row in answered(log_dir) if Path(row.log).name in ours]
+    failed = {row.sample: row.failed for row in rows if row.failed}
+    unjudged = sum(row.found is None and not row.failed for row in rows)
     typer.echo(markdown(rows))
-    failed = sum(1 for log in logs for sample in log.samples or [] if sample.error is not None)
-    unjudged = sum(row.reported is None for row in rows)
-    typer.echo(f"{len(rows)} responses, {unjudged} not judged, {failed} failed; logs: {log_dir}")
+    for log in logs:
+        if log.error is not None:
+            typer.echo(f"stopped: {log.error.message}; run the same command again to go on", err=True)
+    for sample, reason in failed.items():
+        typer.echo(f"failed: {sample}: {reason.splitlines()[0]}", err=True)
+    typer.echo(f"{len(rows) - len(failed)} responses, {unjudged} not judged, {len(failed)} failed; logs: {log_dir}")
     if strict and (failed or unjudged or not done):
         raise typer.Exit(1)
 
 
 @app.command()
 def table(log_dir: Logs = Path("build/bench")) -> None:
-    """The table of what was run, again."""
+    """The table of everything in a folder of logs."""
+    _suites()
     from xmguard_research.benchmarks.summary import answered, markdown
 
     try:
@@ -85,7 +121,9 @@ def table(log_dir: Logs = Path("build/bench")) -> None:
         raise XmguardError(f"{error}; xmguard bench run writes some") from error
 
 
-def _suites() -> dict[str, Any]:
-    from xmguard_research.benchmarks.tasks import clqa, clqa_mini
-
-    return {"clqa": clqa, "clqa-mini": clqa_mini}
+def _suites() -> Any:
+    try:
+        from xmguard_research.benchmarks import suites
+    except ImportError as error:
+        raise SetupIncomplete(f'a package is missing ({error}); run: pip install "xmguard[research]"') from error
+    return suites

@@ -7,8 +7,9 @@ nothing in it to guard. What a response holds beside its words travels in the ou
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from inspect_ai.model import (
@@ -27,9 +28,12 @@ from xmguard.errors import InvalidRequest, XmguardError
 from xmguard.request import Decoding
 from xmguard.response import FinishReason
 from xmguard_research.benchmarks.asking import request_of
+from xmguard_research.benchmarks.queueing import SharedQueue
 
 RESPONSE = "xmguard_response"
 """Key of the output's metadata: the response in canonical proto3 JSON."""
+WAITING = 12
+"""Requests that may wait for a model of ours: three prompts of four cases."""
 _STOPPED: dict[FinishReason, StopReason] = {FinishReason.LENGTH: "max_tokens"}
 
 
@@ -69,31 +73,19 @@ class InProcess(_Xmguard):
         base_url: str | None = None,
         api_key: str | None = None,
         config: GenerateConfig = GenerateConfig(),  # noqa: B008  # inspect's own signature
-        load: Callable[[str], Guard] | None = None,
         **arguments: Any,
     ) -> None:
         """`arguments` are `load_guard`'s: `-M profile=FOLDER`."""
         super().__init__(model_name, base_url, api_key, [], config)
-        self._guard: Guard | None = None
-        self._load = load
-        self._arguments = arguments
-        self._turn = asyncio.Lock()
+        self._queue = SharedQueue(partial(_load, model_name, arguments))
 
     def max_connections(self) -> int:
-        """A guard answers one request at a time."""
-        return 1
+        """As many as wait for each other: the prompts of some cases, which are answered together."""
+        return WAITING
 
     async def ask(self, request: AnswerRequest) -> AnswerResponse:
         """In a thread, so that the progress bar moves."""
-        async with self._turn:
-            return await asyncio.to_thread(self._answer, request)
-
-    def _answer(self, request: AnswerRequest) -> AnswerResponse:
-        if self._guard is None:
-            from xmguard.loading import load_guard
-
-            self._guard = (self._load or load_guard)(self.model_name, **self._arguments)
-        return self._guard.answer(replace(request, model=""))
+        return await asyncio.wrap_future(self._queue.put(replace(request, model="")))
 
 
 class Served(_Xmguard):
@@ -152,6 +144,12 @@ def xmguard() -> type[ModelAPI]:
 def xmguard_server() -> type[ModelAPI]:
     """A model behind a server."""
     return Served
+
+
+def _load(name: str, arguments: dict[str, Any]) -> Guard:
+    from xmguard.loading import load_guard
+
+    return load_guard(name, **arguments)
 
 
 def _decoded(request: AnswerRequest, config: GenerateConfig) -> AnswerRequest:

@@ -1,71 +1,97 @@
-"""Logs of conflict suites as a table: by prompt and variant, what was detected and what was a false alarm.
+"""Logs of suites as rows and tables: by setting, prompt and variant, what was detected and what was a false alarm.
 
-Intervals are of a bootstrap over items. Knows no task and no model.
+A row is what one scorer found in one response. Nothing is pooled over orders, prompts or settings; intervals are over
+items. What failed and what nobody could judge is counted beside every rate. Knows no task and no model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, NamedTuple
 
-from inspect_ai.log import list_eval_logs, read_eval_log
+from inspect_ai.log import EvalLog, EvalSample, list_eval_logs, read_eval_log
 
-from xmguard_research.metrics import Bootstrap, Estimate, detection_rates
-from xmguard_research.metrics.detection import Detection
+from xmguard_research.metrics import Estimate, share
+
+DETECTION = "says_conflict"
+"""The scorer whose rows are conflicts and controls. Rows of any other are shares of what it looks for."""
 
 
-@dataclass(frozen=True)
-class Answered:
-    """One response of a log."""
+class Key(NamedTuple):
+    """What a rate is of."""
 
     suite: str
     model: str
+    setting: str
+    """Of rebalancing, judge and protocol; empty as they come."""
     prompt: str
     variant: str
+    measure: str
+    """The scorer."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """What one scorer found in one response."""
+
+    key: Key
+    sample: str
+    """Its id in the suite."""
     item: str
-    conflict: bool
-    reported: bool | None
-    """By the judge; None where it had no word."""
-    decision: str | None
+    conflict: bool | None
+    """Whether the sources contradict each other; None where a suite does not ask."""
+    found: bool | None
+    """None where the judge had no word, or the sample failed."""
+    decision: str | None = None
     """The guard's; None of other models, or where the check did not come to one."""
+    failed: str = ""
+    """Why there is no response."""
+    log: str = ""
+    """File that holds it."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """Responses of one suite, model, prompt and variant."""
+    """Rows of one key."""
 
-    rows: tuple[Answered, ...]
+    rows: tuple[Row, ...]
 
-    @property
-    def judged(self) -> Detection:
-        """By what the responses say."""
-        return detection_rates([row.conflict for row in self.rows], [row.reported for row in self.rows])
+    def of(self, conflict: bool | None) -> tuple[Row, ...]:
+        """Its conflicts, its controls, or for None all of its rows."""
+        return self.rows if conflict is None else tuple(row for row in self.rows if row.conflict is conflict)
 
-    @property
-    def guarded(self) -> Detection | None:
-        """By the guard's verdict, UNDETERMINED being no report; None where there is none."""
-        if any(row.decision is None for row in self.rows):
-            return None
-        return detection_rates([row.conflict for row in self.rows], [row.decision == "CONFLICT" for row in self.rows])
+    def rate(self, conflict: bool | None = None) -> Estimate | None:
+        """Share of judged rows in which the scorer found what it looks for; None where nothing was judged."""
+        return _share([(row.item, row.found) for row in self.of(conflict)])
 
-    def rate(self, conflict: bool, *, verdict: bool = False) -> Estimate | None:
-        """Share of conflicts, or of controls, that are reported, with its interval; None where nothing was judged."""
-        said = [
-            (row.item, row.decision == "CONFLICT" if verdict else row.reported)
-            for row in self.rows
-            if row.conflict is conflict and (row.decision if verdict else row.reported) is not None
-        ]
-        if not said:
-            return None
-        found = [float(bool(report)) for _, report in said]
-        return Bootstrap([item for item, _ in said]).of_sums(
-            lambda hits, asked: hits / asked, found, [1.0] * len(found)
+    def called(self, conflict: bool) -> Estimate | None:
+        """Share of checked rows that the guard's verdict calls CONFLICT; None where nothing was checked."""
+        return _share(
+            [(row.item, None if row.decision is None else row.decision == "CONFLICT") for row in self.of(conflict)]
         )
 
+    @property
+    def failed(self) -> int:
+        """Samples without a response."""
+        return sum(bool(row.failed) for row in self.rows)
 
-def answered(folder: Path) -> list[Answered]:
-    """The scored responses of every log in a folder, the newest of each sample.
+    @property
+    def unjudged(self) -> int:
+        """Responses that nobody could judge."""
+        return sum(row.found is None and not row.failed for row in self.rows)
+
+    @property
+    def unchecked(self) -> int:
+        """Responses without a verdict, of a model that gives verdicts to others of them."""
+        answered = [row for row in self.rows if not row.failed]
+        without = sum(row.decision is None for row in answered)
+        return 0 if without == len(answered) else without
+
+
+def answered(folder: Path) -> list[Row]:
+    """The rows of every log in a folder; of a sample that was asked again, the newest.
 
     Raises:
         FileNotFoundError: there is no log.
@@ -73,59 +99,90 @@ def answered(folder: Path) -> list[Answered]:
     logs = list_eval_logs(str(folder), descending=False)
     if not logs:
         raise FileNotFoundError(f"{folder} holds no log of inspect_ai")
-    found: dict[tuple[str, str, str], Answered] = {}
+    found: dict[tuple[Key, str], Row] = {}
     for info in logs:
-        log = read_eval_log(info)
-        suite = str((log.eval.metadata or {}).get("suite", log.eval.task))
-        for sample in log.samples or []:
-            score = (sample.scores or {}).get("says_conflict")
-            if score is None:
-                continue
-            about, said = sample.metadata, score.metadata or {}
-            found[suite, log.eval.model, str(sample.id)] = Answered(
-                suite,
-                log.eval.model,
-                about["prompt"],
-                about["variant"],
-                about["item"],
-                about["conflict"],
-                said["reported"],
-                said.get("decision") if said.get("check") == "OK" else None,
-            )
+        for row in _rows(read_eval_log(info)):
+            older = found.get((row.key, row.sample))
+            if older is None or older.failed or not row.failed:
+                found[row.key, row.sample] = row
     return list(found.values())
 
 
-def cells(rows: Iterable[Answered]) -> dict[tuple[str, str, str, str], Cell]:
-    """Rows by suite, model, prompt and variant; orders and prompts are never pooled."""
-    grouped: dict[tuple[str, str, str, str], list[Answered]] = {}
+def _rows(log: EvalLog) -> Iterator[Row]:
+    about = log.eval.metadata or {}
+    if "suite" in about:
+        for sample in log.samples or []:
+            yield from _of_sample(sample, log, about)
+
+
+def _of_sample(sample: EvalSample, log: EvalLog, about: dict[str, Any]) -> Iterator[Row]:
+    own = sample.metadata
+    failed = "" if sample.error is None else sample.error.message
+    scores = sample.scores or {}
+    for measure in [scorer.name for scorer in log.eval.scorers or []]:
+        key = Key(about["suite"], log.eval.model, about["setting"], own["prompt"], own["variant"], measure)
+        score = scores.get(measure)
+        said: dict[str, Any] = {} if score is None else score.metadata or {}
+        yield Row(
+            key,
+            str(sample.id),
+            own["item"],
+            own["conflict"],
+            said.get("reported"),
+            said.get("decision") if said.get("check") == "OK" else None,
+            failed or ("" if score is not None else "it was not scored"),
+            log.location,
+        )
+
+
+def cells(rows: Iterable[Row]) -> dict[Key, Cell]:
+    """Rows by what a rate is of."""
+    grouped: dict[Key, list[Row]] = {}
     for row in rows:
-        grouped.setdefault((row.suite, row.model, row.prompt, row.variant), []).append(row)
+        grouped.setdefault(row.key, []).append(row)
     return {key: Cell(tuple(own)) for key, own in sorted(grouped.items())}
 
 
-def markdown(rows: Sequence[Answered]) -> str:
-    """A table of every cell."""
-    lines = [
-        "| suite | model | prompt | variant | conflicts | reported | controls | false alarms | unjudged | verdict: "
-        "conflicts called CONFLICT | verdict: controls called CONFLICT |",
-        "|" + "---|" * 11,
-    ]
-    for (suite, model, prompt, variant), cell in cells(rows).items():
-        found = cell.judged
-        conflicts = sum(row.conflict for row in cell.rows)
-        rates = [
-            _shown(cell.rate(True)),
-            str(len(cell.rows) - conflicts),
-            _shown(cell.rate(False)),
-            str(found.unjudged_conflicts + found.unjudged_controls),
-            _shown(cell.rate(True, verdict=True)),
-            _shown(cell.rate(False, verdict=True)),
-        ]
-        lines.append(f"| {suite} | {model} | {prompt} | {variant} | {conflicts} | " + " | ".join(rates) + " |")
-    return "\n".join(lines)
+def markdown(rows: Sequence[Row]) -> str:
+    """Tables of every cell: detection, and whatever other scorers looked for."""
+    made = cells(rows)
+    detection = {key: cell for key, cell in made.items() if key.measure == DETECTION}
+    others = {key: cell for key, cell in made.items() if key.measure != DETECTION}
+    tables = []
+    if detection:
+        head = ["conflicts said", "false alarms", "conflicts called CONFLICT", "controls called CONFLICT"]
+        counts = ["conflicts", "controls", "not judged", "no verdict", "failed"]
+        tables.append(_table([*_NAMED, *head, *counts], [_detection(key, cell) for key, cell in detection.items()]))
+    if others:
+        head = ["measure", "share", "responses", "not judged", "failed"]
+        tables.append(_table([*_NAMED, *head], [_measure(key, cell) for key, cell in others.items()]))
+    return "\n\n".join(tables)
 
 
-def _shown(rate: Estimate | None) -> str:
+_NAMED = ("suite", "model", "setting", "prompt", "variant")
+
+
+def _detection(key: Key, cell: Cell) -> list[str]:
+    rates = [shown(cell.rate(True)), shown(cell.rate(False)), shown(cell.called(True)), shown(cell.called(False))]
+    counts = [len(cell.of(True)), len(cell.of(False)), cell.unjudged, cell.unchecked, cell.failed]
+    return [*key[:5], *rates, *map(str, counts)]
+
+
+def _measure(key: Key, cell: Cell) -> list[str]:
+    return [*key, shown(cell.rate()), *map(str, [len(cell.rows), cell.unjudged, cell.failed])]
+
+
+def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *lines])
+
+
+def shown(rate: Estimate | None) -> str:
+    """A rate with its interval."""
     if rate is None or rate.value is None or rate.low is None or rate.high is None:
         return "–"
     return f"{rate.value:.0%} [{rate.low:.0%}, {rate.high:.0%}]"
+
+
+def _share(rows: Sequence[tuple[str, bool | None]]) -> Estimate | None:
+    said = [(item, found) for item, found in rows if found is not None]
+    return share([found for _, found in said], [item for item, _ in said]) if said else None

@@ -1,11 +1,15 @@
-"""Suites as tasks of inspect_ai: `inspect eval xmguard_research/clqa_mini --model xmguard/smollm2`.
+"""Suites as tasks of inspect_ai: `inspect eval xmguard/clqa_mini --model xmguard/smollm2`.
 
-A sample is a case under one of the three prompts. Knows no report.
+A suite is a function that gives cases; `suite` makes a task of it, which takes the settings of every suite too. A
+sample is a case under one of the prompts. Knows no report.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+import inspect
+from collections.abc import Callable, Iterable
+from random import Random
+from typing import Any
 
 from inspect_ai import Task, task
 from inspect_ai.dataset import MemoryDataset, Sample
@@ -13,95 +17,63 @@ from inspect_ai.model import GenerateConfig
 
 from xmguard import AnswerRequest, Rebalance, load_plugins
 from xmguard.context import ENGLISH
-from xmguard.errors import InvalidRequest
 from xmguard.prompt_text import QUESTION, PromptText
-from xmguard.request import Prompt
 from xmguard_research.benchmarks.asking import message
-from xmguard_research.benchmarks.cases import Case, of_clqa
-from xmguard_research.benchmarks.clqa.items import items, parse_variant
+from xmguard_research.benchmarks.cases import Case
 from xmguard_research.benchmarks.scoring import says_conflict
+from xmguard_research.benchmarks.settings import NAMES, PROMPTS, Settings
 
-PROMPTS = {prompt.name.lower(): prompt for prompt in (Prompt.STANDARD, Prompt.INSTRUCTED, Prompt.EXPLICIT)}
-TOKENS = 96
-"""That a response may have."""
+TOKENS = 64
+"""That a response may have: a conflict that is mentioned is mentioned early."""
 
 
-def samples(cases: Iterable[Case], prompts: Iterable[str], rebalance: Rebalance) -> Iterator[Sample]:
-    """Every case under every prompt.
+def suite(cases: Callable[..., Iterable[Case]]) -> Callable[..., Task]:
+    """The task of a suite: its own options are those of the function, beside `Settings`.
+
+    The suite's name is the function's, with hyphens; the task's is the function's.
+    """
+    name = cases.__name__.replace("_", "-")
+
+    def made(*arguments: Any, **options: Any) -> Task:
+        settings = Settings(**{key: options.pop(key) for key in NAMES if key in options})
+        return conflicts(cases(*arguments, **options), name=name, settings=settings)
+
+    made.__name__, made.__module__ = cases.__name__, cases.__module__
+    made.__qualname__, made.__doc__ = cases.__qualname__, cases.__doc__
+    own = inspect.signature(cases, eval_str=True)
+    shared = inspect.signature(Settings, eval_str=True).parameters.values()
+    told = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in shared]
+    made.__signature__ = own.replace(  # type: ignore[attr-defined]
+        parameters=[*own.parameters.values(), *told], return_annotation=Task
+    )
+    return task(made)
+
+
+def conflicts(cases: Iterable[Case], *, name: str, settings: Settings) -> Task:
+    """A task of cases whose sources contradict each other or not.
 
     Raises:
-        InvalidRequest: there is no such prompt.
+        InvalidRequest: the settings do not go together.
     """
     said = load_plugins().languages.items[ENGLISH].prompt_text
-    wanted = list(prompts)
-    if unknown := [name for name in wanted if name not in PROMPTS]:
-        raise InvalidRequest.field("prompt", f"{unknown[0]!r} is not one of {', '.join(PROMPTS)}")
-    for case in cases:
-        for name in wanted:
-            yield _sample(case, name, said, rebalance)
-
-
-def conflicts(
-    cases: Iterable[Case],
-    *,
-    name: str,
-    prompts: str = "standard,instructed,explicit",
-    judge: str = "rules",
-    policy: str = "none",
-    epsilon: float | None = None,
-) -> Task:
-    """A task of cases.
-
-    Args:
-        cases: what is asked.
-        name: of the suite.
-        prompts: some of `PROMPTS`, with commas.
-        judge: a judge of `xmguard_judges`.
-        policy: of rebalancing, for models of ours; the others read as they do.
-        epsilon: nats on the later source, with policy `fixed`.
-
-    Raises:
-        InvalidRequest: there is no such prompt or judge, or the policy and epsilon do not go together.
-    """
-    if (policy == "fixed") != (epsilon is not None):
-        raise InvalidRequest.field("epsilon", "goes with policy fixed, and policy fixed with it")
-    rebalance = Rebalance(policy, bias={} if epsilon is None else {"s2": epsilon})
+    drawn = some(cases, settings.cases)
+    samples = [_sample(case, prompt, said, settings.rebalance) for case in drawn for prompt in settings.asked]
     return Task(
-        MemoryDataset(list(samples(cases, prompts.split(","), rebalance)), name=name),
-        scorer=says_conflict(judge),
+        MemoryDataset(samples, name=name),
+        scorer=says_conflict(settings.judge, **settings.judging),
         config=GenerateConfig(max_tokens=TOKENS, temperature=0.0),
         name=name,
-        metadata={"suite": name, "policy": policy, "epsilon": epsilon},
+        metadata={"suite": name, "setting": settings.label},
     )
 
 
-@task
-def clqa(
-    topics: int = 400,
-    variants: str = "",
-    size: str = "long",
-    seed: int = 0,
-    prompts: str = "standard,instructed,explicit",
-    judge: str = "rules",
-    policy: str = "none",
-    epsilon: float | None = None,
-) -> Task:
-    """Paragraphs in two languages, or twice in one, that answer an English question alike or not."""
-    chosen = [parse_variant(one) for one in variants.split(",")] if variants else None
-    drawn = of_clqa(items(topics, seed=seed, chosen=chosen, sizes=[size]))
-    return conflicts(drawn, name="clqa", prompts=prompts, judge=judge, policy=policy, epsilon=epsilon)
-
-
-@task
-def clqa_mini(
-    prompts: str = "standard,instructed,explicit",
-    judge: str = "rules",
-    policy: str = "none",
-    epsilon: float | None = None,
-) -> Task:
-    """Three topics of CLQA in two sentences each, in English twice and in English and Spanish: a few minutes."""
-    drawn = of_clqa(items(3, chosen=[("en", "en"), ("en", "es")], sizes=["short"]))
-    return conflicts(drawn, name="clqa-mini", prompts=prompts, judge=judge, policy=policy, epsilon=epsilon)
+def some(cases: Iterable[Case], count: int | None) -> Iterable[Case]:
+    """So many cases drawn at random, the same ones each time; all of them for None. They keep their order."""
+    if count is None:
+        return cases
+    every = list(cases)
+    chosen = Random(0).sample(range(len(every)), min(count, len(every)))
+    return [every[index] for index in sorted(chosen)]
 
 
 def _sample(case: Case, prompt: str, said: PromptText, rebalance: Rebalance) -> Sample:

@@ -8,7 +8,8 @@ Two rules hold for all of them:
 * What is malformed (columns of different lengths, a negative norm, an unknown label) is a ValueError that says which.
 
 Rates are shares between 0 and 1; entropies, log ratios and logits are nats. A rate is a ratio of counts, and its
-interval is `Bootstrap.of_sums` of the columns that are counted. Nothing here knows models, files, prompts or judges.
+interval is that of `share`, or `Bootstrap.of_sums` of the columns that are counted. Nothing here knows models, files,
+prompts or judges.
 """
 
 from xmguard_research.metrics.agreement import krippendorff_alpha
@@ -28,6 +29,7 @@ from xmguard_research.metrics.paired import McNemar, mcnemar, sign_flip_p_value
 from xmguard_research.metrics.position import PositionEffect, position_effect
 from xmguard_research.metrics.ranking import FALSE_ALARMS, auroc, recall_at_false_alarms, won_within_items
 from xmguard_research.metrics.scrutiny import ErrorDetection, ModalityTrust, error_detection, modality_trust
+from xmguard_research.metrics.shares import share
 from xmguard_research.metrics.text_preference import Follows, TextPreference, followed, text_preference_ratio
 from xmguard_research.metrics.uncertainty import FollowCurve, balance_point, follow_curve, relative_uncertainty
 
@@ -77,6 +79,7 @@ __all__ = [
     "recall_at_false_alarms",
     "relative_uncertainty",
     "reliability",
+    "share",
     "sign_flip_p_value",
     "text_following_rate",
     "text_preference_ratio",

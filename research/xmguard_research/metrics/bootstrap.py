@@ -3,8 +3,9 @@
 A percentile bootstrap over whole items (Davison and Hinkley 1997, sections 3.8 and 5.3): 2,000 draws, 2.5 and 97.5
 percentiles; scipy's has no clusters. A draw in which a number is undefined, because one class is missing, is left out
 and counted. An item that is drawn twice is compared with itself: where conflicts beat their own twins more often than
-strangers, the interval of an AUROC leans upward; `won_within_items` shows how far apart the two are. Where all rows
-say the same, the interval has no width, however few they are. Knows neither texts nor models.
+strangers, the interval of an AUROC leans upward; `won_within_items` shows how far apart the two are. Where all items
+say the same, the interval has no width, however few they are; `share` gives one that has. Knows
+neither texts nor models.
 """
 
 from __future__ import annotations

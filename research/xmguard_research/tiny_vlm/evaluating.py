@@ -6,7 +6,6 @@ one that was held out. Exact match means the whole reply, letter case aside.
 
 from __future__ import annotations
 
-import math
 import random
 import re
 from collections import defaultdict
@@ -19,6 +18,7 @@ import numpy as np
 from PIL.Image import Image
 
 from xmguard.plugins import Registry
+from xmguard_research.metrics import share
 from xmguard_research.results import lines
 from xmguard_research.scenes import SKILLS, Scene, draw, scenes
 from xmguard_research.scenes.baseline import Guesses
@@ -34,7 +34,6 @@ TRIES = 1000
 """Scenes to look through for every one that needs a substitute; one document in twenty has given fields."""
 TRAIN_SCENES = 20_000
 """That the guesses without looking are learned from."""
-RESAMPLES = 2000
 NEW = "sign_new"
 """The skill that training leaves out: words that it never showed."""
 READING = ("price", "sign")
@@ -172,37 +171,23 @@ def chat_score(asker: Asker) -> dict[str, float]:
     return {"nats_per_token": round(float(np.mean(scores)), 4), "tokens": len(scores)}
 
 
-def share(rows: Sequence[Reply], right: Callable[[Reply], bool] = lambda row: row.right) -> dict[str, float]:
-    """Share of right replies with a 95% interval, by resampling sources.
+def counted(rows: Sequence[Reply], right: Callable[[Reply], bool] = lambda row: row.right) -> dict[str, float]:
+    """Share of right replies with its 95% interval over sources, and how many there are of both.
 
-    Where resampling changes nothing, because all sources agree, the interval is Wilson's (1927) for as many trials as
-    there are sources.
+    Raises:
+        ValueError: there are no replies.
     """
-    by_source: dict[str, list[bool]] = {}
-    for row in rows:
-        by_source.setdefault(row.source, []).append(right(row))
-    hits = np.array([sum(own) for own in by_source.values()])
-    asked = np.array([len(own) for own in by_source.values()])
-    drawn = np.random.default_rng(SEED).integers(len(hits), size=(RESAMPLES, len(hits)))
-    resampled = hits[drawn].sum(axis=1) / asked[drawn].sum(axis=1)
-    part = float(hits.sum() / asked.sum())
-    low, high = (float(end) for end in np.quantile(resampled, [0.025, 0.975]))
-    if len(set((hits / asked).tolist())) == 1:
-        low, high = _wilson(part, len(hits))
+    sources = [row.source for row in rows]
+    found = share([right(row) for row in rows], sources)
+    if found.value is None or found.low is None or found.high is None:
+        raise ValueError("no replies to count")
     return {
-        "share": round(part, 4),
-        "low": round(low, 4),
-        "high": round(high, 4),
-        "sources": len(hits),
-        "questions": int(asked.sum()),
+        "share": round(found.value, 4),
+        "low": round(found.low, 4),
+        "high": round(found.high, 4),
+        "sources": len(set(sources)),
+        "questions": len(rows),
     }
-
-
-def _wilson(part: float, trials: int) -> tuple[float, float]:
-    z = 1.959964
-    middle = (part + z * z / (2 * trials)) / (1 + z * z / trials)
-    half = z / (1 + z * z / trials) * math.sqrt(part * (1 - part) / trials + z * z / (4 * trials * trials))
-    return max(0.0, middle - half), min(1.0, middle + half)
 
 
 def summary(rows: Sequence[Reply]) -> dict[str, Any]:
@@ -220,13 +205,13 @@ def summary(rows: Sequence[Reply]) -> dict[str, Any]:
     }
     return {
         "runs": {run: _by_skill(own) for run, own in by_run.items()},
-        "aims": {name: share(own) for name, own in aims.items()},
+        "aims": {name: counted(own) for name, own in aims.items()},
         "text_mentions": {
-            run: share(own, lambda row: row.mentions) for run, own in by_run.items() if run.startswith("text ")
+            run: counted(own, lambda row: row.mentions) for run, own in by_run.items() if run.startswith("text ")
         },
     }
 
 
 def _by_skill(rows: Sequence[Reply]) -> Mapping[str, dict[str, float]]:
     skills = sorted({row.skill for row in rows}, key=SKILLS.index)
-    return {**{skill: share([row for row in rows if row.skill == skill]) for skill in skills}, "all": share(rows)}
+    return {**{skill: counted([row for row in rows if row.skill == skill]) for skill in skills}, "all": counted(rows)}

@@ -1,7 +1,5 @@
 """Models of ours under inspect_ai: in this process and behind a real server."""
 
-import gc
-
 import pytest
 from inspect_ai import Task
 from inspect_ai import eval as evaluate
@@ -9,26 +7,13 @@ from inspect_ai.dataset import Sample
 from inspect_ai.log import EvalLog
 from inspect_ai.model import ChatMessageUser, ContentImage, GenerateConfig, get_model
 
+from tests.scripted import serving
 from xmguard import AnswerRequest, Media, Span
 from xmguard.context import ENGLISH
 from xmguard.errors import InvalidRequest
 from xmguard.request import Prompt
 from xmguard_research.benchmarks.asking import message, request_of
 from xmguard_research.benchmarks.providers import response_of
-
-# Of inspect_ai's own use of tenacity, and of an event loop that it leaves to the collector.
-pytestmark = [
-    pytest.mark.filterwarnings("ignore:The 'initial' parameter is deprecated:DeprecationWarning"),
-    pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning"),
-]
-
-
-@pytest.fixture(autouse=True)
-def _collected():
-    """What inspect_ai leaves open is collected here, not in some other test that then fails for it."""
-    yield
-    gc.collect()
-
 
 SPANS = (Span("a", "The door is red.", language="en"), Span("b", "The door is green.", language="en"))
 REQUEST = AnswerRequest(spans=SPANS, question="Which colour is the door?", prompt=Prompt.INSTRUCTED)
@@ -71,6 +56,24 @@ def test_a_model_in_this_process_answers_with_verdict_and_contributions(tiny_fol
     assert [span.span_id for span in response.spans] == ["a", "b"]
     assert response.verdict.status.name == "OK"
     assert response.usage.completion_tokens <= 3 == sample.output.usage.output_tokens
+
+
+def test_a_model_behind_a_server_answers_the_same_way(said, tmp_path):
+    with serving() as server:
+        model = get_model(f"xmguard-server/{server.address}", memoize=False)
+        log = run(model, said, tmp_path)
+    assert log.status == "success", log.error
+    (sample,) = log.samples
+    assert sample.output.completion == REQUEST.question  # the scripted guard's words
+    assert response_of(sample.output).verdict.decision.name == "CONFLICT"
+
+
+def test_a_server_that_is_not_there_is_a_sample_that_failed(said, tmp_path):
+    samples = [Sample(id="door", input=[message(REQUEST, said)], target="red")]
+    model = get_model("xmguard-server/127.0.0.1:9", memoize=False, timeout=2.0)
+    how = {"log_dir": str(tmp_path), "display": "none", "max_retries": 0, "fail_on_error": False}
+    (log,) = evaluate(Task(samples), model=model, **how)
+    assert "127.0.0.1:9" in log.samples[0].error.message
 
 
 @pytest.mark.anyio

@@ -1,0 +1,19 @@
+"""The suites of this package, offered through the same hook as a plugin's. Light to import."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from xmguard.hookspecs import hookimpl
+from xmguard.providers import BenchmarkProvider
+
+_HERE = "xmguard_research.benchmarks"
+
+
+@hookimpl
+def xmguard_benchmarks() -> Iterable[BenchmarkProvider]:
+    """Suites of conflicts across languages and modalities."""
+    return [
+        BenchmarkProvider("clqa", "paragraphs in seven languages, from templates", f"{_HERE}.clqa.suites:clqa"),
+        BenchmarkProvider("clqa-mini", "three topics of CLQA, in minutes", f"{_HERE}.clqa.suites:clqa_mini"),
+    ]
