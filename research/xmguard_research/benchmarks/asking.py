@@ -1,22 +1,27 @@
 """A question over sources as one chat message, for every model that inspect_ai can ask.
 
 Models of other providers read the sources and the task as they stand; ours read the same as a request, which travels as
-the message's metadata. The wording is xmguard's own prompt text. Knows no suite and no model.
+the message's metadata, without the bytes of pictures: those are in the message itself. The wording is xmguard's own
+prompt text. Knows no suite and no model.
 """
 
 from __future__ import annotations
 
-from base64 import b64encode
+from base64 import b64decode, b64encode
+from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 
 from inspect_ai.model import ChatMessageUser, ContentImage, ContentText
 
-from xmguard import AnswerRequest, OnConflict, OnError, wire
+from xmguard import AnswerRequest, Media, OnConflict, OnError, Span, wire
 from xmguard.prompt_text import QUESTION, PromptText
 from xmguard.request import Prompt
 
 REQUEST = "xmguard_request"
-"""Key of the metadata: the request in canonical proto3 JSON."""
+"""Key of the metadata: the request in canonical proto3 JSON, its media without data."""
+_KEPT = 16
+"""Pictures of one item follow each other, under several prompts: their text is one object."""
 
 
 def message(request: AnswerRequest, said: PromptText) -> ChatMessageUser:
@@ -30,11 +35,11 @@ def message(request: AnswerRequest, said: PromptText) -> ChatMessageUser:
         if span.media is None:
             parts.append(ContentText(text=span.text or ""))
         else:
-            data = b64encode(span.media.data).decode("ascii")
-            parts.append(ContentImage(image=f"data:{span.media.media_type};base64,{data}"))
+            parts.append(ContentImage(image=_uri(span.media)))
     task = said.tasks[request.prompt or Prompt.STANDARD].replace(QUESTION, request.question)
     parts.append(ContentText(text=task))
-    return ChatMessageUser(content=list(parts), metadata={REQUEST: wire.to_json(request, indent=None)})
+    bare = replace(request, spans=tuple(_with_data(span, lambda: b"") for span in request.spans))
+    return ChatMessageUser(content=list(parts), metadata={REQUEST: wire.to_json(bare, indent=None)})
 
 
 def request_of(message: ChatMessageUser) -> AnswerRequest | None:
@@ -44,4 +49,22 @@ def request_of(message: ChatMessageUser) -> AnswerRequest | None:
         InvalidRequest: what it carries is no request.
     """
     carried = (message.metadata or {}).get(REQUEST)
-    return None if carried is None else wire.from_json(AnswerRequest, str(carried))
+    if carried is None:
+        return None
+    request = wire.from_json(AnswerRequest, str(carried))
+    pictures = (part.image for part in message.content if isinstance(part, ContentImage))
+    return replace(request, spans=tuple(_with_data(span, lambda: _data(next(pictures))) for span in request.spans))
+
+
+def _with_data(span: Span, data: Callable[[], bytes]) -> Span:
+    """The span with other bytes, asked for only where it holds media."""
+    return span if span.media is None else replace(span, media=replace(span.media, data=data()))
+
+
+@lru_cache(maxsize=_KEPT)
+def _uri(media: Media) -> str:
+    return f"data:{media.media_type};base64,{b64encode(media.data).decode('ascii')}"
+
+
+def _data(uri: str) -> bytes:
+    return b64decode(uri.partition(",")[2])
