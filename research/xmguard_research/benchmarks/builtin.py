@@ -16,4 +16,6 @@ def xmguard_benchmarks() -> Iterable[BenchmarkProvider]:
     return [
         BenchmarkProvider("clqa", "paragraphs in seven languages, from templates", f"{_HERE}.clqa.suites:clqa"),
         BenchmarkProvider("clqa-mini", "three topics of CLQA, in minutes", f"{_HERE}.clqa.suites:clqa_mini"),
+        BenchmarkProvider("cmqa", "scenes drawn and told, from a generator", f"{_HERE}.cmqa.suites:cmqa"),
+        BenchmarkProvider("cmqa-mini", "three triples of CMQA, in minutes", f"{_HERE}.cmqa.suites:cmqa_mini"),
     ]
