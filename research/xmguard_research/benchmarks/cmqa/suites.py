@@ -7,7 +7,8 @@ from collections.abc import Iterable, Iterator
 from xmguard import Media, Span
 from xmguard_research.benchmarks.cases import Case
 from xmguard_research.benchmarks.cmqa.items import SEED, TRIPLES, VARIANTS, Item, Source, items
-from xmguard_research.benchmarks.cmqa.pictures import PNG, png
+from xmguard_research.benchmarks.cmqa.pictures import png
+from xmguard_research.benchmarks.pictures import PNG
 from xmguard_research.benchmarks.settings import listed
 from xmguard_research.benchmarks.tasks import suite
 from xmguard_research.scenes import KINDS
