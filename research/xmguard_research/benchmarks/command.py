@@ -13,8 +13,10 @@ from rich.console import Console
 from rich.table import Table
 
 from xmguard.errors import InvalidRequest, SetupIncomplete, XmguardError
+from xmguard_research.analyses.command import analyse
 
 app = typer.Typer(help="Measure whether models see that sources contradict each other.", no_args_is_help=True)
+app.command("analyse")(analyse)
 
 Logs = Annotated[Path, typer.Option("--log-dir", help="Folder of the logs; the same command goes on there.")]
 
