@@ -16,6 +16,9 @@ def xmguard_benchmarks() -> Iterable[BenchmarkProvider]:
     return [
         BenchmarkProvider("clqa", "paragraphs in seven languages, from templates", f"{_HERE}.clqa.suites:clqa"),
         BenchmarkProvider("clqa-mini", "three topics of CLQA, in minutes", f"{_HERE}.clqa.suites:clqa_mini"),
+        BenchmarkProvider("cmqa", "scenes drawn and told, from a generator", f"{_HERE}.cmqa.suites:cmqa"),
+        BenchmarkProvider("cmqa-mini", "three triples of CMQA, in minutes", f"{_HERE}.cmqa.suites:cmqa_mini"),
+        BenchmarkProvider("pixels", "CLQA's short paragraphs, as text or lettered", f"{_HERE}.pixels.suites:pixels"),
         BenchmarkProvider(
             "clqa-generated",
             "paragraphs that a model wrote by the paper's protocol; your file",

@@ -1,7 +1,9 @@
 """What inspect_ai finds by entry point: our tasks, our models."""
 
 from xmguard_research.benchmarks.clqa.suites import clqa, clqa_mini
+from xmguard_research.benchmarks.cmqa.suites import cmqa, cmqa_mini
 from xmguard_research.benchmarks.generated.suites import clqa_generated
+from xmguard_research.benchmarks.pixels.suites import pixels
 from xmguard_research.benchmarks.providers import xmguard, xmguard_server
 from xmguard_research.benchmarks.vqa.suites import vqa_conflict
 from xmguard_research.benchmarks.words_or_vision.suites import words_or_vision
@@ -11,6 +13,9 @@ __all__ = [
     "clqa",
     "clqa_generated",
     "clqa_mini",
+    "cmqa",
+    "cmqa_mini",
+    "pixels",
     "vqa_conflict",
     "words_or_vision",
     "xmguard",

@@ -1,5 +1,7 @@
 """Models of ours under inspect_ai: in this process and behind a real server."""
 
+from dataclasses import replace
+
 import pytest
 from inspect_ai import Task
 from inspect_ai import eval as evaluate
@@ -32,6 +34,14 @@ def test_every_model_reads_the_sources_in_order_and_then_the_task(said):
     assert isinstance(image, ContentImage)
     assert image.image == "data:image/png;base64,iVBORw=="
     assert task.text == said.tasks[Prompt.STANDARD].replace("{question}", "Which?")
+
+
+def test_the_bytes_of_pictures_travel_once_and_arrive_where_they_were(said):
+    first, second = (Span(name, media=Media("image/png", b"\x89PNG" + name.encode())) for name in "pq")
+    asked = replace(REQUEST, spans=(first, SPANS[0], second))
+    made = message(asked, said)
+    assert made.model_dump_json().count("iVBOR") == 2
+    assert request_of(made).spans == asked.spans
 
 
 def test_the_request_travels_with_the_message(said):
