@@ -89,8 +89,9 @@ def _contributed(
         tokens = float(np.mean([span.tokens for span in spans]))
         estimates = [_mean(items, [logs[number] for logs in each]) for each in (before, after)]
         places.append(Place(number + 1, ", ".join(sorted(named - {""})), tokens, *estimates))
-    ratios = [_mean(items, [max(logs) - min(logs) for logs in each]) for each in (before, after)]
-    return Contributed(asking, prompt, variant, tuple(places), *ratios, tuple(row for row, _ in own))
+    unbiased, biased = ([max(logs) - min(logs) for logs in each] for each in (before, after))
+    rows = tuple(row for row, _ in own)
+    return Contributed(asking, prompt, variant, tuple(places), _mean(items, unbiased), _mean(items, biased), rows)
 
 
 def _logs(contributions: Sequence[float | None]) -> list[float]:

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from io import BytesIO
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
@@ -27,11 +28,11 @@ BLUE, ORANGE = "#0072B2", "#D55E00"
 """They are told apart by everyone (Okabe and Ito), and in grey."""
 INK, QUIET, FAINT, BAND = "#1a1a1a", "#6b6b6b", "#dcdcdc", "#f5f5f4"
 PANEL, LABELS, LINE, DPI, ON_SCREEN = 2.55, 1.35, 0.3, 200, 112
-"""Inches: of a panel's width, for the labels beside it, for the height of a row. Pixels per inch: of a PNG, on a wide screen."""
+"""Inches: a panel's width, the room for labels beside it, the height of a row. Pixels per inch: a PNG's, a screen's."""
 SEPARATOR = "\n"
 """What stands before it makes a row's name unique, and is not shown."""
 _TEXT, _SMALL = 8.0, 7.0
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": _TEXT,
     "axes.edgecolor": QUIET,
@@ -91,6 +92,7 @@ def _drawn(name: str, caption: str, figure: Figure) -> Drawing:
     svg, png = BytesIO(), BytesIO()
     with mpl.rc_context({"svg.hashsalt": name}):
         figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
+    figure.set_layout_engine("none")  # everything has its place now, and finding it takes longer than drawing
     figure.savefig(png, format="png", dpi=DPI, metadata={"Software": None})
     return Drawing(name, caption, svg.getvalue(), png.getvalue(), round(float(figure.get_size_inches()[0]) * ON_SCREEN))
 
@@ -169,7 +171,7 @@ def _panel(axis: Axes, panel: str, places: Mapping[str, float], series: Sequence
             axis.plot([found.value], [height], **_marker(one), zorder=3)
 
 
-def _marker(one: Series) -> dict[str, object]:
+def _marker(one: Series) -> dict[str, Any]:
     return {
         "marker": one.marker,
         "linestyle": "none",
@@ -210,7 +212,7 @@ def _scale(axes: Sequence[Axes], *, percent: bool, signed: bool) -> None:
 
 
 def _legend(figure: Figure, series: Sequence[Series]) -> None:
-    handles = [Line2D([], [], label=one.name, **_marker(one)) for one in series]  # type: ignore[arg-type]
+    handles = [Line2D([], [], label=one.name, **_marker(one)) for one in series]
     figure.legend(
         handles=handles,
         loc="outside upper left",

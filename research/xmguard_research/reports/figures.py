@@ -10,8 +10,7 @@ from xmguard_research.reports.attending import Contributed, Trusted
 from xmguard_research.reports.comparing import Comparison
 from xmguard_research.reports.drawing import BLUE, ORANGE, SEPARATOR, Drawing, Series, diagrams, whiskers
 from xmguard_research.reports.numbers import CALLED, CONTROLS_CALLED, FALSE_ALARMS, OF_DETECTION, SAID, Line, Quantity
-from xmguard_research.reports.reading import by_prompt
-from xmguard_research.reports.values import KINDS
+from xmguard_research.reports.values import KINDS, by_prompt
 
 MARKS = {
     SAID: ("conflicts, in its own words", "o", BLUE, True),

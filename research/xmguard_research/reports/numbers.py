@@ -12,7 +12,7 @@ import numpy as np
 
 from xmguard_research.benchmarks.summary import DETECTION, Cell, Key, Row, cells
 from xmguard_research.metrics import Bootstrap, Estimate, share
-from xmguard_research.reports.values import KINDS, Material
+from xmguard_research.reports.values import KINDS, Material, by_prompt
 
 ABSENT = Estimate(None, None, None, 0)
 
@@ -125,7 +125,7 @@ def means(every: Sequence[Line]) -> list[Mean]:
     grouped: dict[Key, list[Line]] = {}
     for line in every:
         grouped.setdefault(line.key._replace(variant=line.kind), []).append(line)
-    order = sorted(grouped, key=lambda key: (key[:4], key.measure, KINDS.index(key.variant)))
+    order = sorted(grouped, key=lambda key: (key[:3], by_prompt(key.prompt), key.measure, KINDS.index(key.variant)))
     return [
         Mean(key, len(grouped[key]), tuple(_mean(one, grouped[key]) for one in quantities(key.measure)))
         for key in order
@@ -146,7 +146,10 @@ def _mean(quantity: Quantity, own: Iterable[Line]) -> Rate:
 
 
 def _of_variants(rates: Sequence[Rate]) -> Estimate:
-    """Mean over variants of their shares; whole items are drawn, with their rows of every variant."""
+    """Mean over variants of their shares; whole items are drawn, with their rows of every variant.
+
+    Where every draw is the same, because no variant has items that differ, its ends are the means of the variants' own.
+    """
     rows = [(place, row, hit) for place, rate in enumerate(rates) for row, hit in _hits(rate)]
     columns = []
     for place in range(len(rates)):
@@ -157,7 +160,12 @@ def _of_variants(rates: Sequence[Rate]) -> Estimate:
         shares = [hits / asked for hits, asked in zip(sums[::2], sums[1::2], strict=True)]
         return np.asarray(sum(shares) / len(shares))
 
-    return Bootstrap([row.item for _, row, _ in rows]).of_sums(mean, *columns)
+    found = Bootstrap([row.item for _, row, _ in rows]).of_sums(mean, *columns)
+    if found.low != found.high:
+        return found
+    ends = [(rate.estimate.low or 0.0, rate.estimate.high or 0.0) for rate in rates]
+    low, high = (sum(each) / len(rates) for each in zip(*ends, strict=True))
+    return Estimate(found.value, low, high, found.undefined)
 
 
 def _hits(rate: Rate) -> Iterator[tuple[Row, bool]]:

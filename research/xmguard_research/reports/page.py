@@ -25,8 +25,7 @@ from xmguard_research.reports.drawing import Drawing
 from xmguard_research.reports.files import INTERVALS, MEANS
 from xmguard_research.reports.lists import PLAIN, Lists
 from xmguard_research.reports.numbers import Line, Mean, Rate, left_out
-from xmguard_research.reports.reading import by_prompt
-from xmguard_research.reports.values import KINDS, Asking, Material
+from xmguard_research.reports.values import KINDS, Asking, Material, by_prompt
 
 HERE = Path(__file__).parent
 SHOWN_LEFT_OUT = 50
@@ -82,7 +81,7 @@ def page(content: Content, in_a_cell: int) -> tuple[str, list[Drawing]]:
     digest = b64encode(sha256(str(told["script"]).encode("utf-8")).digest()).decode("ascii")
     # Last, because every section adds lists to it.
     told |= {"script_hash": digest, "held": lists.held, "responses": lists.responses, "data": lists.data()}
-    return environment.get_template("page.html.j2").render(told), drawings
+    return environment.get_template("page.html.j2").render(told).lstrip(), drawings
 
 
 def _block(content: Content, asking: Asking, lists: Lists, drawings: list[Drawing]) -> dict[str, Any]:

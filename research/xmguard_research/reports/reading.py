@@ -18,9 +18,9 @@ from inspect_ai.model import ChatMessageUser, ContentImage, ContentText
 from xmguard.errors import XmguardError
 from xmguard_research.benchmarks.asking import request_of
 from xmguard_research.benchmarks.providers import response_of
-from xmguard_research.benchmarks.settings import PROMPTS, Settings
+from xmguard_research.benchmarks.settings import Settings
 from xmguard_research.benchmarks.summary import Row, answered
-from xmguard_research.reports.values import Analysis, Asking, Material, Response, Run, Scored, Source
+from xmguard_research.reports.values import Analysis, Asking, Material, Response, Run, Scored, Source, by_prompt
 
 SUMMARY = "summary.json"
 MEDIA = {".svg": "image/svg+xml", ".png": "image/png"}
@@ -107,12 +107,6 @@ def _runs(
             commands=tuple(sorted({_command(log) for log in files})),
             logs=tuple(Path(name).name for name in names),
         )
-
-
-def by_prompt(name: str) -> tuple[int, str]:
-    """Sorts prompts: ours in their order, then others by name."""
-    known = list(PROMPTS)
-    return known.index(name) if name in known else len(known), name
 
 
 def _decoding(log: EvalLog) -> str:

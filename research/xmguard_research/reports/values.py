@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from xmguard.response import AnswerResponse, Stamp
+from xmguard_research.benchmarks.settings import PROMPTS
 from xmguard_research.benchmarks.summary import Key, Row
 
 
@@ -130,3 +131,9 @@ class Material:
     def response(self, row: Row) -> Response:
         """What is behind a row."""
         return self.responses[row.log, row.sample]
+
+
+def by_prompt(name: str) -> tuple[int, str]:
+    """Sorts prompts: ours in their order, then others by name."""
+    known = list(PROMPTS)
+    return known.index(name) if name in known else len(known), name
