@@ -207,7 +207,7 @@ def _caption(material: Material, judges: Mapping[str, str]) -> str:
     samples = {(row.log, row.sample) for row in material.rows}
     items = {(row.key.suite, row.item) for row in material.rows}
     said = [
-        f"{len(samples)} responses to {len(items)} items.",
+        f"{len(samples)} samples of {len(items)} items.",
         "Conflicts said: share of conflicts that the model reports in its own words, as the judge reads them; false "
         "alarms: the same share of controls, whose sources agree. Called CONFLICT: the guard's verdict.",
         MEANS,
