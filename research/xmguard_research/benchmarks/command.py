@@ -139,6 +139,24 @@ def table(log_dir: Logs = Path("build/bench")) -> None:
         raise XmguardError(f"{error}; xmguard bench run writes some") from error
 
 
+@app.command()
+def report(
+    log_dir: Annotated[Path, typer.Argument(help="Folder of the logs, and of analyses below it.")] = Path(
+        "build/bench"
+    ),
+    out: Annotated[Path | None, typer.Option(help="Folder for the report; LOG_DIR/report.", show_default=False)] = None,
+    items: Annotated[int, typer.Option(min=0, help="Responses of each cell that the page holds.")] = 60,
+) -> None:
+    """Write a page with every number and what is behind it, and the numbers as CSV, JSON and Markdown."""
+    _suites()
+    from xmguard_research.reports.writing import write
+
+    try:
+        typer.echo(f"wrote {write(log_dir, out or log_dir / 'report', in_a_cell=items)}")
+    except FileNotFoundError as error:
+        raise XmguardError(f"{error}; xmguard bench run writes some") from error
+
+
 def _named(field: str, given: list[str] | None) -> dict[str, Any]:
     found = {}
     for one in given or []:

@@ -54,8 +54,8 @@ class Bin:
     pairs: int
 
 
-def reliability(conflict: Sequence[bool], probabilities: Sequence[float]) -> list[Bin]:
-    """The bins of `ece`, those that hold something.
+def reliability(conflict: Sequence[bool], probabilities: Sequence[float], *, bins: int = BINS) -> list[Bin]:
+    """The bins of `ece`, those that hold something; another number of them where 15 would hold too little each.
 
     Raises:
         ValueError: the columns have different lengths.
@@ -65,7 +65,7 @@ def reliability(conflict: Sequence[bool], probabilities: Sequence[float]) -> lis
     """
     require_equal_lengths(conflict=conflict, probabilities=probabilities)
     labels, values = np.array(conflict, dtype=np.float64), np.array(probabilities, dtype=np.float64)
-    groups, first, weights, gaps = _bins(labels, values, np.ones((1, len(labels))))
+    groups, first, weights, gaps = _bins(labels, values, np.ones((1, len(labels))), bins)
     found = []
     for number in np.unique(first[0]):
         here = first[0] == number
@@ -76,11 +76,13 @@ def reliability(conflict: Sequence[bool], probabilities: Sequence[float]) -> lis
     return found
 
 
-def _bins(conflict: Array, values: Array, times: Array) -> tuple[Array, NDArray[np.int64], Array, Array]:
+def _bins(
+    conflict: Array, values: Array, times: Array, bins: int = BINS
+) -> tuple[Array, NDArray[np.int64], Array, Array]:
     """Distinct values, their bin [draw, value], their multiplicity, and the sum of value - conflict over it."""
     positives, negatives = by_value(conflict, values, times)
     weights = positives + negatives
     middle = (weights.cumsum(1) - weights / 2) / weights.sum(1, keepdims=True)
     groups = np.unique(values)
     # A group that was not drawn can have its middle rank at the very end.
-    return groups, np.minimum((middle * BINS).astype(np.int64), BINS - 1), weights, weights * groups - positives
+    return groups, np.minimum((middle * bins).astype(np.int64), bins - 1), weights, weights * groups - positives
