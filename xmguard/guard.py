@@ -29,7 +29,7 @@ from xmguard.planning import check_profile, plan_bias
 from xmguard.plugins import Registry
 from xmguard.profile import Profile
 from xmguard.reports import imbalance
-from xmguard.request import AnswerRequest, Decoding, OnConflict, OnError, Prompt, Rebalance, Scope
+from xmguard.request import AnswerRequest, Decoding, OnConflict, OnError, Prompt, Scope
 from xmguard.response import (
     AnswerResponse,
     CheckResponse,
@@ -52,7 +52,7 @@ from xmguard.verdict.composition import abstention, closed, preface
 
 log = logging.getLogger(__name__)
 
-UNPROFILED = Rebalance("none")
+UNPROFILED = Profile("", "none")
 """What a request gets that names no policy from a model without a profile: nobody has measured a bias for it."""
 _JOINT_BRANCHES = ("joint", "unbiased")
 
@@ -87,7 +87,7 @@ class Guard:
         self.registry = registry
         self.model = model
         self.profile = profile
-        self._default = UNPROFILED if profile is None else Rebalance(profile.policy, profile.parameters)
+        self._unnamed = profile or UNPROFILED
         # One token of the context is kept for an answer.
         self.limits = Limits(max_prompt_tokens=backend.context_length - 1)
         self.observer_failures: Counter[str] = Counter()
@@ -226,7 +226,7 @@ class Guard:
     def _open(self, request: AnswerRequest, stop: Stop, request_id: str, queue_seconds: float) -> Run:
         """Steps 1 and 2: validate, encode, prefill."""
         started = time.monotonic()
-        valid = validate(request, model=self.model, default=self._default, limits=self.limits, registry=self.registry)
+        valid = validate(request, model=self.model, profile=self._unnamed, limits=self.limits, registry=self.registry)
         prompt = self.backend.encode(valid.context, valid.request.prompt)
         tail = max(map(len, (prompt.joint_tail, prompt.alone_tail, prompt.probe_tail)))
         length = len(prompt.context_ids) + tail
