@@ -63,6 +63,8 @@ class FittedVerdict:
     """Pairs that fit into the model's context."""
     held_out: Mapping[str, ConflictVerdict]
     """On each pair, by its content, by a fit that has seen none of its fold."""
+    features: tuple[str, ...]
+    """That were gathered."""
     notes: tuple[str, ...]
 
     @property
@@ -170,6 +172,7 @@ def fitted_verdict(
         replace(verdict, probe=copied, languages=languages, modalities=modalities),
         tuple(cases),
         held_out,
+        features,
         (*_notes(guard, start, labelled, cases), *wanted.notes, _bounds(verdict)),
     )
 

@@ -232,12 +232,17 @@ def _counted(target: Target, rows: Sequence[Observation], least: int, folds: int
         items = {row.item for row in rows if row.positive is positive}
         filled = len({fitting_fold(item) for item in items})
         if filled < folds:
-            where = f"{_number(len(items), 'item')}, in {filled} of {FOLDS} folds"
+            where = f"{number(len(items), 'item')}, in {filled} of {FOLDS} folds"
             return f"{has} pairs", f"the {name} ones are of {where}; {folds} are needed"
     return f"{has} pairs", ""
 
 
-def _number(count: int, noun: str) -> str:
+def number(count: int, noun: str) -> str:
+    """A count with its noun.
+
+    >>> number(1, "item"), number(2, "item")
+    ('1 item', '2 items')
+    """
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
