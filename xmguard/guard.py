@@ -30,7 +30,7 @@ from xmguard.planning import check_profile, plan_bias
 from xmguard.plugins import Registry
 from xmguard.profile import Profile
 from xmguard.reports import imbalance
-from xmguard.request import AnswerRequest, Decoding, Rebalance, Scope
+from xmguard.request import AnswerRequest, Decoding, Scope
 from xmguard.response import (
     AnswerResponse,
     CheckResponse,
@@ -49,7 +49,7 @@ from xmguard.validation import ValidRequest, validate
 
 log = logging.getLogger(__name__)
 
-UNPROFILED = Rebalance("none")
+UNPROFILED = Profile("", "none")
 """What a request gets that names no policy from a model without a profile: nobody has measured a bias for it."""
 
 
@@ -83,7 +83,7 @@ class Guard:
         self.registry = registry
         self.model = model
         self.profile = profile
-        self._default = UNPROFILED if profile is None else Rebalance(profile.policy, profile.parameters)
+        self._unnamed = profile or UNPROFILED
         # One token of the context is kept for an answer.
         self.limits = Limits(max_prompt_tokens=backend.context_length - 1)
         self.observer_failures: Counter[str] = Counter()
@@ -255,7 +255,7 @@ class Guard:
         return run
 
     def _encoded(self, request: AnswerRequest) -> tuple[ValidRequest, EncodedPrompt]:
-        valid = validate(request, model=self.model, default=self._default, limits=self.limits, registry=self.registry)
+        valid = validate(request, model=self.model, profile=self._unnamed, limits=self.limits, registry=self.registry)
         prompt = self.backend.encode(valid.context, valid.request.prompt)
         tail = max(map(len, (prompt.joint_tail, prompt.alone_tail, prompt.probe_tail)))
         length = len(prompt.context_ids) + tail

@@ -7,12 +7,14 @@ no policy by name.
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from dataclasses import replace
 
 from xmguard.bias import MAX_EPSILON, AttentionBias, RebalancePlan, ShareRule
 from xmguard.context import Context, ContextSpan, EncodedPrompt
 from xmguard.contracts import Backend, Branch, RebalancePolicy
 from xmguard.deadline import Stop
-from xmguard.errors import InvalidRequest, ModelRefused, PluginError, XmguardError
+from xmguard.errors import FieldViolation, InvalidRequest, ModelRefused, PluginError, XmguardError, keyed
 from xmguard.measurement import Measurement
 from xmguard.parts import TEXT
 from xmguard.plugins import Registry
@@ -87,10 +89,12 @@ def check_profile(profile: Profile, model: str, backend: Backend, registry: Regi
     measured = _measured(backend, prompt)
     layers, heads = len(measured.norms), len(measured.norms[0])
     reasons = []
-    policy = registry.policies.get(profile.policy)
-    if policy is None:
-        known = ", ".join(registry.policies.names())
-        reasons.append(f"rebalance.policy: {profile.policy!r} is not known; known: {known}")
+    defaults = {"rebalance": Rebalance(profile.policy, profile.parameters)}
+    defaults |= {keyed("rebalance.pairs", pair): own for pair, own in profile.pairs.items()}
+    for path, default in defaults.items():
+        if default.policy not in registry.policies.items:
+            known = ", ".join(registry.policies.names())
+            reasons.append(f"{path}.policy: {default.policy!r} is not known; known: {known}")
     if profile.heads is not None and [len(layer) for layer in profile.heads] != [heads] * layers:
         given = f"{len(profile.heads)} layers of {', '.join(str(n) for n in sorted({len(h) for h in profile.heads}))}"
         reasons.append(f"rebalance.heads: holds {given} heads; the model has {layers} of {heads}")
@@ -101,17 +105,25 @@ def check_profile(profile: Profile, model: str, backend: Backend, registry: Regi
             reasons.append(f"verdict: no plugin provides the features {', '.join(unknown)}; there are {known}")
         if profile.verdict.probe is not None and not prompt.probe_tail:
             reasons.append("verdict.probe: the model was loaded without it, so its features would have no values")
-    if policy is not None and not reasons:
-        wanted = Rebalance(profile.policy, profile.parameters, scope=Scope.READERS)
-        violations = wrong_parameters(policy, profile.parameters, ())
-        if not violations:
-            try:
-                plan_bias(policy, measured, wanted, profile)
-            except InvalidRequest as error:
-                violations = list(error.violations)
-        reasons += [f"{violation.field}: {violation.description}" for violation in violations]
+    for path, default in () if reasons else defaults.items():
+        for violation in _refused(default, measured, profile, registry):
+            reasons.append(f"{path}{violation.field.removeprefix('rebalance')}: {violation.description}")
     if reasons:
         raise ModelRefused(model, [f"{CARD}: profile.{reason}" for reason in reasons])
+
+
+def _refused(
+    default: Rebalance, measured: Measurement, profile: Profile, registry: Registry
+) -> Sequence[FieldViolation]:
+    """What the policy of a default says of its parameters."""
+    policy = registry.policies.items[default.policy]
+    violations = wrong_parameters(policy, default.parameters, ())
+    if not violations:
+        try:
+            plan_bias(policy, measured, replace(default, scope=Scope.READERS), profile)
+        except InvalidRequest as error:
+            violations = list(error.violations)
+    return violations
 
 
 def _measured(backend: Backend, prompt: EncodedPrompt) -> Measurement:

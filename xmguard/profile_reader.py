@@ -20,6 +20,7 @@ from xmguard.errors import ModelRefused, keyed
 from xmguard.evidence import Bounds
 from xmguard.parts import TEXT
 from xmguard.profile import CARD, Profile
+from xmguard.request import Rebalance
 
 T = TypeVar("T")
 _KEY = "profile"
@@ -63,21 +64,39 @@ class _Reader:
     def profile(self, content: Any) -> Profile:
         outer = self._object(content, _KEY, required=("name", "rebalance"), optional=("verdict",))
         inner = self._object(
-            outer.get("rebalance", {}), _REBALANCE, required=("policy",), optional=("parameters", "heads")
+            outer.get("rebalance", {}), _REBALANCE, required=("policy",), optional=("parameters", "heads", "pairs")
         )
-        parameters = inner.get("parameters", {})
-        if not isinstance(parameters, dict):
-            parameters = self._wrong(f"{_REBALANCE}.parameters", "is not an object of numbers", {})
+        default = self._policy(inner, _REBALANCE)
         return Profile(
             name=self._text(outer, "name", _KEY),
-            policy=self._text(inner, "policy", _REBALANCE),
-            parameters={
-                name: self._number(value, keyed(f"{_REBALANCE}.parameters", name), -math.inf, math.inf)
-                for name, value in parameters.items()
-            },
+            policy=default.policy,
+            parameters=default.parameters,
             heads=self._heads(inner["heads"], f"{_REBALANCE}.heads") if "heads" in inner else None,
             verdict=self._verdict(outer["verdict"]) if "verdict" in outer else None,
+            pairs=self._pairs(inner.get("pairs", {}), f"{_REBALANCE}.pairs"),
         )
+
+    def _pairs(self, content: Any, path: str) -> Mapping[str, Rebalance]:
+        if not isinstance(content, dict):
+            return self._wrong(path, 'is not an object of policies with keys like "en-zh" or "image-text"', {})
+        read = {}
+        for pair, policy in content.items():
+            one = keyed(path, pair)
+            if pair != "-".join(sorted(pair.lower().split("-"))) or pair.count("-") != 1:
+                self._wrong(one, 'is named by no two languages or modalities in sorted order, like "en-zh"', None)
+            known = self._object(policy, one, required=("policy",), optional=("parameters",))
+            read[pair] = self._policy(known, one)
+        return read
+
+    def _policy(self, content: dict[str, Any], path: str) -> Rebalance:
+        parameters = content.get("parameters", {})
+        if not isinstance(parameters, dict):
+            parameters = self._wrong(f"{path}.parameters", "is not an object of numbers", {})
+        numbers = {
+            name: self._number(value, keyed(f"{path}.parameters", name), -math.inf, math.inf)
+            for name, value in parameters.items()
+        }
+        return Rebalance(self._text(content, "policy", path), numbers)
 
     # -- the verdict -------------------------------------------------------------------------------------------------
 

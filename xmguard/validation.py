@@ -18,6 +18,7 @@ from xmguard.errors import FieldViolation, InvalidRequest, ModelNotFound, Reason
 from xmguard.language_tags import asked_in, language_of
 from xmguard.parts import TEXT
 from xmguard.plugins import Registry
+from xmguard.profile import Profile
 from xmguard.request import PER_SPAN, AnswerRequest, Decoding, OnConflict, OnError, Prompt, Rebalance, Scope
 from xmguard.response import Limits
 from xmguard.span import Span
@@ -50,9 +51,9 @@ class ValidRequest:
 
 
 def validate(
-    request: AnswerRequest, *, model: str, default: Rebalance, limits: Limits, registry: Registry
+    request: AnswerRequest, *, model: str, profile: Profile, limits: Limits, registry: Registry
 ) -> ValidRequest:
-    """Check a request against what is served; `default` is the policy, with its parameters, of one that names none.
+    """Check a request against what is served; `profile` has the policy, with its parameters, of one that names none.
 
     Raises:
         ModelNotFound: the request names another model.
@@ -65,7 +66,7 @@ def validate(
         found.append(FieldViolation("question", "is empty"))
     spans = _spans(request.spans, limits, registry, found)
     ids = [span.id for span in spans]
-    rebalance = _rebalance(request.rebalance, default, ids, registry, found)
+    rebalance = _rebalance(request.rebalance, profile.default(spans), ids, registry, found)
     decoding = _decoding(request.decoding, limits, found)
     threshold = request.conflict_threshold
     if threshold is not None and not 0.0 <= threshold <= 1.0:  # NaN fails the comparison too

@@ -47,6 +47,16 @@ def test_a_request_that_names_a_policy_gets_that_one(guarded):
         guard.check(replace(REQUEST, rebalance=Rebalance("fixed")))  # the profile's parameters belong to its default
 
 
+def test_a_request_gets_what_the_profile_has_for_the_languages_that_meet(guarded):
+    guard = guarded(policy="none", pairs={"en-tr": Rebalance("fixed", {"epsilon": 2.0})})
+    steered = guard.check(REQUEST)
+    assert steered.rebalancing.policy == "fixed"
+    assert 2.0 in [span.bias for span in steered.spans]
+    english = tuple(replace(span, language="en") for span in REQUEST.spans)
+    assert guard.check(replace(REQUEST, spans=english)).rebalancing.policy == "none"
+    assert not guard.check(replace(REQUEST, rebalance=Rebalance("none"))).rebalancing.applied
+
+
 def test_the_heads_of_the_profile_bind_every_policy(guarded, tiny_backend, registry):
     rebalance = Rebalance("fixed", bias={"s2": 3.0})
     request = replace(REQUEST, rebalance=rebalance, detail=replace(REQUEST.detail, layers=True))
@@ -76,6 +86,8 @@ def test_what_a_rule_comes_to_is_reported_as_the_mean_epsilon(guarded):
         ({"policy": "target", "parameters": {"share.s1": 0.5}}, r"share.s1\S* names a span where none is known"),
         ({"policy": "floor", "parameters": {"minimum": 2.0}}, r'parameters\["minimum"\]: is 2.0; from 0 to 1'),
         ({"policy": "fixed"}, "rebalance.bias: is empty"),
+        ({"policy": "none", "pairs": {"en-tr": Rebalance("nope")}}, r'pairs\["en-tr"\].policy: .nope. is not known'),
+        ({"policy": "none", "pairs": {"en-tr": Rebalance("fixed")}}, r'pairs\["en-tr"\].bias: is empty'),
         ({"policy": "none", "heads": ((1.0,) * 6,) * 2}, "holds 2 layers of 6 heads; the model has 3 of 6"),
         ({"policy": "none", "heads": ((1.0,) * 6, (1.0,) * 5, (1.0,) * 6)}, "holds 3 layers of 5, 6 heads"),
     ],

@@ -2,9 +2,12 @@ import json
 
 import pytest
 
+from xmguard.context import ContextSpan
 from xmguard.errors import ModelRefused
-from xmguard.profile import CARD, Profile
+from xmguard.profile import CARD, Profile, meeting
 from xmguard.profile_reader import read_profile
+from xmguard.request import Rebalance
+from xmguard.span import Span
 
 GOOD = {
     "name": "tiny-1",
@@ -32,6 +35,39 @@ def test_parameters_and_heads_may_be_left_out(tmp_path):
     assert read_profile(save(tmp_path, {"profile": profile})) == Profile("p", "soften", {}, None)
 
 
+def spans(*kinds):
+    """Texts in a language, or spans of a modality."""
+    languages = {"en", "zh-Hans", "und"}
+    return [
+        ContextSpan(Span(), "text" if kind in languages else kind, kind if kind in languages else "und")
+        for kind in kinds
+    ]
+
+
+@pytest.mark.parametrize(
+    ("kinds", "name"),
+    [
+        (("zh-Hans", "en"), "en-zh"),
+        (("en", "und"), "en-en"),
+        (("en", "image"), "image-text"),
+        (("image", "image"), "image-image"),
+        (("en", "en", "en"), "en-en"),
+        (("en", "en", "zh-Hans"), ""),
+        (("en",), ""),
+    ],
+)
+def test_how_spans_meet_is_named_by_language_or_modality(kinds, name):
+    assert meeting(spans(*kinds)) == name
+
+
+def test_a_pair_has_a_policy_of_its_own(tmp_path):
+    own = {"en-zh": {"policy": "fixed", "parameters": {"epsilon": 2}}, "image-text": {"policy": "none"}}
+    read = read_profile(save(tmp_path, {"profile": changed(pairs=own)}))
+    assert read.pairs == {"en-zh": Rebalance("fixed", {"epsilon": 2.0}), "image-text": Rebalance("none")}
+    assert read.default(spans("zh-Hans", "en")) == Rebalance("fixed", {"epsilon": 2.0})
+    assert read.default(spans("en", "en")) == Rebalance("floor", {"minimum": 0.5, "cap": 1.0})
+
+
 def test_a_folder_without_a_profile_has_none(tmp_path):
     assert read_profile(tmp_path) is None
     assert read_profile(save(tmp_path, {"name": "smollm2"})) is None
@@ -53,6 +89,11 @@ def test_a_folder_without_a_profile_has_none(tmp_path):
         (changed(parameters={"cap": "2"}), 'profile.rebalance.parameters["cap"] is "2", not a number'),
         (changed(parameters={"cap": True}), 'profile.rebalance.parameters["cap"] is true, not a number'),
         (changed(parameters={"cap": float("nan")}), 'profile.rebalance.parameters["cap"] is nan; a number'),
+        (changed(pairs=[]), "profile.rebalance.pairs is not an object of policies"),
+        (changed(pairs={"zh-en": {"policy": "none"}}), 'profile.rebalance.pairs["zh-en"] is named by no two languages'),
+        (changed(pairs={"en": {"policy": "none"}}), 'profile.rebalance.pairs["en"] is named by no two languages'),
+        (changed(pairs={"en-zh": {"epsilon": 1}}), 'profile.rebalance.pairs["en-zh"].policy is missing'),
+        (changed(pairs={"en-zh": {"policy": "none", "heads": []}}), 'profile.rebalance.pairs["en-zh"].heads is not'),
         (changed(heads=3), "profile.rebalance.heads is not a list of layers"),
         (changed(heads=[1.0]), "profile.rebalance.heads is not a list of layers"),
         (changed(heads=[[0.5], [None]]), "profile.rebalance.heads[1][0] is null, not a number"),

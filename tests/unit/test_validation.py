@@ -6,6 +6,7 @@ import pytest
 from xmguard.errors import ErrorCode, InvalidRequest, ModelNotFound
 from xmguard.hookspecs import hookimpl
 from xmguard.plugins import load_plugins
+from xmguard.profile import Profile
 from xmguard.request import AnswerRequest, Decoding, OnConflict, OnError, Prompt, Rebalance, Scope
 from xmguard.response import Limits
 from xmguard.span import Media, Span
@@ -17,7 +18,8 @@ LIMITS = Limits(max_prompt_tokens=100)
 
 
 def check(request, registry, default=Rebalance("none")):  # noqa: B008
-    return validate(request, model="tiny", default=default, limits=LIMITS, registry=registry)
+    profile = Profile("", default.policy, default.parameters)
+    return validate(request, model="tiny", profile=profile, limits=LIMITS, registry=registry)
 
 
 def test_defaults_are_settled(registry):

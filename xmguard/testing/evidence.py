@@ -19,7 +19,8 @@ from xmguard.deadline import Stop
 from xmguard.evidence import Evidence, SpanEvidence
 from xmguard.featuring import RequestReading, compared_pairs
 from xmguard.plugins import Registry, load_plugins
-from xmguard.request import AnswerRequest, Decoding, Rebalance
+from xmguard.profile import Profile
+from xmguard.request import AnswerRequest, Decoding
 from xmguard.response import Limits
 from xmguard.run import Run
 from xmguard.span import Span
@@ -81,7 +82,7 @@ class EvidenceCase:
         )
         limits = Limits(max_prompt_tokens=backend.context_length - 1)
         request = AnswerRequest(spans=asked, question=self.question)
-        valid = validate(request, model="", default=Rebalance("none"), limits=limits, registry=_registry())
+        valid = validate(request, model="", profile=Profile("", "none"), limits=limits, registry=_registry())
         prompt, stop = backend.encode(valid.context, valid.request.prompt), Stop()
         run = Run("", valid, prompt, backend.open(prompt, stop), stop, 0.0, 0.0)
         try:

@@ -1,4 +1,4 @@
-"""From a loaded guard and labelled pairs to a profile in a file: gathers, fits, compares, writes.
+"""From a loaded guard and labelled pairs to a verdict, and a profile in a file: gathers, fits, compares, writes.
 
 What is fitted and how is `tuning`'s business.
 """
@@ -7,14 +7,14 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
 from hashlib import sha256
 from pathlib import Path
 
-from xmguard import Guard
+from xmguard import AnswerRequest, Guard
 from xmguard.calibration import FittedFor, ProbeSource, VerdictProfile, language_pair
 from xmguard.cli.flags import refuse_unwritable
 from xmguard.cli.terminal import progress
@@ -23,6 +23,7 @@ from xmguard.guard import UNPROFILED
 from xmguard.language_tags import language_of
 from xmguard.profile import Profile
 from xmguard.profile_reader import read_profile
+from xmguard.response import ConflictVerdict
 from xmguard_research.calibration import tuning
 from xmguard_research.calibration.comparison import Said
 from xmguard_research.calibration.gathering import TOO_LONG, Gathered, gather, made_with
@@ -30,6 +31,7 @@ from xmguard_research.calibration.labelled import with_languages
 from xmguard_research.calibration.profiles import to_json
 from xmguard_research.results import lines
 from xmguard_research.verdict.pairs import Pair
+from xmguard_research.verdict.requests import request_of
 
 COSTLY = frozenset({"yes_no", "isolated_drop", "steered_flip", "directed_pull"})
 """Features that run many more rows than a verdict needs; weighed only by a profile that has them already."""
@@ -49,6 +51,26 @@ class Calibrated:
     """On each pair, by a fit that has seen none of its fold."""
     notes: tuple[str, ...]
     """What was fitted, kept and left out, in words."""
+
+
+@dataclass(frozen=True)
+class FittedVerdict:
+    """A verdict that was fitted to pairs, and what they said."""
+
+    verdict: VerdictProfile
+    """Its probe lies beside the profile to be."""
+    cases: tuple[tuning.Case, ...]
+    """Pairs that fit into the model's context."""
+    held_out: Mapping[str, ConflictVerdict]
+    """On each pair, by its content, by a fit that has seen none of its fold."""
+    features: tuple[str, ...]
+    """That were gathered."""
+    notes: tuple[str, ...]
+
+    @property
+    def weighing(self) -> tuning.Weighing:
+        """Its fits and bounds."""
+        return tuning.Weighing(self.verdict.conflict, self.verdict.comparable, self.verdict.bounds)
 
 
 def refuse_existing(out: Path, *, force: bool) -> None:
@@ -82,13 +104,39 @@ def calibrated(
     Raises:
         InvalidRequest: there are too few pairs, or a file in the way that `force` would replace.
     """
+    made = fitted_verdict(guard, pairs, described, out, refit=refit, force=force, least=least)
+    profile = _profile(guard, out.stem, made.verdict)
+    write(profile, guard, out)
+    verdicts = [made.held_out[case.pair.content] for case in made.cases]
+    return Calibrated(
+        profile,
+        tuple(case.pair for case in made.cases),
+        tuple(Said(case.shown.decision, case.shown.probability) for case in made.cases),
+        tuple(Said(verdict.decision.name, verdict.probability) for verdict in verdicts),
+        made.notes,
+    )
+
+
+def fitted_verdict(
+    guard: Guard,
+    pairs: Sequence[Pair],
+    described: str,
+    out: Path,
+    *,
+    refit: bool = False,
+    force: bool = False,
+    least: int | None = None,
+    request: Callable[[Pair], AnswerRequest] = request_of,
+) -> FittedVerdict:
+    """Fit the guard's verdict to the pairs; what is gathered stays beside `out`. Arguments are those of `calibrated`.
+
+    Raises:
+        InvalidRequest: as `calibrated`; `tuning.TooFewPairs` before the model has read any.
+    """
     start = _fitted_for(guard)
     anew = refit or start is None
     features = _features(guard, start, anew)
-    probe = None if guard.profile is None or guard.profile.verdict is None else guard.profile.verdict.probe
-    copied = None if probe is None else replace(probe, folder=out.parent / f"{out.stem}-adapter")
-    if copied and probe and copied.folder.exists() and not force and not _same(copied.folder, probe.folder):
-        raise InvalidRequest.field("--out", f"{copied.folder} is there already; give --force, or another name")
+    copied = copied_probe(guard, out, force=force)
     labelled = with_languages(pairs, partial(language_of, registry=guard.registry))
     directions: tuning.Directions = {
         target: {name: getattr(guard.registry.evidence_features.items[name], target) for name in features}
@@ -96,10 +144,7 @@ def calibrated(
     }
     chosen = directions if anew else None
     tuning.plan([_if_all_goes_well(pair) for pair in labelled], start, chosen, least=least)
-    gathered = out.with_suffix(".gathered.jsonl")
-    identity = "no profile" if guard.profile is None else _digest(json.dumps(to_json(guard.profile)).encode())
-    _refuse_others(gathered, made_with(guard, features, identity), force=force)
-    shown = gather(guard, labelled, features, gathered, suffix=identity)
+    shown = gathered(guard, labelled, features, out, force=force, request=request)
     cases = [tuning.Case(pair, shown[pair.content]) for pair in labelled if shown[pair.content].decision != TOO_LONG]
 
     wanted = tuning.plan(cases, start, chosen, least=least)
@@ -123,17 +168,48 @@ def calibrated(
     languages = tuple(sorted(known))
     shown_as = {name for case in cases for name in case.pair.modalities}
     modalities = tuple(sorted(shown_as | set(start.modalities if start else ())))
-    told = replace(verdict, probe=copied, languages=languages, modalities=modalities)
-    profile = _profile(guard, out.stem, told)
-    _write(profile, probe, out)
-    verdicts = [held_out[case.pair.content] for case in cases]
-    return Calibrated(
-        profile,
-        tuple(case.pair for case in cases),
-        tuple(Said(case.shown.decision, case.shown.probability) for case in cases),
-        tuple(Said(verdict.decision.name, verdict.probability) for verdict in verdicts),
+    return FittedVerdict(
+        replace(verdict, probe=copied, languages=languages, modalities=modalities),
+        tuple(cases),
+        held_out,
+        features,
         (*_notes(guard, start, labelled, cases), *wanted.notes, _bounds(verdict)),
     )
+
+
+def gathered(
+    guard: Guard,
+    pairs: Sequence[Pair],
+    features: Sequence[str],
+    out: Path,
+    *,
+    force: bool = False,
+    request: Callable[[Pair], AnswerRequest] = request_of,
+) -> dict[str, Gathered]:
+    """The features of every pair, by its content, from the file beside `out` or from the model.
+
+    Raises:
+        InvalidRequest: the file was gathered in other settings, unless `force`.
+    """
+    path = out.with_suffix(".gathered.jsonl")
+    identity = "no profile" if guard.profile is None else _digest(json.dumps(to_json(guard.profile)).encode())
+    refuse_others(path, made_with(guard, features, identity), force=force)
+    return gather(guard, pairs, features, path, suffix=identity, request=request)
+
+
+def copied_probe(guard: Guard, out: Path, *, force: bool) -> ProbeSource | None:
+    """The guard's probe as it will lie beside `out`; None without one.
+
+    Raises:
+        InvalidRequest: something lies there already, unless `force`.
+    """
+    probe = None if guard.profile is None or guard.profile.verdict is None else guard.profile.verdict.probe
+    if probe is None:
+        return None
+    copied = replace(probe, folder=out.parent / f"{out.stem}-adapter")
+    if copied.folder.exists() and not force and not _same(copied.folder, probe.folder):
+        raise InvalidRequest.field("--out", f"{copied.folder} is there already; give --force, or another name")
+    return copied
 
 
 def _fitted_for(guard: Guard) -> VerdictProfile | None:
@@ -157,7 +233,12 @@ def _if_all_goes_well(pair: Pair) -> tuning.Case:
     return tuning.Case(pair, Gathered(pair.content, {"": 0.0}, False, None, "", ""))
 
 
-def _refuse_others(path: Path, made_by: str, *, force: bool) -> None:
+def refuse_others(path: Path, made_by: str, *, force: bool) -> None:
+    """Refuse to go on with rows that were made otherwise; with `force` they are deleted.
+
+    Raises:
+        InvalidRequest: there are such rows.
+    """
     if path.exists() and any(line["produced_by"] != made_by for line in lines(path)):
         if not force:
             raise InvalidRequest.field(
@@ -174,7 +255,9 @@ def _profile(guard: Guard, name: str, verdict: VerdictProfile) -> Profile:
     return replace(guard.profile, name=name, verdict=verdict)
 
 
-def _write(profile: Profile, probe: ProbeSource | None, out: Path) -> None:
+def write(profile: Profile, guard: Guard, out: Path) -> None:
+    """Write a profile of the guard's model, with the adapter of its probe beside it."""
+    probe = None if guard.profile is None or guard.profile.verdict is None else guard.profile.verdict.probe
     copied = None if profile.verdict is None else profile.verdict.probe
     if copied and probe and not _same(copied.folder, probe.folder):
         copied.folder.mkdir(exist_ok=True)

@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NamedTuple
 
 import typer
 from rich.text import Text
 
+from xmguard import Guard
 from xmguard.cli.terminal import output, printable, progress
-from xmguard.errors import SetupIncomplete
+from xmguard.errors import InvalidRequest, SetupIncomplete
 from xmguard.loading import DEFAULT_MODEL, load_guard
+
+_PROMPTS, _AIM = "instructed", "detection"
 
 
 def calibrate(
     pairs: Annotated[
-        Path,
+        Path | None,
         typer.Option(
             metavar="FILE",
             help="JSON lines with question, texts (two), label (conflict, consistent or undetermined), and optionally "
             "languages (two) and item (lines of one item are kept together when something is left out).",
         ),
-    ],
+    ] = None,
+    suite: Annotated[
+        str | None,
+        typer.Option(help="A suite of `xmguard bench list`, in place of --pairs: fits heads and policies as well."),
+    ] = None,
     model: Annotated[
         str, typer.Option(help="A model's name (see `xmguard models list`) or a folder with safetensors weights.")
     ] = DEFAULT_MODEL,
@@ -41,44 +49,132 @@ def calibrate(
         bool,
         typer.Option("--refit", help="Fit every weight anew, which takes more pairs, in place of a new scale."),
     ] = False,
+    items: Annotated[
+        int | None, typer.Option(min=1, help="With --suite: at most so many dev items, and so many test items.")
+    ] = None,
+    setting: Annotated[
+        list[str] | None,
+        typer.Option(metavar='"POLICY NAME=NUMBER"', help="With --suite: a policy to try, in place of the usual ones."),
+    ] = None,
+    prompts: Annotated[
+        str, typer.Option(help="With --suite: asked beside standard, of instructed and explicit.")
+    ] = _PROMPTS,
+    aim: Annotated[
+        str,
+        typer.Option(
+            help="With --suite: what a policy is chosen for, detection (of conflicts) or balance (of sources)."
+        ),
+    ] = _AIM,
+    option: Annotated[
+        list[str] | None,
+        typer.Option("--option", "-T", metavar="NAME=VALUE", help="Of the suite: see `xmguard bench list SUITE`."),
+    ] = None,
 ) -> None:
-    """Calibrate a model's verdict on your own labelled pairs, and write a profile.
+    """Calibrate a model on your own labelled pairs or on a suite, and write a profile.
 
-    A fitted verdict keeps its weights and is put on a new scale (20 conflict
-    and 20 consistent pairs at least); --refit, or a model without one, fits
-    all weights (60 and 60). Undetermined pairs, of which a text says nothing
-    about the question, are optional. Shows what the verdict was worth before
-    and is worth after, on pairs that were left out each time. What was
-    gathered stays beside --out, so that a run that was stopped goes on.
+    With --pairs, its verdict. A fitted verdict keeps its weights and is put
+    on a new scale (20 conflict and 20 consistent pairs at least); --refit, or
+    a model without one, fits all weights (60 and 60). Undetermined pairs, of
+    which a text says nothing about the question, are optional. Shows what the
+    verdict was worth before and is worth after, on pairs that were left out
+    each time.
+
+    With --suite, the verdict, the heads that count, and a policy for each
+    pair of languages or modalities, where one is shown better than none. All
+    is chosen on one half of the items; a report beside --out shows both.
+
+    What was gathered stays beside --out, so that a run that was stopped goes
+    on.
     """
+    if (pairs is None) is (suite is None):
+        raise InvalidRequest.field("--pairs", "give either --pairs FILE or --suite NAME")
+    of_suites = {"items": items, "setting": setting, "option": option}
+    of_suites |= {"prompts": prompts != _PROMPTS, "aim": aim != _AIM}
+    strange = [name for name, given in of_suites.items() if given and suite is None]
+    if strange:
+        raise InvalidRequest.field(f"--{strange[0]}", "belongs to --suite; leave it out, or give a suite")
+
+    def load() -> Guard:
+        with progress(f"loading {model}") as step:
+            return load_guard(model, device=device, dtype=dtype, profile=profile, progress=step)
+
     try:
-        from xmguard_research.calibration import comparison, labelled
-        from xmguard_research.calibration.calibrating import calibrated, refuse_existing
+        if pairs is not None:
+            _on_pairs(pairs, load, out, refit=refit, force=force)
+        elif suite is not None:
+            tried = _Tried(items, tuple(setting or ()), prompts, aim, tuple(option or ()))
+            _on_suite(suite, tried, load, out, refit=refit, force=force)
     except ImportError as error:
         raise SetupIncomplete(f'a package is missing ({error}); run: pip install "xmguard[research]"') from error
+    options = [("--model", model, DEFAULT_MODEL), ("--device", device, "cpu"), ("--dtype", dtype, "float32")]
+    given = "".join(f" {flag} {value}" for flag, value, usual in options if value != usual)
+    _say(f"wrote {out}; next: xmguard serve{given} --profile {out}")
+
+
+class _Tried(NamedTuple):
+    """What the command line says of a suite."""
+
+    items: int | None
+    settings: tuple[str, ...]
+    prompts: str
+    aim: str
+    options: tuple[str, ...]
+
+
+def _on_pairs(pairs: Path, load: Callable[[], Guard], out: Path, *, refit: bool, force: bool) -> None:
+    from xmguard_research.calibration import comparison, labelled
+    from xmguard_research.calibration.calibrating import calibrated, refuse_existing
 
     refuse_existing(out, force=force)
     read = labelled.read_pairs(pairs)
-    with progress(f"loading {model}") as step:
-        guard = load_guard(model, device=device, dtype=dtype, profile=profile, progress=step)
+    guard = load()
     made = calibrated(guard, read, labelled.description(pairs, read), out, refit=refit, force=force)
 
     console = output()
     labels = Counter(pair.label.value for pair in made.pairs)
     counts = ", ".join(f"{count} {label}" for label, count in labels.items())
-    notes = (
-        f"{len(made.pairs)} pairs of {pairs.name}: {counts}; {len({pair.item for pair in made.pairs})} items",
-        f"before: {guard.describe().calibration}",
-        *made.notes,
-    )
-    for note in notes:
-        console.print(Text(printable(note)), soft_wrap=True)
+    _say(f"{len(made.pairs)} pairs of {pairs.name}: {counts}; {len({pair.item for pair in made.pairs})} items")
+    _say(f"before: {guard.describe().calibration}")
+    for note in made.notes:
+        _say(note)
     console.print()
     found = comparison.scores(made.pairs, made.before, made.after)
     console.print(comparison.table(found, made.pairs, made.before, made.after))
     console.print()
     console.print(Text(comparison.EXPLAINED, style="dim"))
     console.print(Text(comparison.conclusion(found), style="bold"))
-    options = [("--model", model, DEFAULT_MODEL), ("--device", device, "cpu"), ("--dtype", dtype, "float32")]
-    given = "".join(f" {flag} {value}" for flag, value, usual in options if value != usual)
-    console.print(Text(printable(f"wrote {out}; next: xmguard serve{given} --profile {out}")), soft_wrap=True)
+
+
+def _on_suite(suite: str, tried: _Tried, load: Callable[[], Guard], out: Path, *, refit: bool, force: bool) -> None:
+    from xmguard_research.benchmarks.settings import Settings
+    from xmguard_research.benchmarks.suites import with_suites
+    from xmguard_research.calibration import suite_cases, suite_report
+    from xmguard_research.calibration.calibrating import refuse_existing
+    from xmguard_research.calibration.choosing import AIMS
+    from xmguard_research.calibration.suite_calibrating import SETTINGS, Wanted, calibrated_on_suite
+
+    refuse_existing(out, force=force)
+    if tried.aim not in AIMS:
+        raise InvalidRequest.field("--aim", f"{tried.aim!r} is not one of {', '.join(AIMS)}")
+    wrong = [one for one in tried.options if "=" not in one]
+    if wrong:
+        raise InvalidRequest.field("--option", f"{wrong[0]!r} is not NAME=VALUE")
+    asked = tuple(Settings(prompts=tried.prompts).asked)
+    told = dict(one.split("=", 1) for one in tried.options)
+    every = suite_cases.read(suite, told, with_suites())
+    halves = suite_cases.halves(every, tried.items)
+    named = f"{suite} ({', '.join(tried.options)})" if tried.options else suite
+    guard = load()
+    wanted = Wanted(named, tried.settings or SETTINGS, asked, tried.aim)
+    made = calibrated_on_suite(guard, halves, wanted, out, refit=refit, force=force)
+    report = out.with_suffix(".md")
+    report.write_text(suite_report.markdown(made, guard.stamp), encoding="utf-8")
+    for half in made.cases:
+        _say(f"{half}: {made.counted(half)} of {named}")
+    for note in made.notes:
+        _say(note)
+    _say(f"wrote {report}, with every number on dev and on test")
+
+
+def _say(line: str) -> None:
+    output().print(Text(printable(line)), soft_wrap=True)

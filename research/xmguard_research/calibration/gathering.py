@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from xmguard import Guard
+from xmguard import AnswerRequest, Guard
 from xmguard.errors import InvalidRequest, Reason
 from xmguard.verdict.grouping import answered
 from xmguard_research.results import append, known, producer
@@ -38,16 +38,23 @@ class Gathered:
 
 
 def gather(
-    guard: Guard, pairs: Iterable[Pair], features: Sequence[str], path: Path, *, suffix: str = ""
+    guard: Guard,
+    pairs: Iterable[Pair],
+    features: Sequence[str],
+    path: Path,
+    *,
+    suffix: str = "",
+    request: Callable[[Pair], AnswerRequest] = request_of,
 ) -> dict[str, Gathered]:
     """The features of every pair, by its content; those in `path` are not run again.
 
-    `suffix` tells apart what the guard's stamp does not: for example which probe is loaded.
+    `suffix` tells apart what the guard's stamp does not: for example which probe is loaded. `request` is how a pair is
+    put to the guard.
     """
     made_by = made_with(guard, features, suffix)
     done = known(path, Gathered, made_by)
     missing = [pair for pair in {pair.content: pair for pair in pairs}.values() if pair.content not in done]
-    measure: Callable[[Pair], list[Gathered]] = partial(_measure, guard, tuple(features), made_by)
+    measure: Callable[[Pair], list[Gathered]] = partial(_measure, guard, tuple(features), made_by, request)
     return done | {row.key: row for row in append(path, missing, measure, "reading pairs")}
 
 
@@ -56,9 +63,15 @@ def made_with(guard: Guard, features: Sequence[str], suffix: str = "") -> str:
     return f"{producer(guard)} {suffix} {','.join(sorted(features))}"
 
 
-def _measure(guard: Guard, features: Sequence[str], made_by: str, pair: Pair) -> list[Gathered]:
+def _measure(
+    guard: Guard,
+    features: Sequence[str],
+    made_by: str,
+    request: Callable[[Pair], AnswerRequest],
+    pair: Pair,
+) -> list[Gathered]:
     try:
-        evidence = guard.evidence(request_of(pair), features)
+        evidence = guard.evidence(request(pair), features)
     except InvalidRequest as error:
         if error.reason is not Reason.PROMPT_TOO_LONG:
             raise

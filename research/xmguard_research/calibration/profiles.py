@@ -19,6 +19,10 @@ def to_json(profile: Profile) -> dict[str, Any]:
     rebalance: dict[str, Any] = {"policy": profile.policy, "parameters": dict(profile.parameters)}
     if profile.heads is not None:
         rebalance["heads"] = profile.heads
+    if profile.pairs:
+        rebalance["pairs"] = {
+            pair: {"policy": own.policy, "parameters": dict(own.parameters)} for pair, own in profile.pairs.items()
+        }
     content: dict[str, Any] = {"name": profile.name, "rebalance": rebalance}
     if profile.verdict is not None:
         content["verdict"] = _verdict(profile.verdict)

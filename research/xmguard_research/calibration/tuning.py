@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import Literal, TypeAlias
 
 from xmguard.calibration import PAIRINGS, Fit, FittedFor, VerdictProfile, pairing
-from xmguard.errors import InvalidRequest
+from xmguard.errors import FieldViolation, InvalidRequest
 from xmguard.evidence import AnswerKind, Bounds, Evidence, NormalizedAnswer, SpanEvidence
 from xmguard.response import ConflictVerdict
 from xmguard.verdict.calibrated import CalibratedEstimator
@@ -41,6 +41,10 @@ _WITHOUT: Mapping[Target, str] = {
     "conflict": "no fit, so such pairs are left undetermined",
     "comparable": "no fit, so every pair counts as comparable",
 }
+
+
+class TooFewPairs(InvalidRequest):
+    """No fit can be made of so few pairs."""
 
 
 @dataclass(frozen=True)
@@ -91,7 +95,7 @@ def plan(
     `least` is how many pairs of each class a fit takes; None is `REFIT` with directions and `RECALIBRATION` without.
 
     Raises:
-        InvalidRequest: no fit of conflicts can be made, with what there is and what is needed.
+        TooFewPairs: no fit of conflicts can be made, with what there is and what is needed.
     """
     least = least or (RECALIBRATION if directions is None else REFIT)
     # Fitting leaves one fold out to judge, one to choose bounds and, of weights, one to calibrate; both classes remain.
@@ -119,7 +123,8 @@ def plan(
             task = "recalibrate the verdict" if directions is None else "fit weights"
             silent = sum(not case.shown.values for case in cases)
             rest = f"; {silent} of {len(cases)} pairs cannot be used, since a text gave no answer" if silent else ""
-            raise InvalidRequest.field("--pairs", f"too few pairs to {task}: {'; '.join(lacking)}{rest}")
+            few = FieldViolation("--pairs", f"too few pairs to {task}: {'; '.join(lacking)}{rest}")
+            raise TooFewPairs([few])
     return Plan(start, directions, fitted, tuple(notes))
 
 
@@ -227,12 +232,17 @@ def _counted(target: Target, rows: Sequence[Observation], least: int, folds: int
         items = {row.item for row in rows if row.positive is positive}
         filled = len({fitting_fold(item) for item in items})
         if filled < folds:
-            where = f"{_number(len(items), 'item')}, in {filled} of {FOLDS} folds"
+            where = f"{number(len(items), 'item')}, in {filled} of {FOLDS} folds"
             return f"{has} pairs", f"the {name} ones are of {where}; {folds} are needed"
     return f"{has} pairs", ""
 
 
-def _number(count: int, noun: str) -> str:
+def number(count: int, noun: str) -> str:
+    """A count with its noun.
+
+    >>> number(1, "item"), number(2, "item")
+    ('1 item', '2 items')
+    """
     return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
