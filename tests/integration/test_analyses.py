@@ -235,8 +235,8 @@ def test_pictures_are_sides_like_texts(tmp_path_factory):
     seeing = Guard(load(folder, registry=registry), registry, model="tiny")
     drawn = Span("s2", media=sketch(1))
     seen = Case("a", "a", "image-text", "Which colour is the door?", (drawn, RED), True, ("green", "red"))
-    assert Asking("figure-5").prompt_of(seen) is Prompt.EXPLICIT
-    assert Asking("figure-5").prompt_of(CASES[0]) is Prompt.STANDARD
+    assert Asking("figure5").prompt_of(seen) is Prompt.EXPLICIT
+    assert Asking("figure5").prompt_of(CASES[0]) is Prompt.STANDARD
     row = read(seeing, seen, ASKING)
     assert row.labels == ["sketch", "text"]
     own = contributions.outcome([(seen, row)], resamples=DRAWS).values["groups"]["image-text"]
@@ -245,7 +245,7 @@ def test_pictures_are_sides_like_texts(tmp_path_factory):
 
 
 def test_what_cannot_be_asked_is_refused(guard):
-    with pytest.raises(InvalidRequest, match="'loud' is not one of standard, instructed, explicit, figure-5"):
+    with pytest.raises(InvalidRequest, match="'loud' is not one of standard, instructed, explicit, figure5"):
         Asking("loud")
     with pytest.raises(InvalidRequest, match="epsilon: is nan; from -20 to 20"):
         Setting("epsilon", float("nan"))

@@ -53,7 +53,7 @@ def analyse(
     ] = None,
     items: Annotated[int, typer.Option(min=1, help="At most so many, each in all its variants and orders.")] = 20,
     prompt: Annotated[
-        str, typer.Option(help="standard, instructed, explicit, or figure-5: explicit where modalities meet.")
+        str, typer.Option(help="standard, instructed, explicit, or figure5: explicit where modalities meet.")
     ] = "standard",
     max_tokens: Annotated[int, typer.Option(min=1, help="That an answer may have.")] = 64,
     amounts: Annotated[str, typer.Option(help="sweep: nats, target-share: shares of attention; with commas.")] = "",
@@ -86,8 +86,8 @@ def analyse(
     kill, the same command asks only what is missing.
     """
     try:
-        from xmguard_research.analyses.opening import Asking, pairs
-        from xmguard_research.analyses.suites import cases
+        from xmguard_research.analyses.opening import Asking, first, pairs
+        from xmguard_research.benchmarks.suites import cases, told, with_suites
     except ImportError as error:
         raise SetupIncomplete(f'a package is missing ({error}); run: pip install "xmguard[research]"') from error
     # Everything that can be wrong with the call is said before a model is loaded.
@@ -95,7 +95,7 @@ def analyse(
     knob = _KNOBS.get(analysis)
     chosen = [] if knob is None else _settings(knob, amounts, steer, scopes)
     asking = Asking(prompt, max_tokens)
-    wanted = pairs(cases(suite, _options(option or []), items))
+    wanted = pairs(first(items, cases(suite, told(option), with_suites())))
     with progress(f"loading {model}") as step:
         guard = load_guard(model, device=device, dtype=dtype, progress=step)
     folder = out or Path("build/analyses") / analysis.value
@@ -104,16 +104,6 @@ def analyse(
     else:
         found = _read(analysis, guard, wanted, asking, folder, rows)
     _write(found, guard.model, suite, len({case.item for case in wanted}), folder)
-
-
-def _options(given: Sequence[str]) -> dict[str, str]:
-    told = {}
-    for one in given:
-        name, has_value, value = one.partition("=")
-        if not has_value:
-            raise InvalidRequest.field("option", f"{one!r} is not NAME=VALUE")
-        told[name] = value
-    return told
 
 
 def _refuse_useless(analysis: Analysis, amounts: str, steer: str, scopes: str, rows: Path | None) -> None:

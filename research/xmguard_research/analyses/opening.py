@@ -16,16 +16,13 @@ from xmguard.context import ENGLISH, Context, EncodedPrompt
 from xmguard.contracts import Branch, Session
 from xmguard.deadline import Stop
 from xmguard.errors import InvalidRequest
+from xmguard.guard import UNPROFILED
 from xmguard.parts import TEXT
 from xmguard.prompt_text import QUESTION
 from xmguard.validation import validate
 from xmguard_research.benchmarks.cases import Case
-from xmguard_research.benchmarks.settings import PROMPTS
-
-PAIRED = "figure-5"
-"""The paper's pairing in Figure 5: Explicit where modalities meet, Standard for the others."""
-TOKENS = 64
-"""That an answer may have; as many as in the suites."""
+from xmguard_research.benchmarks.protocol import FIGURE_5
+from xmguard_research.benchmarks.settings import PROMPTS, TOKENS
 
 
 @dataclass(frozen=True)
@@ -33,19 +30,19 @@ class Asking:
     """How every case of an analysis is asked."""
 
     prompt: str = "standard"
-    """Of `PROMPTS`, or `PAIRED`."""
+    """Of `PROMPTS`; or `FIGURE_5`, which is Explicit where modalities meet, and Standard for the others."""
     tokens: int = TOKENS
 
     def __post_init__(self) -> None:
-        if self.prompt not in (*PROMPTS, PAIRED):
-            known = ", ".join((*PROMPTS, PAIRED))
+        if self.prompt not in (*PROMPTS, FIGURE_5):
+            known = ", ".join((*PROMPTS, FIGURE_5))
             raise InvalidRequest.field("prompt", f"{self.prompt!r} is not one of {known}")
 
     def prompt_of(self, case: Case) -> Prompt:
         """The prompt that this case is asked with."""
-        if self.prompt != PAIRED:
+        if self.prompt != FIGURE_5:
             return PROMPTS[self.prompt]
-        return Prompt.EXPLICIT if len({span.media is None for span in case.spans}) > 1 else Prompt.STANDARD
+        return Prompt.EXPLICIT if case.crosses_modalities else Prompt.STANDARD
 
     def key(self, case: Case) -> str:
         """Identifies what was asked: a case of the same name with another text is another one."""
@@ -81,9 +78,7 @@ def opened(guard: Guard, case: Case, asking: Asking) -> Iterator[Opened]:
         rebalance=Rebalance("none"),
         decoding=Decoding(max_tokens=asking.tokens),
     )
-    valid = validate(
-        request, model=guard.model, default=Rebalance("none"), limits=guard.limits, registry=guard.registry
-    )
+    valid = validate(request, model=guard.model, profile=UNPROFILED, limits=guard.limits, registry=guard.registry)
     prompt = guard.backend.encode(valid.context, put)
     length = len(prompt.context_ids) + max(len(prompt.joint_tail), len(prompt.alone_tail))
     if length > guard.limits.max_prompt_tokens:
@@ -101,6 +96,12 @@ def asked(guard: Guard, case: Case, asking: Asking) -> str:
     """The question as the model is asked it, for a judge."""
     said = guard.registry.languages.items[ENGLISH].prompt_text
     return said.tasks[asking.prompt_of(case)].replace(QUESTION, case.question).strip()
+
+
+def first(items: int, cases: Sequence[Case]) -> list[Case]:
+    """The cases of the first items: all their variants and orders, conflicts and controls."""
+    kept = set(list(dict.fromkeys(case.item for case in cases))[:items])
+    return [case for case in cases if case.item in kept]
 
 
 def pairs(cases: Sequence[Case]) -> list[Case]:

@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from xmguard.errors import InvalidRequest, SetupIncomplete, XmguardError
+from xmguard.errors import SetupIncomplete, XmguardError
 from xmguard_research.analyses.command import analyse
 
 app = typer.Typer(help="Measure whether models see that sources contradict each other.", no_args_is_help=True)
@@ -100,13 +100,13 @@ def run(
         "pairing": pairing,
         "max_tokens": max_tokens,
         "temperature": temperature,
-    } | _named("option", option)
+    } | found.told(option)
     task = found.make(suite, told, found.with_suites())
     asked = model if "/" in model and not Path(model).exists() else f"xmguard/{model}"
     done, logs = eval_set(
         task,
         model=asked,
-        model_args=_named("argument", argument),
+        model_args=found.told(argument, "argument"),
         log_dir=str(log_dir),
         fail_on_error=False,
         retry_attempts=1,
@@ -155,16 +155,6 @@ def report(
         typer.echo(f"wrote {write(log_dir, out or log_dir / 'report', in_a_cell=items)}")
     except FileNotFoundError as error:
         raise XmguardError(f"{error}; xmguard bench run writes some") from error
-
-
-def _named(field: str, given: list[str] | None) -> dict[str, Any]:
-    found = {}
-    for one in given or []:
-        name, separator, value = one.partition("=")
-        if not separator:
-            raise InvalidRequest.field(field, f"{one!r} is not NAME=VALUE")
-        found[name] = value
-    return found
 
 
 def _suites() -> Any:

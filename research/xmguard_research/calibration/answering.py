@@ -22,8 +22,7 @@ from xmguard.deadline import Stop
 from xmguard.measurement import Measurement
 from xmguard.planning import plan_bias
 from xmguard.profile import Profile
-from xmguard_research.benchmarks.settings import PROMPTS
-from xmguard_research.benchmarks.tasks import TOKENS
+from xmguard_research.benchmarks.settings import PROMPTS, TOKENS
 from xmguard_research.calibration.suite_cases import Asked
 from xmguard_research.harm import BASELINE, is_right, parse_setting
 from xmguard_research.results import append, known, producer

@@ -147,7 +147,7 @@ def _on_pairs(pairs: Path, load: Callable[[], Guard], out: Path, *, refit: bool,
 
 def _on_suite(suite: str, tried: _Tried, load: Callable[[], Guard], out: Path, *, refit: bool, force: bool) -> None:
     from xmguard_research.benchmarks.settings import Settings
-    from xmguard_research.benchmarks.suites import with_suites
+    from xmguard_research.benchmarks.suites import cases, told, with_suites
     from xmguard_research.calibration import suite_cases, suite_report
     from xmguard_research.calibration.calibrating import refuse_existing
     from xmguard_research.calibration.choosing import AIMS
@@ -156,12 +156,8 @@ def _on_suite(suite: str, tried: _Tried, load: Callable[[], Guard], out: Path, *
     refuse_existing(out, force=force)
     if tried.aim not in AIMS:
         raise InvalidRequest.field("--aim", f"{tried.aim!r} is not one of {', '.join(AIMS)}")
-    wrong = [one for one in tried.options if "=" not in one]
-    if wrong:
-        raise InvalidRequest.field("--option", f"{wrong[0]!r} is not NAME=VALUE")
-    asked = tuple(Settings(prompts=tried.prompts).asked)
-    told = dict(one.split("=", 1) for one in tried.options)
-    every = suite_cases.read(suite, told, with_suites())
+    asked = tuple(Settings(prompts=tried.prompts).prompts_of(crosses=False))
+    every = cases(suite, told(tried.options, "--option"), with_suites())
     halves = suite_cases.halves(every, tried.items)
     named = f"{suite} ({', '.join(tried.options)})" if tried.options else suite
     guard = load()

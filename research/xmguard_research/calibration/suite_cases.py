@@ -6,23 +6,18 @@ is only ever reported. Knows no policy and no fit.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import Any
-
-from inspect_ai.model import ChatMessageUser
 
 from xmguard import AnswerRequest, Guard
 from xmguard.context import Context
 from xmguard.errors import InvalidRequest, Reason
 from xmguard.guard import UNPROFILED
 from xmguard.parts import TEXT
-from xmguard.plugins import Registry
 from xmguard.profile import meeting
 from xmguard.validation import validate
-from xmguard_research.benchmarks import suites
-from xmguard_research.benchmarks.asking import request_of
 from xmguard_research.benchmarks.cases import Case
 from xmguard_research.verdict.pairs import Label, Pair
 
@@ -85,37 +80,6 @@ class _Given:
 
     def png(self) -> bytes:
         raise NotImplementedError("a suite's pictures are in its requests")
-
-
-def read(name: str, options: Mapping[str, str], registry: Registry) -> list[Case]:
-    """Every case of a suite.
-
-    Raises:
-        InvalidRequest: there is no such suite or option, or it does not tell conflicts from controls.
-        PluginError: what its plugin names does not exist.
-    """
-    known = suites.options(suites.loaded(suites.named(name, registry)))
-    asked = {"prompts": "standard"} if "prompts" in known else {}
-    cases = []
-    for sample in suites.make(name, {**options, **asked}, registry).dataset:
-        told: dict[str, Any] = sample.metadata or {}
-        message = sample.input[-1]
-        request = request_of(message) if isinstance(message, ChatMessageUser) else None
-        if request is None or told.get("conflict") is None or "item" not in told:
-            reason = "does not tell conflicts from controls, so nothing can be fitted to it; choose another suite"
-            raise InvalidRequest.field("--suite", f"{name} {reason}")
-        cases.append(
-            Case(
-                str(sample.id),
-                told["item"],
-                told["variant"],
-                request.question,
-                request.spans,
-                told["conflict"],
-                tuple(told["answers"]),
-            )
-        )
-    return cases
 
 
 def split(item: str) -> str:

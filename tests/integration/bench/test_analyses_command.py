@@ -5,17 +5,19 @@ import json
 import pytest
 
 from tests.unit.command_line import one_error_line, xmguard
-from xmguard_research.analyses.suites import cases
+from xmguard_research.analyses.opening import first
 from xmguard_research.benchmarks.clqa.items import items
 from xmguard_research.benchmarks.clqa.suites import of_items
+from xmguard_research.benchmarks.suites import cases, with_suites
 
 
 def test_the_cases_of_a_suite_are_what_it_was_made_of():
     options = {"topics": "2", "variants": "en-es", "size": "short"}
     drawn = list(of_items(items(2, chosen=[("en", "es")], sizes=["short"])))
     assert len(drawn) == 8
-    assert cases("clqa", options, 5) == drawn
-    assert cases("clqa", options, 1) == drawn[:4]
+    assert cases("clqa", options, with_suites()) == drawn
+    assert first(1, drawn) == drawn[:4]
+    assert first(5, drawn) == drawn
 
 
 def test_the_command_writes_a_folder_that_is_of_one_analysis(tiny_folder, tmp_path):
@@ -41,7 +43,7 @@ def test_the_command_writes_a_folder_that_is_of_one_analysis(tiny_folder, tmp_pa
         (("sweep", "--rows", "x.jsonl"), "--rows: sweep has no use for it"),
         (("sweep", "--amounts", "1,many"), "--amounts: '1,many' is no list of numbers"),
         (("sweep", "--steer", "louder"), "steer: 'louder' is neither of later, weaker"),
-        (("order", "-T", "cases=3"), "cases: is not for an analysis"),
+        (("order", "-T", "prompts=explicit"), "prompts: is not for the suite here"),
         (("order", "-T", "colour"), "option: 'colour' is not NAME=VALUE"),
         (("order", "--suite", "quiz"), "suite: there is no 'quiz'; there are"),
     ],
