@@ -16,4 +16,10 @@ def xmguard_benchmarks() -> Iterable[BenchmarkProvider]:
     return [
         BenchmarkProvider("clqa", "paragraphs in seven languages, from templates", f"{_HERE}.clqa.suites:clqa"),
         BenchmarkProvider("clqa-mini", "three topics of CLQA, in minutes", f"{_HERE}.clqa.suites:clqa_mini"),
+        BenchmarkProvider(
+            "iseval",
+            "flawed premises in seven categories, spontaneous and guided; an analogue of ISEval",
+            f"{_HERE}.iseval.suites:iseval",
+            f"{_HERE}.iseval.numbers:numbers",
+        ),
     ]

@@ -5,14 +5,18 @@ Heavy modules are imported when a command runs. Knows no suite by name.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
 from rich.table import Table
 
 from xmguard.errors import InvalidRequest, SetupIncomplete, XmguardError
+
+if TYPE_CHECKING:
+    from xmguard_research.benchmarks.summary import Row
 
 app = typer.Typer(help="Measure whether models see that sources contradict each other.", no_args_is_help=True)
 
@@ -66,7 +70,7 @@ def run(
     found = _suites()
     from inspect_ai import eval_set
 
-    from xmguard_research.benchmarks.summary import answered, markdown
+    from xmguard_research.benchmarks.summary import answered
 
     told: dict[str, Any] = {
         "prompts": prompts,
@@ -97,7 +101,7 @@ def run(
     rows = [row for row in answered(log_dir) if row.log in {log.location for log in logs}]
     failed = {row.sample: row.failed for row in rows if row.failed}
     unjudged = sum(row.found is None and not row.failed for row in rows)
-    typer.echo(markdown(rows))
+    typer.echo(_tables(rows))
     for log in logs:
         if log.error is not None:
             typer.echo(f"stopped: {log.error.message}; run the same command again to go on", err=True)
@@ -110,14 +114,23 @@ def run(
 
 @app.command()
 def table(log_dir: Logs = Path("build/bench")) -> None:
-    """The table of everything in a folder of logs."""
+    """The tables of everything in a folder of logs."""
     _suites()
-    from xmguard_research.benchmarks.summary import answered, markdown
+    from xmguard_research.benchmarks.summary import answered
 
     try:
-        typer.echo(markdown(answered(log_dir)))
+        typer.echo(_tables(answered(log_dir)))
     except FileNotFoundError as error:
         raise XmguardError(f"{error}; xmguard bench run writes some") from error
+
+
+def _tables(rows: Sequence[Row]) -> str:
+    """Rates, and below them the numbers that are a suite's own."""
+    from xmguard_research.benchmarks import derived
+    from xmguard_research.benchmarks.summary import markdown
+
+    made = [markdown(rows), derived.markdown(rows, _suites().with_suites())]
+    return "\n\n".join(one for one in made if one)
 
 
 def _suites() -> Any:

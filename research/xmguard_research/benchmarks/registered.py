@@ -1,6 +1,7 @@
 """What inspect_ai finds by entry point: our tasks, our models."""
 
 from xmguard_research.benchmarks.clqa.suites import clqa, clqa_mini
+from xmguard_research.benchmarks.iseval.suites import iseval
 from xmguard_research.benchmarks.providers import xmguard, xmguard_server
 
-__all__ = ["clqa", "clqa_mini", "xmguard", "xmguard_server"]
+__all__ = ["clqa", "clqa_mini", "iseval", "xmguard", "xmguard_server"]

@@ -1,0 +1,80 @@
+"""Suites that measure what is said, end to end: tiny models in inspect_ai, and tables of rates and numbers."""
+
+import pytest
+from inspect_ai import Task
+from inspect_ai import eval as evaluate
+from inspect_ai.dataset import MemoryDataset
+from inspect_ai.model import ContentImage, ContentText, ModelAPI, ModelOutput, modelapi
+
+from tests.integration.bench.art import require_art
+from xmguard.errors import InvalidRequest
+from xmguard.request import Rebalance
+from xmguard_research.benchmarks import derived
+from xmguard_research.benchmarks.asking import request_of
+from xmguard_research.benchmarks.iseval.suites import GUIDE, iseval
+from xmguard_research.benchmarks.suites import with_suites
+from xmguard_research.benchmarks.summary import answered, markdown
+
+
+def run(task, model, folder, first, last, **options):
+    """The rows of some of a task's samples."""
+    chosen = MemoryDataset(list(task.dataset)[first:last], name=task.name)
+    task = Task(chosen, scorer=task.scorer, config=task.config, name=task.name, metadata=task.metadata)
+    (log,) = evaluate(task, model=model, log_dir=str(folder), display="none", **options)
+    assert log.status == "success", log.error
+    return answered(folder)
+
+
+@modelapi(name="parrot")
+class Parrot(ModelAPI):
+    """A model of another provider: it looks at nothing, and always says the same."""
+
+    async def generate(self, input, tools, tool_choice, config):  # noqa: A002  # inspect's own name
+        return ModelOutput.from_content(self.model_name, self.model_name)
+
+
+def test_flawed_premises_in_words_are_asked_of_a_tiny_model(tiny_folder, tmp_path):
+    require_art()
+    rows = run(iseval(per_category=1), f"xmguard/{tiny_folder}", tmp_path, 0, 4, max_tokens=2)
+    assert {(row.key.variant, row.key.prompt) for row in rows} == {
+        (f"exclusive text {form}", prompt) for form in ("flawed", "sound") for prompt in ("spontaneous", "guided")
+    }
+    assert {row.found for row in rows} == {False}
+    assert "| names_flaw | 0% [" in markdown(rows)
+    assert "| iseval | xmguard/" in derived.markdown(rows, with_suites())
+
+
+def test_a_model_of_another_provider_reads_picture_text_and_question(tmp_path):
+    require_art()
+    task = iseval(per_category=1, asked="guided")
+    shown, told = task.dataset[2].input[0].content[1:3]
+    assert isinstance(shown, ContentImage)
+    assert isinstance(told, ContentText)
+    assert GUIDE in task.dataset[2].input[0].content[3].text
+    rows = run(task, "parrot/The numbers contradict each other.", tmp_path, 0, 4)
+    (sedr, alarms, of_category) = derived.numbers(rows, with_suites())[
+        "iseval", "parrot/The numbers contradict each other.", ""
+    ]
+    assert (sedr.name, sedr.estimate.value, sedr.rows) == ("GEDR", 1.0, 2)
+    assert (alarms.estimate.value, of_category.name) == (1.0, "GEDR, exclusive")
+
+
+def test_a_bias_goes_where_there_are_two_sources():
+    require_art()
+    task = iseval(per_category=1, cases=1, asked="guided", policy="fixed", epsilon=1)
+    asked = [request_of(sample.input[0]) for sample in task.dataset]
+    assert [one.rebalance.bias for one in asked] == [{}, {}, {"s2": 1.0}, {"s2": 1.0}]
+    assert asked[0].rebalance == Rebalance("none")
+
+
+@pytest.mark.parametrize(
+    ("settings", "why"),
+    [
+        ({"prompts": "explicit"}, "prompts of its own"),
+        ({"judge": "openai"}, "rules of its own; 'openai'"),
+        ({"asked": "loud"}, "'loud' is not one of spontaneous, guided"),
+    ],
+)
+def test_what_a_suite_of_probes_would_not_heed_is_refused(settings, why):
+    with pytest.raises(InvalidRequest, match=why):
+        iseval(per_category=0, **settings)
