@@ -22,4 +22,10 @@ def xmguard_benchmarks() -> Iterable[BenchmarkProvider]:
             f"{_HERE}.iseval.suites:iseval",
             f"{_HERE}.iseval.numbers:numbers",
         ),
+        BenchmarkProvider(
+            "modality-conflict",
+            "a picture and a text of two colours, in tiers of difficulty; an analogue of When Modalities Conflict",
+            f"{_HERE}.modality_conflict.suites:modality_conflict",
+            f"{_HERE}.modality_conflict.numbers:numbers",
+        ),
     ]

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from inspect_ai import Task
 from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.model import GenerateConfig
-from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, metric, scorer
+from inspect_ai.scorer import NOANSWER, Metric, SampleScore, Score, Scorer, Target, metric, scorer
 from inspect_ai.solver import TaskState
 
 from xmguard import AnswerRequest, AnswerResponse, Detail, Media, Rebalance, Span, load_plugins
@@ -26,6 +26,7 @@ from xmguard.prompt_text import PromptText
 from xmguard.request import Prompt
 from xmguard_research.benchmarks.asking import message
 from xmguard_research.benchmarks.providers import response_of
+from xmguard_research.benchmarks.scoring import BESIDE_THE_POINT, says_conflict
 from xmguard_research.benchmarks.settings import Settings
 from xmguard_research.benchmarks.tasks import TOKENS, with_settings
 
@@ -105,6 +106,11 @@ def rules_alone(settings: Settings) -> None:
         raise InvalidRequest.field("judge", f"this suite has rules of its own; {settings.judge!r} would not be asked")
 
 
+def judged(settings: Settings) -> Scorer:
+    """Whether a response reports a conflict, as in suites of cases; not asked where a probe's `conflict` is None."""
+    return says_conflict(settings.judge, **settings.judging)
+
+
 def scored(measure: Measure) -> Scorer:
     """The scorer of a measure; its name is the function's."""
 
@@ -114,7 +120,7 @@ def scored(measure: Measure) -> Scorer:
             response = response_of(state.output)
             said = await asyncio.to_thread(measure, state.output.completion, state.metadata["facts"], response)
             if said is None:
-                return Score(value="-", answer=state.output.completion, metadata={"beside_the_point": True})
+                return Score(value=NOANSWER, answer=state.output.completion, metadata={BESIDE_THE_POINT: True})
             return Score(
                 value="yes" if said.found else "no",
                 answer=state.output.completion,

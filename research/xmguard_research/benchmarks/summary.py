@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from inspect_ai.log import EvalLog, EvalSample, list_eval_logs, read_eval_log
 
+from xmguard_research.benchmarks.scoring import BESIDE_THE_POINT
 from xmguard_research.metrics import Estimate, share
 
 DETECTION = "says_conflict"
@@ -125,8 +126,8 @@ def _of_sample(sample: EvalSample, log: EvalLog, about: dict[str, Any]) -> Itera
         key = Key(about["suite"], log.eval.model, about["setting"], own["prompt"], own["variant"], measure)
         score = scores.get(measure)
         said: dict[str, Any] = {} if score is None else score.metadata or {}
-        if said.get("beside_the_point"):
-            continue  # the scorer has nothing to look for in such a sample
+        if said.get(BESIDE_THE_POINT):
+            continue
         yield Row(
             key,
             str(sample.id),

@@ -12,7 +12,7 @@ from xmguard import AnswerResponse, Span
 from xmguard.errors import InvalidRequest
 from xmguard_research.benchmarks.iseval.flaws import flaw_named
 from xmguard_research.benchmarks.iseval.problems import Item, items
-from xmguard_research.benchmarks.probes import Facts, Found, Probe, measured, picture, rules_alone, scored
+from xmguard_research.benchmarks.probes import Facts, Found, Probe, judged, measured, picture, scored
 from xmguard_research.benchmarks.settings import Settings, listed
 from xmguard_research.scenes import draw
 
@@ -55,8 +55,7 @@ def _numbers(text: str) -> frozenset[int]:
 
 
 def _scorers(settings: Settings) -> Sequence[Scorer]:
-    rules_alone(settings)
-    return [scored(names_flaw), scored(goes_by_picture), scored(goes_by_text)]
+    return [judged(settings), scored(names_flaw), scored(goes_by_picture), scored(goes_by_text)]
 
 
 @measured(_scorers)
