@@ -28,4 +28,10 @@ def xmguard_benchmarks() -> Iterable[BenchmarkProvider]:
             f"{_HERE}.modality_conflict.suites:modality_conflict",
             f"{_HERE}.modality_conflict.numbers:numbers",
         ),
+        BenchmarkProvider(
+            "xmodbench",
+            "multiple choice from text or image to text or image; an analogue of XModBench",
+            f"{_HERE}.xmodbench.suites:xmodbench",
+            f"{_HERE}.xmodbench.numbers:numbers",
+        ),
     ]

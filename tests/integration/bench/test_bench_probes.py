@@ -12,8 +12,10 @@ from xmguard.request import Rebalance
 from xmguard_research.benchmarks import derived
 from xmguard_research.benchmarks.asking import request_of
 from xmguard_research.benchmarks.iseval.suites import GUIDE, iseval
+from xmguard_research.benchmarks.modality_conflict.suites import modality_conflict
 from xmguard_research.benchmarks.suites import with_suites
 from xmguard_research.benchmarks.summary import answered, markdown
+from xmguard_research.benchmarks.xmodbench.suites import xmodbench
 
 
 def run(task, model, folder, first, last, **options):
@@ -41,6 +43,7 @@ def test_flawed_premises_in_words_are_asked_of_a_tiny_model(tiny_folder, tmp_pat
     }
     assert {row.found for row in rows} == {False}
     assert "| names_flaw | 0% [" in markdown(rows)
+    assert "conflicts said" not in markdown(rows)  # with one source nobody asks
     assert "| iseval | xmguard/" in derived.markdown(rows, with_suites())
 
 
@@ -68,13 +71,49 @@ def test_a_bias_goes_where_there_are_two_sources():
 
 
 @pytest.mark.parametrize(
-    ("settings", "why"),
+    ("made", "why"),
     [
-        ({"prompts": "explicit"}, "prompts of its own"),
-        ({"judge": "openai"}, "rules of its own; 'openai'"),
-        ({"asked": "loud"}, "'loud' is not one of spontaneous, guided"),
+        (lambda: iseval(per_category=0, prompts="explicit"), "prompts of its own"),
+        (lambda: iseval(per_category=0, asked="loud"), "'loud' is not one of spontaneous, guided"),
+        (lambda: xmodbench(per_subtask=0, judge="openai"), "rules of its own; 'openai'"),
     ],
 )
-def test_what_a_suite_of_probes_would_not_heed_is_refused(settings, why):
+def test_what_a_suite_of_probes_would_not_heed_is_refused(made, why):
     with pytest.raises(InvalidRequest, match=why):
-        iseval(per_category=0, **settings)
+        made()
+
+
+def test_each_modality_alone_and_both_together_give_a_following_rate(tmp_path):
+    task = modality_conflict(items=1)
+    colour = task.dataset[1].metadata["facts"]["text"]
+    rows = run(task, f"parrot/It is {colour}.", tmp_path, 0, None)
+    said = {
+        one.name: one
+        for one in derived.numbers(rows, with_suites())["modality-conflict", f"parrot/It is {colour}.", ""]
+    }
+    assert said["TFR, image first"].estimate.value is None  # the picture alone is never right
+    assert said["TFR, text first"].note == "0 follow neither, 9 not right in both alone"
+    told = [row for row in rows if row.key.variant == "text hard"]
+    assert [(row.key.measure, row.found) for row in told] == [("names_text_value", True)]
+    assert "| modality-conflict | parrot/It is" in markdown(rows)
+
+
+def test_a_tiny_model_says_how_sure_it_is_of_a_text_alone(tiny_folder, tmp_path):
+    (row,) = run(modality_conflict(items=1), f"xmguard/{tiny_folder}", tmp_path, 1, 2, max_tokens=2)
+    assert row.key.variant == "text easy"
+    assert row.amounts["entropy"] > 0
+
+
+def test_a_question_in_four_directions_gives_accuracies_and_a_gap(tmp_path):
+    require_art()
+    task = xmodbench(per_subtask=1, cases=2)
+    (context, *options) = task.dataset[1].input[0].content[1:6]
+    assert isinstance(context, ContentText)
+    assert all(isinstance(one, ContentImage) for one in options)
+    letters = [sample.metadata["facts"]["right"] for sample in task.dataset]
+    rows = run(task, f"parrot/{'ABCD'[letters[0]]}", tmp_path, 0, None)
+    (own,) = derived.numbers(rows, with_suites()).values()
+    said = {one.name: one.estimate.value for one in own}
+    assert said["accuracy, text to image"] == letters[::4].count(letters[0]) / 2
+    assert said["directional gap, text to image minus image to text"] == 0
+    assert own[0].note == "0 of 8 responses choose no option"
