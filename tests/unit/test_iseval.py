@@ -5,7 +5,7 @@ import pytest
 from xmguard_research.benchmarks.cards import card, digest
 from xmguard_research.benchmarks.derived import numbers as derived
 from xmguard_research.benchmarks.iseval import baselines, flaws
-from xmguard_research.benchmarks.iseval.numbers import numbers
+from xmguard_research.benchmarks.iseval.measures import numbers
 from xmguard_research.benchmarks.iseval.problems import CATEGORIES, items
 from xmguard_research.benchmarks.iseval.suites import PER_CATEGORY, goes_by_picture, goes_by_text, lines, names_flaw
 from xmguard_research.benchmarks.suites import with_suites

@@ -8,7 +8,7 @@ from xmguard.response import AnswerResponse, SpanReport
 from xmguard_research.benchmarks.cards import card, digest
 from xmguard_research.benchmarks.modality_conflict.baselines import READERS, VIEWERS
 from xmguard_research.benchmarks.modality_conflict.items import HOPS, LOOKS, TIERS, items
-from xmguard_research.benchmarks.modality_conflict.numbers import numbers
+from xmguard_research.benchmarks.modality_conflict.measures import numbers
 from xmguard_research.benchmarks.modality_conflict.pictures import draw
 from xmguard_research.benchmarks.modality_conflict.suites import ITEMS, lines, names_picture_value, names_text_value
 from xmguard_research.benchmarks.summary import Key, Row

@@ -8,7 +8,7 @@ from xmguard_research.benchmarks.cards import card, digest
 from xmguard_research.benchmarks.summary import Key, Row
 from xmguard_research.benchmarks.xmodbench.baselines import table
 from xmguard_research.benchmarks.xmodbench.items import LETTERS, SUBTASKS, items
-from xmguard_research.benchmarks.xmodbench.numbers import numbers
+from xmguard_research.benchmarks.xmodbench.measures import numbers
 from xmguard_research.benchmarks.xmodbench.suites import PER_SUBTASK, chosen, lines, right_option
 
 DRAWN = items(PER_SUBTASK, seed=0)

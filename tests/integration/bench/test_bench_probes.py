@@ -1,5 +1,7 @@
 """Suites that measure what is said, end to end: tiny models in inspect_ai, and tables of rates and numbers."""
 
+from importlib.metadata import entry_points
+
 import pytest
 from inspect_ai import Task
 from inspect_ai import eval as evaluate
@@ -9,9 +11,11 @@ from inspect_ai.model import ContentImage, ContentText, ModelAPI, ModelOutput, m
 from tests.integration.bench.art import require_art
 from xmguard.errors import InvalidRequest
 from xmguard.request import Rebalance
+from xmguard.testing.tiny_pictures import make_picture_model
 from xmguard_research.benchmarks import derived
 from xmguard_research.benchmarks.asking import request_of
 from xmguard_research.benchmarks.iseval.suites import GUIDE, iseval
+from xmguard_research.benchmarks.mmir.suites import mmir
 from xmguard_research.benchmarks.modality_conflict.suites import modality_conflict
 from xmguard_research.benchmarks.suites import with_suites
 from xmguard_research.benchmarks.summary import answered, markdown
@@ -117,3 +121,22 @@ def test_a_question_in_four_directions_gives_accuracies_and_a_gap(tmp_path):
     assert said["accuracy, text to image"] == letters[::4].count(letters[0]) / 2
     assert said["directional gap, text to image minus image to text"] == 0
     assert own[0].note == "0 of 8 responses choose no option"
+
+
+def test_a_tiny_model_looks_at_a_page_and_is_scored(tmp_path, monkeypatch):
+    require_art()
+    if "image" not in entry_points(group="xmguard").names:
+        pytest.skip("xmguard-image is not installed")
+    monkeypatch.setenv("XMGUARD_PLUGINS", "image")
+    folder = make_picture_model(tmp_path / "model", "Llava")
+    rows = run(mmir(per_relation=1), f"xmguard/{folder}", tmp_path / "logs", 0, 4, max_tokens=2)
+    said = {(row.key.measure, row.key.variant, row.conflict): row.found for row in rows}
+    assert said == {
+        ("says_conflict", "factual", True): False,
+        ("says_conflict", "factual", False): False,
+        ("names_both", "factual", True): False,
+        ("chooses_both", "factual", None): False,
+        ("chooses_both", "factual control", None): False,
+    }
+    (own,) = derived.numbers(rows, with_suites()).values()
+    assert {one.name for one in own} >= {"open accuracy", "choice score, factual", "choice, controls left alone"}
