@@ -44,7 +44,7 @@ verdict: setup ## fit the verdict's profile anew: make verdict STATEMENTS=FILE P
 	$(BIN)/python -m xmguard_research.calibration fit $(YARDSTICKS) --out xmguard/models/smollm2_profile \
 		--pictures research/results --readme README.md
 
-vlm: $(STAMP) ## train smolvlm-tiny, or go on with $(VLM), put the weights into its plugin, write its card; 2 hours on two cores
+vlm: $(STAMP) ## train smolvlm-tiny, or go on with $(VLM), put the weights into its plugin, write its card; hours
 	$(BIN)/python -m pip install --quiet --no-deps "$$($(BIN)/python -m xmguard_research.tiny_vlm tower)"
 	$(BIN)/python -m xmguard_research.scenes fetch
 	$(BIN)/python -m xmguard_research.tiny_vlm train --out $(VLM)

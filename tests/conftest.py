@@ -1,8 +1,21 @@
 """Fixtures that several tests share: the plugins, a tiny model with random weights, and the embedded model."""
 
+import gc
 import os
 
 import pytest
+
+
+def pytest_collection_finish():
+    """What is imported by now stays: full collections, which timing and training ask for, need not go through it."""
+    gc.collect()
+    gc.freeze()
+
+
+def pytest_sessionfinish():
+    """Libraries that count what is left at exit would call it a leak."""
+    gc.unfreeze()
+
 
 # Plugins that happen to be installed here stay out, in the processes that tests start too.
 os.environ["XMGUARD_PLUGINS"] = ""

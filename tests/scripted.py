@@ -14,6 +14,8 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
+from socketserver import BaseServer
+from unittest.mock import patch
 
 import grpc
 from google.rpc import status_pb2
@@ -47,6 +49,9 @@ from xmguard_server.app import Server, run
 from xmguard_server.config import ServerConfig
 from xmguard_server.metrics import Metrics
 from xmguard_server.servicer import ServedGuard
+
+POLL = 0.02
+"""Seconds until the page of metrics sees that it is stopped; a server in production may take half of one."""
 
 VERDICT = ConflictVerdict(Decision.CONFLICT, 0.9, Status.OK, "s1 says 25, s2 says 15")
 WORDS = ("The ", "sources ", "disagree.")
@@ -217,7 +222,8 @@ def serving(
     """A real server around a scripted guard, on free ports."""
     config = replace(ServerConfig(port=0, metrics_port=0, grace=5.0), **settings)
     served = Serving(ScriptedGuard(script), load, config)
-    served.start()
+    with patch.object(BaseServer.serve_forever, "__defaults__", (POLL,)):
+        served.start()
     try:
         if load is None:
             assert served.loaded.wait(20)

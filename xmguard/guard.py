@@ -7,7 +7,6 @@ the caller's thread, one request at a time; a server queues.
 from __future__ import annotations
 
 import logging
-import re
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -15,13 +14,15 @@ from dataclasses import replace
 from itertools import chain
 
 from xmguard import __version__
-from xmguard.alone import AloneReading, answer_language
-from xmguard.bias import REMOVE, AttentionBias, RebalancePlan
+from xmguard.alone import AloneReading
+from xmguard.bias import REMOVE, RebalancePlan
+from xmguard.context import EncodedPrompt
 from xmguard.contracts import Backend, Branch, GuardEvent, Observer, Token
 from xmguard.deadline import Stop
 from xmguard.errors import InvalidRequest, ModelNotFound, Reason
-from xmguard.evidence import AnswerKind, Evidence
+from xmguard.evidence import Evidence
 from xmguard.explanation import Explanation
+from xmguard.finishing import finish
 from xmguard.judging import Judge
 from xmguard.language_tags import language_warnings
 from xmguard.parts import readable
@@ -29,32 +30,27 @@ from xmguard.planning import check_profile, plan_bias
 from xmguard.plugins import Registry
 from xmguard.profile import Profile
 from xmguard.reports import imbalance
-from xmguard.request import AnswerRequest, Decoding, OnConflict, OnError, Prompt, Rebalance, Scope
+from xmguard.request import AnswerRequest, Decoding, Rebalance, Scope
 from xmguard.response import (
     AnswerResponse,
     CheckResponse,
     ConflictVerdict,
-    Decision,
     Done,
     Event,
-    FinishReason,
     Limits,
     ModelInfo,
     PolicyInfo,
     Stamp,
     Started,
-    Status,
 )
 from xmguard.run import Rebalanced, Run
-from xmguard.text_stream import TextStream
-from xmguard.validation import validate
-from xmguard.verdict.composition import abstention, closed, preface
+from xmguard.together import require_alike, require_same_reading
+from xmguard.validation import ValidRequest, validate
 
 log = logging.getLogger(__name__)
 
 UNPROFILED = Rebalance("none")
 """What a request gets that names no policy from a model without a profile: nobody has measured a bias for it."""
-_JOINT_BRANCHES = ("joint", "unbiased")
 
 
 class Guard:
@@ -95,7 +91,7 @@ class Guard:
         self._observers = (*registry.observers, *observers)
         self._judge = Judge(backend, registry, profile)
 
-    # -- the three calls ---------------------------------------------------------------------------------------------
+    # -- the calls ---------------------------------------------------------------------------------------------------
 
     def answer(
         self, request: AnswerRequest, *, stop: Stop | None = None, request_id: str = "", queue_seconds: float = 0.0
@@ -105,6 +101,25 @@ class Guard:
             if isinstance(event, Done):
                 return event.response
         raise RuntimeError("a stream ended without Done")
+
+    def answers(self, requests: Sequence[AnswerRequest], *, stop: Stop | None = None) -> list[AnswerResponse]:
+        """Answer requests that differ in prompt, steering or decoding alone; cheaper than one after the other.
+
+        The spans are prefilled once, one verdict holds for all, and everything is decoded as one batch. `usage` counts
+        what was run for all of them together. Raises what `stream` raises; what breaks one breaks all.
+
+        Raises:
+            InvalidRequest: there are none, or they differ in something else.
+        """
+        require_alike(requests)
+        stop = stop or Stop()
+        runs = [self._open(requests[0], stop, "", 0.0)]
+        try:
+            for number, request in enumerate(requests[1:], 1):
+                runs.append(self._beside(runs[0], request, number))
+            return self._answers(runs)
+        finally:
+            runs[0].session.close()
 
     def stream(
         self, request: AnswerRequest, *, stop: Stop | None = None, request_id: str = "", queue_seconds: float = 0.0
@@ -226,6 +241,20 @@ class Guard:
     def _open(self, request: AnswerRequest, stop: Stop, request_id: str, queue_seconds: float) -> Run:
         """Steps 1 and 2: validate, encode, prefill."""
         started = time.monotonic()
+        valid, prompt = self._encoded(request)
+        run = Run(request_id, valid, prompt, self.backend.open(prompt, stop), stop, queue_seconds, started)
+        self._warn(run)
+        return run
+
+    def _beside(self, first: Run, request: AnswerRequest, number: int) -> Run:
+        """The same on a context that is prefilled already."""
+        valid, prompt = self._encoded(request)
+        require_same_reading(first.prompt, prompt)
+        run = Run(first.request_id, valid, prompt, first.session, first.stop, 0.0, first.started, suffix=f":{number}")
+        self._warn(run)
+        return run
+
+    def _encoded(self, request: AnswerRequest) -> tuple[ValidRequest, EncodedPrompt]:
         valid = validate(request, model=self.model, default=self._default, limits=self.limits, registry=self.registry)
         prompt = self.backend.encode(valid.context, valid.request.prompt)
         tail = max(map(len, (prompt.joint_tail, prompt.alone_tail, prompt.probe_tail)))
@@ -237,14 +266,16 @@ class Guard:
                 "the answer included; send less text",
                 reason=Reason.PROMPT_TOO_LONG,
             )
-        run = Run(request_id, valid, prompt, self.backend.open(prompt, stop), stop, queue_seconds, started)
-        if prompt.unreadable:
+        return valid, prompt
+
+    def _warn(self, run: Run) -> None:
+        """What is to be said of a request before anything is read."""
+        if run.prompt.unreadable:
             run.warnings.append(
-                f"{', '.join(prompt.unreadable)}: the model's tokenizer has no token for some characters; "
+                f"{', '.join(run.prompt.unreadable)}: the model's tokenizer has no token for some characters; "
                 "the model does not see them"
             )
-        run.warnings += language_warnings(valid.context, self.registry)
-        return run
+        run.warnings += language_warnings(run.valid.context, self.registry)
 
     def _answer(self, run: Run) -> Iterator[Event]:
         """Steps 3 to 8."""
@@ -252,69 +283,42 @@ class Guard:
         rebalanced = run.rebalanced = self._rebalance(run, alone, generates=True)
         yield Started(run.request_id, run.reports(rebalanced))
 
-        branches, decoding = self._branches(run, rebalanced, alone)
+        branches, decoding = self._branches([run], alone)
         tokens = run.session.decode(branches, decoding)
         early = self._until_alone_answers(tokens, alone) if run.needs_alone else []
         verdict = self._judge.verdict(run, alone)
         yield verdict
+        for event in finish(run, alone, verdict, chain(early, tokens), self.backend, self.registry, self.stamp):
+            if isinstance(event, Done):
+                self._tell(GuardEvent("answer", run.request, event.response, run.first_token_seconds))
+            yield event
 
-        finish = self._withheld(run, verdict)
-        if finish is not None and run.request.detail.unbiased_answer:
-            run.warnings.append("unbiased_answer is withheld together with the answer")
-        raw = unbiased = ""
-        if finish is FinishReason.ABSTAINED:
-            shown = abstention(verdict, run.valid.context.spans)
-            yield run.delta(shown)
-        elif finish is FinishReason.CLOSED:
-            shown = closed(verdict)
-            yield run.delta(shown)
-        else:
-            shown = ""
-            if verdict.decision is Decision.CONFLICT and run.request.on_conflict is OnConflict.REPORT:
-                shown = preface(verdict, run.valid.context.spans) + "\n\n"
-                yield run.delta(shown)
-            words = {
-                branch.name: TextStream(self.backend.text) for branch in branches if branch.name in _JOINT_BRANCHES
-            }
-            finish = FinishReason.LENGTH
-            for token in chain(early, tokens):
-                text = words[token.branch].push(token)
-                if token.branch == rebalanced.joint.name:
-                    run.said.append(token)
-                    finish = FinishReason.STOP if token.is_end else finish
-                    if text:
-                        yield run.delta(text)
-            raw = words[rebalanced.joint.name].text
-            shown += raw
-            if run.request.detail.unbiased_answer:
-                unbiased = words[rebalanced.unbiased.name].text
-            if finish is FinishReason.STOP:  # of an answer that was cut nothing is known
-                verdict = replace(verdict, model_reported=self._reported(run, raw))
-
-        if raw:
-            run.generated = run.session.generated(rebalanced.joint)
-        if run.request.detail.toward_answer:
-            self._direct(run, rebalanced.joint)
-        response = AnswerResponse(
-            request_id=run.request_id,
-            answer=shown,
-            raw_answer=raw,
-            verdict=verdict,
-            spans=run.reports(rebalanced, alone),
-            imbalance=imbalance(rebalanced.before, rebalanced.after),
-            rebalancing=run.rebalancing(rebalanced),
-            usage=run.usage(),
-            warnings=tuple(run.warnings),
-            unbiased_answer=unbiased,
-            finish_reason=finish,
-            served_by=self.stamp,
-        )
-        self._tell(GuardEvent("answer", run.request, response, run.first_token_seconds))
-        yield Done(response)
+    def _answers(self, runs: Sequence[Run]) -> list[AnswerResponse]:
+        """Steps 3 to 8 for requests that share a context."""
+        first = runs[0]
+        alone = AloneReading(self.backend, first.valid.context, first.prompt)
+        prepared = alone.prepared if first.needs_alone else ()
+        first.session.prepare([*(run.unbiased for run in runs), *prepared])
+        for run in runs:
+            run.rebalanced = self._rebalance(run, alone, generates=True)
+        tokens = first.session.decode(*self._branches(runs, alone))
+        early = self._until_alone_answers(tokens, alone) if first.needs_alone else []
+        said = len(first.warnings)
+        verdict = self._judge.verdict(first, alone)
+        for run in runs[1:]:
+            run.warnings += first.warnings[said:]
+        everything = [*early, *tokens]
+        responses = []
+        for run in runs:
+            for event in finish(run, alone, verdict, iter(everything), self.backend, self.registry, self.stamp):
+                if isinstance(event, Done):
+                    self._tell(GuardEvent("answer", run.request, event.response, run.first_token_seconds))
+                    responses.append(event.response)
+        return responses
 
     def _rebalance(self, run: Run, alone: AloneReading, *, generates: bool) -> Rebalanced:
         """Steps 3 and 4: measure without bias, let the policy decide, measure again under its bias."""
-        unbiased = Branch("unbiased", run.prompt.joint_tail, AttentionBias(), measured=True)
+        unbiased = run.unbiased
         run.session.prepare([unbiased, *(alone.prepared if run.needs_alone else ())])
         before = run.session.measure(unbiased)
         wanted = run.request.rebalance
@@ -327,30 +331,24 @@ class Guard:
         if plan.bias.scope is Scope.GENERATED and not generates:
             nothing = "scope GENERATED acts on generated tokens, and a check generates none"
             return Rebalanced(unbiased, unbiased, before, before, RebalancePlan(None, nothing))
-        joint = Branch("joint", run.prompt.joint_tail, plan.bias, measured=True)
+        joint = Branch(f"joint{run.suffix}", run.prompt.joint_tail, plan.bias, measured=True)
         return Rebalanced(unbiased, joint, before, run.session.measure(joint), plan)
 
-    def _branches(
-        self, run: Run, rebalanced: Rebalanced, alone: AloneReading
-    ) -> tuple[list[Branch], dict[str, Decoding]]:
+    @staticmethod
+    def _branches(runs: Sequence[Run], alone: AloneReading) -> tuple[list[Branch], dict[str, Decoding]]:
         """Step 5: what is decoded as one batch."""
-        branches = [rebalanced.joint]
-        if run.request.detail.unbiased_answer and rebalanced.applied:
-            branches.append(rebalanced.unbiased)
-        decoding = {branch.name: run.request.decoding for branch in branches}
-        if run.needs_alone:
+        branches: list[Branch] = []
+        decoding: dict[str, Decoding] = {}
+        for run in runs:
+            rebalanced, own = run.measured, [run.measured.joint]
+            if run.request.detail.unbiased_answer and rebalanced.applied:
+                own.append(rebalanced.unbiased)
+            branches += own
+            decoding |= {branch.name: run.request.decoding for branch in own}
+        if runs[0].needs_alone:
             branches += alone.branches
             decoding |= alone.decoding
         return branches, decoding
-
-    @staticmethod
-    def _direct(run: Run, joint: Branch) -> None:
-        """The contributions toward the answer, or a warning why there are none."""
-        answer = [token.id for token in run.said if not token.is_end]
-        if answer:
-            run.directed = run.session.directed(joint, answer)
-        else:
-            run.warnings.append("detail.toward_answer: there is no answer to point to; the field is absent")
 
     @staticmethod
     def _until_alone_answers(tokens: Iterator[Token], alone: AloneReading) -> list[Token]:
@@ -361,33 +359,6 @@ class Guard:
             if not alone.take(token):
                 early.append(token)
         return early
-
-    @staticmethod
-    def _withheld(run: Run, verdict: ConflictVerdict) -> FinishReason | None:
-        """Why the model's words are not shown, or None."""
-        if verdict.decision is Decision.CONFLICT and run.request.on_conflict is OnConflict.ABSTAIN:
-            return FinishReason.ABSTAINED
-        established = verdict.status is Status.OK and verdict.decision is not Decision.UNDETERMINED
-        if not established and run.request.on_error is OnError.CLOSED:
-            return FinishReason.CLOSED
-        return None
-
-    def _reported(self, run: Run, raw: str) -> bool | None:
-        """Whether the joint answer itself says that the sources disagree; None, with a warning, if that failed."""
-        context = run.valid.context
-        languages = [answer_language(self.registry, span.language, context.asked_in) for span in context.spans]
-        languages.append(self.registry.languages.items[context.asked_in])
-        try:
-            reported = any(language.reports_conflict(raw) for language in languages)
-            if run.request.prompt is Prompt.EXPLICIT:  # asked whether the answers would be the same; "no" reports it
-                first = re.split(r"[.,;:!\n]", raw, maxsplit=1)[0]
-                claim = languages[-1].normalize(first)
-                reported = reported or (claim.kind is AnswerKind.BOOLEAN and claim.value == "no")
-        except Exception:  # a language plugin may raise anything; the answer is finished and stays
-            log.exception("reading the answer of request %s failed", run.request_id)
-            run.warnings.append("verdict.model_reported: a language plugin failed; the server's log says where")
-            return None
-        return reported
 
     def _tell(self, event: GuardEvent) -> None:
         """Step 8. An observer that raises is counted and logged; the caller's answer is not its business."""

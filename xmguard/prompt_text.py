@@ -27,6 +27,8 @@ class PromptText:
     alone_opening: str
     """Put into the model's mouth when a span is read alone: small models then name the answer instead of talking of
     it."""
+    separator: str = "\n\n"
+    """Between two sources."""
 
     def __post_init__(self) -> None:
         """Raises ValueError: a prompt has no task, or a task does not hold the question exactly once."""

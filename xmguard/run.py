@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from xmguard.alone import AloneReading
-from xmguard.bias import RebalancePlan
+from xmguard.bias import AttentionBias, RebalancePlan
 from xmguard.context import EncodedPrompt
 from xmguard.contracts import Branch, Session, SessionUsage, Token
 from xmguard.deadline import Stop
@@ -51,6 +51,8 @@ class Run:
     queue_seconds: float
     started: float
     """`time.monotonic` when the work began."""
+    suffix: str = ""
+    """Of the names of its branches, where several runs share a session."""
     first_token_seconds: float | None = None
     warnings: list[str] = field(default_factory=list)
     rebalanced: Rebalanced | None = None
@@ -68,6 +70,22 @@ class Run:
     def request(self) -> AnswerRequest:
         """The request with its defaults settled."""
         return self.valid.request
+
+    @property
+    def unbiased(self) -> Branch:
+        """The joint reading without a bias."""
+        return Branch(f"unbiased{self.suffix}", self.prompt.joint_tail, AttentionBias(), measured=True)
+
+    @property
+    def measured(self) -> Rebalanced:
+        """The joint reading once it has been measured.
+
+        Raises:
+            RuntimeError: it has not been.
+        """
+        if self.rebalanced is None:
+            raise RuntimeError("nothing has been measured yet")
+        return self.rebalanced
 
     @property
     def needs_alone(self) -> bool:
@@ -119,9 +137,7 @@ class Run:
 
     def explanation(self, response: AnswerResponse) -> Explanation:
         """The numbers behind the reports of an answer."""
-        if self.rebalanced is None:
-            raise RuntimeError("nothing has been measured yet")
-        return Explanation(response, self.rebalanced.before, self.rebalanced.after, self.generated, self.directed)
+        return Explanation(response, self.measured.before, self.measured.after, self.generated, self.directed)
 
     def usage(self) -> Usage:
         """What the request has cost so far."""

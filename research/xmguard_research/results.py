@@ -1,6 +1,7 @@
 """Results files: JSON lines that are appended as they come, so that a run which was stopped goes on where it was.
 
-Knows no experiment: a row is a frozen dataclass of plain values with a `key` and `produced_by`.
+What a killed run left of its last line is dropped. Knows no experiment: a row is a frozen dataclass of plain values
+with a `key` and `produced_by`.
 """
 
 from __future__ import annotations
@@ -62,9 +63,14 @@ def known(path: Path, kind: Callable[..., R], produced_by: str) -> dict[str, R]:
     """Rows that a results file has already, by key; none where there is no file.
 
     Raises:
-        typer.BadParameter: some are of another producer.
+        typer.BadParameter: some are of another producer, or of another kind.
     """
-    rows = {row.key: row for row in (kind(**line) for line in (lines(path) if path.exists() else ()))}
+    if path.exists():
+        _mend(path)
+    try:
+        rows = {row.key: row for row in (kind(**line) for line in (lines(path) if path.exists() else ()))}
+    except TypeError as error:
+        raise typer.BadParameter(f"{path} holds other rows than these; choose another file ({error})") from error
     strangers = {row.produced_by for row in rows.values()} - {produced_by}
     if strangers:
         raise typer.BadParameter(f"{path} holds results of {', '.join(sorted(strangers))}; choose another file")
@@ -82,3 +88,20 @@ def append(path: Path, wanted: Sequence[T], measure: Callable[[T], Sequence[R]],
                 stream.write(json.dumps(asdict(row), ensure_ascii=False) + "\n")
                 yield row
             stream.flush()
+
+
+def _mend(path: Path) -> None:
+    """End the last line, or take it away if it is only the beginning of an object: a kill came between."""
+    whole = path.read_bytes()
+    last = whole.rpartition(b"\n")[2]
+    if not last:
+        return
+    try:
+        json.loads(last)
+    except ValueError:  # also of a character that is cut in the middle
+        if last.startswith(b"{"):
+            with path.open("r+b") as file:
+                file.truncate(len(whole) - len(last))
+    else:
+        with path.open("ab") as file:
+            file.write(b"\n")

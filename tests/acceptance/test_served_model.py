@@ -14,12 +14,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from importlib.metadata import entry_points
 from pathlib import Path
+from typing import NamedTuple
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rich.console import Console
 
+from tests.unit import command_line
 from xmguard import AnswerRequest, Client, Decision, Decoding, Detail, Media, OnError, Rebalance, Span, wire
 from xmguard.cli import demo
 from xmguard.errors import InvalidRequest, ModelNotFound
@@ -35,13 +37,21 @@ CONFLICT = AnswerRequest(
         Span(text="According to the coast guard, 90 people were brought to safety before the storm."),
     ),
     question="How many people were evacuated?",
-    decoding=Decoding(max_tokens=24),
+    decoding=Decoding(max_tokens=12),
     detail=Detail(alone_answers=True),
 )
 READY = re.compile(r"xmguard: serving smollm2 on 127\.0\.0\.1:(\d+), metrics on (http://127\.0\.0\.1:\d+/metrics)")
 
 
+class Served(NamedTuple):
+    address: str
+    metrics: str
+    seconds: float
+    """From the start of the process to the line that says it is ready."""
+
+
 def start():
+    began = time.monotonic()
     process = subprocess.Popen(
         [sys.executable, "-m", "xmguard", "serve", "--port", "0", "--metrics-port", "0"],
         stdout=subprocess.PIPE,
@@ -50,7 +60,7 @@ def start():
     line = process.stdout.readline()
     match = READY.match(line)
     assert match, line
-    return process, f"127.0.0.1:{match[1]}", match[2]
+    return process, Served(f"127.0.0.1:{match[1]}", match[2], time.monotonic() - began)
 
 
 def stop(process):
@@ -62,15 +72,28 @@ def stop(process):
 
 @pytest.fixture(scope="module")
 def served(smollm2_folder):
-    process, address, metrics = start()
-    yield address, metrics
+    process, served = start()
+    yield served
     assert stop(process) == 0
 
 
 @pytest.fixture(scope="module")
 def client(served):
-    with Client(served[0], timeout=120) as client:
+    with Client(served.address, timeout=120) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def alone(client):
+    """What a request is answered when it is the only one; each is asked once."""
+    known = {}
+
+    def answer(request):
+        if repr(request) not in known:
+            known[repr(request)] = client.answer(request)
+        return known[repr(request)]
+
+    return answer
 
 
 def xmguard(*arguments, stdin=None):
@@ -79,16 +102,18 @@ def xmguard(*arguments, stdin=None):
     )
 
 
-def test_a_second_start_is_ready_in_ten_seconds(smollm2_folder):
-    started = time.monotonic()
-    process, _, _ = start()
-    seconds = time.monotonic() - started
-    assert stop(process) == 0
+def test_a_model_that_is_pulled_is_served_in_ten_seconds(served):
+    """By the first start, which may wait for files that nobody has read, or by the second, which does not."""
+    seconds = served.seconds
+    if seconds >= 10:
+        process, again = start()
+        assert stop(process) == 0
+        seconds = again.seconds
     assert seconds < 10
 
 
-def test_a_conflict_is_found_and_named(client):
-    response = client.answer(CONFLICT)
+def test_a_conflict_is_found_and_named(alone):
+    response = alone(CONFLICT)
     assert response.verdict.decision is Decision.CONFLICT
     assert response.verdict.status is Status.OK
     assert response.verdict.calibrated
@@ -106,11 +131,16 @@ def test_agreement_is_found(client):
     assert response.verdict.probability < 0.35
 
 
-@pytest.mark.parametrize("scope", [Scope.READERS, Scope.ALL, Scope.GENERATED])
-def test_removing_a_span_gives_the_other_ones_answer(client, scope):
+REMOVALS = {
+    scope: replace(CONFLICT, rebalance=Rebalance("fixed", bias={"s1": -math.inf}, scope=scope))
+    for scope in (Scope.READERS, Scope.ALL, Scope.GENERATED)
+}
+
+
+@pytest.mark.parametrize("scope", REMOVALS)
+def test_removing_a_span_gives_the_other_ones_answer(alone, scope):
     """The bias reaches the served model: what remains is what the other span says."""
-    rebalance = Rebalance("fixed", bias={"s1": -math.inf}, scope=scope)
-    response = client.answer(replace(CONFLICT, rebalance=rebalance))
+    response = alone(REMOVALS[scope])
     assert response.rebalancing.applied
     assert "340" not in response.raw_answer
     assert "90" in response.raw_answer
@@ -120,26 +150,22 @@ def test_removing_a_span_gives_the_other_ones_answer(client, scope):
         assert response.spans[0].contribution_after == 0.0
 
 
-def test_concurrent_requests_are_isolated_and_queued(client):
-    requests = [
-        replace(CONFLICT, rebalance=Rebalance("fixed", bias={span: epsilon}))
-        for span, epsilon in (("s1", 1.5), ("s2", 1.5), ("s1", -math.inf), ("s2", -math.inf))
-    ]
-    alone = [client.answer(request) for request in requests]
-    with ThreadPoolExecutor(4) as pool:
+def test_concurrent_requests_are_isolated_and_queued(client, alone):
+    requests = [CONFLICT, REMOVALS[Scope.READERS], REMOVALS[Scope.ALL]]
+    with ThreadPoolExecutor(len(requests)) as pool:
         together = list(pool.map(client.answer, requests))
-    for one, other in zip(alone, together, strict=True):
-        assert one.answer == other.answer
-        assert one.verdict == other.verdict
-        assert one.spans == other.spans
+    for request, response in zip(requests, together, strict=True):
+        assert response.answer == alone(request).answer
+        assert response.verdict == alone(request).verdict
+        assert response.spans == alone(request).spans
     assert max(response.usage.queue_seconds for response in together) > 0
-    assert len({response.raw_answer for response in alone}) > 1
+    assert len({tuple(span.contribution_after for span in response.spans) for response in together}) == len(requests)
 
 
 def test_health_answers_while_the_model_computes(served, client):
-    with grpc.insecure_channel(served[0]) as channel, ThreadPoolExecutor(1) as pool:
+    with grpc.insecure_channel(served.address) as channel, ThreadPoolExecutor(1) as pool:
         stub = health_pb2_grpc.HealthStub(channel)
-        work = pool.submit(client.answer, replace(CONFLICT, decoding=Decoding(max_tokens=64)))
+        work = pool.submit(client.answer, CONFLICT)
         delays = []
         while not work.done():
             started = time.monotonic()
@@ -197,26 +223,20 @@ def test_bad_input_names_its_field_and_leaves_the_server_alive(client, request_,
 def test_bad_input_through_the_command_exits_2_with_one_line(served, tmp_path, request_, field):
     file = tmp_path / "request.json"
     file.write_text(wire.to_json(request_))
-    result = xmguard("answer", str(file), "--server", served[0])
-    assert result.returncode == 2
+    result = command_line.xmguard("answer", str(file), "--server", served.address)
+    assert field in command_line.one_error_line(result)
     assert result.stdout == ""
-    assert len(result.stderr.strip().splitlines()) == 1
-    assert field in result.stderr
 
 
-def test_bad_input_to_a_model_in_process_exits_2_with_one_line(smollm2_folder):
-    result = xmguard(
-        "answer", "-", stdin=wire.to_json(replace(CONFLICT, rebalance=Rebalance("fixed", bias={"z": 1.0})))
-    )
-    assert (result.returncode, result.stdout) == (2, "")
-    assert result.stderr.startswith('error: rebalance.bias["z"]: is no span of this request; spans: s1, s2')
-    assert len(result.stderr.strip().splitlines()) == 1
-
-
-def test_a_prompt_past_the_context_in_process_is_one_line_too(smollm2_folder):
-    result = xmguard("check", "-", stdin=wire.to_json(BAD["past the context"][0]))
+def test_bad_input_to_a_model_in_process_exits_2_with_one_line(tiny_folder, tmp_path):
+    """In a process of its own: what libraries say while they load a model, or of a long prompt, would be a line too."""
+    folder = shutil.copytree(tiny_folder, tmp_path / "model")
+    settings = json.loads((folder / "tokenizer_config.json").read_text())
+    (folder / "tokenizer_config.json").write_text(json.dumps({**settings, "model_max_length": 1024}))
+    result = xmguard("check", "-", "--model", str(folder), stdin=wire.to_json(BAD["past the context"][0]))
     assert (result.returncode, result.stdout) == (2, "")
     assert len(result.stderr.strip().splitlines()) == 1
+    assert "the model's context holds 1024" in result.stderr
 
 
 def test_an_unknown_model_is_not_found(client):
@@ -234,7 +254,7 @@ def test_buf_curl_finds_the_service_by_reflection_and_gets_an_answer(served):
     buf = shutil.which("buf", path=sysconfig.get_path("scripts")) or shutil.which("buf")
     if buf is None:
         pytest.skip("buf is not installed: it comes with the dev extra")
-    url = f"http://{served[0]}"
+    url = f"http://{served.address}"
     flags = ["--protocol", "grpc", "--http2-prior-knowledge"]
     methods = subprocess.run([buf, "curl", *flags, "--list-methods", url], capture_output=True, text=True, timeout=60)
     assert "xmguard.v1.GuardService/Answer" in methods.stdout, methods.stderr
@@ -252,10 +272,10 @@ def test_grpcurl_lists_the_service_and_gets_an_answer(served):
     grpcurl = shutil.which("grpcurl")
     if grpcurl is None:
         pytest.skip("grpcurl is not installed")
-    listed = subprocess.run([grpcurl, "-plaintext", served[0], "list"], capture_output=True, text=True, timeout=60)
+    listed = subprocess.run([grpcurl, "-plaintext", served.address, "list"], capture_output=True, text=True, timeout=60)
     assert "xmguard.v1.GuardService" in listed.stdout
     answer = subprocess.run(
-        [grpcurl, "-plaintext", "-d", wire.to_json(CONFLICT), served[0], "xmguard.v1.GuardService/Answer"],
+        [grpcurl, "-plaintext", "-d", wire.to_json(CONFLICT), served.address, "xmguard.v1.GuardService/Answer"],
         capture_output=True,
         text=True,
         timeout=120,
@@ -265,13 +285,15 @@ def test_grpcurl_lists_the_service_and_gets_an_answer(served):
 
 def test_the_command_answers_in_json_and_as_a_table(served, tmp_path):
     request = replace(CONFLICT, on_error=OnError.OPEN)
-    as_json = xmguard("answer", "-", "--server", served[0], "--json", stdin=wire.to_json(request))
+    as_json = xmguard("answer", "-", "--server", served.address, "--json", stdin=wire.to_json(request))
     assert as_json.returncode == 0, as_json.stderr
     response = json.loads(as_json.stdout)
     assert response["verdict"]["decision"] == "DECISION_CONFLICT"
     assert response["finishReason"] in (f"FINISH_REASON_{FinishReason.STOP.name}", "FINISH_REASON_LENGTH")
     spans = ["--span", f"en:{CONFLICT.spans[0].text}", "--span", f"en:{CONFLICT.spans[1].text}"]
-    table = xmguard("ask", *spans, "--bias", "s2=1", "--server", served[0], CONFLICT.question)
+    table = xmguard(
+        "ask", *spans, "--bias", "s2=1", "--max-tokens", "12", "--server", served.address, CONFLICT.question
+    )
     assert table.returncode == 0, table.stderr
     for word in ("s1", "s2", "CONFLICT", "90"):
         assert word in table.stdout
@@ -281,7 +303,7 @@ def test_the_metrics_page_tells_what_happened_and_is_clean(served, client):
     client.answer(replace(CONFLICT, rebalance=Rebalance("fixed", {"epsilon": 1.0})))
     with pytest.raises(InvalidRequest):
         client.answer(BAD["past the context"][0])
-    page = urllib.request.urlopen(served[1], timeout=10).read().decode()
+    page = urllib.request.urlopen(served.metrics, timeout=10).read().decode()
     for start_of_line in (
         'xmguard_requests_total{code="OK",method="Answer"}',
         'xmguard_conflicts_total{decision="conflict",language="same",modality_pair="text-text"}',

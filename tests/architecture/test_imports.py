@@ -56,6 +56,7 @@ LAYERS = (
             "guard",
             "alone",
             "featuring",
+            "finishing",
             "judging",
             "loading",
             "planning",
@@ -64,6 +65,7 @@ LAYERS = (
             "run",
             "testing",
             "text_stream",
+            "together",
         ]
     ),
     ("xmguard.v1", "xmguard.wire", "xmguard.client"),

@@ -1,6 +1,6 @@
 """The reference of the parity tests: transformers' own eager attention under 4-D masks, no cache, nothing of ours.
 
-Every step runs the whole sequence again. Contributions are computed in float64 from the weights and values that the
+Every pass runs the whole sequence. Contributions are computed in float64 from the weights and values that the
 model's own eager attention worked with. Share rules and head factors, which no mask can say, reweigh what eager
 attention attends to, row by row and without a single logarithm of a sum.
 """
@@ -144,9 +144,15 @@ class Eager:
     def _forward(self, ids, mask):
         return self.model(input_ids=ids, attention_mask=self._for_layers(mask), use_cache=False)
 
-    def answer(self, ids, said, span_map, bias):
-        """Greedy tokens and the logits each was chosen from, as many as `said`, which the other side says."""
-        return self.greedy(ids, span_map, bias, len(said))
+    def answer(self, ids, said, span_map, bias, measure=False):
+        """Greedy tokens and the logits each was chosen from, as many as `said`, which the other side says; the pass.
+
+        In one pass: as long as the other side says what is likeliest here, each row has read the same tokens. Where it
+        first does not, the tokens differ from `said`; those after it mean nothing.
+        """
+        step = self.run([*ids, *said], span_map, bias, len(ids), measure)
+        logits = step.logits[len(ids) - 1 : -1]
+        return logits.argmax(-1).tolist(), logits, step
 
     def greedy(self, ids, span_map, bias, steps, measure=False):
         """Greedy tokens and the logits each was chosen from."""

@@ -75,9 +75,11 @@ def assert_parity(backend, eager, bias, prompt=None, steps=STEPS):
     before_tokens = len(session.logits)
     tokens = decode(session, [branch], steps)["joint"]
     ids = [*prompt.context_ids, *prompt.joint_tail]
-    want, want_logits = eager.answer(ids, [token.id for token in tokens], prompt.span_map, bias)
+    said = [token.id for token in tokens]
+    want, want_logits, step = eager.answer(ids, said, prompt.span_map, bias, measure=True)
 
-    assert [token.id for token in tokens] == want
+    assert len(said) == steps
+    assert said == want
     ours = torch.cat(session.logits[-steps:])  # the tail's last row, then one row per generated token read back
     assert len(session.logits) - before_tokens >= steps
     torch.testing.assert_close(ours, want_logits, rtol=0, atol=1e-4)
@@ -88,7 +90,6 @@ def assert_parity(backend, eager, bias, prompt=None, steps=STEPS):
     entropies = torch.distributions.Categorical(logits=want_logits).entropy().tolist()
     assert [token.entropy for token in tokens] == pytest.approx(entropies, abs=1e-4)
 
-    step = eager.run([*ids, *want], prompt.span_map, bias, len(ids))
     tail = slice(prompt.span_map.context_tokens, len(ids))
     generated = slice(len(ids), len(ids) + steps - 1)  # the last token is never read back
     for measured, rows in ((session.measure(branch), tail), (session.generated(branch), generated)):

@@ -108,12 +108,6 @@ class PictureEager(Eager):
         self.types = {name: torch.as_tensor(made[name]) for name in names if name in made and name in accepted}
         self.images = {name: made[name] for name in made if name in accepted and name not in (*names, *OF_TOKENS)}
 
-    def answer(self, ids, said, span_map, bias):
-        """In one pass: as long as the other side says what is likeliest here, each row has read the same tokens."""
-        logits = self.run([*ids, *said], span_map, bias, len(ids), measure=False).logits
-        logits = logits[len(ids) - 1 : len(ids) + len(said) - 1]
-        return logits.argmax(-1).tolist(), logits
-
     def _mask(self, length, span_map, bias, prompt_tokens):
         """The bias alone: causality is the model's business."""
         added = torch.zeros(length, length)

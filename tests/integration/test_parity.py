@@ -87,7 +87,8 @@ def test_branches_decoded_together_equal_branches_decoded_alone(tiny_backend, ti
         got[token.branch].append(token.id)
     for branch in branches:
         ids = [*prompt.context_ids, *branch.tail]
-        want, _ = eager.greedy(ids, prompt.span_map, branch.bias, lengths[branch.name])
+        want, _, _ = eager.answer(ids, got[branch.name], prompt.span_map, branch.bias)
+        assert len(got[branch.name]) == lengths[branch.name], branch.name
         assert got[branch.name] == want, branch.name
         if branch.measured:
             assert_generated(session.generated(branch), eager, prompt, branch, want)
@@ -100,8 +101,10 @@ def test_a_prefill_in_chunks_equals_a_prefill_at_once(tiny_backend, tiny_folder,
     for bias in (BIASES["several"], BIASES["lift the first, every later row"]):
         session = TransformersSession(tiny_backend.loaded, prompt, Stop())
         tokens = decode(session, [Branch("joint", prompt.joint_tail, bias)])["joint"]
-        want, _ = eager.greedy([*prompt.context_ids, *prompt.joint_tail], prompt.span_map, bias, STEPS)
-        assert [token.id for token in tokens] == want
+        said = [token.id for token in tokens]
+        want, _, _ = eager.answer([*prompt.context_ids, *prompt.joint_tail], said, prompt.span_map, bias)
+        assert len(said) == STEPS
+        assert said == want
 
 
 def test_scores_equal_the_reference_also_after_decoding(tiny_backend, tiny_folder):
@@ -216,10 +219,15 @@ def test_a_forward_pass_without_a_reading_is_an_error(tiny_backend):
         tiny_backend.loaded.model(input_ids=torch.tensor([[1, 2, 3]]))
 
 
+@pytest.fixture(scope="module")
+def embedded(smollm2_folder, registry):
+    return load(smollm2_folder, registry=registry), Eager(smollm2_folder)
+
+
 @pytest.mark.model
 @pytest.mark.parametrize("epsilon", [0.0, 1.0, -math.inf])
-def test_the_embedded_model_equals_the_reference(smollm2_folder, registry, epsilon):
-    backend, eager = load(smollm2_folder, registry=registry), Eager(smollm2_folder)
+def test_the_embedded_model_equals_the_reference(embedded, epsilon):
+    backend, eager = embedded
     prompt = backend.encode(
         context(
             "Field trials of the new seed raised the harvest by about 25%, the institute said.",
@@ -230,12 +238,11 @@ def test_the_embedded_model_equals_the_reference(smollm2_folder, registry, epsil
     bias = AttentionBias({"a": epsilon})
     session = Spy(backend.loaded, prompt, Stop())
     branch = Branch("joint", prompt.joint_tail, bias, measured=True)
-    tokens = decode(session, [branch])["joint"]
+    said = [token.id for token in decode(session, [branch], steps=16)["joint"]]
     ids = [*prompt.context_ids, *prompt.joint_tail]
-    want, want_logits = eager.greedy(ids, prompt.span_map, bias, len(tokens))
-    assert [token.id for token in tokens] == want
-    torch.testing.assert_close(torch.cat(session.logits[-len(tokens) :]), want_logits, rtol=0, atol=1e-4)
-    step = eager.run(ids, prompt.span_map, bias, len(ids))
+    want, want_logits, step = eager.answer(ids, said, prompt.span_map, bias, measure=True)
+    assert said == want
+    torch.testing.assert_close(torch.cat(session.logits[-len(said) :]), want_logits, rtol=0, atol=1e-4)
     norms = torch.tensor(session.measure(branch).norms, dtype=torch.float64)
-    reference = step.norms[..., prompt.span_map.context_tokens :].mean(-1)
+    reference = step.norms[..., prompt.span_map.context_tokens : len(ids)].mean(-1)
     torch.testing.assert_close(norms, reference, rtol=1e-4, atol=1e-6)

@@ -137,8 +137,10 @@ def test_tails_of_different_lengths_are_prepared_together(tiny_backend, tiny_fol
     tokens = decode(session, branches, steps=6)
     for branch in branches:
         ids = [*prompt.context_ids, *branch.tail]
-        want, _ = eager.greedy(ids, prompt.span_map, branch.bias, 6)
-        assert [token.id for token in tokens[branch.name]] == want, branch.name
+        said = [token.id for token in tokens[branch.name]]
+        want, _, _ = eager.answer(ids, said, prompt.span_map, branch.bias)
+        assert len(said) == 6
+        assert said == want, branch.name
         if branch.measured:
             rows = slice(prompt.span_map.context_tokens, len(ids))
             step = eager.run(ids, prompt.span_map, branch.bias, len(ids))
@@ -174,8 +176,10 @@ def test_branches_that_see_little_of_a_context_equal_the_reference(tiny_backend,
     scores = session.score([(branch, (30, 31, 32, 33)) for branch in branches])
     for branch, scored in zip(branches, scores, strict=True):
         start = [*prompt.context_ids, *branch.tail]
-        want, logits = eager.greedy(start, prompt.span_map, branch.bias, 8)
-        assert [token.id for token in tokens[branch.name]] == want, branch.name
+        said = [token.id for token in tokens[branch.name]]
+        want, logits, _ = eager.answer(start, said, prompt.span_map, branch.bias)
+        assert len(said) == 8
+        assert said == want, branch.name
         got = [token.logprob for token in tokens[branch.name]]
         assert got == pytest.approx(torch.log_softmax(logits, -1).max(-1).values.tolist(), abs=1e-4), branch.name
         step = eager.run([*start, 30, 31, 32, 33], prompt.span_map, branch.bias, len(start), measure=False)

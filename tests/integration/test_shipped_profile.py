@@ -21,46 +21,50 @@ def guard(smollm2_folder):
     return load_guard("smollm2")
 
 
-def verdict(guard, texts, **options):
+def checked(guard, texts, **options):
     spans = tuple(Span(text=text, language="en") for text in texts)
-    return guard.check(AnswerRequest(spans=spans, question=QUESTION, **options)).verdict
+    return guard.check(AnswerRequest(spans=spans, question=QUESTION, **options))
 
 
-def test_it_is_read_and_used(guard):
+@pytest.fixture(scope="module")
+def conflict(guard):
+    return checked(guard, PAIRS["conflict"])
+
+
+def test_it_is_read_and_used(guard, conflict):
     assert guard.profile == read_profile(Path(SmolLM2.profile))
     assert guard.stamp.profile == guard.profile.name
     assert guard.describe().calibration.startswith("calibrated on ")
-    assert verdict(guard, PAIRS["conflict"]).calibrated
+    assert conflict.verdict.calibrated
 
 
-def test_a_conflict_is_likelier_than_agreement_and_an_unrelated_source_is_neither(guard):
-    conflict, consistent = (verdict(guard, PAIRS[name]) for name in ("conflict", "consistent"))
-    assert conflict.decision is Decision.CONFLICT
-    assert consistent.probability < conflict.probability - 0.3
-    assert verdict(guard, PAIRS["unrelated"]).decision is Decision.UNDETERMINED
+def test_a_conflict_is_likelier_than_agreement_and_an_unrelated_source_is_neither(guard, conflict):
+    assert conflict.verdict.decision is Decision.CONFLICT
+    consistent = checked(guard, PAIRS["consistent"]).verdict
+    assert consistent.probability < conflict.verdict.probability - 0.3
+    assert checked(guard, PAIRS["unrelated"]).verdict.decision is Decision.UNDETERMINED
 
 
-def test_both_orders_of_two_short_sources_are_judged_alike(guard):
-    there, back = (verdict(guard, PAIRS["conflict"][::step]) for step in (1, -1))
-    assert there.probability == pytest.approx(back.probability, abs=0.15)
+def test_both_orders_of_two_short_sources_are_judged_alike(guard, conflict):
+    back = checked(guard, PAIRS["conflict"][::-1]).verdict
+    assert conflict.verdict.probability == pytest.approx(back.probability, abs=0.15)
 
 
-def test_the_requests_threshold_moves_the_decision(guard):
-    probability = verdict(guard, PAIRS["conflict"]).probability
-    stricter = verdict(guard, PAIRS["conflict"], conflict_threshold=min(1.0, probability + 0.01))
+def test_the_requests_threshold_moves_the_decision(guard, conflict):
+    threshold = min(1.0, conflict.verdict.probability + 0.01)
+    stricter = checked(guard, PAIRS["conflict"], conflict_threshold=threshold).verdict
     assert stricter.decision is not Decision.CONFLICT
 
 
 def test_another_precision_is_not_calibrated_and_says_so(smollm2_folder):
     guard = load_guard("smollm2", dtype="bfloat16")
-    assert not verdict(guard, PAIRS["conflict"]).calibrated
+    assert not checked(guard, PAIRS["conflict"]).verdict.calibrated
     assert "fitted for dtype float32, loaded is bfloat16" in guard.describe().calibration
 
 
-def test_by_default_attention_is_left_alone(guard):
+def test_by_default_attention_is_left_alone(conflict):
     """No bias was found that costs nothing, so the profile sets none."""
-    spans = tuple(Span(text=text, language="en") for text in PAIRS["conflict"])
-    assert not guard.check(AnswerRequest(spans=spans, question=QUESTION)).rebalancing.applied
+    assert not conflict.rebalancing.applied
 
 
 def test_shared_boilerplate_does_not_turn_values_that_differ_into_agreement(guard):

@@ -1,6 +1,7 @@
 """The command that trains the tiny vision-language model and packs it: from pictures to a folder that is served."""
 
 import json
+import runpy
 import shutil
 import sys
 
@@ -14,7 +15,8 @@ from xmguard.errors import ModelRefused, SetupIncomplete
 from xmguard.models import smollm2
 from xmguard_research.tiny_vlm import checkpoints, exporting
 from xmguard_research.tiny_vlm import tower as published
-from xmguard_research.tiny_vlm.__main__ import app, main
+from xmguard_research.tiny_vlm.__main__ import __file__ as command
+from xmguard_research.tiny_vlm.__main__ import app
 from xmguard_research.tiny_vlm.checkpoints import LOG, SPENT, TRAINED
 from xmguard_smolvlm_tiny import travelling
 from xmguard_smolvlm_tiny.configuration import SmolVlmTinyVisionConfig
@@ -186,8 +188,8 @@ def test_a_training_of_nothing_is_refused_before_it_begins(tmp_path, options, sa
 
 def test_an_error_is_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["tiny_vlm", "export", str(tmp_path)])
-    with pytest.raises(SystemExit, match="1"):
-        main()
+    with pytest.raises(SystemExit, match="2"):
+        runpy.run_path(command, run_name="__main__")
     error = capsys.readouterr().err
     assert error == f"error: {tmp_path}/recipe.json is missing; train first, or name the folder that `train` wrote\n"
 

@@ -5,15 +5,15 @@ from pathlib import Path
 
 import pytest
 
+from xmguard.errors import InvalidRequest
+from xmguard_research.benchmarks.xquad.parallel import read_parallel
+from xmguard_research.benchmarks.xquad.replacing import LeftOut, alternating, find_donor
 from xmguard_research.verdict.answers import Kind, kind_of, occurrences, remains, replaced, shape
 from xmguard_research.verdict.crosslingual import (
     OTHERS,
-    alternating,
-    find_donor,
     foreign,
     four_way,
     kinds,
-    read_parallel,
     twins,
 )
 from xmguard_research.verdict.pairs import Label
@@ -58,7 +58,7 @@ def test_an_answer_that_is_not_where_it_is_said_to_be_is_refused(tmp_path):
     wrong["answer"]["de"]["start"] += 1
     path = tmp_path / "parallel.jsonl"
     path.write_text(json.dumps(wrong), encoding="utf-8")
-    with pytest.raises(ValueError, match="q1: the answer in de"):
+    with pytest.raises(InvalidRequest, match="q1: the answer in de"):
         read_parallel(path)
 
 
@@ -91,14 +91,14 @@ def test_twins_come_in_both_orders_with_the_answer_gone_from_one_text_of_a_confl
 
 
 def test_the_changed_language_alternates_over_answers_of_a_kind(parallel):
-    order = [(one.name, language) for one, language in alternating(parallel, "de")]
+    order = [(one.name, language) for one, language in alternating(parallel, ("en", "de"))]
     assert [language for _, language in order] == ["en", "de"] * 5
     assert "q14" not in dict(order)
 
 
 def test_numbers_are_replaced_as_their_language_writes_them(parallel):
     thousands = next(one for one in parallel if one.name == "q12")
-    donor = find_donor(parallel, thousands, ("de",), "de", 0)
+    donor = find_donor(parallel, thousands, ("de",), ("en", "de"), 0)
     assert (donor.name, donor.answers["de"], donor.answers["en"]) == ("q13", "23.500", "23,500")
 
 
@@ -118,7 +118,7 @@ def in_country(number, name, **changes):
 def test_an_answer_fits_unless_it_is_of_another_shape_or_contained_or_there_already(tmp_path, other, before, fits):
     rows = written([in_country(1, "Kent", before=before), in_country(2, other)], tmp_path)
     for language in ("en", "de"):
-        assert (find_donor(rows, rows[0], (language,), "de", 0) is rows[1]) is fits
+        assert (find_donor(rows, rows[0], (language,), ("en", "de"), 0) is rows[1]) is fits
 
 
 def test_an_answer_inside_a_longer_word_is_not_changed(tmp_path):
@@ -126,16 +126,16 @@ def test_an_answer_inside_a_longer_word_is_not_changed(tmp_path):
     rows[0]["context"]["en"] = "The mill has fourteen sails."
     rows[0]["answer"]["en"]["start"] = rows[0]["context"]["en"].index("four")
     read = written(rows, tmp_path)
-    assert find_donor(read, read[0], ("en",), "de", 0) is None
-    assert find_donor(read, read[0], ("de",), "de", 0) is read[1]
+    assert find_donor(read, read[0], ("en",), ("en", "de"), 0) is LeftOut.REMAINS
+    assert find_donor(read, read[0], ("de",), ("en", "de"), 0) is read[1]
 
 
 def test_a_person_who_would_still_be_mentioned_is_not_changed(tmp_path):
     rows = [row(n, name, name, question="Who built it?") for n, name in enumerate(("Anna Keller", "Paul Novak"))]
     rows[0]["context"]["de"] += " Keller starb früh."
     read = written(rows, tmp_path)
-    assert find_donor(read, read[0], ("de",), "de", 0) is None
-    assert find_donor(read, read[0], ("en",), "de", 0) is read[1]
+    assert find_donor(read, read[0], ("de",), ("en", "de"), 0) is LeftOut.REMAINS
+    assert find_donor(read, read[0], ("en",), ("en", "de"), 0) is read[1]
 
 
 def test_four_way_pairs_have_every_text_as_often_in_either_label(parallel):

@@ -30,6 +30,7 @@ BUS = Item(
     ("The bus is red.", "A red bus stands there."),
     ("The bus is blue.", "A blue bus stands there."),
     ("Blue", "blue "),
+    answer="red",
 )
 
 
@@ -55,6 +56,7 @@ def test_items_are_read_from_lines(tmp_path):
         "support": BUS.support,
         "contradict": BUS.contradict,
         "changed_answer": BUS.changed_answers,
+        "answer": "red",
     }
     path = tmp_path / "items.jsonl"
     path.write_text(json.dumps(row) + "\n\n", encoding="utf-8")

@@ -11,7 +11,7 @@ import pytest
 from xmguard import Media, Span
 from xmguard_research.metrics import Bootstrap, auroc
 from xmguard_research.scenes.spec import SKILLS
-from xmguard_research.verdict import picture_pairs
+from xmguard_research.scenes.twins import twins
 from xmguard_research.verdict.baselines import PICTURE_ONLY, TEXT_ONLY, from_words, without_model
 from xmguard_research.verdict.pairs import Label, Pair
 from xmguard_research.verdict.picture_pairs import (
@@ -191,11 +191,9 @@ def test_items_without_a_lender_are_counted():
     assert 0 < len(kept) < 60
 
 
-def test_scenes_that_make_too_few_items_are_refused(monkeypatch):
-    slots = picture_pairs._slots
-    monkeypatch.setattr(picture_pairs, "_slots", lambda scene: slots(scene) if scene.kind == "sign" else [])
-    with pytest.raises(ValueError, match="14 scenes of seed 0 make 2 items, not 7; take another seed"):
-        picture_items(7)
+def test_scenes_that_make_too_few_items_are_refused():
+    with pytest.raises(ValueError, match="14 scenes of seed 0 make 2 twins, not 7; take another seed"):
+        twins(7, split="test", seed=0, skills=["sign", "sign_new"])
 
 
 def test_both_styles_have_the_same_items_and_other_pictures():

@@ -11,33 +11,26 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Any
 
 import typer
-from rich.text import Text
 from typer.core import TyperGroup
 
 from xmguard import __version__
 from xmguard.cli import ask, demo, doctor, explain, models, plugins
-from xmguard.cli.terminal import errors, one_line
-from xmguard.errors import SetupIncomplete, XmguardError
+from xmguard.cli.terminal import one_line, stated_errors
+from xmguard.errors import SetupIncomplete
 
 COMMANDS = "xmguard.commands"
 """Entry-point group: each entry is a function that becomes the subcommand of its name, or a Typer with several."""
 
-EXIT_ERROR = 2
 EXIT_INTERRUPTED = 130
 
 
 class _Group(TyperGroup):
-    """Turns every error xmguard raises on purpose into one line on stderr and exit status 2.
-
-    Anything else is a bug and keeps its traceback and status 1.
-    """
+    """States the errors of every subcommand, and ends with status 130 where it is interrupted."""
 
     def invoke(self, ctx: Any) -> Any:
         try:
-            return super().invoke(ctx)
-        except XmguardError as error:
-            errors().print(Text(f"error: {one_line(str(error))}"), soft_wrap=True)
-            raise typer.Exit(EXIT_ERROR) from error
+            with stated_errors():
+                return super().invoke(ctx)
         except KeyboardInterrupt as interrupt:
             raise typer.Exit(EXIT_INTERRUPTED) from interrupt
 

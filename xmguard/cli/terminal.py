@@ -1,4 +1,4 @@
-"""The two streams a command writes to: results on stdout, progress and errors on stderr.
+"""The two streams a command writes to: results on stdout, progress and errors on stderr; and how an error ends it.
 
 Knows how to write safely to a terminal, and nothing of what is written.
 """
@@ -11,6 +11,10 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.text import Text
+
+from xmguard.errors import XmguardError
+
+EXIT_ERROR = 2
 
 ABSENT = "-"
 """Stands for what is not known, so that it is never taken for 0 or for an empty text."""
@@ -55,3 +59,16 @@ def progress(message: str) -> Iterator[Callable[[str], None]]:
 def one_line(text: str) -> str:
     """The text as one safe line."""
     return printable(" ".join(text.split()))
+
+
+@contextmanager
+def stated_errors() -> Iterator[None]:
+    """Turns every error xmguard raises on purpose into one line on stderr, and ends the process with status 2.
+
+    Anything else is a bug and keeps its traceback and status 1.
+    """
+    try:
+        yield
+    except XmguardError as error:
+        errors().print(Text(f"error: {one_line(str(error))}"), soft_wrap=True)
+        raise SystemExit(EXIT_ERROR) from error

@@ -40,4 +40,27 @@ def xmguard_benchmarks() -> Iterable[BenchmarkProvider]:
             f"{_HERE}.xmodbench.suites:xmodbench",
             f"{_HERE}.xmodbench.measures:numbers",
         ),
+        BenchmarkProvider("cmqa", "scenes drawn and told, from a generator", f"{_HERE}.cmqa.suites:cmqa"),
+        BenchmarkProvider("cmqa-mini", "three triples of CMQA, in minutes", f"{_HERE}.cmqa.suites:cmqa_mini"),
+        BenchmarkProvider("pixels", "CLQA's short paragraphs, as text or lettered", f"{_HERE}.pixels.suites:pixels"),
+        BenchmarkProvider(
+            "clqa-generated",
+            "paragraphs that a model wrote by the paper's protocol; your file",
+            f"{_HERE}.generated.suites:clqa_generated",
+        ),
+        BenchmarkProvider(
+            "xquad-conflict",
+            "paragraphs of XQuAD in five languages, an answer replaced; your files",
+            f"{_HERE}.xquad.suites:xquad_conflict",
+        ),
+        BenchmarkProvider(
+            "vqa-conflict",
+            "pictures of VQA-v2 and a statement from a template; your files",
+            f"{_HERE}.vqa.suites:vqa_conflict",
+        ),
+        BenchmarkProvider(
+            "words-or-vision",
+            "pairs of statements about pictures, in four ways; your files",
+            f"{_HERE}.words_or_vision.suites:words_or_vision",
+        ),
     ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from xmguard import Span
+from xmguard.parts import IMAGE, TEXT
 
 
 @dataclass(frozen=True)
@@ -26,3 +27,17 @@ class Case:
     conflict: bool
     answers: tuple[str, ...]
     """What each source answers."""
+
+    @property
+    def crosses_modalities(self) -> bool:
+        """Whether the sources are of different modalities; of different languages is not enough."""
+        return len({_family(span) for span in self.spans}) > 1
+
+    @property
+    def is_scene(self) -> bool:
+        """Whether the sources show or describe a scene: one of them is no text, or the variant names modalities."""
+        return any(span.media is not None for span in self.spans) or set(self.variant.split("-")) <= {TEXT, IMAGE}
+
+
+def _family(span: Span) -> str:
+    return TEXT if span.media is None else span.media.media_type.split("/")[0]

@@ -14,11 +14,13 @@ from rich.console import Console
 from rich.table import Table
 
 from xmguard.errors import InvalidRequest, SetupIncomplete, XmguardError
+from xmguard_research.analyses.command import analyse
 
 if TYPE_CHECKING:
     from xmguard_research.benchmarks.summary import Row
 
 app = typer.Typer(help="Measure whether models see that sources contradict each other.", no_args_is_help=True)
+app.command("analyse")(analyse)
 
 Logs = Annotated[Path, typer.Option("--log-dir", help="Folder of the logs; the same command goes on there.")]
 
@@ -53,13 +55,25 @@ def run(
     judge: Annotated[str, typer.Option(help="A judge of `python -m xmguard_research.judge`.")] = "rules",
     judge_model: Annotated[str, typer.Option(help="For --judge openai: the model that judges.")] = "",
     judge_url: Annotated[str, typer.Option(help="For --judge openai: its endpoint, http://HOST/v1.")] = "",
+    judge_file: Annotated[str, typer.Option(help="For --judge openai: what it is told, in place of ours.")] = "",
+    judge_timeout: Annotated[float | None, typer.Option(help="For --judge openai: seconds for one attempt.")] = None,
+    judge_retries: Annotated[int | None, typer.Option(min=0, help="For --judge openai: further attempts.")] = None,
     policy: Annotated[str, typer.Option(help="Rebalancing, for models of ours: none, fixed, target, ...")] = "none",
     epsilon: Annotated[float | None, typer.Option(help="Nats on the later source, with --policy fixed.")] = None,
     parameters: Annotated[str, typer.Option(help="The policy's own: share.s2=0.5,...")] = "",
     scope: Annotated[str, typer.Option(help="Rows that read under the bias: readers, all, generated.")] = "readers",
+    protocol: Annotated[str, typer.Option(help="As xmguard asks, or as the paper does: paper.")] = "xmguard",
+    prompt_file: Annotated[str, typer.Option(help="With --protocol paper: its words, TOML or .json.")] = "",
+    pairing: Annotated[str, typer.Option(help="figure5: which prompt and which source the bias go with.")] = "",
+    max_tokens: Annotated[int, typer.Option(min=1, help="That a response may have.")] = 64,
+    temperature: Annotated[float, typer.Option(min=0, help="Of sampling; 0 is greedy.")] = 0.0,
     option: Annotated[
         list[str] | None,
         typer.Option("--option", "-T", metavar="NAME=VALUE", help="Of the suite: see `xmguard bench list SUITE`."),
+    ] = None,
+    argument: Annotated[
+        list[str] | None,
+        typer.Option("--argument", "-M", metavar="NAME=VALUE", help="Of the model: device=cuda, dtype=bfloat16."),
     ] = None,
     strict: Annotated[bool, typer.Option(help="Exit with 1 if a sample failed or could not be judged.")] = False,
 ) -> None:
@@ -78,27 +92,32 @@ def run(
         "judge": judge,
         "judge_model": judge_model,
         "judge_url": judge_url,
+        "judge_file": judge_file,
+        "judge_timeout": judge_timeout,
+        "judge_retries": judge_retries,
         "policy": policy,
         "epsilon": epsilon,
         "parameters": parameters,
         "scope": scope,
-    }
-    for one in option or []:
-        name, given, value = one.partition("=")
-        if not given:
-            raise InvalidRequest.field("option", f"{one!r} is not NAME=VALUE")
-        told[name] = value
+        "protocol": protocol,
+        "prompt_file": prompt_file,
+        "pairing": pairing,
+        "max_tokens": max_tokens,
+        "temperature": temperature,
+    } | _named("option", option)
     task = found.make(suite, told, found.with_suites())
     asked = model if "/" in model and not Path(model).exists() else f"xmguard/{model}"
     done, logs = eval_set(
         task,
         model=asked,
+        model_args=_named("argument", argument),
         log_dir=str(log_dir),
         fail_on_error=False,
         retry_attempts=1,
         log_dir_allow_dirty=True,
     )
-    rows = [row for row in answered(log_dir) if row.log in {log.location for log in logs}]
+    ours = {Path(log.location).name for log in logs}
+    rows = [row for row in answered(log_dir) if Path(row.log).name in ours]
     failed = {row.sample: row.failed for row in rows if row.failed}
     unjudged = sum(row.found is None and not row.failed for row in rows)
     typer.echo(_tables(rows))
@@ -131,6 +150,16 @@ def _tables(rows: Sequence[Row]) -> str:
 
     made = [markdown(rows), derived.markdown(rows, _suites().with_suites())]
     return "\n\n".join(one for one in made if one)
+
+
+def _named(field: str, given: list[str] | None) -> dict[str, Any]:
+    found = {}
+    for one in given or []:
+        name, separator, value = one.partition("=")
+        if not separator:
+            raise InvalidRequest.field(field, f"{one!r} is not NAME=VALUE")
+        found[name] = value
+    return found
 
 
 def _suites() -> Any:

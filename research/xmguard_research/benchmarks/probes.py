@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from io import BytesIO
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -25,10 +24,12 @@ from xmguard.errors import InvalidRequest
 from xmguard.prompt_text import PromptText
 from xmguard.request import Prompt
 from xmguard_research.benchmarks.asking import message
+from xmguard_research.benchmarks.pictures import PNG, small
+from xmguard_research.benchmarks.protocol import OWN
 from xmguard_research.benchmarks.providers import response_of
 from xmguard_research.benchmarks.scoring import BESIDE_THE_POINT, says_conflict
-from xmguard_research.benchmarks.settings import Settings
-from xmguard_research.benchmarks.tasks import TOKENS, with_settings
+from xmguard_research.benchmarks.settings import Settings, listed
+from xmguard_research.benchmarks.tasks import with_settings
 
 if TYPE_CHECKING:
     from PIL import Image
@@ -71,29 +72,40 @@ Measure = Callable[[str, Facts, AnswerResponse | None], Found | None]
 
 
 def measured(
-    scorers: Callable[[Settings], Sequence[Scorer]], *, tokens: int = TOKENS
+    scorers: Callable[[Settings], Sequence[Scorer]],
 ) -> Callable[[Callable[..., Iterable[Probe]]], Callable[..., Task]]:
     """Makes a task of a function that gives probes, as `tasks.suite` does of one that gives cases.
 
-    The setting `cases` draws items here. `prompts` must leave `standard` in: a suite of probes asks in its own words.
+    The setting `cases` draws items here. A suite of probes asks in its own words: `prompts` must leave `standard` in,
+    and another protocol or pairing is refused.
     """
 
     def decorated(given: Callable[..., Iterable[Probe]]) -> Callable[..., Task]:
         def made(probes: Iterable[Probe], name: str, settings: Settings) -> Task:
-            if "standard" not in settings.asked:
-                raise InvalidRequest.field("prompts", f"suite {name} has prompts of its own, which go with standard")
+            _own_words(name, settings)
             said = load_plugins().languages.items[ENGLISH].prompt_text
+            rebalance = settings.rebalance_of(crosses=False)
+            samples = [_sample(one, said, rebalance) for one in _drawn(probes, settings)]
             return Task(
-                MemoryDataset([_sample(one, said, settings.rebalance) for one in _drawn(probes, settings)], name=name),
+                MemoryDataset(samples, name=name),
                 scorer=list(scorers(settings)),
-                config=GenerateConfig(max_tokens=tokens, temperature=0.0),
+                config=GenerateConfig(max_tokens=int(settings.max_tokens), temperature=float(settings.temperature)),
                 name=name,
+                version="; ".join(settings.texts.values()) or 0,
                 metadata={"suite": name, "setting": settings.label},
             )
 
         return with_settings(given, made)
 
     return decorated
+
+
+def _own_words(name: str, settings: Settings) -> None:
+    if "standard" not in listed(settings.prompts):
+        raise InvalidRequest.field("prompts", f"suite {name} has prompts of its own, which go with standard")
+    if settings.protocol != OWN or settings.pairing:
+        field = "pairing" if settings.protocol == OWN else "protocol"
+        raise InvalidRequest.field(field, f"suite {name} asks in words of its own; leave it out")
 
 
 def rules_alone(settings: Settings) -> None:
@@ -146,10 +158,8 @@ def found() -> Metric:
 
 
 def picture(name: str, image: Image.Image) -> Span:
-    """A picture as a source, in PNG."""
-    stream = BytesIO()
-    image.save(stream, "PNG")
-    return Span(name, media=Media("image/png", stream.getvalue()))
+    """A picture as a source."""
+    return Span(name, media=Media(PNG, small(image)))
 
 
 def _checked(response: AnswerResponse | None) -> dict[str, Any]:

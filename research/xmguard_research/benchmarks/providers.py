@@ -1,15 +1,17 @@
 """xmguard as models of inspect_ai: `xmguard/NAME` in this process, `xmguard-server/HOST:PORT` over gRPC.
 
 A message of `asking.message` is answered as the request it carries; any other chat is refused, because there is
-nothing in it to guard. What a response holds beside its words travels in the output's metadata. Knows no suite.
+nothing in it to guard. Where the message brings the words to ask in, a model in this process asks in them, and a served
+one, which cannot, refuses. What a response holds beside its words travels in the output's metadata. Knows no suite.
 """
 
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from inspect_ai.model import (
@@ -23,14 +25,20 @@ from inspect_ai.model import (
     modelapi,
 )
 
-from xmguard import AnswerRequest, AnswerResponse, AsyncClient, Guard, wire
+from xmguard import AnswerRequest, AnswerResponse, AsyncClient, Guard, load_plugins, wire
 from xmguard.errors import InvalidRequest, XmguardError
+from xmguard.prompt_text import PromptText
 from xmguard.request import Decoding
 from xmguard.response import FinishReason
-from xmguard_research.benchmarks.asking import request_of
+from xmguard_research.benchmarks.asking import request_of, words_of
+from xmguard_research.benchmarks.protocol import OWN
+from xmguard_research.benchmarks.queueing import SharedQueue
+from xmguard_research.benchmarks.wording import rewordable
 
 RESPONSE = "xmguard_response"
 """Key of the output's metadata: the response in canonical proto3 JSON."""
+WAITING = 12
+"""Requests that may wait for a model of ours: three prompts of four cases."""
 _STOPPED: dict[FinishReason, StopReason] = {FinishReason.LENGTH: "max_tokens"}
 
 
@@ -52,12 +60,12 @@ class _Xmguard(ModelAPI):
         """
         last = input[-1]
         request = request_of(last) if isinstance(last, ChatMessageUser) else None
-        if request is None or tools:
+        if request is None or not isinstance(last, ChatMessageUser) or tools:
             raise InvalidRequest.field("messages", "must end with a request of xmguard's suites, and offer no tools")
-        return output(self.model_name, await self.ask(_decoded(request, config)))
+        return output(self.model_name, await self.ask(_decoded(request, config), words_of(last)))
 
-    async def ask(self, request: AnswerRequest) -> AnswerResponse:
-        """The response to a request."""
+    async def ask(self, request: AnswerRequest, said: PromptText | None) -> AnswerResponse:
+        """The response to a request, asked in some words; None for the model's own."""
         raise NotImplementedError
 
 
@@ -74,25 +82,15 @@ class InProcess(_Xmguard):
     ) -> None:
         """`arguments` are `load_guard`'s: `-M profile=FOLDER`."""
         super().__init__(model_name, base_url, api_key, [], config)
-        self._guard: Guard | None = None
-        self._arguments = arguments
-        self._turn = threading.Lock()
+        self._queue = SharedQueue(partial(_load, model_name, arguments))
 
     def max_connections(self) -> int:
-        """A guard answers one request at a time."""
-        return 1
+        """As many as wait for each other: the prompts of some cases, which are answered together."""
+        return WAITING
 
-    async def ask(self, request: AnswerRequest) -> AnswerResponse:
+    async def ask(self, request: AnswerRequest, said: PromptText | None) -> AnswerResponse:
         """In a thread, so that the progress bar moves."""
-        return await asyncio.to_thread(self._answer, request)
-
-    def _answer(self, request: AnswerRequest) -> AnswerResponse:
-        with self._turn:
-            if self._guard is None:
-                from xmguard.loading import load_guard
-
-                self._guard = load_guard(self.model_name, **self._arguments)
-            return self._guard.answer(replace(request, model=""))
+        return await asyncio.wrap_future(self._queue.put(replace(request, model=""), said))
 
 
 class Served(_Xmguard):
@@ -114,8 +112,17 @@ class Served(_Xmguard):
         """A server that is busy or starting is asked again."""
         return isinstance(ex, XmguardError) and ex.retry_after is not None
 
-    async def ask(self, request: AnswerRequest) -> AnswerResponse:
-        """Over a connection of its own: a client belongs to one event loop."""
+    async def ask(self, request: AnswerRequest, said: PromptText | None) -> AnswerResponse:
+        """Over a connection of its own: a client belongs to one event loop.
+
+        Raises:
+            InvalidRequest: it is to be asked in other words than its own.
+        """
+        if said is not None:
+            raise InvalidRequest.field(
+                "protocol",
+                f"a served model asks in its own words; load it here (xmguard/NAME), or use --protocol {OWN}",
+            )
         async with AsyncClient(self.model_name, timeout=self._timeout) as client:
             return await client.answer(replace(request, model=""))
 
@@ -151,6 +158,13 @@ def xmguard() -> type[ModelAPI]:
 def xmguard_server() -> type[ModelAPI]:
     """A model behind a server."""
     return Served
+
+
+def _load(name: str, arguments: dict[str, Any]) -> Guard:
+    from xmguard.loading import load_guard
+
+    told: dict[str, Any] = {key: Path(value) if key == "profile" else value for key, value in arguments.items()}
+    return load_guard(name, registry=rewordable(load_plugins()), **told)
 
 
 def _decoded(request: AnswerRequest, config: GenerateConfig) -> AnswerRequest:

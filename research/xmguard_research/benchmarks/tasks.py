@@ -15,7 +15,7 @@ from inspect_ai import Task, task
 from inspect_ai.dataset import MemoryDataset, Sample
 from inspect_ai.model import GenerateConfig
 
-from xmguard import AnswerRequest, Rebalance, load_plugins
+from xmguard import AnswerRequest, load_plugins
 from xmguard.context import ENGLISH
 from xmguard.prompt_text import QUESTION, PromptText
 from xmguard_research.benchmarks.asking import message
@@ -24,8 +24,6 @@ from xmguard_research.benchmarks.scoring import says_conflict
 from xmguard_research.benchmarks.settings import NAMES, PROMPTS, Settings
 
 T = TypeVar("T")
-TOKENS = 64
-"""That a response may have: a conflict that is mentioned is mentioned early."""
 
 
 def suite(cases: Callable[..., Iterable[Case]]) -> Callable[..., Task]:
@@ -66,14 +64,18 @@ def conflicts(cases: Iterable[Case], *, name: str, settings: Settings) -> Task:
     Raises:
         InvalidRequest: the settings do not go together.
     """
-    said = load_plugins().languages.items[ENGLISH].prompt_text
-    drawn = some(cases, settings.cases)
-    samples = [_sample(case, prompt, said, settings.rebalance) for case in drawn for prompt in settings.asked]
+    own = load_plugins().languages.items[ENGLISH].prompt_text
+    samples = [
+        _sample(case, prompt, own, settings)
+        for case in some(cases, settings.cases)
+        for prompt in settings.prompts_of(case.crosses_modalities)
+    ]
     return Task(
         MemoryDataset(samples, name=name),
         scorer=says_conflict(settings.judge, **settings.judging),
-        config=GenerateConfig(max_tokens=TOKENS, temperature=0.0),
+        config=GenerateConfig(max_tokens=int(settings.max_tokens), temperature=float(settings.temperature)),
         name=name,
+        version="; ".join(settings.texts.values()) or 0,
         metadata={"suite": name, "setting": settings.label},
     )
 
@@ -87,12 +89,14 @@ def some(cases: Iterable[Case], count: int | None) -> Iterable[Case]:
     return [every[index] for index in sorted(chosen)]
 
 
-def _sample(case: Case, prompt: str, said: PromptText, rebalance: Rebalance) -> Sample:
+def _sample(case: Case, prompt: str, own: PromptText, settings: Settings) -> Sample:
     kind = PROMPTS[prompt]
+    said = own if settings.wording is None else settings.wording.of(case.is_scene)
+    rebalance = settings.rebalance_of(case.crosses_modalities)
     request = AnswerRequest(spans=case.spans, question=case.question, prompt=kind, rebalance=rebalance)
     return Sample(
         id=f"{case.id}/{prompt}",
-        input=[message(request, said)],
+        input=[message(request, said, own=settings.wording is None)],
         target="conflict" if case.conflict else "consistent",
         metadata={
             "item": case.item,

@@ -31,8 +31,10 @@ from xmguard.calibration import (
     FittedFor,
     VerdictProfile,
 )
+from xmguard.cli.terminal import stated_errors
 from xmguard.evidence import Bounds
 from xmguard.profile import CARD, Profile
+from xmguard_research.benchmarks.xquad.parallel import read_parallel
 from xmguard_research.calibration.card import model_card, replaced, summary
 from xmguard_research.calibration.gathering import Gathered, gather
 from xmguard_research.calibration.modelling import (
@@ -196,7 +198,7 @@ def _pairs(
     elif name == "templates":
         found["final"] = template_pairs(templates)
     else:
-        rows = crosslingual.read_parallel(parallel)
+        rows = read_parallel(parallel)
         found["final"] = _some(list(crosslingual.twins(rows, name)), questions)
         found["foreign"] = _some(list(crosslingual.foreign(rows, name)), questions)
     return found
@@ -230,4 +232,5 @@ def _fitted_for(guard: Guard) -> FittedFor:
 
 
 if __name__ == "__main__":
-    app()
+    with stated_errors():
+        app()

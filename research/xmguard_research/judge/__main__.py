@@ -21,7 +21,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from xmguard.errors import XmguardError
+from xmguard.cli.terminal import stated_errors
 from xmguard_research.judge.labelled import SHIPPED, SPLITS, LabelledResponse, load
 from xmguard_research.judge.measuring import Quality, Rate, quality
 from xmguard_research.judge.prompts import TEMPLATE, JudgePrompt, from_file
@@ -163,14 +163,6 @@ def _rate(rate: Rate) -> str:
     return f"{rate.value:.2f} [{low:.2f}, {high:.2f}] {rate.hits}/{rate.total}" if rate.total else "-"
 
 
-def main() -> None:
-    """Run a command; an error that xmguard raises on purpose is one line."""
-    try:
-        app()
-    except XmguardError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise SystemExit(1) from None
-
-
 if __name__ == "__main__":
-    main()
+    with stated_errors():
+        app()

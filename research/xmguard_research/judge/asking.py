@@ -28,6 +28,9 @@ class Completion:
     """How often it was asked until it replied."""
     malformed: str = ""
     """Why the reply holds no text, if it does not."""
+    tokens_in: int = 0
+    """As the endpoint counts them; 0 where it does not say."""
+    tokens_out: int = 0
 
 
 class NoReply(Exception):

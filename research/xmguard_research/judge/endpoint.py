@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from xmguard.errors import FieldViolation, InvalidRequest, SetupIncomplete
@@ -70,8 +71,8 @@ class Endpoint:
         )
         self._model, self._request, self._retries = model, request, retries
 
-    def complete(self, prompt: str) -> Completion:
-        """The model's reply to a prompt.
+    def complete(self, prompt: str | Sequence[Mapping[str, Any]]) -> Completion:
+        """The model's reply to a prompt: a text, or parts as the chat API has them.
 
         Raises:
             NoReply: there was none after every attempt.
@@ -83,8 +84,9 @@ class Endpoint:
         except self._failures as error:
             # The client does not say how often it tried; only what it does not retry comes back after one attempt.
             raise NoReply(f"{type(error).__name__}: {error}", 1 + (self._retries if _retried(error) else 0)) from error
-        text, malformed = _content(raw.http_response.text)
-        return Completion(text, 1 + raw.retries_taken, malformed)
+        body = raw.http_response.text
+        text, malformed = _content(body)
+        return Completion(text, 1 + raw.retries_taken, malformed, *_tokens(body))
 
 
 def _retried(error: Any) -> bool:
@@ -102,3 +104,12 @@ def _content(body: str) -> tuple[str, str]:
     if type(content) is not str or not content.strip():
         return "", f"the completion holds no text (finish_reason {choice.get('finish_reason')!r})"
     return content, ""
+
+
+def _tokens(body: str) -> tuple[int, int]:
+    """Tokens read and written, where the body says."""
+    try:
+        usage = json.loads(body)["usage"]
+        return int(usage["prompt_tokens"]), int(usage["completion_tokens"])
+    except (ValueError, LookupError, TypeError, RecursionError):
+        return 0, 0

@@ -23,9 +23,29 @@ _LABEL = re.compile(r"\A[ \t]*[A-Za-z][\w+-]*(?=\s|\{)")
 def read(reply: str) -> Judgement:
     """The judgement in a reply, of status PARSED or MALFORMED."""
     try:
-        return Judgement(Status.PARSED, _score(_block(reply)) == 1, reply=reply)
+        return Judgement(Status.PARSED, _score(json_object(reply)) == 1, reply=reply)
     except ValueError as error:
         return Judgement(Status.MALFORMED, None, str(error), reply)
+
+
+def json_object(reply: str) -> dict[str, Any]:
+    """The one JSON object of a reply, which stands where a judgement would.
+
+    Raises:
+        ValueError: there is none; the message says what is there.
+    """
+    block = _block(reply)
+    if not block.strip():
+        raise ValueError("the last fenced block is empty")
+    try:
+        found = json.loads(block, object_pairs_hook=_unique, parse_constant=_refuse)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"what should be JSON is not: {error}") from None
+    except RecursionError:
+        raise ValueError("what should be JSON is nested too deeply") from None
+    if type(found) is not dict:
+        raise ValueError(f"expected a JSON object, found {_shown(found)}")
+    return dict(found)
 
 
 def _block(reply: str) -> str:
@@ -60,17 +80,7 @@ def _last_braces(reply: str) -> str:
     return found
 
 
-def _score(block: str) -> int:
-    if not block.strip():
-        raise ValueError("the last fenced block is empty")
-    try:
-        found = json.loads(block, object_pairs_hook=_unique, parse_constant=_refuse)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"what should be JSON is not: {error}") from None
-    except RecursionError:
-        raise ValueError("what should be JSON is nested too deeply") from None
-    if type(found) is not dict:
-        raise ValueError(f"expected a JSON object, found {_shown(found)}")
+def _score(found: dict[str, Any]) -> int:
     if list(found) != [KEY]:
         raise ValueError(f"expected the one key {KEY!r}, found {_shown(list(found))}")
     score = found[KEY]

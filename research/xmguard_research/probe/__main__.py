@@ -15,6 +15,7 @@ from transformers import AutoTokenizer
 
 from xmguard import Span
 from xmguard.backends.transformers.prompting import PromptEncoder
+from xmguard.cli.terminal import stated_errors
 from xmguard.context import Context, ContextSpan
 from xmguard.models.resolve import resolve
 from xmguard.plugins import load_plugins
@@ -71,4 +72,5 @@ def place(out: Path, part: str) -> Path:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    with stated_errors():
+        typer.run(main)

@@ -16,7 +16,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from xmguard.errors import XmguardError
+from xmguard.cli.terminal import stated_errors
 from xmguard_research.scenes import KINDS, assets, pictures, scenes
 from xmguard_research.scenes.baseline import blind
 from xmguard_research.scenes.sheet import sheet
@@ -63,14 +63,6 @@ def baseline(
     Console().print(table)
 
 
-def main() -> None:
-    """Run a command; an error that xmguard raises on purpose is one line."""
-    try:
-        app()
-    except XmguardError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise SystemExit(1) from None
-
-
 if __name__ == "__main__":
-    main()
+    with stated_errors():
+        app()

@@ -39,17 +39,18 @@ def _drawing(texts: tuple[str, ...]) -> Callable[[Canvas, Scene], None]:
         face, size = random.choice(FACES[:3]), random.uniform(23, 26)
         left, top = random.uniform(17, 22), random.uniform(28, 40)
         text = random.choice(texts).format_map(scene.values)
-        for row, line in enumerate(_lines(canvas, text, face, size)):
+        for row, line in enumerate(wrapped(canvas, text, face=face, size=size, room=_ROOM)):
             canvas.text(line, (left, top + row * size * 1.3), face=face, size=size, colour=INK, anchor="lm")
 
     return draw
 
 
-def _lines(canvas: Canvas, text: str, face: str, size: float) -> list[str]:
+def wrapped(canvas: Canvas, text: str, *, face: str, size: float, room: float) -> list[str]:
+    """The text in lines of at most `room` units; a word that is wider has a line of its own."""
     lines = [""]
     for word in text.split():
         longer = f"{lines[-1]} {word}".strip()
-        if canvas.width(longer, face=face, size=size) <= _ROOM:
+        if canvas.width(longer, face=face, size=size) <= room:
             lines[-1] = longer
         else:
             lines.append(word)

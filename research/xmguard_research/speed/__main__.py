@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-from xmguard.errors import XmguardError
+from xmguard.cli.terminal import stated_errors
 from xmguard_research.speed.report import Report, read
 from xmguard_research.speed.show import markdown, replaced, table
 
@@ -69,14 +69,11 @@ def main(
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("loading", total=None)
-        try:
-            report = run(
-                settings.quick() if quick else settings,
-                tell=lambda what, done, in_all: bar.update(task, description=what, completed=done, total=in_all),
-                keep=lambda grown: grown.write(out),
-            )
-        except XmguardError as error:
-            raise typer.BadParameter(str(error)) from error
+        report = run(
+            settings.quick() if quick else settings,
+            tell=lambda what, done, in_all: bar.update(task, description=what, completed=done, total=in_all),
+            keep=lambda grown: grown.write(out),
+        )
     _show(report, False, None)
 
 
@@ -122,4 +119,5 @@ def _usable_cores() -> int:
 
 
 if __name__ == "__main__":
-    typer.run(main)
+    with stated_errors():
+        typer.run(main)

@@ -16,7 +16,7 @@ import typer
 from rich.console import Console
 from rich.progress import Progress, TextColumn, TimeElapsedColumn
 
-from xmguard.errors import XmguardError
+from xmguard.cli.terminal import stated_errors
 from xmguard.models.smollm2 import SmolLM2
 from xmguard.plugins import load_plugins
 from xmguard_research.tiny_vlm import exporting, pipeline
@@ -144,14 +144,6 @@ def evaluate(
     typer.echo(card(results))
 
 
-def main() -> None:
-    """Run a command; an error that xmguard raises on purpose is one line."""
-    try:
-        app()
-    except XmguardError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise SystemExit(1) from None
-
-
 if __name__ == "__main__":
-    main()
+    with stated_errors():
+        app()

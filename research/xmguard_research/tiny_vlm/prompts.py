@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xmguard import Span
-from xmguard.backends.transformers.prompting import SEPARATOR, PromptEncoder
+from xmguard.backends.transformers.prompting import PromptEncoder
 from xmguard.context import ENGLISH, Context, ContextSpan
 from xmguard.plugins import Registry
 from xmguard.prompt_text import QUESTION
@@ -74,7 +74,7 @@ class Prompter:
         context = list(self._start)
         for index, span in enumerate(spans):
             if index:
-                context += self._encoder.ids(SEPARATOR)
+                context += self._encoder.ids(self._said.separator)
             context += self._image if span is None else self._encoder.ids(span)
         return Conversation(tuple(context), picture, tuple(self._branch(one) for one in asked))
 

@@ -22,9 +22,11 @@ from rich.console import Console
 from rich.markdown import Markdown
 
 from xmguard import Guard, load_guard
-from xmguard.errors import SetupIncomplete, XmguardError
+from xmguard.cli.terminal import stated_errors
+from xmguard.errors import SetupIncomplete
 from xmguard.parts import IMAGE
 from xmguard.plugins import Registry
+from xmguard_research.benchmarks.xquad.parallel import read_parallel
 from xmguard_research.calibration.gathering import TOO_LONG, Gathered, gather
 from xmguard_research.calibration.modelling import CHEAP, neutral_values, single_features
 from xmguard_research.results import append, known, producer
@@ -114,7 +116,7 @@ def main(
     rows = _rows(pairs, said)
     notes = []
     if parallel is not None:
-        read = crosslingual.read_parallel(parallel)
+        read = read_parallel(parallel)
         notes = [crosslingual.kinds(read, other, seed=seed) for other in crosslingual.OTHERS]
     neutral = {**NEUTRAL, **neutral_values(rows)}
     if pictures:
@@ -141,7 +143,7 @@ def _yardsticks(statements: Path | None, parallel: Path | None, templates: int, 
         yield list(four_way_pairs(invented, TEMPLATES))
         yield list(with_conflicts(invented, seed=seed, yardstick=f"{TEMPLATES}-irrelevant"))
     if parallel is not None:
-        rows = crosslingual.read_parallel(parallel)
+        rows = read_parallel(parallel)
         for other in crosslingual.OTHERS:
             yield list(crosslingual.twins(rows, other, seed=seed))
             yield list(crosslingual.four_way(rows, other, seed=seed))
@@ -225,8 +227,5 @@ def _write(rows: Sequence[Row], path: Path) -> None:
 
 
 if __name__ == "__main__":
-    try:
+    with stated_errors():
         typer.run(main)
-    except XmguardError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise SystemExit(1) from None

@@ -80,6 +80,7 @@ def kind_of(question: str, answer: str, paragraph: str, start: int) -> Kind | No
     return Kind.PLACE if re.search(r"\b(where|city|cities|country|countries|state|continent)\b", asked) else Kind.NAME
 
 
+@cache
 def shape(answer: str, language: str, kind: Kind) -> str:
     """What an answer looks like in its language: answers of one shape fit into each other's sentence, roughly.
 

@@ -11,13 +11,13 @@ import json
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from io import BytesIO
-from itertools import islice
 from random import Random
 
 import numpy as np
 
-from xmguard_research.scenes import Scene, draw, scenes
+from xmguard_research.scenes import Scene, draw
 from xmguard_research.scenes.spec import sample
+from xmguard_research.scenes.twins import Twins, twins
 from xmguard_research.verdict.irrelevant import matching
 from xmguard_research.verdict.pairs import Label, Pair
 from xmguard_research.verdict.splits import fold
@@ -57,17 +57,9 @@ class DrawnScene:
 
 
 @dataclass(frozen=True)
-class PictureItem:
-    """A question about a scene and about the same scene with another answer."""
+class PictureItem(Twins):
+    """Twins, and what is shown in their place by the control."""
 
-    name: str
-    """Begins with the skill that the question asks for."""
-    slot: str
-    """Of the fact that is changed."""
-    question: str
-    scenes: tuple[Scene, Scene]
-    statements: tuple[str, str]
-    """What each scene says, in the same words but for the value."""
     others: tuple[Scene, Scene]
     """Another scene of the same layout and the same with that slot changed; none of the four values is equal."""
 
@@ -88,11 +80,8 @@ def picture_items(count: int, *, seed: int = 0) -> list[PictureItem]:
     Raises:
         ValueError: more than half of the scenes say nothing that can be changed.
     """
-    series = scenes(split=SPLIT, seed=seed, count=2 * count)
-    found = list(islice((_item(index, scene, seed) for index, scene in enumerate(series) if _slots(scene)), count))
-    if len(found) < count:
-        raise ValueError(f"{2 * count} scenes of seed {seed} make {len(found)} items, not {count}; take another seed")
-    return found
+    drawn = twins(count, split=SPLIT, seed=seed)
+    return [PictureItem(**vars(one), others=_others(one, seed)) for one in drawn]
 
 
 def four_way_pairs(items: Iterable[PictureItem], style: str) -> Iterator[Pair]:
@@ -143,32 +132,14 @@ def lent(items: Sequence[PictureItem], *, seed: int = 0) -> str:
     )
 
 
-def _item(index: int, scene: Scene, seed: int) -> PictureItem:
-    random = Random(f"pair of {scene.id}")
-    slot = random.choice(_slots(scene))
-    twin = scene.with_fact(slot, random.choice(scene.alternatives(slot)))
-    facts = scene.fact(slot), twin.fact(slot)
-    asked, told = random.randrange(len(facts[0].questions)), random.randrange(len(facts[0].statements))
-    return PictureItem(
-        name=f"{facts[0].skill}-{scene.id}",
-        slot=slot,
-        question=facts[0].questions[asked],
-        scenes=(scene, twin),
-        statements=(facts[0].statements[told], facts[1].statements[told]),
-        others=_others(scene, slot, {fact.answer for fact in facts}, seed, _OTHERS + index * _TRIES),
-    )
-
-
-def _slots(scene: Scene) -> list[str]:
-    return [fact.slot for fact in scene.facts if scene.alternatives(fact.slot)]
-
-
-def _others(scene: Scene, slot: str, said: set[str], seed: int, first: int) -> tuple[Scene, Scene]:
-    """A pair of scenes like the item's that no item has, and that says neither of its values.
+def _others(twins: Twins, seed: int) -> tuple[Scene, Scene]:
+    """A pair of scenes like the twins that no item has, and that says neither of their values.
 
     Raises:
         ValueError: none was found.
     """
+    scene, slot, said = twins.scenes[0], twins.slot, set(twins.answers)
+    first = _OTHERS + twins.number * _TRIES
     for index in range(first, first + _TRIES):
         other = sample(scene.layout, split=SPLIT, seed=seed, index=index)
         if slot not in other.values or other.fact(slot).answer in said:

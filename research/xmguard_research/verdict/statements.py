@@ -27,6 +27,8 @@ class Item:
     changed_answers: tuple[str, str]
     """What each of the contradicting statements answers."""
     language: str = "en"
+    answer: str = ""
+    """What the supporting statements answer; empty where it is not known."""
 
     @property
     def is_four_way(self) -> bool:
@@ -36,7 +38,7 @@ class Item:
 
 
 def read_items(path: Path) -> list[Item]:
-    """Items of a JSONL file with `id`, `question`, `support` [2], `contradict` [2] and `changed_answer` [2]."""
+    """Items of JSON lines: `id`, `question`, `support` [2], `contradict` [2], `changed_answer` [2], maybe `answer`."""
     return [
         Item(
             str(row["id"]),
@@ -44,6 +46,7 @@ def read_items(path: Path) -> list[Item]:
             (row["support"][0], row["support"][1]),
             (row["contradict"][0], row["contradict"][1]),
             (str(row["changed_answer"][0]), str(row["changed_answer"][1])),
+            answer=str(row.get("answer", "")),
         )
         for row in lines(path)
     ]

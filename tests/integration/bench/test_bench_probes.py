@@ -6,7 +6,7 @@ import pytest
 from inspect_ai import Task
 from inspect_ai import eval as evaluate
 from inspect_ai.dataset import MemoryDataset
-from inspect_ai.model import ContentImage, ContentText, ModelAPI, ModelOutput, modelapi
+from inspect_ai.model import ContentImage, ModelAPI, ModelOutput, modelapi
 
 from tests.integration.bench.art import require_art
 from xmguard.errors import InvalidRequest
@@ -54,10 +54,10 @@ def test_flawed_premises_in_words_are_asked_of_a_tiny_model(tiny_folder, tmp_pat
 def test_a_model_of_another_provider_reads_picture_text_and_question(tmp_path):
     require_art()
     task = iseval(per_category=1, asked="guided")
-    shown, told = task.dataset[2].input[0].content[1:3]
+    _, shown, told = task.dataset[2].input[0].content
     assert isinstance(shown, ContentImage)
-    assert isinstance(told, ContentText)
-    assert GUIDE in task.dataset[2].input[0].content[3].text
+    assert GUIDE in told.text
+    assert request_of(task.dataset[2].input[0]).spans[1].text in told.text
     rows = run(task, "parrot/The numbers contradict each other.", tmp_path, 0, 4)
     (sedr, alarms, of_category) = derived.numbers(rows, with_suites())[
         "iseval", "parrot/The numbers contradict each other.", ""
@@ -78,6 +78,8 @@ def test_a_bias_goes_where_there_are_two_sources():
     ("made", "why"),
     [
         (lambda: iseval(per_category=0, prompts="explicit"), "prompts of its own"),
+        (lambda: iseval(per_category=0, protocol="paper"), "protocol: suite iseval asks in words of its own"),
+        (lambda: iseval(per_category=0, pairing="figure5"), "pairing: suite iseval asks in words of its own"),
         (lambda: iseval(per_category=0, asked="loud"), "'loud' is not one of spontaneous, guided"),
         (lambda: xmodbench(per_subtask=0, judge="openai"), "rules of its own; 'openai'"),
     ],
@@ -111,9 +113,10 @@ def test_a_tiny_model_says_how_sure_it_is_of_a_text_alone(tiny_folder, tmp_path)
 def test_a_question_in_four_directions_gives_accuracies_and_a_gap(tmp_path):
     require_art()
     task = xmodbench(per_subtask=1, cases=2)
-    (context, *options) = task.dataset[1].input[0].content[1:6]
-    assert isinstance(context, ContentText)
-    assert all(isinstance(one, ContentImage) for one in options)
+    first, *options, question = task.dataset[1].input[0].content
+    assert request_of(task.dataset[1].input[0]).spans[0].text in first.text
+    assert [type(one) for one in options] == [ContentImage] * 4
+    assert "Answer with one letter." in question.text
     letters = [sample.metadata["facts"]["right"] for sample in task.dataset]
     rows = run(task, f"parrot/{'ABCD'[letters[0]]}", tmp_path, 0, None)
     (own,) = derived.numbers(rows, with_suites()).values()

@@ -173,3 +173,16 @@ def test_the_list_shows_suites_and_the_options_of_one():
     one = CliRunner().invoke(app, ["list", "clqa"])
     assert "topics" in one.output
     assert "epsilon" in one.output
+
+
+def test_the_command_shows_its_own_run_and_not_what_else_is_in_the_folder(tiny_folder, tmp_path):
+    other = conflicts([case("a", True)], name="doors", settings=Settings(prompts="standard"))
+    evaluate(other, model=f"xmguard/{tiny_folder}", log_dir=str(tmp_path), display="none", max_tokens=2)
+    told = ["run", "clqa-mini", "--model", str(tiny_folder), "--log-dir", str(tmp_path), "--prompts", "standard"]
+    ended = CliRunner().invoke(app, [*told, "--cases", "1", "--strict"])
+    assert ended.exit_code == 0, ended.output
+    assert "1 responses, 0 not judged, 0 failed" in ended.output
+    assert "doors" not in ended.output
+    everything = CliRunner().invoke(app, ["table", "--log-dir", str(tmp_path)])
+    assert "doors" in everything.output
+    assert "clqa-mini" in everything.output

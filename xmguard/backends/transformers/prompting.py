@@ -20,9 +20,6 @@ from xmguard.plugins import Registry
 from xmguard.prompt_text import QUESTION
 from xmguard.request import Prompt
 
-SEPARATOR = "\n\n"
-"""Between two sources, in every language."""
-
 
 class PromptEncoder:
     """Encodes contexts for one tokenizer. Stateless once built."""
@@ -106,7 +103,7 @@ class PromptEncoder:
         unreadable = []
         for index, (span_id, parts) in enumerate(spans):
             if index:
-                ids += self._plain(SEPARATOR, "")
+                ids += self._plain(said.separator, "")
             start = len(ids)
             origins: list[Characters | None] = []
             for part in parts:

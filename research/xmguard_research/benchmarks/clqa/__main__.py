@@ -19,7 +19,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from xmguard.errors import XmguardError
+from xmguard.cli.terminal import stated_errors
 from xmguard_research.benchmarks.clqa.baselines import overlaps, rules
 from xmguard_research.benchmarks.clqa.card import card
 from xmguard_research.benchmarks.clqa.files import write
@@ -90,14 +90,6 @@ def show(drawn: Sequence[Item]) -> None:
     console.print(table)
 
 
-def run() -> None:
-    """Run the command; an error that xmguard raises on purpose is one line."""
-    try:
-        typer.run(main)
-    except XmguardError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise SystemExit(1) from None
-
-
 if __name__ == "__main__":
-    run()
+    with stated_errors():
+        typer.run(main)

@@ -11,14 +11,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numpy as np
-
 from xmguard_research.benchmarks.clqa.events import Event, events
 from xmguard_research.benchmarks.clqa.items import Item
 from xmguard_research.benchmarks.clqa.languages import ENGLISH, language
 from xmguard_research.benchmarks.clqa.paragraphs import Paragraph
 from xmguard_research.benchmarks.clqa.values import CURRENCIES, domain, written
-from xmguard_research.metrics import Bootstrap, Estimate, auroc, won_within_items
+from xmguard_research.metrics import Estimate
 
 Found = Sequence[tuple[int, str]]
 """First character and value of everything of the asked kind, in order."""
@@ -68,7 +66,7 @@ def rules(items: Iterable[Item]) -> list[Rule]:
 def overlaps(items: Iterable[Item]) -> list[Overlap]:
     """Word overlap on every variant and size, as the verdict's yardsticks have it: minus the share of common words."""
     # scikit-learn, here only for a list of words, takes a second to import.
-    from xmguard_research.verdict.baselines import word_overlap
+    from xmguard_research.benchmarks.baselines import overlap
     from xmguard_research.verdict.pairs import Label, Pair
 
     groups: defaultdict[tuple[str, str], list[Pair]] = defaultdict(list)
@@ -77,20 +75,7 @@ def overlaps(items: Iterable[Item]) -> list[Overlap]:
         label = Label.CONFLICT if item.conflict else Label.CONSISTENT
         pair = Pair(item.id, item.topic, "clqa", item.question, (first.text, second.text), item.languages, label)
         groups[item.variant, item.size].append(pair)
-    found = []
-    for (variant, size), pairs in groups.items():
-        topics = [pair.item for pair in pairs]
-        bootstrap = Bootstrap(topics)
-        labels, scores = [pair.conflict for pair in pairs], [word_overlap(pair) for pair in pairs]
-        found.append(
-            Overlap(
-                variant,
-                size,
-                bootstrap.estimate(auroc, labels, scores),
-                bootstrap.of_sums(np.divide, *won_within_items(topics, labels, scores)),
-            )
-        )
-    return found
+    return [Overlap(variant, size, *overlap(pairs)) for (variant, size), pairs in groups.items()]
 
 
 def values_in(paragraph: Paragraph, event: Event) -> Found:

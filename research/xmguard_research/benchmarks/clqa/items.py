@@ -71,15 +71,17 @@ def variants(languages: Sequence[str] = LANGUAGES) -> list[Variant]:
     ]
 
 
-def parse_variant(text: str) -> Variant:
+def parse_variant(text: str, languages: Sequence[str] = LANGUAGES) -> Variant:
     """`en-zh` as languages.
 
     Raises:
-        InvalidRequest: it does not name two of `LANGUAGES`.
+        InvalidRequest: it does not name two of `languages`.
     """
     codes = text.split("-")
-    if len(codes) != 2 or not set(codes) <= set(LANGUAGES):
-        raise InvalidRequest.field("variant", f"{text!r} must be two of {', '.join(LANGUAGES)}, such as en-zh")
+    if len(codes) != 2 or not set(codes) <= set(languages):
+        raise InvalidRequest.field(
+            "variant", f"{text!r} must be two of {', '.join(languages)}, such as en-{languages[-1]}"
+        )
     return codes[0], codes[1]
 
 

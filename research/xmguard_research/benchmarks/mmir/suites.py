@@ -78,7 +78,7 @@ def _scorers(settings: Settings) -> Sequence[Scorer]:
     return [judged(settings), scored(names_both), scored(chooses_both)]
 
 
-@measured(_scorers, tokens=96)
+@measured(_scorers)
 def mmir(
     per_relation: int = PER_RELATION, asked: str = "open,choice", style: str = "noto", seed: int = 0
 ) -> Iterator[Probe]:

@@ -50,7 +50,7 @@ def _scorers(settings: Settings) -> Sequence[Scorer]:
     return [scored(right_option)]
 
 
-@measured(_scorers, tokens=16)
+@measured(_scorers)
 def xmodbench(per_subtask: int = PER_SUBTASK, style: str = "noto", seed: int = 0) -> Iterator[Probe]:
     """Which of four options has what the first source has? Context and options as text or as pictures."""
     return (probe for item in items(per_subtask, seed=seed) for probe in _probes(item, style))

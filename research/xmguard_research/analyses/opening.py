@@ -1,0 +1,124 @@
+"""Opens a case in a guard's model, without verdict and without profile: what is analysed is the model.
+
+All branches of a case are read on one prefilled context. Knows no analysis.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from hashlib import sha256
+
+from xmguard import AnswerRequest, Decoding, Guard, Prompt, Rebalance
+from xmguard.bias import AttentionBias
+from xmguard.context import ENGLISH, Context, EncodedPrompt
+from xmguard.contracts import Branch, Session
+from xmguard.deadline import Stop
+from xmguard.errors import InvalidRequest
+from xmguard.parts import TEXT
+from xmguard.prompt_text import QUESTION
+from xmguard.validation import validate
+from xmguard_research.benchmarks.cases import Case
+from xmguard_research.benchmarks.settings import PROMPTS
+
+PAIRED = "figure-5"
+"""The paper's pairing in Figure 5: Explicit where modalities meet, Standard for the others."""
+TOKENS = 64
+"""That an answer may have; as many as in the suites."""
+
+
+@dataclass(frozen=True)
+class Asking:
+    """How every case of an analysis is asked."""
+
+    prompt: str = "standard"
+    """Of `PROMPTS`, or `PAIRED`."""
+    tokens: int = TOKENS
+
+    def __post_init__(self) -> None:
+        if self.prompt not in (*PROMPTS, PAIRED):
+            known = ", ".join((*PROMPTS, PAIRED))
+            raise InvalidRequest.field("prompt", f"{self.prompt!r} is not one of {known}")
+
+    def prompt_of(self, case: Case) -> Prompt:
+        """The prompt that this case is asked with."""
+        if self.prompt != PAIRED:
+            return PROMPTS[self.prompt]
+        return Prompt.EXPLICIT if len({span.media is None for span in case.spans}) > 1 else Prompt.STANDARD
+
+    def key(self, case: Case) -> str:
+        """Identifies what was asked: a case of the same name with another text is another one."""
+        told = sha256("\0".join((case.question, *case.answers)).encode())
+        for span in case.spans:
+            told.update(b"\0" + (span.text or "").encode() + (b"" if span.media is None else span.media.data))
+        return f"{case.id}#{told.hexdigest()[:8]}|{self.prompt_of(case).name.lower()}|{self.tokens}"
+
+
+@dataclass(frozen=True)
+class Opened:
+    """A case on its prefilled context."""
+
+    context: Context
+    prompt: EncodedPrompt
+    session: Session
+    joint: Branch
+    """Reads without bias; measured."""
+
+
+@contextmanager
+def opened(guard: Guard, case: Case, asking: Asking) -> Iterator[Opened]:
+    """Prefill a case; the session is closed at the end of the block.
+
+    Raises:
+        InvalidRequest: the model cannot be asked this, or its context does not hold it; the case is named.
+    """
+    put = asking.prompt_of(case)
+    request = AnswerRequest(
+        spans=case.spans,
+        question=case.question,
+        prompt=put,
+        rebalance=Rebalance("none"),
+        decoding=Decoding(max_tokens=asking.tokens),
+    )
+    valid = validate(
+        request, model=guard.model, default=Rebalance("none"), limits=guard.limits, registry=guard.registry
+    )
+    prompt = guard.backend.encode(valid.context, put)
+    length = len(prompt.context_ids) + max(len(prompt.joint_tail), len(prompt.alone_tail))
+    if length > guard.limits.max_prompt_tokens:
+        raise InvalidRequest.field(
+            case.id, f"takes {length} tokens, the model at most {guard.limits.max_prompt_tokens}; choose a shorter size"
+        )
+    session = guard.backend.open(prompt, Stop())
+    try:
+        yield Opened(valid.context, prompt, session, Branch("joint", prompt.joint_tail, AttentionBias(), measured=True))
+    finally:
+        session.close()
+
+
+def asked(guard: Guard, case: Case, asking: Asking) -> str:
+    """The question as the model is asked it, for a judge."""
+    said = guard.registry.languages.items[ENGLISH].prompt_text
+    return said.tasks[asking.prompt_of(case)].replace(QUESTION, case.question).strip()
+
+
+def pairs(cases: Sequence[Case]) -> list[Case]:
+    """The cases, all of two sources.
+
+    Raises:
+        InvalidRequest: there are none, or one has another number of sources.
+    """
+    if not cases:
+        raise InvalidRequest.field("suite", "holds no case; give other options")
+    if wrong := [case.id for case in cases if len(case.spans) != 2]:
+        raise InvalidRequest.field("suite", f"{wrong[0]} has not two sources, which is what is analysed")
+    return list(cases)
+
+
+def labels(context: Context) -> list[str]:
+    """What sets the spans apart: their modalities, or where these are one and the same, their languages."""
+    modalities = [span.modality for span in context.spans]
+    if len(set(modalities)) > 1 or modalities[0] != TEXT:
+        return modalities
+    return [span.language for span in context.spans]

@@ -1,0 +1,110 @@
+"""What finds the conflicts of any suite of texts without reading, by variant: words, numbers, or one text alone.
+
+Knows no suite. A suite that one of these solves says little about a model that could do the same.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from rich import box
+from rich.table import Table
+
+from xmguard_research.benchmarks.cases import Case
+from xmguard_research.metrics import Bootstrap, Estimate, auroc, won_within_items
+from xmguard_research.verdict.baselines import NEUTRAL, foreign_numbers, without_model, word_overlap
+from xmguard_research.verdict.pairs import Label, Pair
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How often a rule says that texts contradict each other, in one variant; None where there is nothing to ask."""
+
+    name: str
+    variant: str
+    detected: float | None
+    """Share of conflicts."""
+    false_alarms: float | None
+    """Share of controls."""
+
+
+@dataclass(frozen=True)
+class Separation:
+    """How far a score tells conflicts from controls, in one variant."""
+
+    name: str
+    variant: str
+    auroc: Estimate
+    """Interval by item."""
+
+
+def pairs_of(cases: Iterable[Case]) -> Mapping[str, Sequence[Pair]]:
+    """Cases of two texts as pairs, by variant."""
+    groups: defaultdict[str, list[Pair]] = defaultdict(list)
+    for case in cases:
+        first, second = case.spans
+        texts, languages = (first.text or "", second.text or ""), (first.language or "und", second.language or "und")
+        label = Label.CONFLICT if case.conflict else Label.CONSISTENT
+        groups[case.variant].append(Pair(case.id, case.item, case.variant, case.question, texts, languages, label))
+    return groups
+
+
+def rules(cases: Iterable[Case]) -> list[Rule]:
+    """`texts differ`, and `numbers differ`: one of the texts has a number that the other lacks."""
+    found = []
+    for variant, pairs in pairs_of(cases).items():
+        for name, said in (
+            ("texts differ", [pair.texts[0] != pair.texts[1] for pair in pairs]),
+            ("numbers differ", [bool(foreign_numbers(pair)) for pair in pairs]),
+        ):
+            by_label: dict[bool, list[bool]] = {True: [], False: []}
+            for pair, one in zip(pairs, said, strict=True):
+                by_label[pair.conflict].append(one)
+            found.append(Rule(name, variant, _share(by_label[True]), _share(by_label[False])))
+    return found
+
+
+def separations(cases: Iterable[Case]) -> list[Separation]:
+    """Every baseline of the verdict's yardsticks, a missing score counting as neither."""
+    found = []
+    for variant, pairs in pairs_of(cases).items():
+        bootstrap = Bootstrap([pair.item for pair in pairs])
+        labels = [pair.conflict for pair in pairs]
+        for name, scores in without_model(pairs).items():
+            filled = [NEUTRAL[name] if score is None else score for score in scores]
+            found.append(Separation(name, variant, bootstrap.estimate(auroc, labels, filled)))
+    return found
+
+
+def overlap(pairs: Sequence[Pair]) -> tuple[Estimate, Estimate]:
+    """AUROC of word overlap over all pairs, and with each conflict compared to the controls of its own item only."""
+    items = [pair.item for pair in pairs]
+    bootstrap = Bootstrap(items)
+    labels, scores = [pair.conflict for pair in pairs], [word_overlap(pair) for pair in pairs]
+    return (
+        bootstrap.estimate(auroc, labels, scores),
+        bootstrap.of_sums(np.divide, *won_within_items(items, labels, scores)),
+    )
+
+
+def tables(cases: Sequence[Case]) -> list[Table]:
+    """Both of them, to be printed."""
+    by_rule = Table("rule", "variant", "detected", "false alarms", box=box.SIMPLE)
+    for rule in rules(cases):
+        by_rule.add_row(rule.name, rule.variant, _shown(rule.detected), _shown(rule.false_alarms))
+    by_score = Table("score", "variant", "AUROC", "95% from", "to", box=box.SIMPLE)
+    for one in separations(cases):
+        found = one.auroc
+        by_score.add_row(one.name, one.variant, *(_shown(value) for value in (found.value, found.low, found.high)))
+    return [by_rule, by_score]
+
+
+def _share(said: Sequence[bool]) -> float | None:
+    return sum(said) / len(said) if said else None
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.2f}"

@@ -1,0 +1,59 @@
+"""What the writing model is told: templates in a TOML file, ours or the user's. Knows no endpoint."""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from pathlib import Path
+from string import Formatter
+
+from xmguard.errors import InvalidRequest
+
+PLACES: Mapping[str, frozenset[str]] = {
+    "topics": frozenset(("count", "known")),
+    "paragraph": frozenset(("topic",)),
+    "contradiction": frozenset(("paragraph", "question", "answer", "language")),
+    "translation": frozenset(("paragraph", "question", "quote", "language")),
+}
+"""What each template has to name, and nothing else."""
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """One template for every step of `PLACES`."""
+
+    templates: Mapping[str, str]
+
+    def fill(self, step: str, **values: str) -> str:
+        """The prompt of a step; braces in the values stay as they are."""
+        return self.templates[step].format(**values).strip()
+
+
+def load(path: Path | None = None) -> Prompts:
+    """The templates of a file; those of the package if there is none.
+
+    Raises:
+        InvalidRequest: the file cannot be read, or a template is missing, unknown, or does not name its places.
+    """
+    try:
+        text = (
+            (files("xmguard_research.benchmarks.generated") / "prompts.toml").read_text(encoding="utf-8")
+            if path is None
+            else path.read_text(encoding="utf-8")
+        )
+        found = tomllib.loads(text)
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise InvalidRequest.field("prompts", f"{path} cannot be read: {error}") from error
+    if found.keys() != PLACES.keys():
+        raise InvalidRequest.field("prompts", f"{path} has {', '.join(found)}; it must have {', '.join(PLACES)}")
+    for step, template in found.items():
+        try:
+            named = {str(name) for _, name, _, _ in Formatter().parse(template) if name is not None}
+        except (TypeError, ValueError) as error:
+            raise InvalidRequest.field("prompts", f"{step}: {error}; double every brace that is no place") from error
+        if named != PLACES[step]:
+            places = ", ".join(f"{{{name}}}" for name in sorted(PLACES[step]))
+            raise InvalidRequest.field("prompts", f"{step} names {sorted(named)}; it must name {places}")
+    return Prompts(found)

@@ -1,0 +1,52 @@
+"""A run that is killed goes on: the real command in a process of its own, against a server that counts."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+from typer.testing import CliRunner
+
+from tests.scripted import eventually, ordinary, serving
+from xmguard_research.benchmarks.command import app
+from xmguard_research.benchmarks.summary import answered
+
+BEFORE = 9
+"""Responses that are given before the server stalls and the run is killed."""
+
+
+def test_after_a_kill_the_same_command_asks_only_what_is_missing(tmp_path):
+    asked = []
+    on = threading.Event()
+
+    def stalling(request, stop):
+        if len(asked) >= BEFORE:
+            on.wait(60)
+        asked.append((request.question, request.spans))
+        yield from ordinary(request, stop)
+
+    with serving(stalling) as server:
+        told = ["run", "clqa-mini", "--model", f"xmguard-server/{server.address}", "--log-dir", str(tmp_path)]
+        told += ["--prompts", "standard"]
+        process = subprocess.Popen(
+            [sys.executable, "-m", "xmguard", "bench", *told],
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            env={**os.environ, "INSPECT_DISPLAY": "none"},
+        )
+        try:
+            eventually(lambda: len(asked) == BEFORE, 60.0)
+            time.sleep(1.5)  # the last of them are judged and kept
+        finally:
+            os.kill(process.pid, signal.SIGKILL)
+            process.wait()
+        on.set()
+        ended = CliRunner().invoke(app, told)
+    assert ended.exit_code == 0, ended.output
+    assert "24 responses, 0 not judged, 0 failed" in ended.output
+    assert len(answered(tmp_path)) == 24
+    kept = asked[:BEFORE]
+    assert [one for one in asked[BEFORE:] if one in kept] == []
+    assert len(asked) <= 24 + 1  # and perhaps the one on which the server stalled
