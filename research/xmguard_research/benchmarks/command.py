@@ -126,7 +126,8 @@ def run(
             typer.echo(f"stopped: {log.error.message}; run the same command again to go on", err=True)
     for sample, reason in failed.items():
         typer.echo(f"failed: {sample}: {reason.splitlines()[0]}", err=True)
-    typer.echo(f"{len(rows) - len(failed)} responses, {unjudged} not judged, {len(failed)} failed; logs: {log_dir}")
+    responses = len({row.sample for row in rows}) - len(failed)
+    typer.echo(f"{responses} responses, {unjudged} not judged, {len(failed)} failed; logs: {log_dir}")
     if strict and (failed or unjudged or not done):
         raise typer.Exit(1)
 
