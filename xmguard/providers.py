@@ -59,3 +59,8 @@ class BenchmarkProvider:
     summary: str
     target: str
     """`module:attribute`."""
+    numbers: str = ""
+    """`module:function` of the numbers that are the suite's own, as `xmguard_research.benchmarks.derived` calls it.
+
+    Empty where rates say it all.
+    """

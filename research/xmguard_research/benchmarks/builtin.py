@@ -16,6 +16,30 @@ def xmguard_benchmarks() -> Iterable[BenchmarkProvider]:
     return [
         BenchmarkProvider("clqa", "paragraphs in seven languages, from templates", f"{_HERE}.clqa.suites:clqa"),
         BenchmarkProvider("clqa-mini", "three topics of CLQA, in minutes", f"{_HERE}.clqa.suites:clqa_mini"),
+        BenchmarkProvider(
+            "iseval",
+            "flawed premises in seven categories, spontaneous and guided; an analogue of ISEval",
+            f"{_HERE}.iseval.suites:iseval",
+            f"{_HERE}.iseval.measures:numbers",
+        ),
+        BenchmarkProvider(
+            "mmir",
+            "pages with two elements that do not fit together; an analogue of MMIR",
+            f"{_HERE}.mmir.suites:mmir",
+            f"{_HERE}.mmir.measures:numbers",
+        ),
+        BenchmarkProvider(
+            "modality-conflict",
+            "a picture and a text of two colours, in tiers of difficulty; an analogue of When Modalities Conflict",
+            f"{_HERE}.modality_conflict.suites:modality_conflict",
+            f"{_HERE}.modality_conflict.measures:numbers",
+        ),
+        BenchmarkProvider(
+            "xmodbench",
+            "multiple choice from text or image to text or image; an analogue of XModBench",
+            f"{_HERE}.xmodbench.suites:xmodbench",
+            f"{_HERE}.xmodbench.measures:numbers",
+        ),
         BenchmarkProvider("cmqa", "scenes drawn and told, from a generator", f"{_HERE}.cmqa.suites:cmqa"),
         BenchmarkProvider("cmqa-mini", "three triples of CMQA, in minutes", f"{_HERE}.cmqa.suites:cmqa_mini"),
         BenchmarkProvider("pixels", "CLQA's short paragraphs, as text or lettered", f"{_HERE}.pixels.suites:pixels"),

@@ -5,8 +5,9 @@ Heavy modules are imported when a command runs. Knows no suite by name.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -14,6 +15,9 @@ from rich.table import Table
 
 from xmguard.errors import SetupIncomplete, XmguardError
 from xmguard_research.analyses.command import analyse
+
+if TYPE_CHECKING:
+    from xmguard_research.benchmarks.summary import Row
 
 app = typer.Typer(help="Measure whether models see that sources contradict each other.", no_args_is_help=True)
 app.command("analyse")(analyse)
@@ -80,7 +84,7 @@ def run(
     found = _suites()
     from inspect_ai import eval_set
 
-    from xmguard_research.benchmarks.summary import answered, markdown
+    from xmguard_research.benchmarks.summary import answered
 
     told: dict[str, Any] = {
         "prompts": prompts,
@@ -116,25 +120,26 @@ def run(
     rows = [row for row in answered(log_dir) if Path(row.log).name in ours]
     failed = {row.sample: row.failed for row in rows if row.failed}
     unjudged = sum(row.found is None and not row.failed for row in rows)
-    typer.echo(markdown(rows))
+    typer.echo(_tables(rows))
     for log in logs:
         if log.error is not None:
             typer.echo(f"stopped: {log.error.message}; run the same command again to go on", err=True)
     for sample, reason in failed.items():
         typer.echo(f"failed: {sample}: {reason.splitlines()[0]}", err=True)
-    typer.echo(f"{len(rows) - len(failed)} responses, {unjudged} not judged, {len(failed)} failed; logs: {log_dir}")
+    responses = len({row.sample for row in rows}) - len(failed)
+    typer.echo(f"{responses} responses, {unjudged} not judged, {len(failed)} failed; logs: {log_dir}")
     if strict and (failed or unjudged or not done):
         raise typer.Exit(1)
 
 
 @app.command()
 def table(log_dir: Logs = Path("build/bench")) -> None:
-    """The table of everything in a folder of logs."""
+    """The tables of everything in a folder of logs."""
     _suites()
-    from xmguard_research.benchmarks.summary import answered, markdown
+    from xmguard_research.benchmarks.summary import answered
 
     try:
-        typer.echo(markdown(answered(log_dir)))
+        typer.echo(_tables(answered(log_dir)))
     except FileNotFoundError as error:
         raise XmguardError(f"{error}; xmguard bench run writes some") from error
 
@@ -155,6 +160,15 @@ def report(
         typer.echo(f"wrote {write(log_dir, out or log_dir / 'report', in_a_cell=items)}")
     except FileNotFoundError as error:
         raise XmguardError(f"{error}; xmguard bench run writes some") from error
+
+
+def _tables(rows: Sequence[Row]) -> str:
+    """Rates, and below them the numbers that are a suite's own."""
+    from xmguard_research.benchmarks import derived
+    from xmguard_research.benchmarks.summary import markdown
+
+    made = [markdown(rows), derived.markdown(rows, _suites().with_suites())]
+    return "\n\n".join(one for one in made if one)
 
 
 def _suites() -> Any:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from inspect_ai.scorer import Metric, SampleScore, Score, Scorer, Target, metric, scorer
+from inspect_ai.scorer import NOANSWER, Metric, SampleScore, Score, Scorer, Target, metric, scorer
 from inspect_ai.solver import TaskState
 
 from xmguard_research.benchmarks.providers import response_of
@@ -20,12 +20,15 @@ from xmguard_research.metrics import Detection, detection_rates
 
 UNJUDGED = "unjudged"
 """A score's value where the judge has no word; otherwise `yes` or `no`."""
+BESIDE_THE_POINT = "beside_the_point"
+"""Key of a score's metadata: the scorer has nothing to look for in this sample, which is no row of it."""
 
 
 def _detection(scores: Sequence[SampleScore]) -> Detection:
     # inspect turns a score's value into a number before metrics see it, and an unknown word into 0.
-    reported = [(one.score.metadata or {})["reported"] for one in scores]
-    return detection_rates([bool((one.sample_metadata or {})["conflict"]) for one in scores], reported)
+    asked = [one for one in scores if not (one.score.metadata or {}).get(BESIDE_THE_POINT)]
+    reported = [(one.score.metadata or {})["reported"] for one in asked]
+    return detection_rates([bool((one.sample_metadata or {})["conflict"]) for one in asked], reported)
 
 
 def _metric(number: Callable[[Detection], float | None]) -> Metric:
@@ -64,6 +67,8 @@ def says_conflict(judge: str = "rules", **settings: Any) -> Scorer:
     made = make(judge, JudgeSettings(**settings), with_judges())
 
     async def score(state: TaskState, target: Target) -> Score:
+        if state.metadata["conflict"] is None:
+            return Score(value=NOANSWER, answer=state.output.completion, metadata={BESIDE_THE_POINT: True})
         exchange = Exchange(state.metadata["asked"], state.output.completion)
         judgement = await asyncio.to_thread(made.judge, exchange)
         said = judgement.mentions_conflict

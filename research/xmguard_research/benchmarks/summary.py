@@ -6,13 +6,14 @@ items. What failed and what nobody could judge is counted beside every rate. Kno
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from inspect_ai.log import EvalLog, EvalSample, list_eval_logs, read_eval_log
 
+from xmguard_research.benchmarks.scoring import BESIDE_THE_POINT
 from xmguard_research.metrics import Estimate, share
 
 DETECTION = "says_conflict"
@@ -50,6 +51,8 @@ class Row:
     """Why there is no response."""
     log: str = ""
     """File that holds it."""
+    amounts: Mapping[str, float] = field(default_factory=dict, hash=False)
+    """What the scorer measured beside that, by name."""
 
 
 @dataclass(frozen=True)
@@ -123,6 +126,8 @@ def _of_sample(sample: EvalSample, log: EvalLog, about: dict[str, Any]) -> Itera
         key = Key(about["suite"], log.eval.model, about["setting"], own["prompt"], own["variant"], measure)
         score = scores.get(measure)
         said: dict[str, Any] = {} if score is None else score.metadata or {}
+        if said.get(BESIDE_THE_POINT):
+            continue
         yield Row(
             key,
             str(sample.id),
@@ -132,6 +137,7 @@ def _of_sample(sample: EvalSample, log: EvalLog, about: dict[str, Any]) -> Itera
             said.get("decision") if said.get("check") == "OK" else None,
             failed or ("" if score is not None else "it was not scored"),
             log.location,
+            said.get("amounts", {}),
         )
 
 
@@ -152,10 +158,10 @@ def markdown(rows: Sequence[Row]) -> str:
     if detection:
         head = ["conflicts said", "false alarms", "conflicts called CONFLICT", "controls called CONFLICT"]
         counts = ["conflicts", "controls", "not judged", "no verdict", "failed"]
-        tables.append(_table([*_NAMED, *head, *counts], [_detection(key, cell) for key, cell in detection.items()]))
+        tables.append(table([*_NAMED, *head, *counts], [_detection(key, cell) for key, cell in detection.items()]))
     if others:
         head = ["measure", "share", "responses", "not judged", "failed"]
-        tables.append(_table([*_NAMED, *head], [_measure(key, cell) for key, cell in others.items()]))
+        tables.append(table([*_NAMED, *head], [_measure(key, cell) for key, cell in others.items()]))
     return "\n\n".join(tables)
 
 
@@ -172,7 +178,8 @@ def _measure(key: Key, cell: Cell) -> list[str]:
     return [*key, shown(cell.rate()), *map(str, [len(cell.rows), cell.unjudged, cell.failed])]
 
 
-def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown."""
     return "\n".join(f"| {' | '.join(line)} |" for line in [head, ["---"] * len(head), *lines])
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterable
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from inspect_ai import Task, task
 from inspect_ai.dataset import MemoryDataset, Sample
@@ -23,21 +23,33 @@ from xmguard_research.benchmarks.cases import Case
 from xmguard_research.benchmarks.scoring import says_conflict
 from xmguard_research.benchmarks.settings import NAMES, PROMPTS, Settings
 
+T = TypeVar("T")
+
 
 def suite(cases: Callable[..., Iterable[Case]]) -> Callable[..., Task]:
-    """The task of a suite: its own options are those of the function, beside `Settings`.
+    """The task of a suite of cases: its own options are those of the function, beside `Settings`.
 
     The suite's name is the function's, with hyphens; the task's is the function's.
     """
-    name = cases.__name__.replace("_", "-")
+    return with_settings(cases, lambda drawn, name, settings: conflicts(drawn, name=name, settings=settings))
+
+
+def with_settings(
+    given: Callable[..., Iterable[T]], made_of: Callable[[Iterable[T], str, Settings], Task]
+) -> Callable[..., Task]:
+    """The task that `made_of` makes of what a function gives, of the suite's name and of the settings that it is told.
+
+    See `suite` for options and names.
+    """
+    name = given.__name__.replace("_", "-")
 
     def made(*arguments: Any, **options: Any) -> Task:
         settings = Settings(**{key: options.pop(key) for key in NAMES if key in options})
-        return conflicts(cases(*arguments, **options), name=name, settings=settings)
+        return made_of(given(*arguments, **options), name, settings)
 
-    made.__name__, made.__module__ = cases.__name__, cases.__module__
-    made.__qualname__, made.__doc__ = cases.__qualname__, cases.__doc__
-    own = inspect.signature(cases, eval_str=True)
+    made.__name__, made.__module__ = given.__name__, given.__module__
+    made.__qualname__, made.__doc__ = given.__qualname__, given.__doc__
+    own = inspect.signature(given, eval_str=True)
     shared = inspect.signature(Settings, eval_str=True).parameters.values()
     told = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in shared]
     made.__signature__ = own.replace(  # type: ignore[attr-defined]
