@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 
+from inspect_ai.log import recoverable_eval_logs
 from typer.testing import CliRunner
 
 from tests.scripted import eventually, ordinary, serving
@@ -42,11 +43,14 @@ def test_after_a_kill_the_same_command_asks_only_what_is_missing(tmp_path):
         finally:
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
+        (killed,) = recoverable_eval_logs(str(tmp_path))
+        kept = max(killed.flushed_samples, killed.completed_samples)
+        assert kept >= BEFORE // 2
         on.set()
         ended = CliRunner().invoke(app, told)
     assert ended.exit_code == 0, ended.output
     assert "24 responses, 0 not judged, 0 failed" in ended.output
     assert len(answered(tmp_path)) == 24
-    kept = asked[:BEFORE]
-    assert [one for one in asked[BEFORE:] if one in kept] == []
-    assert len(asked) <= 24 + 1  # and perhaps the one on which the server stalled
+    repeated = [one for one in asked[BEFORE:] if one in asked[:BEFORE]]
+    assert len(repeated) <= BEFORE - kept  # what a slow machine had answered and not yet judged
+    assert len(asked) <= 24 + 1 + len(repeated)  # and perhaps the one on which the server stalled
