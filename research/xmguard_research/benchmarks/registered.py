@@ -2,7 +2,7 @@
 
 from xmguard_research.benchmarks.clqa.suites import clqa, clqa_mini
 from xmguard_research.benchmarks.cmqa.suites import cmqa, cmqa_mini
-from xmguard_research.benchmarks.generated.suites import clqa_generated
+from xmguard_research.benchmarks.generated.suites import clqa_generated, cmqa_generated
 from xmguard_research.benchmarks.pixels.suites import pixels
 from xmguard_research.benchmarks.providers import xmguard, xmguard_server
 from xmguard_research.benchmarks.vqa.suites import vqa_conflict
@@ -14,6 +14,7 @@ __all__ = [
     "clqa_generated",
     "clqa_mini",
     "cmqa",
+    "cmqa_generated",
     "cmqa_mini",
     "pixels",
     "vqa_conflict",
