@@ -36,7 +36,7 @@ class Album:
     folder: Path
 
     def keep(self, data: bytes, size: tuple[int, int] | None = None) -> str:
-        """Name of the file that holds the picture, which is written unless it is there.
+        """Name of the file that holds the picture, which is written unless it is there as it should be.
 
         Args:
             data: of a PNG, JPEG or WebP file.
@@ -47,7 +47,7 @@ class Album:
         """
         name = sha256(data).hexdigest() + _suffix(data, size)
         path = self.folder / name
-        if not path.is_file():
+        if not path.is_file() or path.read_bytes() != data:
             self.folder.mkdir(parents=True, exist_ok=True)
             part = self.folder / f"{name}.{os.getpid()}-{get_ident()}.part"
             part.write_bytes(data)
