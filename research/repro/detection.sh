@@ -5,7 +5,8 @@
 #     OPENAI_API_KEY=... sh research/repro/detection.sh
 #
 # CLQA_PROMPTS and CMQA_PROMPTS are --prompt-file of each suite, JUDGE_PROMPT is --judge-file: the paper's texts are not ours
-# to ship. CASES draws so many cases of each suite. CLQA_DATA is a file of clqa-generated, in place of CLQA from templates.
+# to ship. CASES draws so many cases of each suite. CLQA_DATA is a file of clqa-generated, in place of CLQA from templates, and
+# CMQA_DATA a folder of cmqa-generated, in place of drawn scenes.
 set -eu
 
 out=${OUT:-build/repro/detection}
@@ -22,7 +23,7 @@ for model in $texts; do
         ${CLQA_PROMPTS:+--prompt-file "$CLQA_PROMPTS"}
 done
 for model in $pictures; do
-    xmguard bench run cmqa --model "xmguard/$model" --log-dir "$out" "$@" \
-        ${CMQA_PROMPTS:+--prompt-file "$CMQA_PROMPTS"}
+    xmguard bench run "cmqa${CMQA_DATA:+-generated}" --model "xmguard/$model" --log-dir "$out" "$@" \
+        ${CMQA_DATA:+-T "folder=$CMQA_DATA"} ${CMQA_PROMPTS:+--prompt-file "$CMQA_PROMPTS"}
 done
 xmguard bench table --log-dir "$out"

@@ -21,8 +21,8 @@ clqa() {
         ${CLQA_DATA:+-T "data=$CLQA_DATA"} ${CLQA_PROMPTS:+--prompt-file "$CLQA_PROMPTS"}
 }
 cmqa() {
-    xmguard bench run cmqa --model "xmguard/$model" --log-dir "$out" "$@" \
-        ${CMQA_PROMPTS:+--prompt-file "$CMQA_PROMPTS"}
+    xmguard bench run "cmqa${CMQA_DATA:+-generated}" --model "xmguard/$model" --log-dir "$out" "$@" \
+        ${CMQA_DATA:+-T "folder=$CMQA_DATA"} ${CMQA_PROMPTS:+--prompt-file "$CMQA_PROMPTS"}
 }
 swept() {
     suite=$1
