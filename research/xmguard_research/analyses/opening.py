@@ -98,12 +98,6 @@ def asked(guard: Guard, case: Case, asking: Asking) -> str:
     return said.tasks[asking.prompt_of(case)].replace(QUESTION, case.question).strip()
 
 
-def first(items: int, cases: Sequence[Case]) -> list[Case]:
-    """The cases of the first items: all their variants and orders, conflicts and controls."""
-    kept = set(list(dict.fromkeys(case.item for case in cases))[:items])
-    return [case for case in cases if case.item in kept]
-
-
 def pairs(cases: Sequence[Case]) -> list[Case]:
     """The cases, all of two sources.
 

@@ -51,7 +51,9 @@ def run(
     ] = "smollm2",
     log_dir: Logs = Path("build/bench"),
     prompts: Annotated[str, typer.Option(help="Of standard, instructed, explicit.")] = "standard,instructed,explicit",
-    cases: Annotated[int | None, typer.Option(min=1, help="Only so many cases, drawn at random.")] = None,
+    items: Annotated[
+        int | None, typer.Option(min=1, help="Only so many items, each with all its variants, orders and twins.")
+    ] = None,
     judge: Annotated[str, typer.Option(help="A judge of `python -m xmguard_research.judge`.")] = "rules",
     judge_model: Annotated[str, typer.Option(help="For --judge openai: the model that judges.")] = "",
     judge_url: Annotated[str, typer.Option(help="For --judge openai: its endpoint, http://HOST/v1.")] = "",
@@ -88,7 +90,7 @@ def run(
 
     told: dict[str, Any] = {
         "prompts": prompts,
-        "cases": cases,
+        "items": items,
         "judge": judge,
         "judge_model": judge_model,
         "judge_url": judge_url,

@@ -1,4 +1,4 @@
-"""What every suite can be told beside its own options: which prompts, how many cases, whose judge, which bias.
+"""What every suite can be told beside its own options: which prompts, how many items, whose judge, which bias.
 
 Values and their reading; inspect_ai hands them over as words. Knows no suite.
 """
@@ -29,12 +29,12 @@ TOKENS = 64
 
 @dataclass(frozen=True)
 class Settings:
-    """Options of every suite: `inspect eval xmguard/clqa -T cases=20 -T policy=fixed -T epsilon=1`."""
+    """Options of every suite: `inspect eval xmguard/clqa -T items=20 -T policy=fixed -T epsilon=1`."""
 
     prompts: str = EVERY_PROMPT
     """Some of `PROMPTS`, with commas."""
-    cases: int | None = None
-    """Only so many cases, drawn at random; None is all."""
+    items: int | None = None
+    """Only so many items, with all their variants, orders and twins; the same ones each time. None is all."""
     judge: str = "rules"
     """Of `python -m xmguard_research.judge`."""
     judge_model: str = ""

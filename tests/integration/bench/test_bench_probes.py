@@ -68,7 +68,7 @@ def test_a_model_of_another_provider_reads_picture_text_and_question(tmp_path):
 
 def test_a_bias_goes_where_there_are_two_sources():
     require_art()
-    task = iseval(per_category=1, cases=1, asked="guided", policy="fixed", epsilon=1)
+    task = iseval(per_category=1, items=1, asked="guided", policy="fixed", epsilon=1)
     asked = [request_of(sample.input[0]) for sample in task.dataset]
     assert [one.rebalance.bias for one in asked] == [{}, {}, {"s2": 1.0}, {"s2": 1.0}]
     assert asked[0].rebalance == Rebalance("none")
@@ -90,7 +90,7 @@ def test_what_a_suite_of_probes_would_not_heed_is_refused(made, why):
 
 
 def test_each_modality_alone_and_both_together_give_a_following_rate(tmp_path):
-    task = modality_conflict(items=1)
+    task = modality_conflict(shapes=1)
     colour = task.dataset[1].metadata["facts"]["text"]
     rows = run(task, f"parrot/It is {colour}.", tmp_path, 0, None)
     said = {
@@ -105,14 +105,14 @@ def test_each_modality_alone_and_both_together_give_a_following_rate(tmp_path):
 
 
 def test_a_tiny_model_says_how_sure_it_is_of_a_text_alone(tiny_folder, tmp_path):
-    (row,) = run(modality_conflict(items=1), f"xmguard/{tiny_folder}", tmp_path, 1, 2, max_tokens=2)
+    (row,) = run(modality_conflict(shapes=1), f"xmguard/{tiny_folder}", tmp_path, 1, 2, max_tokens=2)
     assert row.key.variant == "text easy"
     assert row.amounts["entropy"] > 0
 
 
 def test_a_question_in_four_directions_gives_accuracies_and_a_gap(tmp_path):
     require_art()
-    task = xmodbench(per_subtask=1, cases=2)
+    task = xmodbench(per_subtask=1, items=2)
     first, *options, question = task.dataset[1].input[0].content
     assert request_of(task.dataset[1].input[0]).spans[0].text in first.text
     assert [type(one) for one in options] == [ContentImage] * 4
