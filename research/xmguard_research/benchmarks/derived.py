@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from xmguard.errors import PluginError
 from xmguard.plugins import Registry
+from xmguard_research.benchmarks.labels import suite_name
 from xmguard_research.benchmarks.summary import Row, table
 from xmguard_research.metrics import Estimate
 
@@ -54,7 +55,7 @@ def numbers(rows: Sequence[Row], registry: Registry) -> dict[Run, Sequence[Numbe
             runs.setdefault(Run(*row.key[:3]), []).append(row)
     made = {}
     for run, own in sorted(runs.items()):
-        provider = registry.benchmarks.get(run.suite)
+        provider = registry.benchmarks.get(suite_name(run.suite))
         if provider is not None and provider.numbers:
             made[run] = _loaded(provider.name, provider.numbers)(own)
     return made

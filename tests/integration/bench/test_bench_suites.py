@@ -2,6 +2,7 @@
 
 import pytest
 from inspect_ai import eval as evaluate
+from inspect_ai.model import get_model
 from typer.testing import CliRunner
 
 from xmguard import Rebalance, Span
@@ -12,6 +13,7 @@ from xmguard_research.benchmarks.cases import Case, whole_items
 from xmguard_research.benchmarks.clqa.items import items
 from xmguard_research.benchmarks.clqa.suites import clqa, clqa_mini, of_items
 from xmguard_research.benchmarks.command import app
+from xmguard_research.benchmarks.missing import unasked
 from xmguard_research.benchmarks.settings import Settings
 from xmguard_research.benchmarks.suites import make, with_suites
 from xmguard_research.benchmarks.summary import Key, Row, answered, cells, markdown
@@ -117,6 +119,21 @@ def test_another_setting_in_the_same_folder_is_kept_apart(tiny_folder, tmp_path)
         asked = conflicts([case("a", True)], name="doors", settings=settings)
         evaluate(asked, model=f"xmguard/{tiny_folder}", log_dir=str(tmp_path), display="none", max_tokens=2)
     assert [row.key.setting for row in answered(tmp_path)] == ["", "fixed +2 on the later readers"]
+
+
+def test_other_data_and_a_model_loaded_otherwise_are_kept_apart(tiny_folder, tmp_path):
+    for seed in (0, 1):
+        told = {"topics": "1", "variants": "en-en", "size": "short", "seed": str(seed), "prompts": "standard"}
+        asked = make("clqa", told, with_suites())
+        model = get_model(f"xmguard/{tiny_folder}", memoize=False, **({"dtype": "bfloat16"} if seed else {}))
+        evaluate(asked, model=model, log_dir=str(tmp_path), display="none", max_tokens=2, limit=1)
+    first, second = answered(tmp_path)
+    data = "clqa · seed={}, size=short, topics=1, variants=en-en"
+    assert [first.key.suite, second.key.suite] == [data.format(0), data.format(1)]
+    assert second.key.model == f"{first.key.model} · dtype=bfloat16"
+    assert unasked(tmp_path, [first, second]) == []  # a limit leaves nothing unasked
+    (gap,) = unasked(tmp_path, [first])
+    assert (gap.suite, gap.samples) == (data.format(1), 1)
 
 
 def test_what_failed_is_a_row_that_says_why(tiny_folder, tmp_path):
