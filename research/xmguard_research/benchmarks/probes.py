@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import TYPE_CHECKING, Any
 
@@ -179,7 +179,9 @@ def _drawn(probes: Iterable[Probe], settings: Settings) -> list[Probe]:
 
 def _sample(probe: Probe, said: PromptText, rebalance: Rebalance) -> Sample:
     # Nothing can be rebalanced where there is one source, and a bias on another is refused.
-    steered = rebalance if len(probe.spans) > 1 else Rebalance("none")
+    # A suite's cases have two sources, and settings name the later one by its place; a probe's may be the fifth.
+    last = {probe.spans[-1].id: epsilon for epsilon in rebalance.bias.values()}
+    steered = replace(rebalance, bias=last) if len(probe.spans) > 1 else Rebalance("none")
     request = AnswerRequest(
         spans=probe.spans,
         question=probe.question,
