@@ -102,7 +102,7 @@ def rows(item, joint, image_right=True, entropies=(None, None)):
 def test_the_text_following_rate_is_of_what_is_right_alone_and_follows_one():
     made = [*rows("a", "text"), *rows("b", "image"), *rows("c", "text"), *rows("d", "neither")]
     found = {one.name: one for one in numbers([*made, *rows("e", "image", image_right=False)])}
-    assert set(found) == {"TFR, image first", "balance point, image first", "TFR, image first, image easy, text hard"}
+    assert set(found) == {"TFR, image first", "balance point of what is understood, image first", "TFR, image first, image easy, text hard"}
     rate = found["TFR, image first"]
     assert (rate.estimate.value, rate.rows) == (2 / 3, 3)
     assert rate.note == "1 follow neither, 1 not right in both alone"
