@@ -10,6 +10,7 @@ from xmguard_research.benchmarks.mmir.suites import (
     KINDS,
     PER_RELATION,
     chooses_both,
+    leaves_alone,
     lines,
     names_both,
     numbers_in,
@@ -103,9 +104,11 @@ def test_a_choice_scores_by_the_numbers_it_names(response, score):
 
 def test_a_control_is_right_if_none_is_said():
     control = {"cues": [], "pair": [], "count": 13}
-    assert chooses_both("None.", control, None).found
-    assert not chooses_both("3 and 11", control, None).found
-    assert not chooses_both("I like it.", control, None).found
+    assert leaves_alone("None.", control, None).found
+    assert not leaves_alone("3 and 11", control, None).found
+    assert not leaves_alone("I like it.", control, None).found
+    assert chooses_both("None.", control, None) is None
+    assert leaves_alone("None.", FACTS, None) is None
     assert names_both("Belden and Corvin", control, None) is None
 
 
@@ -125,7 +128,7 @@ def test_numbers_are_of_inconsistent_pages_and_controls_stand_apart():
         row("b", "identity", "names_both", False),
         row("a", "factual", "chooses_both", True, 1.0),
         row("b", "identity", "chooses_both", False, 0.5),
-        row("a", "factual control", "chooses_both", False, 0.0),
+        row("a", "factual", "leaves_alone", False),
     ]
     assert {one.name: one.estimate.value for one in numbers(rows)} == {
         "open accuracy": 0.5,
