@@ -28,7 +28,7 @@ from xmguard_research.benchmarks.pictures import PNG, small
 from xmguard_research.benchmarks.protocol import OWN
 from xmguard_research.benchmarks.providers import response_of
 from xmguard_research.benchmarks.scoring import BESIDE_THE_POINT, says_conflict
-from xmguard_research.benchmarks.settings import Settings, listed
+from xmguard_research.benchmarks.settings import LATER, Settings, listed
 from xmguard_research.benchmarks.tasks import with_settings
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ def _drawn(probes: Iterable[Probe], settings: Settings) -> list[Probe]:
 def _sample(probe: Probe, said: PromptText, rebalance: Rebalance) -> Sample:
     # Nothing can be rebalanced where there is one source, and a bias on another is refused.
     # A suite's cases have two sources, and settings name the later one by its place; a probe's may be the fifth.
-    last = {probe.spans[-1].id: epsilon for epsilon in rebalance.bias.values()}
+    last = {probe.spans[-1].id: rebalance.bias[LATER]} if LATER in rebalance.bias else {}
     steered = replace(rebalance, bias=last) if len(probe.spans) > 1 else Rebalance("none")
     request = AnswerRequest(
         spans=probe.spans,

@@ -40,7 +40,10 @@ class Item:
 
 
 def read_items(path: Path) -> list[Item]:
-    """Items of JSON lines: `id`, `question`, `support` [2], `contradict` [2], `changed_answer` [2], maybe `answer`, `picture`."""
+    """Items of JSON lines: `id`, `question`, `support` [2], `contradict` [2], `changed_answer` [2].
+
+    `answer` and `picture` may be there.
+    """
     return [
         Item(
             str(row["id"]),

@@ -28,8 +28,7 @@ def _detection(rows: Sequence[Row]) -> Iterator[Number]:
             own = [
                 row
                 for row in rows
-                if (row.key.measure, row.key.prompt) == (measure, prompt)
-                and row.key.variant.startswith(f"{category} ")
+                if (row.key.measure, row.key.prompt) == (measure, prompt) and row.key.variant.startswith(f"{category} ")
             ]
             if own:
                 yield _number(f"{name}, {category}", own)

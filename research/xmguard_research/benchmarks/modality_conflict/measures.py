@@ -51,7 +51,10 @@ def numbers(rows: Sequence[Row]) -> list[Number]:
     for order, first in ORDERS.items():
         joint = list(_joint(rows, first))
         if joint:
-            made += [_following(f"TFR, {order}", joint), _balance(f"balance point of what is understood, {order}", joint)]
+            made += [
+                _following(f"TFR, {order}", joint),
+                _balance(f"balance point of what is understood, {order}", joint),
+            ]
             cells: dict[tuple[str, str], list[_Joint]] = {}
             for one in joint:
                 cells.setdefault((one.image, one.text), []).append(one)
