@@ -2,7 +2,7 @@
 
 import pytest
 
-from xmguard_research.benchmarks.cards import card, digest
+from xmguard_research.benchmarks.cards import card
 from xmguard_research.benchmarks.derived import numbers as derived
 from xmguard_research.benchmarks.iseval import baselines, flaws
 from xmguard_research.benchmarks.iseval.measures import numbers
@@ -15,6 +15,7 @@ from xmguard_research.benchmarks.iseval.suites import (
     lines,
     names_flaw,
 )
+from xmguard_research.benchmarks.lines import digest, line
 from xmguard_research.benchmarks.suites import with_suites
 from xmguard_research.benchmarks.summary import Key, Row
 
@@ -24,7 +25,9 @@ DRAWN = items(PER_CATEGORY, seed=0)
 def test_the_suite_is_the_one_of_its_card():
     published, made = card("xmguard_research.benchmarks.iseval"), lines()
     assert len(made) == published.items
-    assert digest(made) == published.sha256, "if the data are meant to change, give card.json a new version and digest"
+    assert digest(map(line, made)) == published.sha256, (
+        "if the data are meant to change, give card.json a new version and digest"
+    )
 
 
 def test_another_seed_gives_other_problems_and_more_items_begin_alike():
@@ -114,9 +117,7 @@ def test_the_numbers_are_shares_of_their_own_prompt_and_form():
         "MTPS, text": 0.5,
         "MTPS, no preference": 0.5,
     }
-    ((run, own),) = derived(
-        [*rows, row("e", "lacking text", "guided", "names_flaw", None)], with_suites()
-    ).items()
+    ((run, own),) = derived([*rows, row("e", "lacking text", "guided", "names_flaw", None)], with_suites()).items()
     assert run == ("iseval", "m", "")
     assert {one.name: one.rows for one in own}["GEDR"] == 1
 

@@ -20,8 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from xmguard.cli.terminal import stated_errors
+from xmguard_research.benchmarks.cards import card
 from xmguard_research.benchmarks.clqa.baselines import overlaps, rules
-from xmguard_research.benchmarks.clqa.card import card
 from xmguard_research.benchmarks.clqa.files import write
 from xmguard_research.benchmarks.clqa.items import Item, items, parse_variant, variants
 from xmguard_research.benchmarks.clqa.paragraphs import SIZES
@@ -60,7 +60,8 @@ def main(
     out.parent.mkdir(parents=True, exist_ok=True)
     count, digest = write(drawn, out)
     typer.echo(f"{out}: {count} items, SHA-256 {digest}")
-    if (topics, seed, chosen, sizes) == (card().topics, card().seed, variants(), SIZES):
+    published = card("xmguard_research.benchmarks.clqa")
+    if (topics, seed, chosen, sizes) == (published.drawn, published.seed, variants(), SIZES):
         typer.echo(compared(digest))
     if baselines:
         show(drawn)
@@ -68,12 +69,12 @@ def main(
 
 def compared(digest: str) -> str:
     """Whether the whole suite is the one of the card."""
-    published = card()
+    published = card("xmguard_research.benchmarks.clqa")
     if digest == published.sha256:
         return f"the published version {published.version}"
     return (
         f"NOT the published version {published.version}, SHA-256 {published.sha256}: that was made with Babel "
-        f"{published.babel}, this with {babel.__version__}; if those agree, a text or the code was changed"
+        f"{published.made_with['babel']}, this with {babel.__version__}; if those agree, a text or the code was changed"
     )
 
 
