@@ -26,6 +26,7 @@ from xmguard_research.benchmarks.clqa.files import write
 from xmguard_research.benchmarks.clqa.items import Item, items, parse_variant, variants
 from xmguard_research.benchmarks.clqa.paragraphs import SIZES
 from xmguard_research.benchmarks.clqa.topics import TOPICS, most
+from xmguard_research.benchmarks.rates import shown
 
 
 def main(
@@ -83,7 +84,7 @@ def show(drawn: Sequence[Item]) -> None:
     console = Console()
     table = Table("rule", "variant", "size", "detected", "false alarms", box=box.SIMPLE)
     for row in rules(drawn):
-        table.add_row(row.name, row.variant, row.size, f"{row.detected:.2f}", f"{row.false_alarms:.2f}")
+        table.add_row(row.name, row.variant, row.size, shown(row.detected), shown(row.false_alarms))
     console.print(table)
     table = Table("word overlap", "size", "AUROC", "within topics", box=box.SIMPLE)
     for one in overlaps(drawn):

@@ -27,6 +27,7 @@ from xmguard_research.benchmarks.cmqa.drawn import drawn_digest
 from xmguard_research.benchmarks.cmqa.items import SEED, TRIPLES, VARIANTS, Item, items, line
 from xmguard_research.benchmarks.cmqa.pictures import png
 from xmguard_research.benchmarks.lines import digest
+from xmguard_research.benchmarks.rates import shown
 from xmguard_research.metrics import Estimate
 from xmguard_research.scenes import KINDS, STYLES
 
@@ -89,7 +90,7 @@ def show(drawn: Sequence[Item]) -> None:
     console = Console()
     table = Table("rule", "variant", "detected", "false alarms", box=box.SIMPLE)
     for rule in rules(drawn):
-        table.add_row(rule.name, rule.variant, f"{rule.detected:.2f}", f"{rule.false_alarms:.2f}")
+        table.add_row(rule.name, rule.variant, shown(rule.detected), shown(rule.false_alarms))
     console.print(table)
     table = Table("score", "variant", "AUROC", "within triples", box=box.SIMPLE)
     for one in rankings(drawn):
