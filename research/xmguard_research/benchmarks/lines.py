@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import json
+from collections.abc import Iterable, Mapping
 from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 
 def write(lines: Iterable[bytes], path: Path) -> tuple[int, str]:
@@ -21,3 +23,16 @@ def write(lines: Iterable[bytes], path: Path) -> tuple[int, str]:
             count += 1
     part.replace(path)
     return count, digest.hexdigest()
+
+
+def line(row: Mapping[str, Any]) -> bytes:
+    """JSON with its line feed."""
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+
+
+def digest(lines: Iterable[bytes]) -> str:
+    """SHA-256 of the lines, in order."""
+    total = sha256()
+    for one in lines:
+        total.update(one)
+    return total.hexdigest()

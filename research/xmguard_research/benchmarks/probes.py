@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from inspect_ai import Task
@@ -28,7 +28,7 @@ from xmguard_research.benchmarks.pictures import PNG, small
 from xmguard_research.benchmarks.protocol import OWN
 from xmguard_research.benchmarks.providers import response_of
 from xmguard_research.benchmarks.scoring import BESIDE_THE_POINT, says_conflict
-from xmguard_research.benchmarks.settings import Settings, listed
+from xmguard_research.benchmarks.settings import LATER, Settings, listed
 from xmguard_research.benchmarks.tasks import with_settings
 
 if TYPE_CHECKING:
@@ -170,7 +170,9 @@ def _checked(response: AnswerResponse | None) -> dict[str, Any]:
 
 def _sample(probe: Probe, said: PromptText, rebalance: Rebalance) -> Sample:
     # Nothing can be rebalanced where there is one source, and a bias on another is refused.
-    steered = rebalance if len(probe.spans) > 1 else Rebalance("none")
+    # A suite's cases have two sources, and settings name the later one by its place; a probe's may be the fifth.
+    last = {probe.spans[-1].id: rebalance.bias[LATER]} if LATER in rebalance.bias else {}
+    steered = replace(rebalance, bias=last) if len(probe.spans) > 1 else Rebalance("none")
     request = AnswerRequest(
         spans=probe.spans,
         question=probe.question,

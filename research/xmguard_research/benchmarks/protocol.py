@@ -42,7 +42,7 @@ _ANSWER = "\nConsider all of the paragraphs and answer this in English.\n"
 _SCENE = "\nWhat you find above shows or describes a scene.\nAnswer this about it.\n"
 _REPORT = "If you find that they contradict each other, report it.\n"
 PARAGRAPHS = PromptText(
-    preamble="These are some paragraphs.\n",
+    preamble="Read the following texts.\n",
     tasks={
         Prompt.STANDARD: f"{_ANSWER}{QUESTION}",
         Prompt.INSTRUCTED: f"{_ANSWER}{_REPORT}{QUESTION}",

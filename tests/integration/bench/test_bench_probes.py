@@ -43,8 +43,9 @@ def test_flawed_premises_in_words_are_asked_of_a_tiny_model(tiny_folder, tmp_pat
     require_art()
     rows = run(iseval(per_category=1), f"xmguard/{tiny_folder}", tmp_path, 0, 4, max_tokens=2)
     assert {(row.key.variant, row.key.prompt) for row in rows} == {
-        (f"exclusive text {form}", prompt) for form in ("flawed", "sound") for prompt in ("spontaneous", "guided")
+        ("exclusive text", prompt) for prompt in ("spontaneous", "guided")
     }
+    assert {row.key.measure for row in rows} == {"names_flaw", "flaw_in_sound"}
     assert {row.found for row in rows} == {False}
     assert "| names_flaw | 0% [" in markdown(rows)
     assert "conflicts said" not in markdown(rows)  # with one source nobody asks
@@ -72,6 +73,14 @@ def test_a_bias_goes_where_there_are_two_sources():
     asked = [request_of(sample.input[0]) for sample in task.dataset]
     assert [one.rebalance.bias for one in asked] == [{}, {}, {"s2": 1.0}, {"s2": 1.0}]
     assert asked[0].rebalance == Rebalance("none")
+
+
+def test_a_bias_on_the_later_source_is_on_the_last_of_five():
+    require_art()
+    task = xmodbench(per_subtask=1, cases=1, policy="fixed", epsilon=1)
+    asked = request_of(task.dataset[0].input[0])
+    assert len(asked.spans) == 5
+    assert asked.rebalance.bias == {"s5": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -139,7 +148,7 @@ def test_a_tiny_model_looks_at_a_page_and_is_scored(tmp_path, monkeypatch):
         ("says_conflict", "factual", False): False,
         ("names_both", "factual", True): False,
         ("chooses_both", "factual", None): False,
-        ("chooses_both", "factual control", None): False,
+        ("leaves_alone", "factual", None): False,
     }
     (own,) = derived.numbers(rows, with_suites()).values()
     assert {one.name for one in own} >= {"open accuracy", "choice score, factual", "choice, controls left alone"}

@@ -57,7 +57,7 @@ def line(item: Item) -> bytes:
         "conflict": item.conflict,
         "change": None if item.change is None else vars(item.change),
     }
-    return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return lines.line(row)
 
 
 def _paragraph_row(paragraph: Paragraph) -> dict[str, Any]:

@@ -91,7 +91,10 @@ def _jobs(
     try:
         found = topics(writer, prompts, count)
     except Unwritten as failure:
-        raise XmguardError(f"there are no topics: {failure}; the same command goes on") from failure
+        raise XmguardError(
+            f"there are no topics: {failure}; the same command asks again for what had no reply, "
+            "and with more --retries for what was malformed"
+        ) from failure
     return [
         running.Job({"topic": topic}, partial(of_topic, writer, prompts, f"generated-{number:04}", topic, languages))
         for number, topic in enumerate(found)

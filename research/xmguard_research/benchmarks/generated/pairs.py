@@ -100,7 +100,7 @@ def line(item: Item) -> bytes:
         "sources": [_row(source) for source in item.sources],
         "conflict": item.conflict,
     }
-    return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return lines.line(row)
 
 
 def _row(source: Source) -> dict[str, Any]:

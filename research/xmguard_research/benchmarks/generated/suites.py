@@ -15,6 +15,7 @@ from xmguard_research.benchmarks.generated import pairs
 from xmguard_research.benchmarks.generated.album import Album
 from xmguard_research.benchmarks.settings import listed
 from xmguard_research.benchmarks.tasks import suite
+from xmguard_research.benchmarks.vqa.questions import picture_of
 
 
 @suite
@@ -48,12 +49,14 @@ def cmqa_generated(folder: str = "", variants: str = "") -> Iterator[Case]:
 def of_pairs(items: Iterable[pairs.Item], album: Album) -> Iterator[Case]:
     """Items as cases; a picture is read, and compared with its name, when its case is asked for.
 
+    Triples of one photograph are one item of the suite.
+
     Raises:
         InvalidRequest: a picture is not there, or another one.
     """
     for item in items:
         spans = tuple(_span(f"s{number}", source, album) for number, source in enumerate(item.sources, 1))
-        yield Case(item.id, item.triple, item.variant, item.question, spans, item.conflict, item.answers)
+        yield Case(item.id, picture_of(item.triple), item.variant, item.question, spans, item.conflict, item.answers)
 
 
 def _span(name: str, source: pairs.Source, album: Album) -> Span:

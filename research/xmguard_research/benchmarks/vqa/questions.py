@@ -17,6 +17,7 @@ from xmguard.errors import InvalidRequest
 T = TypeVar("T")
 AGREED = 6
 """Of the ten people asked, as many at least have to give the answer."""
+_DIGITS = 3
 YES_NO = frozenset(("yes", "no"))
 SOURCE = "get questions, annotations and the COCO images from https://visualqa.org/download.html"
 
@@ -36,6 +37,14 @@ class Asked:
     kind: str
     """How the question begins and what is asked for: questions of one kind can be answered alike."""
     picture: Path
+
+
+def picture_of(name: str) -> str:
+    """The id of the picture that a question of VQA-v2 is about: the question's is that and three digits more.
+
+    An id that is shorter is no such id and stands for itself.
+    """
+    return name[:-_DIGITS] or name
 
 
 class LeftOut(Enum):
@@ -76,11 +85,11 @@ def other_answer(rows: Sequence[Asked], one: Asked, seed: int) -> str | LeftOut:
     return Random(int(sha256(f"{seed} {one.name}".encode()).hexdigest(), 16)).choice(fitting)
 
 
-def drawn(rows: Sequence[Asked], count: int, seed: int) -> tuple[list[tuple[Asked, str]], Counter[LeftOut]]:
-    """So many questions at random with another answer, and how many were drawn and left out, by reason.
+def drawn(rows: Sequence[Asked], count: int, seed: int) -> list[tuple[Asked, str]]:
+    """So many questions at random with another answer.
 
     Raises:
-        InvalidRequest: there are not so many.
+        InvalidRequest: there are not so many; it says how many are left out, by reason.
     """
     by_kind: dict[str, list[Asked]] = {}
     for row in rows:
@@ -94,13 +103,13 @@ def agreed(rows: Sequence[Asked], count: int, seed: int) -> list[Asked]:
     A question that some answered with yes and some with no has none. The order is that of `drawn`.
 
     Raises:
-        InvalidRequest: there are not so many.
+        InvalidRequest: there are not so many; it says how many are left out, by reason.
     """
 
     def usable(row: Asked) -> Asked | LeftOut:
         return _useless(row) or (LeftOut.NO_OTHER if row.others >= YES_NO else row)
 
-    return _first(rows, count, seed, usable)[0]
+    return _first(rows, count, seed, usable)
 
 
 def _useless(one: Asked) -> LeftOut | None:
@@ -114,10 +123,8 @@ def _with_other(kindred: Sequence[Asked], one: Asked, seed: int) -> tuple[Asked,
     return other if isinstance(other, LeftOut) else (one, other)
 
 
-def _first(
-    rows: Sequence[Asked], count: int, seed: int, use: Callable[[Asked], T | LeftOut]
-) -> tuple[list[T], Counter[LeftOut]]:
-    """What is made of the first rows at random that can be used, and how many were left out on the way."""
+def _first(rows: Sequence[Asked], count: int, seed: int, use: Callable[[Asked], T | LeftOut]) -> list[T]:
+    """What is made of the first rows at random that can be used."""
     found: list[T] = []
     left: Counter[LeftOut] = Counter()
     for row in sorted(rows, key=lambda row: sha256(f"{seed} order {row.name}".encode()).digest()):
@@ -131,7 +138,7 @@ def _first(
     if len(found) < count:
         why = "; ".join(f"{number}: {one.value}" for one, number in left.items())
         raise InvalidRequest.field("count", f"of {len(rows)} questions {len(found)} can be used, not {count} ({why})")
-    return found, left
+    return found
 
 
 def _asked(row: dict[str, Any], question: str, images: Path, subset: str) -> Asked:
