@@ -7,7 +7,7 @@ from xmguard.errors import InvalidRequest
 from xmguard.span import Span
 from xmguard_research.benchmarks.cases import Case
 from xmguard_research.calibration import layers
-from xmguard_research.calibration.choosing import BALANCE, DETECTION, Outcome, choose
+from xmguard_research.calibration.choosing import BALANCE, CHANCE, DETECTION, Outcome, choose
 from xmguard_research.calibration.suite_cases import DEV, TEST, halves, split
 
 WEAK, STRONG = "fixed epsilon=1", "fixed epsilon=4"
@@ -49,6 +49,16 @@ def test_none_wins_where_nothing_is_shown_better(items):
     choice = choose("en-zh", tried, DETECTION)
     assert choice.setting == "none"
     assert f"en-zh: left alone; no value shown better than none on {items} dev items; the most had" in choice.note
+
+
+def test_chance_is_shared_out_among_all_ways_of_meeting():
+    tried = {"none": outcomes(items=10), STRONG: outcomes(said=1.0, items=10), WEAK: outcomes(items=10)}
+    known = choose("en-zh", tried, DETECTION).candidates[0].p_value
+    assert CHANCE / (13 * 2) < known <= CHANCE / (12 * 2), "the plant lies between the two"
+    assert choose("en-zh", tried, DETECTION, pairs=12).setting == STRONG
+    beside = choose("en-zh", tried, DETECTION, pairs=13)
+    assert beside.setting == "none"
+    assert "left alone" in beside.note
 
 
 def test_without_controls_harm_is_not_known_and_nothing_is_chosen():

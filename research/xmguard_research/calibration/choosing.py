@@ -1,7 +1,7 @@
 """Which policy, if any, for one way in which sources meet: the most gain on dev items that does no harm.
 
 A policy is *shown better than none* if it gains, if a sign-flip test over items allows chance less than 5%, shared out
-among all policies tried (Bonferroni), and if neither accuracy on controls nor false alarms get worse by more than
+among all policies tried for all ways of meeting (Bonferroni), and if neither accuracy on controls nor false alarms get worse by more than
 `harm.ALLOWED_LOSS`. Otherwise none wins, and what there was is left alone. Knows neither models nor files.
 """
 
@@ -71,16 +71,17 @@ class Choice:
     note: str
 
 
-def choose(pair: str, outcomes: Mapping[str, Sequence[Outcome]], aim: str) -> Choice:
+def choose(pair: str, outcomes: Mapping[str, Sequence[Outcome]], aim: str, *, pairs: int = 1) -> Choice:
     """The setting with the most gain among those shown better than none; the first of equals.
 
-    `outcomes` has the same responses in the same order for every setting, `BASELINE` among them.
+    `outcomes` has the same responses in the same order for every setting, `BASELINE` among them. `pairs` is for how many
+    ways of meeting, this one among them, as many settings are tried: chance is shared out among all these tries.
     """
     baseline = outcomes[BASELINE]
     tried = [setting for setting in outcomes if setting != BASELINE]
     found = tuple(compared(setting, outcomes[setting], baseline, aim) for setting in tried)
     items = number(len({one.item for one in baseline}), "dev item")
-    shown = [one for one in found if _gains(one) and (one.p_value or 0.0) <= CHANCE / len(found)]
+    shown = [one for one in found if _gains(one) and (one.p_value or 0.0) <= CHANCE / (pairs * len(found))]
     able = [one for one in shown if one.harmless]
     if able:
         best = max(able, key=lambda one: one.gain.value or 0.0)

@@ -130,10 +130,11 @@ def calibrated_on_suite(
     heads = fitted.heads or (None if guard.profile is None else guard.profile.heads)
     known |= work.answering.under(wanted.settings, asked[DEV], heads, "trying policies on dev")
     choices = []
-    for pair in sorted({one.pair for one in asked[DEV]}):
+    pairs = sorted({one.pair for one in asked[DEV]})
+    for pair in pairs:
         own = [one for one in asked[DEV] if one.pair == pair]
         tried = {setting: work.outcomes(setting, own, known) for setting in (BASELINE, *wanted.settings)}
-        choices.append(choose(pair, tried, wanted.aim))
+        choices.append(choose(pair, tried, wanted.aim, pairs=len(pairs)))
     chosen = {one.pair: one.setting for one in choices}
     for pair, setting in chosen.items():
         own = [one for one in asked[TEST] if one.pair == pair]
