@@ -32,6 +32,16 @@ def test_the_policy_that_finds_conflicts_without_harm_is_chosen():
     assert "fixed epsilon=4 on 12 dev items: +92 points of detection" in choice.note
 
 
+def test_what_a_policy_was_seen_to_cost_is_told_with_its_interval():
+    tried = {"none": outcomes(items=60), STRONG: outcomes(said=0.9, alarms=0.008, items=60)}
+    choice = choose("en-es", tried, DETECTION)
+    assert choice.setting == STRONG
+    (found,) = choice.candidates
+    assert found.alarms.value <= 1.0 < found.alarms.high, "no bound"
+    told = f"false alarms {found.alarms.value:+.1f} [{found.alarms.low:+.1f}, {found.alarms.high:+.1f}] points"
+    assert choice.note.endswith(told)
+
+
 @pytest.mark.parametrize("harm", [{"right": 0.9}, {"alarms": 0.1}])
 def test_a_policy_that_does_harm_is_not_chosen_whatever_it_finds(harm):
     tried = {"none": outcomes(), WEAK: outcomes(said=0.6), STRONG: outcomes(said=1.0, **harm)}
