@@ -1,13 +1,18 @@
 """What calibration decides from rows: the policy that is planted is found, and none wins where nothing helps."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from xmguard.errors import InvalidRequest
+from xmguard.profile import Profile
+from xmguard.request import Rebalance
 from xmguard.span import Span
 from xmguard_research.benchmarks.cases import Case
 from xmguard_research.calibration import layers
 from xmguard_research.calibration.choosing import BALANCE, CHANCE, DETECTION, Outcome, choose
+from xmguard_research.calibration.suite_calibrating import head_factors
 from xmguard_research.calibration.suite_cases import DEV, TEST, halves, split
 
 WEAK, STRONG = "fixed epsilon=1", "fixed epsilon=4"
@@ -123,6 +128,27 @@ def test_heads_are_left_alone_where_hardly_anything_is_followed():
     found = layers.fit(reads(told_by=(layers.RATIOS, 2, 1), count=12))
     assert found.heads is None
     assert "6 conflicts follow the first source and 6 the second, 10 of each" in found.note
+
+
+FITTED = layers.Fitted(((0.0, 1.0),), layers.RATIOS, (), "")
+OWN = Profile("own", "none", heads=((1.0, 0.0),))
+
+
+def test_factors_are_written_only_with_a_policy_that_was_shown_better_with_them():
+    heads, (said,) = head_factors(FITTED, OWN, {"en-es": STRONG, "en-zh": "none"})
+    assert heads == FITTED.heads
+    assert "because the policy of en-es was shown better than none with them" in said
+    assert said.endswith("every bias that is asked for")
+    heads, (said,) = head_factors(FITTED, OWN, {"en-es": "none", "en-zh": "none"})
+    assert heads == OWN.heads
+    assert "left out; no policy was shown better" in said
+    assert head_factors(replace(FITTED, heads=None), OWN, {"en-es": STRONG}) == (OWN.heads, [])
+
+
+def test_policies_that_new_factors_reach_untried_are_named():
+    pairs = {"de-en": Rebalance("soften"), "en-es": Rebalance("soften"), "en-fr": Rebalance("none")}
+    _, (said,) = head_factors(FITTED, replace(OWN, policy="floor", pairs=pairs), {"en-es": STRONG})
+    assert said.endswith("also the policy of de-en, any other pair, which was not tried")
 
 
 # -- halves ------------------------------------------------------------------------------------------------------------

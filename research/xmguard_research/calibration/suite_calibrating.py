@@ -2,6 +2,7 @@
 
 Three things are fitted on dev items alone: the verdict (`calibrating`), factors of the heads (`layers`), and a policy
 for each way in which sources meet (`choosing`). What cannot be decided is left as the guard's profile has it, and said.
+Policies are tried with the factors; these are written only together with a policy that was shown better in that way.
 """
 
 from __future__ import annotations
@@ -139,7 +140,8 @@ def calibrated_on_suite(
     for pair, setting in chosen.items():
         own = [one for one in asked[TEST] if one.pair == pair]
         known |= work.answering.under([setting], own, heads, f"{pair}: {setting} on test")
-    profile = _profile(guard, out.stem, heads, chosen, verdict)
+    written, told_of_heads = head_factors(fitted, UNPROFILED if guard.profile is None else guard.profile, chosen)
+    profile = _profile(guard, out.stem, written, chosen, verdict)
     write(profile, guard, out)
     tested = None
     if fitted.heads is not None:
@@ -165,7 +167,7 @@ def calibrated_on_suite(
             for half, own in asked.items()
         },
         said,
-        (*notes, *told, fitted.note, *(choice.note for choice in choices)),
+        (*notes, *told, fitted.note, *(choice.note for choice in choices), *told_of_heads),
     )
 
 
@@ -258,6 +260,25 @@ def _said(verdict: ConflictVerdict) -> Said:
 def _judged(cases: Sequence[tuning.Case], after: Sequence[Said]) -> Judged:
     before = tuple(Said(case.shown.decision, case.shown.probability) for case in cases)
     return Judged(tuple(case.pair for case in cases), before, tuple(after))
+
+
+def head_factors(fitted: Fitted, start: Profile, chosen: Mapping[str, str]) -> tuple[HeadFactors | None, list[str]]:
+    """The factors to write, and what is to be said of them; without a chosen policy, what the profile `start` has.
+
+    A profile's factors multiply every bias: those of its policies, and those that a request asks for.
+    """
+    if fitted.heads is None:
+        return start.heads, []
+    won = [pair for pair, setting in chosen.items() if setting != BASELINE]
+    if not won:
+        return start.heads, ["factors of heads: left out; no policy was shown better than none with them"]
+    shared = {**start.pairs, "any other pair": start.default(())}
+    kept = [pair for pair, own in shared.items() if pair not in won and own.policy != BASELINE]
+    note = (
+        f"factors of heads: written, because the policy of {', '.join(won)} was shown better than none with them; "
+        "whether it does better than without them was not tried. They multiply every bias that is asked for"
+    )
+    return fitted.heads, [f"{note}, also the policy of {', '.join(kept)}, which was not tried" if kept else note]
 
 
 def _profile(
