@@ -106,7 +106,8 @@ class Guard:
         """Answer requests that differ in prompt, steering or decoding alone; cheaper than one after the other.
 
         The spans are prefilled once, one verdict holds for all, and everything is decoded as one batch. `usage` counts
-        what was run for all of them together. Raises what `stream` raises; what breaks one breaks all.
+        what had been run for all of them when a response was made. Observers are told no time to the first token:
+        nobody was shown one. Raises what `stream` raises; what breaks one breaks all.
 
         Raises:
             InvalidRequest: there are none, or they differ in something else.
@@ -307,12 +308,13 @@ class Guard:
         verdict = self._judge.verdict(first, alone)
         for run in runs[1:]:
             run.warnings += first.warnings[said:]
+            run.beside += first.beside
         everything = [*early, *tokens]
         responses = []
         for run in runs:
             for event in finish(run, alone, verdict, iter(everything), self.backend, self.registry, self.stamp):
                 if isinstance(event, Done):
-                    self._tell(GuardEvent("answer", run.request, event.response, run.first_token_seconds))
+                    self._tell(GuardEvent("answer", run.request, event.response, None))
                     responses.append(event.response)
         return responses
 
