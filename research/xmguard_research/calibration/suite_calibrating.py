@@ -21,9 +21,10 @@ from xmguard.errors import InvalidRequest, ModelRefused
 from xmguard.guard import UNPROFILED
 from xmguard.planning import check_profile
 from xmguard.profile import Profile
-from xmguard.prompt_text import QUESTION
 from xmguard.request import Rebalance
 from xmguard.response import ConflictVerdict
+from xmguard_research.analyses.following import gives, written_in
+from xmguard_research.analyses.opening import put
 from xmguard_research.benchmarks.cases import Case
 from xmguard_research.benchmarks.settings import PROMPTS
 from xmguard_research.calibration import tuning
@@ -40,7 +41,7 @@ from xmguard_research.calibration.comparison import Said
 from xmguard_research.calibration.gathering import TOO_LONG
 from xmguard_research.calibration.layers import LEAST, RATIOS, TOWARD, Fitted, Prediction, Read, fit, judged
 from xmguard_research.calibration.suite_cases import DEV, TEST, Asked, fitting
-from xmguard_research.harm import BASELINE, is_right, parse_setting
+from xmguard_research.harm import BASELINE, parse_setting
 from xmguard_research.judge.rules import RuleJudge
 from xmguard_research.judge.values import Exchange
 from xmguard_research.results import producer
@@ -204,8 +205,8 @@ class _Work:
         ]
 
     def _outcome(self, one: Asked, prompt: str, row: Answered) -> Outcome:
-        language = self._guard.registry.languages.items[one.context.asked_in]
-        task = language.prompt_text.tasks[PROMPTS[prompt]].replace(QUESTION, one.case.question).strip()
+        registry = self._guard.registry
+        task = put(registry, one.case.question, PROMPTS[prompt])
         answers = {answer for answer in one.case.answers if answer.strip()}
         asks = prompt == STANDARD and answers and not one.case.conflict
         return Outcome(
@@ -214,7 +215,7 @@ class _Work:
             one.case.variant,
             one.case.conflict,
             self._judge.judge(Exchange(task, row.text)).mentions_conflict,
-            any(is_right(row.text, answer, language) for answer in answers) if asks else None,
+            any(gives(row.text, answer, registry, written_in(one.case)) for answer in answers) if asks else None,
             row.log_ratio,
         )
 
