@@ -21,8 +21,8 @@ from xmguard.parts import TEXT
 from xmguard.plugins import Registry
 from xmguard.prompt_text import QUESTION
 from xmguard_research.benchmarks.cases import Case
-from xmguard_research.benchmarks.protocol import FIGURE_5
-from xmguard_research.benchmarks.settings import PROMPTS, TOKENS
+from xmguard_research.benchmarks.protocol import FIGURE_5, PROMPTS
+from xmguard_research.benchmarks.settings import TOKENS
 
 
 @dataclass(frozen=True)

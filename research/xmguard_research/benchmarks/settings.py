@@ -13,12 +13,11 @@ from typing import Any
 
 from xmguard import Rebalance
 from xmguard.errors import InvalidRequest
-from xmguard.request import Prompt, Scope
+from xmguard.request import Scope
 from xmguard_research.benchmarks import protocol
-from xmguard_research.benchmarks.protocol import FIGURE_5, OWN, PAIRINGS, PROTOCOLS, Wording
+from xmguard_research.benchmarks.protocol import FIGURE_5, OWN, PAIRINGS, PROMPTS, PROTOCOLS, Wording
 from xmguard_research.judge.prompts import from_file as judge_prompt
 
-PROMPTS = {prompt.name.lower(): prompt for prompt in (Prompt.STANDARD, Prompt.INSTRUCTED, Prompt.EXPLICIT)}
 EVERY_PROMPT = ",".join(PROMPTS)
 SCOPES = {scope.name.lower(): scope for scope in (Scope.READERS, Scope.ALL, Scope.GENERATED)}
 LATER = "s2"

@@ -1,6 +1,6 @@
 """Logs of suites as rows and tables: by setting, prompt and variant, what was detected and what was a false alarm.
 
-A row is what one scorer found in one response. Nothing is pooled over orders, prompts or settings; intervals are over
+A row is what one scorer found in one response. Nothing is pooled over variants, prompts or settings; intervals are over
 items. What failed and what nobody could judge is counted beside every rate. Knows no task and no model.
 """
 

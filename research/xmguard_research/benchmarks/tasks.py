@@ -19,8 +19,9 @@ from xmguard.context import ENGLISH
 from xmguard.prompt_text import QUESTION, PromptText
 from xmguard_research.benchmarks.asking import message
 from xmguard_research.benchmarks.cases import Case, whole_items
+from xmguard_research.benchmarks.protocol import PROMPTS
 from xmguard_research.benchmarks.scoring import says_conflict
-from xmguard_research.benchmarks.settings import NAMES, PROMPTS, Settings
+from xmguard_research.benchmarks.settings import NAMES, Settings
 
 T = TypeVar("T")
 

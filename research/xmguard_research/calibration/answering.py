@@ -23,7 +23,8 @@ from xmguard.measurement import Measurement
 from xmguard.planning import plan_bias
 from xmguard.profile import Profile
 from xmguard_research.analyses.following import source_followed
-from xmguard_research.benchmarks.settings import PROMPTS, TOKENS
+from xmguard_research.benchmarks.protocol import PROMPTS
+from xmguard_research.benchmarks.settings import TOKENS
 from xmguard_research.calibration.suite_cases import Asked
 from xmguard_research.harm import BASELINE, parse_setting
 from xmguard_research.results import append, known, producer

@@ -26,7 +26,7 @@ from xmguard.response import ConflictVerdict
 from xmguard_research.analyses.following import gives, written_in
 from xmguard_research.analyses.opening import put
 from xmguard_research.benchmarks.cases import Case
-from xmguard_research.benchmarks.settings import PROMPTS
+from xmguard_research.benchmarks.protocol import PROMPTS
 from xmguard_research.calibration import tuning
 from xmguard_research.calibration.answering import STANDARD, Answered, Answering, followed
 from xmguard_research.calibration.calibrating import (

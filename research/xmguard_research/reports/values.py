@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from xmguard.response import AnswerResponse, Stamp
-from xmguard_research.benchmarks.settings import PROMPTS
+from xmguard_research.benchmarks.protocol import PROMPTS
 from xmguard_research.benchmarks.summary import Key, Row
 
 

@@ -77,7 +77,7 @@ def test_a_bias_goes_where_there_are_two_sources():
 
 def test_a_bias_on_the_later_source_is_on_the_last_of_five():
     require_art()
-    task = xmodbench(per_subtask=1, cases=1, policy="fixed", epsilon=1)
+    task = xmodbench(per_subtask=1, items=1, policy="fixed", epsilon=1)
     asked = request_of(task.dataset[0].input[0])
     assert len(asked.spans) == 5
     assert asked.rebalance.bias == {"s5": 1.0}
