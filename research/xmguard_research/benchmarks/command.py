@@ -5,6 +5,8 @@ Heavy modules are imported when a command runs. Knows no suite by name.
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -120,7 +122,7 @@ def run(
     rows = [row for row in answered(log_dir) if Path(row.log).name in ours]
     failed = {row.sample: row.failed for row in rows if row.failed}
     unjudged = sum(row.found is None and not row.failed for row in rows)
-    typer.echo(_tables(rows))
+    _show(rows)
     for log in logs:
         if log.error is not None:
             typer.echo(f"stopped: {log.error.message}; run the same command again to go on", err=True)
@@ -128,6 +130,7 @@ def run(
         typer.echo(f"failed: {sample}: {reason.splitlines()[0]}", err=True)
     responses = len({row.sample for row in rows}) - len(failed)
     typer.echo(f"{responses} responses, {unjudged} not judged, {len(failed)} failed; logs: {log_dir}")
+    typer.echo(f"for the report: xmguard bench report {shlex.quote(str(log_dir))}")
     if strict and (failed or unjudged or not done):
         raise typer.Exit(1)
 
@@ -139,7 +142,7 @@ def table(log_dir: Logs = Path("build/bench")) -> None:
     from xmguard_research.benchmarks.summary import answered
 
     try:
-        typer.echo(_tables(answered(log_dir)))
+        _show(answered(log_dir))
     except FileNotFoundError as error:
         raise XmguardError(f"{error}; xmguard bench run writes some") from error
 
@@ -162,13 +165,16 @@ def report(
         raise XmguardError(f"{error}; xmguard bench run writes some") from error
 
 
-def _tables(rows: Sequence[Row]) -> str:
-    """Rates, and below them the numbers that are a suite's own."""
-    from xmguard_research.benchmarks import derived
+def _show(rows: Sequence[Row]) -> None:
+    """Rates, and below them the numbers that are a suite's own: laid out for a terminal, as Markdown for all else."""
+    from xmguard_research.benchmarks import console, derived
     from xmguard_research.benchmarks.summary import markdown
 
-    made = [markdown(rows), derived.markdown(rows, _suites().with_suites())]
-    return "\n\n".join(one for one in made if one)
+    registry = _suites().with_suites()
+    if sys.stdout.isatty():
+        console.show(rows, derived.numbers(rows, registry), Console())
+    else:
+        typer.echo("\n\n".join(filter(None, [markdown(rows), derived.markdown(rows, registry)])))
 
 
 def _suites() -> Any:
