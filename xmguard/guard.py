@@ -106,7 +106,8 @@ class Guard:
         """Answer requests that differ in prompt, steering or decoding alone; cheaper than one after the other.
 
         The spans are prefilled once, one verdict holds for all, and everything is decoded as one batch. `usage` counts
-        what was run for all of them together. Raises what `stream` raises; what breaks one breaks all.
+        what had been run for all of them when a response was made. Observers are told no time to the first token:
+        nobody was shown one. Raises what `stream` raises; what breaks one breaks all.
 
         Raises:
             InvalidRequest: there are none, or they differ in something else.
@@ -199,6 +200,26 @@ class Guard:
         """The verdict on evidence that holds the features the model's estimator asks for; without quotes."""
         return self._judge.decided(evidence)
 
+    def encode(self, request: AnswerRequest) -> tuple[ValidRequest, EncodedPrompt]:
+        """A request with its defaults settled, and what the model reads of it; nothing is run.
+
+        Raises:
+            InvalidRequest, ModalityNotSupported: it cannot be answered, with every violation found; for the reason
+                `PROMPT_TOO_LONG` if the model's context does not hold it.
+        """
+        valid = validate(request, model=self.model, profile=self._unnamed, limits=self.limits, registry=self.registry)
+        prompt = self.backend.encode(valid.context, valid.request.prompt)
+        tail = max(map(len, (prompt.joint_tail, prompt.alone_tail, prompt.probe_tail)))
+        length = len(prompt.context_ids) + tail
+        if length > self.limits.max_prompt_tokens:
+            raise InvalidRequest.field(
+                "question" if tail > len(prompt.context_ids) else "spans",
+                f"the prompt takes {length} tokens; the model's context holds {self.backend.context_length}, "
+                "the answer included; send less text",
+                reason=Reason.PROMPT_TOO_LONG,
+            )
+        return valid, prompt
+
     def describe(self, model: str = "") -> ModelInfo:
         """What is served.
 
@@ -241,32 +262,18 @@ class Guard:
     def _open(self, request: AnswerRequest, stop: Stop, request_id: str, queue_seconds: float) -> Run:
         """Steps 1 and 2: validate, encode, prefill."""
         started = time.monotonic()
-        valid, prompt = self._encoded(request)
+        valid, prompt = self.encode(request)
         run = Run(request_id, valid, prompt, self.backend.open(prompt, stop), stop, queue_seconds, started)
         self._warn(run)
         return run
 
     def _beside(self, first: Run, request: AnswerRequest, number: int) -> Run:
         """The same on a context that is prefilled already."""
-        valid, prompt = self._encoded(request)
+        valid, prompt = self.encode(request)
         require_same_reading(first.prompt, prompt)
         run = Run(first.request_id, valid, prompt, first.session, first.stop, 0.0, first.started, suffix=f":{number}")
         self._warn(run)
         return run
-
-    def _encoded(self, request: AnswerRequest) -> tuple[ValidRequest, EncodedPrompt]:
-        valid = validate(request, model=self.model, profile=self._unnamed, limits=self.limits, registry=self.registry)
-        prompt = self.backend.encode(valid.context, valid.request.prompt)
-        tail = max(map(len, (prompt.joint_tail, prompt.alone_tail, prompt.probe_tail)))
-        length = len(prompt.context_ids) + tail
-        if length > self.limits.max_prompt_tokens:
-            raise InvalidRequest.field(
-                "question" if tail > len(prompt.context_ids) else "spans",
-                f"the prompt takes {length} tokens; the model's context holds {self.backend.context_length}, "
-                "the answer included; send less text",
-                reason=Reason.PROMPT_TOO_LONG,
-            )
-        return valid, prompt
 
     def _warn(self, run: Run) -> None:
         """What is to be said of a request before anything is read."""
@@ -307,12 +314,13 @@ class Guard:
         verdict = self._judge.verdict(first, alone)
         for run in runs[1:]:
             run.warnings += first.warnings[said:]
+            run.beside += first.beside
         everything = [*early, *tokens]
         responses = []
         for run in runs:
             for event in finish(run, alone, verdict, iter(everything), self.backend, self.registry, self.stamp):
                 if isinstance(event, Done):
-                    self._tell(GuardEvent("answer", run.request, event.response, run.first_token_seconds))
+                    self._tell(GuardEvent("answer", run.request, event.response, None))
                     responses.append(event.response)
         return responses
 

@@ -82,7 +82,8 @@ class _Reader:
         read = {}
         for pair, policy in content.items():
             one = keyed(path, pair)
-            if pair != "-".join(sorted(pair.lower().split("-"))) or pair.count("-") != 1:
+            halves = pair.lower().split("-")
+            if len(halves) != 2 or not all(halves) or pair != "-".join(sorted(halves)):
                 self._wrong(one, 'is named by no two languages or modalities in sorted order, like "en-zh"', None)
             known = self._object(policy, one, required=("policy",), optional=("parameters",))
             read[pair] = self._policy(known, one)

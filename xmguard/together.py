@@ -6,7 +6,7 @@ Knows no engine: what a request reads is compared as token ids.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import fields, replace
+from dataclasses import fields
 
 from xmguard.context import EncodedPrompt
 from xmguard.errors import FieldViolation, InvalidRequest
@@ -18,7 +18,7 @@ OWN = ("prompt", "rebalance", "decoding")
 
 def alike(one: AnswerRequest, other: AnswerRequest) -> bool:
     """Can the two be answered together?"""
-    return replace(one, **{name: getattr(other, name) for name in OWN}) == other
+    return not _differing(one, other)
 
 
 def require_alike(requests: Sequence[AnswerRequest]) -> None:
@@ -32,15 +32,20 @@ def require_alike(requests: Sequence[AnswerRequest]) -> None:
     first = requests[0]
     wrong = [
         FieldViolation(
-            f"requests[{number}].{field.name}",
+            f"requests[{number}].{name}",
             f"differs from the first request's; answered together are those that differ in {', '.join(OWN)} alone",
         )
         for number, request in enumerate(requests)
-        for field in fields(AnswerRequest)
-        if field.name not in OWN and getattr(request, field.name) != getattr(first, field.name)
+        for name in _differing(first, request)
     ]
     if wrong:
         raise InvalidRequest(wrong)
+
+
+def _differing(one: AnswerRequest, other: AnswerRequest) -> list[str]:
+    """Fields but `OWN` in which the two differ."""
+    names = (field.name for field in fields(AnswerRequest) if field.name not in OWN)
+    return [name for name in names if getattr(one, name) != getattr(other, name)]
 
 
 def require_same_reading(first: EncodedPrompt, other: EncodedPrompt) -> None:

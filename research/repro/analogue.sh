@@ -8,14 +8,14 @@
 set -eu
 
 out=${OUT:-build/repro/analogue}
-cases=${CASES:-16}
+items=${ITEMS:-2}
 
 text() {
-    xmguard bench run clqa --model smollm2 --log-dir "$out" --protocol paper --cases "$cases" \
+    xmguard bench run clqa --model smollm2 --log-dir "$out" --protocol paper --items "$items" \
         -T topics=40 -T size=short -T variants=en-en,es-es,en-es "$@"
 }
 picture() {
-    xmguard bench run cmqa-mini --model smolvlm-tiny --log-dir "$out" --protocol paper --cases "$cases" "$@"
+    xmguard bench run cmqa-mini --model smolvlm-tiny --log-dir "$out" --protocol paper --items "$items" "$@"
 }
 for suite in text picture; do
     "$suite"

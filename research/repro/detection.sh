@@ -5,7 +5,8 @@
 #     OPENAI_API_KEY=... sh research/repro/detection.sh
 #
 # CLQA_PROMPTS and CMQA_PROMPTS are --prompt-file of each suite, JUDGE_PROMPT is --judge-file: the paper's texts are not ours
-# to ship. CASES draws so many cases of each suite. CLQA_DATA is a file of clqa-generated, in place of CLQA from templates.
+# to ship. ITEMS takes so many items of each suite. CLQA_DATA is a file of clqa-generated, in place of CLQA from templates, and
+# CMQA_DATA a folder of cmqa-generated, in place of drawn scenes.
 set -eu
 
 out=${OUT:-build/repro/detection}
@@ -14,7 +15,7 @@ pictures=${PICTURE_MODELS:-"Qwen/Qwen2.5-VL-7B-Instruct"}
 
 set -- --protocol paper --max-tokens 512 -M device=cuda -M dtype=bfloat16 --judge openai --judge-model gpt-4o \
     --judge-url "${JUDGE_URL:-https://api.openai.com/v1}" ${JUDGE_PROMPT:+--judge-file "$JUDGE_PROMPT"} \
-    ${CASES:+--cases "$CASES"}
+    ${ITEMS:+--items "$ITEMS"}
 
 for model in $texts; do
     xmguard bench run "clqa${CLQA_DATA:+-generated}" --model "xmguard/$model" --log-dir "$out" "$@" \
@@ -22,7 +23,7 @@ for model in $texts; do
         ${CLQA_PROMPTS:+--prompt-file "$CLQA_PROMPTS"}
 done
 for model in $pictures; do
-    xmguard bench run cmqa --model "xmguard/$model" --log-dir "$out" "$@" \
-        ${CMQA_PROMPTS:+--prompt-file "$CMQA_PROMPTS"}
+    xmguard bench run "cmqa${CMQA_DATA:+-generated}" --model "xmguard/$model" --log-dir "$out" "$@" \
+        ${CMQA_DATA:+-T "folder=$CMQA_DATA"} ${CMQA_PROMPTS:+--prompt-file "$CMQA_PROMPTS"}
 done
 xmguard bench table --log-dir "$out"

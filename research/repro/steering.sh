@@ -14,15 +14,15 @@ pictures=${PICTURE_MODELS:-"Qwen/Qwen2.5-VL-7B-Instruct"}
 
 set -- --protocol paper --pairing figure5 --max-tokens 512 -M device=cuda -M dtype=bfloat16 --judge openai \
     --judge-model gpt-4o --judge-url "${JUDGE_URL:-https://api.openai.com/v1}" \
-    ${JUDGE_PROMPT:+--judge-file "$JUDGE_PROMPT"} ${CASES:+--cases "$CASES"}
+    ${JUDGE_PROMPT:+--judge-file "$JUDGE_PROMPT"} ${ITEMS:+--items "$ITEMS"}
 
 clqa() {
     xmguard bench run "clqa${CLQA_DATA:+-generated}" --model "xmguard/$model" --log-dir "$out" "$@" -T variants=en-en,zh-zh,en-zh \
         ${CLQA_DATA:+-T "data=$CLQA_DATA"} ${CLQA_PROMPTS:+--prompt-file "$CLQA_PROMPTS"}
 }
 cmqa() {
-    xmguard bench run cmqa --model "xmguard/$model" --log-dir "$out" "$@" \
-        ${CMQA_PROMPTS:+--prompt-file "$CMQA_PROMPTS"}
+    xmguard bench run "cmqa${CMQA_DATA:+-generated}" --model "xmguard/$model" --log-dir "$out" "$@" \
+        ${CMQA_DATA:+-T "folder=$CMQA_DATA"} ${CMQA_PROMPTS:+--prompt-file "$CMQA_PROMPTS"}
 }
 swept() {
     suite=$1

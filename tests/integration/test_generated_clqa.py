@@ -6,20 +6,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections import Counter
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Event, Lock, Thread
 
 import pytest
 import typer
 from typer.testing import CliRunner
 
+from tests.integration.writing import Writing
 from xmguard.errors import InvalidRequest
 from xmguard_research.benchmarks.clqa.files import read
-from xmguard_research.benchmarks.generated.__main__ import main, name_of
 from xmguard_research.benchmarks.generated.cache import Cache, Reply
-from xmguard_research.benchmarks.generated.cost import estimate
+from xmguard_research.benchmarks.generated.command_clqa import clqa, name_of
+from xmguard_research.benchmarks.generated.cost import of_topics
 from xmguard_research.benchmarks.generated.prompts import PLACES, load
 
 pytest.importorskip("openai", reason="the openai client of the extra research is not installed")
@@ -49,70 +47,6 @@ def reply(prompt):
     return {"paragraph": f"[{rest[0]}] {rest[1]}", "quote": rest[3]}
 
 
-class Writing(ThreadingHTTPServer):
-    """Answers every prompt; those in which a word of `faults` stands it treats so, one fault after another."""
-
-    daemon_threads = True
-
-    def __init__(self, faults=None, pause=0.0):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.faults, self.pause = faults or {}, pause
-        self.lock, self.closing = Lock(), Event()
-        self.asked, self.busy, self.most = Counter(), 0, 0
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_address[1]}/v1"
-
-    def __enter__(self):
-        self.thread = Thread(target=self.serve_forever, kwargs={"poll_interval": 0.02})
-        self.thread.start()
-        return self
-
-    def __exit__(self, *problem):
-        self.closing.set()
-        self.shutdown()
-        self.thread.join()
-        self.server_close()
-
-
-class Handler(BaseHTTPRequestHandler):
-    def do_POST(self):
-        server = self.server
-        prompt = json.loads(self.rfile.read(int(self.headers["Content-Length"])))["messages"][0]["content"]
-        with server.lock:
-            server.asked[prompt] += 1
-            server.busy += 1
-            server.most = max(server.most, server.busy)
-            fault = next((left.pop(0) for word, left in server.faults.items() if word in prompt and left), None)
-        server.closing.wait(server.pause)
-        with server.lock:  # before the answer is sent: once it is, the next request may come
-            server.busy -= 1
-        if fault == "stall":
-            return server.closing.wait(5)
-        if fault == "limit":
-            return self.reply(429, {"error": {"message": "slowly"}})
-        content = fault if fault is not None else json.dumps(reply(prompt))
-        choice = {"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": content}}
-        usage = {"prompt_tokens": 100, "completion_tokens": 10, "total_tokens": 110}
-        return self.reply(200, {"id": "1", "object": "chat.completion", "choices": [choice], "usage": usage})
-
-    def reply(self, status, body):
-        written = json.dumps(body).encode()
-        try:
-            self.send_response(status)
-            self.send_header("Content-Type", "application/json")
-            self.send_header("Content-Length", str(len(written)))
-            self.send_header("retry-after-ms", "1")
-            self.end_headers()
-            self.wfile.write(written)
-        except OSError:
-            """Whoever asked is gone."""
-
-    def log_message(self, *arguments):
-        """Quiet."""
-
-
 @pytest.fixture
 def prompts(tmp_path):
     path = tmp_path / "prompts.toml"
@@ -127,13 +61,13 @@ def arguments(server, out, prompts, *more, topics=4):
 
 def run(server, out, prompts, *more, **settings):
     app = typer.Typer()
-    app.command()(main)
+    app.command()(clqa)
     return CliRunner().invoke(app, arguments(server, out, prompts, *more, **settings), catch_exceptions=False)
 
 
 def test_a_topic_becomes_three_pairs_that_conflict_their_controls_and_both_orders(tmp_path, prompts):
     out = tmp_path / "clqa.jsonl"
-    with Writing(pause=0.02) as server:
+    with Writing(reply, pause=0.02) as server:
         said = run(server, out, prompts, "--price-in", "2", "--price-out", "10")
     items = list(read(out))
     assert len(items) == 4 * 12
@@ -167,7 +101,7 @@ def test_what_passes_is_tried_again_and_what_does_not_is_a_failed_topic(tmp_path
         "CONTRADICTION|Chinese|Mill 2": ["limit"] * 9,
     }
     out = tmp_path / "clqa.jsonl"
-    with Writing(faults) as server:
+    with Writing(reply, faults) as server:
         said = run(server, out, prompts, "--retries", "2", "--strict")
         assert said.exit_code == 1
         assert {item.topic for item in read(out)} == {"generated-0000", "generated-0003"}
@@ -196,7 +130,7 @@ def test_what_passes_is_tried_again_and_what_does_not_is_a_failed_topic(tmp_path
 )
 def test_a_report_that_does_not_hold_together_is_malformed(tmp_path, prompts, wrong, reason):
     bad = json.dumps(reply("PARAGRAPH|Mill 0") | wrong)
-    with Writing({"PARAGRAPH": [bad]}) as server:
+    with Writing(reply, {"PARAGRAPH": [bad]}) as server:
         said = run(server, tmp_path / "a.jsonl", prompts, "--retries", "0", topics=1)
     assert reason in said.stderr
     assert "0 items of 0 topics" in said.stdout
@@ -204,14 +138,14 @@ def test_a_report_that_does_not_hold_together_is_malformed(tmp_path, prompts, wr
 
 def test_a_contradiction_with_the_same_answer_is_malformed(tmp_path, prompts):
     same = json.dumps(reply(f"CONTRADICTION|Chinese|Mill 0 cost 25 crowns. {REST}|?|!") | {"answer": "25 Crowns."})
-    with Writing({"CONTRADICTION": [same]}) as server:
+    with Writing(reply, {"CONTRADICTION": [same]}) as server:
         said = run(server, tmp_path / "a.jsonl", prompts, "--retries", "0", topics=1)
     assert "the answer is still '25 Crowns.'" in said.stderr
 
 
 def test_no_topics_end_the_run_with_a_reason(tmp_path, prompts):
     with (
-        Writing({"TOPICS": ['{"topics": "many"}'] * 2}) as server,
+        Writing(reply, {"TOPICS": ['{"topics": "many"}'] * 2}) as server,
         pytest.raises(Exception, match="topics are no list"),
     ):
         run(server, tmp_path / "a.jsonl", prompts, "--retries", "1")
@@ -220,8 +154,14 @@ def test_no_topics_end_the_run_with_a_reason(tmp_path, prompts):
 def test_after_a_kill_nothing_that_was_answered_is_asked_again(tmp_path, prompts):
     out, whole = tmp_path / "killed.jsonl", tmp_path / "whole.jsonl"
     kept = tmp_path / "killed.jsonl.replies.jsonl"
-    with Writing(pause=0.05) as server:
-        command = [sys.executable, "-m", "xmguard_research.benchmarks.generated", *arguments(server, out, prompts)]
+    with Writing(reply, pause=0.05) as server:
+        command = [
+            sys.executable,
+            "-m",
+            "xmguard_research.benchmarks.generated",
+            "clqa",
+            *arguments(server, out, prompts),
+        ]
         path = os.pathsep.join(str(ROOT / part) for part in (".", "server", "research"))
         environment = {**os.environ, "PYTHONPATH": path}
         with subprocess.Popen(command, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as child:
@@ -246,13 +186,13 @@ def test_after_a_kill_nothing_that_was_answered_is_asked_again(tmp_path, prompts
 
 
 def test_the_estimate_counts_the_calls_of_a_run_and_asks_nothing(tmp_path, prompts):
-    with Writing() as server:
+    with Writing(reply) as server:
         said = run(server, tmp_path / "a.jsonl", prompts, "--estimate", "--price-out", "10", topics=400)
     assert not server.asked
     assert "at most about 2420 calls" in said.stdout
     assert "out, $" in said.stdout
-    assert estimate(load(), 400, 2).calls == 20 + 400 * 11
-    assert estimate(load(), 400, 1).tokens_out > 400 * 6 * 200
+    assert of_topics(load("clqa"), 400, 2).calls == 20 + 400 * 11
+    assert of_topics(load("clqa"), 400, 1).tokens_out > 400 * 6 * 200
 
 
 def test_a_cache_belongs_to_one_run_at_a_time_and_holds_nothing_else(tmp_path):
@@ -271,7 +211,8 @@ def test_a_cache_belongs_to_one_run_at_a_time_and_holds_nothing_else(tmp_path):
 
 
 def test_prompts_name_what_they_have_to(tmp_path):
-    assert load().templates.keys() == PLACES.keys()
+    for protocol, places in PLACES.items():
+        assert load(protocol).templates.keys() == places.keys()
     path = tmp_path / "mine.toml"
     for text, fault in (
         (PROMPTS.replace("{topic}", "{topics}"), r"paragraph names \['topics'\]; it must name {topic}"),
@@ -281,7 +222,7 @@ def test_prompts_name_what_they_have_to(tmp_path):
     ):
         path.write_text(text, encoding="utf-8")
         with pytest.raises(InvalidRequest, match=fault):
-            load(path)
+            load("clqa", path)
 
 
 def test_languages_are_named_in_english():

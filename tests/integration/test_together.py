@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from tests.integration.test_quoting import Scripted
 from xmguard import AnswerRequest, Detail, Guard, OnConflict, Rebalance, Span
 from xmguard.backends.transformers.prefill import ContextStore
 from xmguard.errors import InvalidRequest
@@ -60,8 +61,25 @@ def test_what_is_answered_together_is_what_is_answered_one_by_one(guard):
 def test_every_one_is_told_to_the_observers(guard):
     seen = []
     guard._observers = [type("Seen", (), {"name": "seen", "observe": lambda self, event: seen.append(event)})()]
-    guard.answers(REQUESTS[:3])
+    responses = guard.answers(REQUESTS[:3])
     assert [event.request.prompt for event in seen] == [Prompt.STANDARD, Prompt.EXPLICIT, Prompt.INSTRUCTED]
+    assert [event.method for event in seen] == ["answer"] * 3
+    assert [event.first_token_seconds for event in seen] == [None] * 3, "all was decoded before any was made"
+    assert [event.response for event in seen] == responses
+
+
+def test_what_was_run_for_one_verdict_is_counted_for_all(guard):
+    two = tuple(replace(span, text=f"{span.text} Nobody minds.") for span in SPANS)
+    requests = [replace(FIRST, spans=two), replace(FIRST, spans=two, prompt=Prompt.INSTRUCTED)]
+    guard._judge._estimator = Scripted(probability=0.1)
+    unquoted, _ = guard.answers(requests)
+    guard._judge._estimator = Scripted()
+    one, other = guard.answers(requests)
+    assert one.usage.evidence_tokens > unquoted.usage.evidence_tokens, "quotes were looked for"
+    # What all have run, but each answer's own tail and tokens, the last of which is not read back.
+    own = [found.usage.prompt_tokens + max(0, found.usage.completion_tokens - 1) for found in (one, other)]
+    assert own[0] != own[1]
+    assert one.usage.evidence_tokens + own[0] == other.usage.evidence_tokens + own[1]
 
 
 def test_the_context_is_prefilled_once(guard, monkeypatch):

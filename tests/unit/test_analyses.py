@@ -72,6 +72,7 @@ def test_an_answer_in_the_language_of_its_source_counts(registry):
     assert gives("kırk metre", "40 meters", speaking, ["en", "tr"])
     assert not gives("kırk metre", "40 meters", speaking, ["en"])
     assert not gives("kırk metre", "25 meters", speaking, ["en", "tr"])
+    assert not gives("kırk metre", " ", speaking, ["en", "tr"]), "whose answer is not known"
 
 
 # -- sides and groups ------------------------------------------------------------------------------------------------
@@ -191,7 +192,21 @@ def test_the_rank_correlation_is_spearmans():
     amounts = np.tile(np.arange(5), 30)
     assert found.spearman.value == pytest.approx(spearmanr(amounts, np.ravel(follows)).statistic)
     assert found.spearman.low < found.spearman.value < found.spearman.high
-    assert monotonicity([[True, True]], ["a"], resamples=DRAWS).spearman.value is None
+    for always in (True, False):
+        assert monotonicity([[always, always]], ["a"], resamples=DRAWS).spearman.value is None
+    unchanged = monotonicity([[True, True], [False, False]], ["a", "b"], resamples=DRAWS)
+    assert unchanged.spearman.value == 0.0, "no change with the amount is known, not undefined"
+
+
+def test_conflicts_that_never_follow_are_not_taken_for_monotone():
+    follows = [[False, False, False], [False, False, False], [False, True, True], [True, False, True]]
+    found = monotonicity(follows, list("abcd"), resamples=DRAWS)
+    assert (found.never_down.value, found.never_follow) == (0.5, 2)
+    nothing = monotonicity(follows[:2], list("ab"), resamples=DRAWS)
+    assert (nothing.never_down.value, nothing.never_follow) == (None, 2)
+
+
+def test_conflicts_of_unequal_amounts_are_refused():
     with pytest.raises(ValueError, match=r"\[2, 3\] amounts"):
         monotonicity([[True, True], [True, True, True]], ["a", "b"])
 

@@ -1,13 +1,18 @@
 """What calibration decides from rows: the policy that is planted is found, and none wins where nothing helps."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
 from xmguard.errors import InvalidRequest
+from xmguard.profile import Profile
+from xmguard.request import Rebalance
 from xmguard.span import Span
 from xmguard_research.benchmarks.cases import Case
 from xmguard_research.calibration import layers
-from xmguard_research.calibration.choosing import BALANCE, DETECTION, Outcome, choose
+from xmguard_research.calibration.choosing import BALANCE, CHANCE, DETECTION, Outcome, choose
+from xmguard_research.calibration.suite_calibrating import head_factors
 from xmguard_research.calibration.suite_cases import DEV, TEST, halves, split
 
 WEAK, STRONG = "fixed epsilon=1", "fixed epsilon=4"
@@ -32,6 +37,16 @@ def test_the_policy_that_finds_conflicts_without_harm_is_chosen():
     assert "fixed epsilon=4 on 12 dev items: +92 points of detection" in choice.note
 
 
+def test_what_a_policy_was_seen_to_cost_is_told_with_its_interval():
+    tried = {"none": outcomes(items=60), STRONG: outcomes(said=0.9, alarms=0.008, items=60)}
+    choice = choose("en-es", tried, DETECTION)
+    assert choice.setting == STRONG
+    (found,) = choice.candidates
+    assert found.alarms.value <= 1.0 < found.alarms.high, "no bound"
+    told = f"false alarms {found.alarms.value:+.1f} [{found.alarms.low:+.1f}, {found.alarms.high:+.1f}] points"
+    assert choice.note.endswith(told)
+
+
 @pytest.mark.parametrize("harm", [{"right": 0.9}, {"alarms": 0.1}])
 def test_a_policy_that_does_harm_is_not_chosen_whatever_it_finds(harm):
     tried = {"none": outcomes(), WEAK: outcomes(said=0.6), STRONG: outcomes(said=1.0, **harm)}
@@ -49,6 +64,16 @@ def test_none_wins_where_nothing_is_shown_better(items):
     choice = choose("en-zh", tried, DETECTION)
     assert choice.setting == "none"
     assert f"en-zh: left alone; no value shown better than none on {items} dev items; the most had" in choice.note
+
+
+def test_chance_is_shared_out_among_all_ways_of_meeting():
+    tried = {"none": outcomes(items=10), STRONG: outcomes(said=1.0, items=10), WEAK: outcomes(items=10)}
+    known = choose("en-zh", tried, DETECTION).candidates[0].p_value
+    assert CHANCE / (13 * 2) < known <= CHANCE / (12 * 2), "the plant lies between the two"
+    assert choose("en-zh", tried, DETECTION, pairs=12).setting == STRONG
+    beside = choose("en-zh", tried, DETECTION, pairs=13)
+    assert beside.setting == "none"
+    assert "left alone" in beside.note
 
 
 def test_without_controls_harm_is_not_known_and_nothing_is_chosen():
@@ -103,6 +128,27 @@ def test_heads_are_left_alone_where_hardly_anything_is_followed():
     found = layers.fit(reads(told_by=(layers.RATIOS, 2, 1), count=12))
     assert found.heads is None
     assert "6 conflicts follow the first source and 6 the second, 10 of each" in found.note
+
+
+FITTED = layers.Fitted(((0.0, 1.0),), layers.RATIOS, (), "")
+OWN = Profile("own", "none", heads=((1.0, 0.0),))
+
+
+def test_factors_are_written_only_with_a_policy_that_was_shown_better_with_them():
+    heads, (said,) = head_factors(FITTED, OWN, {"en-es": STRONG, "en-zh": "none"})
+    assert heads == FITTED.heads
+    assert "because the policy of en-es was shown better than none with them" in said
+    assert said.endswith("every bias that is asked for")
+    heads, (said,) = head_factors(FITTED, OWN, {"en-es": "none", "en-zh": "none"})
+    assert heads == OWN.heads
+    assert "left out; no policy was shown better" in said
+    assert head_factors(replace(FITTED, heads=None), OWN, {"en-es": STRONG}) == (OWN.heads, [])
+
+
+def test_policies_that_new_factors_reach_untried_are_named():
+    pairs = {"de-en": Rebalance("soften"), "en-es": Rebalance("soften"), "en-fr": Rebalance("none")}
+    _, (said,) = head_factors(FITTED, replace(OWN, policy="floor", pairs=pairs), {"en-es": STRONG})
+    assert said.endswith("also the policy of de-en, any other pair, which was not tried")
 
 
 # -- halves ------------------------------------------------------------------------------------------------------------

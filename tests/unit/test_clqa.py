@@ -11,6 +11,7 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from xmguard.errors import InvalidRequest
+from xmguard_research.benchmarks.cards import card
 from xmguard_research.benchmarks.clqa import (
     LANGUAGES,
     SIZES,
@@ -24,11 +25,12 @@ from xmguard_research.benchmarks.clqa import (
     write,
 )
 from xmguard_research.benchmarks.clqa.__main__ import main
-from xmguard_research.benchmarks.clqa.card import card, digest
 from xmguard_research.benchmarks.clqa.events import KINDS, events, toml
+from xmguard_research.benchmarks.clqa.files import line
 from xmguard_research.benchmarks.clqa.items import parse_variant
 from xmguard_research.benchmarks.clqa.paragraphs import paragraph, words
 from xmguard_research.benchmarks.clqa.values import domain, written
+from xmguard_research.benchmarks.lines import digest
 
 ROUND = 168
 """Topics after which every event has had every turn of what alternates over eight of them."""
@@ -46,10 +48,12 @@ def paragraphs(suite):
 
 
 def test_the_suite_is_the_one_of_its_card(suite):
-    published = card()
-    assert babel.__version__ == published.babel, "another release of the CLDR may write values differently"
+    published = card("xmguard_research.benchmarks.clqa")
+    assert babel.__version__ == published.made_with["babel"], "another release of the CLDR may write values differently"
     assert len(suite) == published.items
-    assert digest(suite) == published.sha256, "if the data are meant to change, give card.json a new version and digest"
+    assert digest(map(line, suite)) == published.sha256, (
+        "if the data are meant to change, give card.json a new version and digest"
+    )
 
 
 def test_there_are_twenty_events_of_every_kind_of_value_in_seven_languages():
@@ -199,7 +203,7 @@ def test_a_language_is_written_alike_whatever_was_loaded_before_it():
 def test_a_written_file_is_read_back_and_its_digest_is_of_its_bytes(suite, tmp_path):
     some = suite[:104]
     path = tmp_path / "clqa.jsonl"
-    assert write(some, path) == (len(some), digest(some))
+    assert write(some, path) == (len(some), digest(map(line, some)))
     assert tuple(read(path)) == some
     assert [one.name for one in tmp_path.iterdir()] == ["clqa.jsonl"]
 
@@ -256,4 +260,4 @@ def test_the_command_writes_what_was_asked_for(tmp_path):
     assert done.exit_code == 0, done.output
     expected = list(items(3, seed=7, chosen=[("en", "is")], sizes=["short"]))
     assert list(read(out)) == expected
-    assert f"12 items, SHA-256 {digest(expected)}" in done.output.replace("\n", "")
+    assert f"12 items, SHA-256 {digest(map(line, expected))}" in done.output.replace("\n", "")

@@ -12,13 +12,15 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from xmguard.errors import InvalidRequest, SetupIncomplete
+from xmguard_research.benchmarks.cards import card
 from xmguard_research.benchmarks.cmqa import PAIRS, VARIANTS, items
 from xmguard_research.benchmarks.cmqa.__main__ import main
 from xmguard_research.benchmarks.cmqa.baselines import rankings, rules, values_in
-from xmguard_research.benchmarks.cmqa.card import LOOKED_AT, card, digest, drawn_digest
+from xmguard_research.benchmarks.cmqa.drawn import LOOKED_AT, drawn_digest
 from xmguard_research.benchmarks.cmqa.items import TRIPLES, another_look, line
 from xmguard_research.benchmarks.cmqa.pictures import PIXELS, png
 from xmguard_research.benchmarks.cmqa.telling import WORDINGS, telling
+from xmguard_research.benchmarks.lines import digest
 from xmguard_research.scenes import KINDS, STYLES, assets, draw, scenes
 from xmguard_research.scenes.spec import SKILLS
 
@@ -52,20 +54,22 @@ def command():
 
 
 def test_the_suite_is_the_one_of_its_card(suite):
-    published = card()
+    published = card("xmguard_research.benchmarks.cmqa")
     assert len(suite) == published.items == TRIPLES * len(VARIANTS) * len(PAIRS)
-    assert digest(suite) == published.sha256, "if the data are meant to change, give card.json a new version and digest"
+    assert digest(map(line, suite)) == published.sha256, (
+        "if the data are meant to change, give card.json a new version and digest"
+    )
 
 
 def test_the_pictures_are_those_of_the_card_where_the_same_libraries_draw(style):
-    published = card()
-    if (PIL.__version__, features.version("freetype2")) != (published.pillow, published.freetype):
-        pytest.skip(f"drawn with Pillow {published.pillow} and FreeType {published.freetype}")
+    published = card("xmguard_research.benchmarks.cmqa")
+    if (PIL.__version__, features.version("freetype2")) != tuple(published.made_with.values()):
+        pytest.skip(f"drawn with {dict(published.made_with)}")
     assert drawn_digest(style) == published.pictures[style]
 
 
 def test_a_seed_gives_the_same_items_again_and_another_gives_others(suite):
-    assert digest(items(14)) == digest(suite[: 14 * 16])
+    assert digest(map(line, items(14))) == digest(map(line, suite[: 14 * 16]))
     assert {one.triple for one in items(14)}.isdisjoint(one.triple for one in items(14, seed=2))
 
 

@@ -2,12 +2,20 @@
 
 import pytest
 
-from xmguard_research.benchmarks.cards import card, digest
+from xmguard_research.benchmarks.cards import card
 from xmguard_research.benchmarks.derived import numbers as derived
 from xmguard_research.benchmarks.iseval import baselines, flaws
 from xmguard_research.benchmarks.iseval.measures import numbers
 from xmguard_research.benchmarks.iseval.problems import CATEGORIES, items
-from xmguard_research.benchmarks.iseval.suites import PER_CATEGORY, goes_by_picture, goes_by_text, lines, names_flaw
+from xmguard_research.benchmarks.iseval.suites import (
+    PER_CATEGORY,
+    flaw_in_sound,
+    goes_by_picture,
+    goes_by_text,
+    lines,
+    names_flaw,
+)
+from xmguard_research.benchmarks.lines import digest, line
 from xmguard_research.benchmarks.suites import with_suites
 from xmguard_research.benchmarks.summary import Key, Row
 
@@ -17,7 +25,9 @@ DRAWN = items(PER_CATEGORY, seed=0)
 def test_the_suite_is_the_one_of_its_card():
     published, made = card("xmguard_research.benchmarks.iseval"), lines()
     assert len(made) == published.items
-    assert digest(made) == published.sha256, "if the data are meant to change, give card.json a new version and digest"
+    assert digest(map(line, made)) == published.sha256, (
+        "if the data are meant to change, give card.json a new version and digest"
+    )
 
 
 def test_another_seed_gives_other_problems_and_more_items_begin_alike():
@@ -63,8 +73,12 @@ def test_the_rules_are_as_good_as_the_card_says():
     ],
 )
 def test_a_denial_or_a_condition_names_no_flaw(response, named):
-    facts = {"category": "lacking", "question": "How many?", "term": "radius", "unit": "hours?"}
+    facts = {"category": "lacking", "question": "How many?", "term": "radius", "unit": "hours?", "flawed": True}
     assert names_flaw(response, facts, None).found is named
+    assert flaw_in_sound(response, facts, None) is None
+    sound = {**facts, "flawed": False}
+    assert flaw_in_sound(response, sound, None).found is named
+    assert names_flaw(response, sound, None) is None
 
 
 def test_whose_number_counts_is_the_one_that_stands_alone():
@@ -82,15 +96,15 @@ def row(item, variant, prompt, measure, found):
 
 def test_the_numbers_are_shares_of_their_own_prompt_and_form():
     rows = [
-        row("a", "lacking text flawed", "spontaneous", "names_flaw", False),
-        row("b", "lacking text flawed", "spontaneous", "names_flaw", True),
-        row("a", "lacking text flawed", "guided", "names_flaw", True),
-        row("a", "lacking text sound", "guided", "names_flaw", False),
-        row("c", "exclusive picture flawed", "spontaneous", "goes_by_picture", False),
-        row("c", "exclusive picture flawed", "spontaneous", "goes_by_text", True),
-        row("d", "exclusive picture flawed", "spontaneous", "goes_by_picture", False),
-        row("d", "exclusive picture flawed", "spontaneous", "goes_by_text", False),
-        row("d", "exclusive picture flawed", "guided", "goes_by_text", True),
+        row("a", "lacking text", "spontaneous", "names_flaw", False),
+        row("b", "lacking text", "spontaneous", "names_flaw", True),
+        row("a", "lacking text", "guided", "names_flaw", True),
+        row("a", "lacking text", "guided", "flaw_in_sound", False),
+        row("c", "exclusive picture", "spontaneous", "goes_by_picture", False),
+        row("c", "exclusive picture", "spontaneous", "goes_by_text", True),
+        row("d", "exclusive picture", "spontaneous", "goes_by_picture", False),
+        row("d", "exclusive picture", "spontaneous", "goes_by_text", False),
+        row("d", "exclusive picture", "guided", "goes_by_text", True),
     ]
     said = {one.name: one.estimate.value for one in numbers(rows)}
     assert said == {
@@ -103,9 +117,7 @@ def test_the_numbers_are_shares_of_their_own_prompt_and_form():
         "MTPS, text": 0.5,
         "MTPS, no preference": 0.5,
     }
-    ((run, own),) = derived(
-        [*rows, row("e", "lacking text flawed", "guided", "names_flaw", None)], with_suites()
-    ).items()
+    ((run, own),) = derived([*rows, row("e", "lacking text", "guided", "names_flaw", None)], with_suites()).items()
     assert run == ("iseval", "m", "")
     assert {one.name: one.rows for one in own}["GEDR"] == 1
 

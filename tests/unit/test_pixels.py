@@ -11,9 +11,11 @@ from typer import Typer
 from typer.testing import CliRunner
 
 from xmguard.errors import InvalidRequest
+from xmguard_research.benchmarks.cards import card
 from xmguard_research.benchmarks.clqa import items as clqa
+from xmguard_research.benchmarks.lines import digest
 from xmguard_research.benchmarks.pixels.__main__ import main
-from xmguard_research.benchmarks.pixels.card import card, digest, drawn_digest
+from xmguard_research.benchmarks.pixels.drawn import drawn_digest
 from xmguard_research.benchmarks.pixels.items import VARIANTS, items, line
 from xmguard_research.benchmarks.pixels.page import PIXELS, laid_out, png
 
@@ -24,17 +26,19 @@ def suite():
 
 
 def test_the_suite_is_the_one_of_its_card(suite):
-    published = card()
+    published = card("xmguard_research.benchmarks.pixels")
     assert len(suite) == published.items
-    assert digest(suite) == published.sha256, "if the data are meant to change, give card.json a new version and digest"
+    assert digest(map(line, suite)) == published.sha256, (
+        "if the data are meant to change, give card.json a new version and digest"
+    )
 
 
 def test_the_pages_are_those_of_the_card_where_the_same_libraries_draw():
-    published = card()
+    published = card("xmguard_research.benchmarks.pixels")
     here = PIL.__version__, features.version("freetype2"), matplotlib.__version__
-    if here != (published.pillow, published.freetype, published.matplotlib):
-        pytest.skip(f"drawn with Pillow {published.pillow} and FreeType {published.freetype}")
-    assert drawn_digest() == published.pages
+    if here != tuple(published.made_with.values()):
+        pytest.skip(f"drawn with {dict(published.made_with)}")
+    assert drawn_digest() == published.pictures["pages"]
 
 
 def test_a_page_shows_every_word_of_its_paragraph(suite):

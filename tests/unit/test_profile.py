@@ -92,6 +92,8 @@ def test_a_folder_without_a_profile_has_none(tmp_path):
         (changed(pairs=[]), "profile.rebalance.pairs is not an object of policies"),
         (changed(pairs={"zh-en": {"policy": "none"}}), 'profile.rebalance.pairs["zh-en"] is named by no two languages'),
         (changed(pairs={"en": {"policy": "none"}}), 'profile.rebalance.pairs["en"] is named by no two languages'),
+        (changed(pairs={"-": {"policy": "none"}}), 'profile.rebalance.pairs["-"] is named by no two languages'),
+        (changed(pairs={"-en": {"policy": "none"}}), 'profile.rebalance.pairs["-en"] is named by no two languages'),
         (changed(pairs={"en-zh": {"epsilon": 1}}), 'profile.rebalance.pairs["en-zh"].policy is missing'),
         (changed(pairs={"en-zh": {"policy": "none", "heads": []}}), 'profile.rebalance.pairs["en-zh"].heads is not'),
         (changed(heads=3), "profile.rebalance.heads is not a list of layers"),

@@ -66,6 +66,29 @@ def test_cases_are_four_of_every_question_whose_contradictions_agree(tmp_path):
     assert {case.variant for case in made} == {"text-text"}
 
 
+def test_questions_about_one_picture_are_one_item(tmp_path):
+    rows = [row(number, ["blue", "blue"]) for number in (577161010, 577161018)]
+    for place, writer in enumerate(WRITERS):
+        for side, key, said in (("supp", "support", "red"), ("contradict", "contradict", "blue")):
+            lines = [
+                {
+                    "question_id": one["id"],
+                    "question": one["question"],
+                    "response": [one[key][place]],
+                    "original_ans": ["red"],
+                    "changed_ans": [said],
+                }
+                for one in rows
+            ]
+            written(tmp_path / "published" / writer / f"{side}_stat.jsonl", lines)
+    folder = list(of_items(read(tmp_path / "published")))
+    assert len(folder) == 8
+    assert {case.item for case in folder} == {"577161"}
+    named = [{**one, "picture": "a"} for one in rows]
+    assert {case.item for case in of_items(read(written(tmp_path / "a.jsonl", named)))} == {"a"}
+    assert len({case.item for case in of_items(read(written(tmp_path / "b.jsonl", rows)))}) == 2
+
+
 @pytest.mark.parametrize("duplicate", [False, True])
 def test_the_published_folder_gives_the_same_cases_as_lines(tmp_path, duplicate):
     folder = statements(tmp_path / "published", duplicate=duplicate)

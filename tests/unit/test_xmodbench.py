@@ -4,7 +4,8 @@ from collections import Counter
 
 import pytest
 
-from xmguard_research.benchmarks.cards import card, digest
+from xmguard_research.benchmarks.cards import card
+from xmguard_research.benchmarks.lines import digest, line
 from xmguard_research.benchmarks.summary import Key, Row
 from xmguard_research.benchmarks.xmodbench.baselines import table
 from xmguard_research.benchmarks.xmodbench.items import LETTERS, SUBTASKS, items
@@ -17,7 +18,9 @@ DRAWN = items(PER_SUBTASK, seed=0)
 def test_the_suite_is_the_one_of_its_card():
     published, made = card("xmguard_research.benchmarks.xmodbench"), lines()
     assert len(made) == published.items
-    assert digest(made) == published.sha256, "if the data are meant to change, give card.json a new version and digest"
+    assert digest(map(line, made)) == published.sha256, (
+        "if the data are meant to change, give card.json a new version and digest"
+    )
 
 
 def test_one_option_has_the_contexts_value_and_shares_nothing_else_with_it():
@@ -45,6 +48,20 @@ def test_the_rule_that_knows_the_values_is_right_and_general_likeness_is_not():
         ("Option D, because it shows three.", 3),
         ("The right answer is A.", 0),
         ("It is the second one (B).", 1),
+        ("B\n\nThe shapes are the same.", 1),
+        ("A\nThe shapes are the same.", 0),
+        ("B Because it fits", 1),
+        ("A is the right one.", 0),
+        ("Answer: B", 1),
+        ("I choose Option B", 1),
+        ("The answer is: Option B", 1),
+        ("The right option is **B**.", 1),
+        ("the answer is a dog", 0),
+        ("The answer is A cat.", 2),
+        ("A door is red", None),
+        ("a shape", None),
+        ("B or C", None),
+        ("The answer is A or B.", None),
         ("a dog", 0),
         ("A cat", 2),
         ("A dog and a cat", None),

@@ -22,13 +22,15 @@ class Monotonicity:
 
     conflicts: int
     spearman: Estimate
-    """Rank correlation of amount and following over all answers; None where following never changes."""
+    """Rank correlation of amount and following over all answers; None where every answer follows, or none does."""
     down: Estimate
     """Share of the steps from one amount to the next, per conflict, at which following ends."""
     up: Estimate
     """The same at which it begins."""
     never_down: Estimate
-    """Share of the conflicts without a step down."""
+    """Share of the conflicts without a step down, of those that follow at any amount."""
+    never_follow: int
+    """Conflicts that follow at none."""
     isotonic: tuple[float, ...]
     """Rate of following at every amount, fitted by least squares so that it never falls."""
     departure: float
@@ -71,7 +73,8 @@ def monotonicity(
     of_step = [item for item, own in zip(items, steps, strict=True) for _ in own]
     downs = [before and not after for own in steps for before, after in own]
     ups = [after and not before for own in steps for before, after in own]
-    never = [not any(before and not after for before, after in own) for own in steps]
+    following = [(item, own) for item, own in zip(items, steps, strict=True) if any(map(any, own))]
+    never = [not any(before and not after for before, after in own) for _, own in following]
 
     def spearman(rows: Array, followed: Array, products: Array) -> Array:
         answers = rows * count
@@ -86,7 +89,8 @@ def monotonicity(
         draws.of_sums(spearman, [1.0] * len(table), table.sum(1).tolist(), (table @ ranks).tolist()),
         share(downs, of_step, resamples=resamples),
         share(ups, of_step, resamples=resamples),
-        share(never, items, resamples=resamples),
+        share(never, [item for item, _ in following], resamples=resamples),
+        len(follows) - len(following),
         tuple(float(rate) for rate in fitted),
         float(np.abs(rates - fitted).max()),
     )

@@ -86,7 +86,8 @@ def analyse(
     kill, the same command asks only what is missing.
     """
     try:
-        from xmguard_research.analyses.opening import Asking, first, pairs
+        from xmguard_research.analyses.opening import Asking, pairs
+        from xmguard_research.benchmarks.cases import whole_items
         from xmguard_research.benchmarks.suites import cases, told, with_suites
     except ImportError as error:
         raise SetupIncomplete(f'a package is missing ({error}); run: pip install "xmguard[research]"') from error
@@ -95,7 +96,7 @@ def analyse(
     knob = _KNOBS.get(analysis)
     chosen = [] if knob is None else _settings(knob, amounts, steer, scopes)
     asking = Asking(prompt, max_tokens)
-    wanted = pairs(first(items, cases(suite, told(option), with_suites())))
+    wanted = pairs(whole_items(cases(suite, told(option), with_suites()), items))
     with progress(f"loading {model}") as step:
         guard = load_guard(model, device=device, dtype=dtype, progress=step)
     folder = out or Path("build/analyses") / analysis.value

@@ -18,7 +18,9 @@ from xmguard_research.harm import is_right
 
 
 def gives(answer: str, known: str, registry: Registry, tags: Sequence[str] = ()) -> bool:
-    """Whether an answer, read in English and in the languages `tags`, gives an English known one."""
+    """Whether an answer, read in English and in the languages `tags`, gives a known one, which is English; never ""."""
+    if not known.strip():
+        return False
     english: Language = registry.languages.items[ENGLISH]
     if is_right(answer, known, english):
         return True
@@ -27,8 +29,13 @@ def gives(answer: str, known: str, registry: Registry, tags: Sequence[str] = ())
     return any(compare(language.normalize(answer), claim) is Agreement.SAME for language in others)
 
 
+def written_in(case: Case) -> list[str]:
+    """Tags of the languages that the sources of a case are said to be in."""
+    return [span.language for span in case.spans if span.language]
+
+
 def source_followed(answer: str, case: Case, registry: Registry) -> int | None:
     """Position of the source that an answer to a conflict follows; None if it gives no known answer or several."""
-    tags = [span.language for span in case.spans if span.language]
+    tags = written_in(case)
     given = [place for place, known in enumerate(case.answers) if gives(answer, known, registry, tags)]
     return given[0] if len(given) == 1 else None

@@ -7,22 +7,22 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 
 from xmguard import AnswerRequest, Decoding, Guard, Prompt, Rebalance
 from xmguard.bias import AttentionBias
-from xmguard.context import ENGLISH, Context, EncodedPrompt
+from xmguard.context import Context, EncodedPrompt
 from xmguard.contracts import Branch, Session
 from xmguard.deadline import Stop
 from xmguard.errors import InvalidRequest
-from xmguard.guard import UNPROFILED
+from xmguard.language_tags import asked_in
 from xmguard.parts import TEXT
+from xmguard.plugins import Registry
 from xmguard.prompt_text import QUESTION
-from xmguard.validation import validate
 from xmguard_research.benchmarks.cases import Case
-from xmguard_research.benchmarks.protocol import FIGURE_5
-from xmguard_research.benchmarks.settings import PROMPTS, TOKENS
+from xmguard_research.benchmarks.protocol import FIGURE_5, PROMPTS
+from xmguard_research.benchmarks.settings import TOKENS
 
 
 @dataclass(frozen=True)
@@ -70,21 +70,18 @@ def opened(guard: Guard, case: Case, asking: Asking) -> Iterator[Opened]:
     Raises:
         InvalidRequest: the model cannot be asked this, or its context does not hold it; the case is named.
     """
-    put = asking.prompt_of(case)
     request = AnswerRequest(
         spans=case.spans,
         question=case.question,
-        prompt=put,
+        prompt=asking.prompt_of(case),
         rebalance=Rebalance("none"),
         decoding=Decoding(max_tokens=asking.tokens),
     )
-    valid = validate(request, model=guard.model, profile=UNPROFILED, limits=guard.limits, registry=guard.registry)
-    prompt = guard.backend.encode(valid.context, put)
-    length = len(prompt.context_ids) + max(len(prompt.joint_tail), len(prompt.alone_tail))
-    if length > guard.limits.max_prompt_tokens:
-        raise InvalidRequest.field(
-            case.id, f"takes {length} tokens, the model at most {guard.limits.max_prompt_tokens}; choose a shorter size"
-        )
+    try:
+        valid, prompt = guard.encode(request)
+    except InvalidRequest as error:
+        named = [replace(one, field=f"{case.id}: {one.field}") for one in error.violations]
+        raise InvalidRequest(named, reason=error.reason) from error
     session = guard.backend.open(prompt, Stop())
     try:
         yield Opened(valid.context, prompt, session, Branch("joint", prompt.joint_tail, AttentionBias(), measured=True))
@@ -94,14 +91,13 @@ def opened(guard: Guard, case: Case, asking: Asking) -> Iterator[Opened]:
 
 def asked(guard: Guard, case: Case, asking: Asking) -> str:
     """The question as the model is asked it, for a judge."""
-    said = guard.registry.languages.items[ENGLISH].prompt_text
-    return said.tasks[asking.prompt_of(case)].replace(QUESTION, case.question).strip()
+    return put(guard.registry, case.question, asking.prompt_of(case))
 
 
-def first(items: int, cases: Sequence[Case]) -> list[Case]:
-    """The cases of the first items: all their variants and orders, conflicts and controls."""
-    kept = set(list(dict.fromkeys(case.item for case in cases))[:items])
-    return [case for case in cases if case.item in kept]
+def put(registry: Registry, question: str, prompt: Prompt) -> str:
+    """A question in the words of a prompt, in the language that a guard asks it in."""
+    said = registry.languages.items[asked_in(question, registry)].prompt_text
+    return said.tasks[prompt].replace(QUESTION, question).strip()
 
 
 def pairs(cases: Sequence[Case]) -> list[Case]:

@@ -39,8 +39,8 @@ CAPTION = (
     "and the largest distance of the rate from its isotonic fit (dashed). Intervals are 95%, over items."
 )
 TREND = (
-    *("group", "scope", "conflicts", "Spearman", "steps down", "steps up", "conflicts without a step down"),
-    "largest distance from isotonic",
+    *("group", "scope", "conflicts", "Spearman", "steps down", "steps up", "without a step down, of those that follow"),
+    *("conflicts that never follow", "largest distance from isotonic"),
 )
 
 
@@ -223,6 +223,7 @@ def _trend(group: str, scope: str, own: Monotonicity) -> list[str]:
     return [
         *(group, scope, str(own.conflicts), number(own.spearman, ".2f")),
         *(percent(one) for one in (own.down, own.up, own.never_down)),
+        str(own.never_follow),
         f"{own.departure:.2f}",
     ]
 

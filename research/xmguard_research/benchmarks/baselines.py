@@ -6,7 +6,7 @@ Knows no suite. A suite that one of these solves says little about a model that 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,6 +14,7 @@ from rich import box
 from rich.table import Table
 
 from xmguard_research.benchmarks.cases import Case
+from xmguard_research.benchmarks.rates import rates, shown
 from xmguard_research.metrics import Bootstrap, Estimate, auroc, won_within_items
 from xmguard_research.verdict.baselines import NEUTRAL, foreign_numbers, without_model, word_overlap
 from xmguard_research.verdict.pairs import Label, Pair
@@ -54,17 +55,13 @@ def pairs_of(cases: Iterable[Case]) -> Mapping[str, Sequence[Pair]]:
 
 def rules(cases: Iterable[Case]) -> list[Rule]:
     """`texts differ`, and `numbers differ`: one of the texts has a number that the other lacks."""
-    found = []
-    for variant, pairs in pairs_of(cases).items():
-        for name, said in (
-            ("texts differ", [pair.texts[0] != pair.texts[1] for pair in pairs]),
-            ("numbers differ", [bool(foreign_numbers(pair)) for pair in pairs]),
-        ):
-            by_label: dict[bool, list[bool]] = {True: [], False: []}
-            for pair, one in zip(pairs, said, strict=True):
-                by_label[pair.conflict].append(one)
-            found.append(Rule(name, variant, _share(by_label[True]), _share(by_label[False])))
-    return found
+    said = rates(
+        ((name, variant), pair.conflict, differs(pair))
+        for variant, pairs in pairs_of(cases).items()
+        for name, differs in _RULES.items()
+        for pair in pairs
+    )
+    return [Rule(*key, *shares) for key, shares in said.items()]
 
 
 def separations(cases: Iterable[Case]) -> list[Separation]:
@@ -94,17 +91,15 @@ def tables(cases: Sequence[Case]) -> list[Table]:
     """Both of them, to be printed."""
     by_rule = Table("rule", "variant", "detected", "false alarms", box=box.SIMPLE)
     for rule in rules(cases):
-        by_rule.add_row(rule.name, rule.variant, _shown(rule.detected), _shown(rule.false_alarms))
+        by_rule.add_row(rule.name, rule.variant, shown(rule.detected), shown(rule.false_alarms))
     by_score = Table("score", "variant", "AUROC", "95% from", "to", box=box.SIMPLE)
     for one in separations(cases):
         found = one.auroc
-        by_score.add_row(one.name, one.variant, *(_shown(value) for value in (found.value, found.low, found.high)))
+        by_score.add_row(one.name, one.variant, *(shown(value) for value in (found.value, found.low, found.high)))
     return [by_rule, by_score]
 
 
-def _share(said: Sequence[bool]) -> float | None:
-    return sum(said) / len(said) if said else None
-
-
-def _shown(value: float | None) -> str:
-    return "-" if value is None else f"{value:.2f}"
+_RULES: Mapping[str, Callable[[Pair], bool]] = {
+    "texts differ": lambda pair: pair.texts[0] != pair.texts[1],
+    "numbers differ": lambda pair: bool(foreign_numbers(pair)),
+}

@@ -11,15 +11,20 @@ if TYPE_CHECKING:
     from PIL import Image
 
 
-class _NoEmoji:
-    """Art that has no emoji."""
+class NoArt:
+    """Art that has no emoji, for what is letters and shapes alone."""
 
     def emoji(self, emoji: str) -> Image.Image:
+        """Has none.
+
+        Raises:
+            ValueError: always.
+        """
         raise ValueError(f"{emoji}: there are no emoji on this canvas")
 
 
 def blank(colour: Rgb, size: int) -> Canvas:
     """A canvas of one colour, `size` pixels wide and high."""
-    canvas = Canvas(_NoEmoji(), size)
+    canvas = Canvas(NoArt(), size)
     canvas.image.paste(colour, (0, 0, size, size))
     return canvas

@@ -49,6 +49,11 @@ def xmguard_benchmarks() -> Iterable[BenchmarkProvider]:
             f"{_HERE}.generated.suites:clqa_generated",
         ),
         BenchmarkProvider(
+            "cmqa-generated",
+            "photographs, descriptions and drawn pictures by the paper's protocol; your folder",
+            f"{_HERE}.generated.suites:cmqa_generated",
+        ),
+        BenchmarkProvider(
             "xquad-conflict",
             "paragraphs of XQuAD in five languages, an answer replaced; your files",
             f"{_HERE}.xquad.suites:xquad_conflict",

@@ -8,17 +8,16 @@ suite.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from hashlib import sha256
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from xmguard.errors import XmguardError
-from xmguard_research.benchmarks.summary import table
+from xmguard.cli.terminal import stated_errors
+from xmguard_research.benchmarks.lines import digest, line
 
 Line = Mapping[str, Any]
 """An item in JSON values."""
@@ -37,23 +36,18 @@ class Card:
     seed: int
     items: int
     sha256: str
+    """Of the items as JSON lines."""
+    drawn: int | None = None
+    """How many topics or triples; None where a suite counts otherwise."""
+    made_with: Mapping[str, str] = field(default_factory=dict)
+    """Library to the release that made the data or drew the pictures; another may write or draw otherwise."""
+    pictures: Mapping[str, str] = field(default_factory=dict)
+    """Style to the SHA-256 of the first pictures as RGB."""
 
 
 def card(package: str) -> Card:
     """The card in a package."""
     return Card(**json.loads((files(package) / "card.json").read_text(encoding="utf-8")))
-
-
-def written(lines: Iterable[Line]) -> bytes:
-    """Items as JSON lines."""
-    return b"".join(
-        json.dumps(line, ensure_ascii=False, separators=(",", ":")).encode("utf-8") + b"\n" for line in lines
-    )
-
-
-def digest(lines: Iterable[Line]) -> str:
-    """SHA-256 of `written`."""
-    return sha256(written(lines)).hexdigest()
 
 
 def command(package: str, lines: Callable[[], Sequence[Line]], baselines: Callable[[], Baselines]) -> None:
@@ -66,19 +60,19 @@ def command(package: str, lines: Callable[[], Sequence[Line]], baselines: Callab
         ] = False,
     ) -> None:
         """Say whether this machine makes the published data; write them, or show what rules find in them."""
-        own, published = lines(), card(package)
+        own, published = [line(row) for row in lines()], card(package)
         found = digest(own)
         same = "the published" if found == published.sha256 else f"NOT the published (SHA-256 {published.sha256})"
         typer.echo(f"{published.suite}: {len(own)} items, SHA-256 {found}: {same} version {published.version}")
         if out is not None:
             out.parent.mkdir(parents=True, exist_ok=True)
-            out.write_bytes(written(own))
+            out.write_bytes(b"".join(own))
         if with_baselines:
+            # inspect_ai, which comes with it, takes seconds to import.
+            from xmguard_research.benchmarks.summary import table
+
             head, *rest = baselines()
             typer.echo(table(head, rest))
 
-    try:
+    with stated_errors():
         typer.run(main)
-    except XmguardError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise SystemExit(1) from None

@@ -5,7 +5,10 @@ Values only. Knows no prompt, no model and no judge.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from hashlib import sha256
+from typing import Protocol, TypeVar
 
 from xmguard import Span
 from xmguard.parts import IMAGE, TEXT
@@ -37,6 +40,31 @@ class Case:
     def is_scene(self) -> bool:
         """Whether the sources show or describe a scene: one of them is no text, or the variant names modalities."""
         return any(span.media is not None for span in self.spans) or set(self.variant.split("-")) <= {TEXT, IMAGE}
+
+
+class OfAnItem(Protocol):
+    """A case, or a probe."""
+
+    @property
+    def item(self) -> str:
+        """What it is a variant of."""
+        ...
+
+
+T = TypeVar("T", bound=OfAnItem)
+
+
+def whole_items(every: Iterable[T], count: int | None) -> list[T]:
+    """Everything of so many items, in its order; None takes all items.
+
+    Items are drawn by the hash of their names: the same ones each time, and more add to fewer. Twins stay together.
+    """
+    found = list(every)
+    if count is None:
+        return found
+    names = sorted({one.item for one in found}, key=lambda name: sha256(name.encode()).digest())
+    chosen = set(names[:count])
+    return [one for one in found if one.item in chosen]
 
 
 def _family(span: Span) -> str:

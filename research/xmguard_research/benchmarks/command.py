@@ -53,7 +53,9 @@ def run(
     ] = "smollm2",
     log_dir: Logs = Path("build/bench"),
     prompts: Annotated[str, typer.Option(help="Of standard, instructed, explicit.")] = "standard,instructed,explicit",
-    cases: Annotated[int | None, typer.Option(min=1, help="Only so many cases, drawn at random.")] = None,
+    items: Annotated[
+        int | None, typer.Option(min=1, help="Only so many items, each with all its variants, orders and twins.")
+    ] = None,
     judge: Annotated[str, typer.Option(help="A judge of `python -m xmguard_research.judge`.")] = "rules",
     judge_model: Annotated[str, typer.Option(help="For --judge openai: the model that judges.")] = "",
     judge_url: Annotated[str, typer.Option(help="For --judge openai: its endpoint, http://HOST/v1.")] = "",
@@ -77,7 +79,9 @@ def run(
         list[str] | None,
         typer.Option("--argument", "-M", metavar="NAME=VALUE", help="Of the model: device=cuda, dtype=bfloat16."),
     ] = None,
-    strict: Annotated[bool, typer.Option(help="Exit with 1 if a sample failed or could not be judged.")] = False,
+    strict: Annotated[
+        bool, typer.Option(help="Exit with 1 if a sample failed, or lacks judgement or verdict.")
+    ] = False,
 ) -> None:
     """Ask a model every question of a suite, judge what it says, and show what was detected.
 
@@ -86,11 +90,11 @@ def run(
     found = _suites()
     from inspect_ai import eval_set
 
-    from xmguard_research.benchmarks.summary import answered
+    from xmguard_research.benchmarks.summary import DETECTION, answered, cells
 
     told: dict[str, Any] = {
         "prompts": prompts,
-        "cases": cases,
+        "items": items,
         "judge": judge,
         "judge_model": judge_model,
         "judge_url": judge_url,
@@ -114,7 +118,9 @@ def run(
         model=asked,
         model_args=found.told(argument, "argument"),
         log_dir=str(log_dir),
-        fail_on_error=False,
+        # A run in which samples failed is not done, though it goes on to its end: the same command asks them again.
+        fail_on_error=True,
+        continue_on_fail=True,
         retry_attempts=1,
         log_dir_allow_dirty=True,
     )
@@ -123,15 +129,18 @@ def run(
     failed = {row.sample: row.failed for row in rows if row.failed}
     unjudged = sum(row.found is None and not row.failed for row in rows)
     _show(rows)
-    for log in logs:
-        if log.error is not None:
-            typer.echo(f"stopped: {log.error.message}; run the same command again to go on", err=True)
     for sample, reason in failed.items():
         typer.echo(f"failed: {sample}: {reason.splitlines()[0]}", err=True)
+    for log in logs:
+        if log.error is not None:
+            typer.echo(f"not done: {log.error.message}; the same command asks what is missing", err=True)
     responses = len({row.sample for row in rows}) - len(failed)
     typer.echo(f"{responses} responses, {unjudged} not judged, {len(failed)} failed; logs: {log_dir}")
+    unchecked = sum(cell.unchecked for key, cell in cells(rows).items() if key.measure == DETECTION)
+    if unchecked:
+        typer.echo(f"{unchecked} responses have no verdict", err=True)
     typer.echo(f"for the report: xmguard bench report {shlex.quote(str(log_dir))}")
-    if strict and (failed or unjudged or not done):
+    if strict and (failed or unjudged or unchecked or not done):
         raise typer.Exit(1)
 
 
@@ -139,12 +148,17 @@ def run(
 def table(log_dir: Logs = Path("build/bench")) -> None:
     """The tables of everything in a folder of logs."""
     _suites()
+    from xmguard_research.benchmarks.missing import unasked
     from xmguard_research.benchmarks.summary import answered
 
     try:
-        _show(answered(log_dir))
+        rows = answered(log_dir)
     except FileNotFoundError as error:
         raise XmguardError(f"{error}; xmguard bench run writes some") from error
+    _show(rows)
+    for one in unasked(log_dir, rows):
+        run_of = f"{one.suite}, {one.model}{', ' if one.setting else ''}{one.setting}"
+        typer.echo(f"not done: {one.samples} samples of {run_of} were not asked yet", err=True)
 
 
 @app.command()

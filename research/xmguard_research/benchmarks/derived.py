@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from xmguard.errors import PluginError
 from xmguard.plugins import Registry
+from xmguard_research.benchmarks.labels import suite_name
 from xmguard_research.benchmarks.summary import Asking, Row, table
 from xmguard_research.metrics import Estimate
 
@@ -45,7 +46,7 @@ def numbers(rows: Sequence[Row], registry: Registry) -> dict[Asking, Sequence[Nu
             runs.setdefault(Asking.of(row.key), []).append(row)
     made = {}
     for run, own in sorted(runs.items()):
-        provider = registry.benchmarks.get(run.suite)
+        provider = registry.benchmarks.get(suite_name(run.suite))
         if provider is not None and provider.numbers:
             made[run] = _loaded(provider.name, provider.numbers)(own)
     return made

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
 from hashlib import sha256
 from typing import Any
 
 from xmguard import Span
+from xmguard_research.benchmarks import lines
 from xmguard_research.benchmarks.cases import Case
 
 
@@ -22,15 +22,12 @@ def line(case: Case) -> bytes:
         "conflict": case.conflict,
         "answers": case.answers,
     }
-    return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return lines.line(row)
 
 
 def digest(cases: Iterable[Case]) -> str:
     """SHA-256 of the lines of all cases, in order."""
-    total = sha256()
-    for case in cases:
-        total.update(line(case))
-    return total.hexdigest()
+    return lines.digest(map(line, cases))
 
 
 def _span(span: Span) -> dict[str, Any]:

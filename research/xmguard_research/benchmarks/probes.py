@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
-from random import Random
+from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
 
 from inspect_ai import Task
@@ -24,11 +23,12 @@ from xmguard.errors import InvalidRequest
 from xmguard.prompt_text import PromptText
 from xmguard.request import Prompt
 from xmguard_research.benchmarks.asking import message
+from xmguard_research.benchmarks.cases import whole_items
 from xmguard_research.benchmarks.pictures import PNG, small
 from xmguard_research.benchmarks.protocol import OWN
 from xmguard_research.benchmarks.providers import response_of
 from xmguard_research.benchmarks.scoring import BESIDE_THE_POINT, says_conflict
-from xmguard_research.benchmarks.settings import Settings, listed
+from xmguard_research.benchmarks.settings import LATER, Settings, listed
 from xmguard_research.benchmarks.tasks import with_settings
 
 if TYPE_CHECKING:
@@ -76,7 +76,7 @@ def measured(
 ) -> Callable[[Callable[..., Iterable[Probe]]], Callable[..., Task]]:
     """Makes a task of a function that gives probes, as `tasks.suite` does of one that gives cases.
 
-    The setting `cases` draws items here. A suite of probes asks in its own words: `prompts` must leave `standard` in,
+    A suite of probes asks in its own words: `prompts` must leave `standard` in,
     and another protocol or pairing is refused.
     """
 
@@ -85,7 +85,7 @@ def measured(
             _own_words(name, settings)
             said = load_plugins().languages.items[ENGLISH].prompt_text
             rebalance = settings.rebalance_of(crosses=False)
-            samples = [_sample(one, said, rebalance) for one in _drawn(probes, settings)]
+            samples = [_sample(one, said, rebalance) for one in whole_items(probes, settings.items)]
             return Task(
                 MemoryDataset(samples, name=name),
                 scorer=list(scorers(settings)),
@@ -168,18 +168,11 @@ def _checked(response: AnswerResponse | None) -> dict[str, Any]:
     return {"decision": response.verdict.decision.name, "check": response.verdict.status.name}
 
 
-def _drawn(probes: Iterable[Probe], settings: Settings) -> list[Probe]:
-    every = list(probes)
-    items = list(dict.fromkeys(one.item for one in every))
-    if settings.cases is None or settings.cases >= len(items):
-        return every
-    chosen = set(Random(0).sample(items, settings.cases))
-    return [one for one in every if one.item in chosen]
-
-
 def _sample(probe: Probe, said: PromptText, rebalance: Rebalance) -> Sample:
     # Nothing can be rebalanced where there is one source, and a bias on another is refused.
-    steered = rebalance if len(probe.spans) > 1 else Rebalance("none")
+    # A suite's cases have two sources, and settings name the later one by its place; a probe's may be the fifth.
+    last = {probe.spans[-1].id: rebalance.bias[LATER]} if LATER in rebalance.bias else {}
+    steered = replace(rebalance, bias=last) if len(probe.spans) > 1 else Rebalance("none")
     request = AnswerRequest(
         spans=probe.spans,
         question=probe.question,

@@ -26,8 +26,8 @@ PROTOCOLS = (OWN, PAPER)
 FIGURE_5 = "figure5"
 PAIRINGS = ("", FIGURE_5)
 
-TASKS = {"standard": Prompt.STANDARD, "instructed": Prompt.INSTRUCTED, "explicit": Prompt.EXPLICIT}
-_REQUIRED = ("preamble", *TASKS)
+PROMPTS = {"standard": Prompt.STANDARD, "instructed": Prompt.INSTRUCTED, "explicit": Prompt.EXPLICIT}
+_REQUIRED = ("preamble", *PROMPTS)
 _DEFAULTS = {
     "separator": "\n",
     "alone_task": PROMPT_TEXT.alone_task,
@@ -35,14 +35,14 @@ _DEFAULTS = {
 }
 """What a file may leave out. The verdict, which the paper has not, asks as it always does."""
 _KNOWN = (*_REQUIRED, *_DEFAULTS)
-_ASKING = (*TASKS, "alone_task")
+_ASKING = (*PROMPTS, "alone_task")
 _SLOT = re.compile(r"\{[^{}]*\}|[{}]")
 
 _ANSWER = "\nConsider all of the paragraphs and answer this in English.\n"
 _SCENE = "\nWhat you find above shows or describes a scene.\nAnswer this about it.\n"
 _REPORT = "If you find that they contradict each other, report it.\n"
 PARAGRAPHS = PromptText(
-    preamble="These are some paragraphs.\n",
+    preamble="Read the following texts.\n",
     tasks={
         Prompt.STANDARD: f"{_ANSWER}{QUESTION}",
         Prompt.INSTRUCTED: f"{_ANSWER}{_REPORT}{QUESTION}",
@@ -115,14 +115,14 @@ def from_words(found: Any, origin: str) -> PromptText:
         faults += _slots(name, text) if isinstance(text, str) else [f"{name} must be text"]
     if faults:
         raise InvalidRequest.field("prompt_file", f"{origin}: {'; '.join(faults)}")
-    tasks = {prompt: words[name] for name, prompt in TASKS.items()}
+    tasks = {prompt: words[name] for name, prompt in PROMPTS.items()}
     return PromptText(words["preamble"], tasks, words["alone_task"], words["alone_opening"], words["separator"])
 
 
 def to_words(said: PromptText) -> dict[str, str]:
     """The reverse of `from_words`."""
-    rest = {name: getattr(said, name) for name in _KNOWN if name not in TASKS}
-    return {name: said.tasks[prompt] for name, prompt in TASKS.items()} | rest
+    rest = {name: getattr(said, name) for name in _KNOWN if name not in PROMPTS}
+    return {name: said.tasks[prompt] for name, prompt in PROMPTS.items()} | rest
 
 
 def _slots(name: str, text: str) -> list[str]:

@@ -2,7 +2,7 @@
 
 from xmguard_research.benchmarks.clqa.suites import clqa, clqa_mini
 from xmguard_research.benchmarks.cmqa.suites import cmqa, cmqa_mini
-from xmguard_research.benchmarks.generated.suites import clqa_generated
+from xmguard_research.benchmarks.generated.suites import clqa_generated, cmqa_generated
 from xmguard_research.benchmarks.iseval.suites import iseval
 from xmguard_research.benchmarks.mmir.suites import mmir
 from xmguard_research.benchmarks.modality_conflict.suites import modality_conflict
@@ -18,6 +18,7 @@ __all__ = [
     "clqa_generated",
     "clqa_mini",
     "cmqa",
+    "cmqa_generated",
     "cmqa_mini",
     "iseval",
     "mmir",

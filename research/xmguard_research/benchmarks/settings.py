@@ -1,4 +1,4 @@
-"""What every suite can be told beside its own options: which prompts, how many cases, whose judge, which bias.
+"""What every suite can be told beside its own options: which prompts, how many items, whose judge, which bias.
 
 Values and their reading; inspect_ai hands them over as words. Knows no suite.
 """
@@ -13,12 +13,11 @@ from typing import Any
 
 from xmguard import Rebalance
 from xmguard.errors import InvalidRequest
-from xmguard.request import Prompt, Scope
+from xmguard.request import Scope
 from xmguard_research.benchmarks import protocol
-from xmguard_research.benchmarks.protocol import FIGURE_5, OWN, PAIRINGS, PROTOCOLS, Wording
+from xmguard_research.benchmarks.protocol import FIGURE_5, OWN, PAIRINGS, PROMPTS, PROTOCOLS, Wording
 from xmguard_research.judge.prompts import from_file as judge_prompt
 
-PROMPTS = {prompt.name.lower(): prompt for prompt in (Prompt.STANDARD, Prompt.INSTRUCTED, Prompt.EXPLICIT)}
 EVERY_PROMPT = ",".join(PROMPTS)
 SCOPES = {scope.name.lower(): scope for scope in (Scope.READERS, Scope.ALL, Scope.GENERATED)}
 LATER = "s2"
@@ -29,12 +28,12 @@ TOKENS = 64
 
 @dataclass(frozen=True)
 class Settings:
-    """Options of every suite: `inspect eval xmguard/clqa -T cases=20 -T policy=fixed -T epsilon=1`."""
+    """Options of every suite: `inspect eval xmguard/clqa -T items=20 -T policy=fixed -T epsilon=1`."""
 
     prompts: str = EVERY_PROMPT
     """Some of `PROMPTS`, with commas."""
-    cases: int | None = None
-    """Only so many cases, drawn at random; None is all."""
+    items: int | None = None
+    """Only so many items, with all their variants, orders and twins; the same ones each time. None is all."""
     judge: str = "rules"
     """Of `python -m xmguard_research.judge`."""
     judge_model: str = ""

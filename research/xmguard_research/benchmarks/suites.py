@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Mapping, Sequence
 from inspect import Parameter, signature
-from typing import Any
+from typing import Any, get_args
 
 from inspect_ai import Task
 from inspect_ai.dataset import Sample
@@ -124,11 +124,11 @@ def _case(suite: str, sample: Sample) -> Case:
 
 
 def _as(parameter: Parameter, value: Any) -> Any:
-    """Words of a command line as a number where the option's default is one."""
-    wanted = type(parameter.default)
-    if not isinstance(value, str) or wanted not in (int, float):
+    """Words of a command line as what the option is annotated with."""
+    kinds = [kind for kind in (int, float) if kind in (parameter.annotation, *get_args(parameter.annotation))]
+    if not isinstance(value, str) or not kinds:
         return value
     try:
-        return wanted(value)
+        return kinds[0](value)
     except ValueError:
-        raise InvalidRequest.field(parameter.name, f"{value!r} is not {wanted.__name__}") from None
+        raise InvalidRequest.field(parameter.name, f"{value!r} is not {kinds[0].__name__}") from None

@@ -1,6 +1,6 @@
 """Logs of suites as rows and tables: by setting, prompt and variant, what was detected and what was a false alarm.
 
-A row is what one scorer found in one response. Nothing is pooled over orders, prompts or settings; intervals are over
+A row is what one scorer found in one response. Nothing is pooled over variants, prompts or settings; intervals are over
 items. What failed and what nobody could judge is counted beside every rate. Knows no task and no model.
 """
 
@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 from inspect_ai.log import EvalLog, EvalSample, list_eval_logs, read_eval_log
 
+from xmguard_research.benchmarks.labels import model_label, suite_label
 from xmguard_research.benchmarks.scoring import BESIDE_THE_POINT
 from xmguard_research.metrics import Estimate, share
 
@@ -41,7 +42,9 @@ class Key(NamedTuple):
     """What a rate is of."""
 
     suite: str
+    """With its own options."""
     model: str
+    """With the arguments that it was loaded with."""
     setting: str
     """Of rebalancing, judge and protocol; empty as they come."""
     prompt: str
@@ -154,7 +157,7 @@ def _of_sample(sample: EvalSample, log: EvalLog, about: dict[str, Any]) -> Itera
     failed = "" if sample.error is None else sample.error.message
     scores = sample.scores or {}
     for measure in [scorer.name for scorer in log.eval.scorers or []]:
-        key = Key(about["suite"], log.eval.model, about["setting"], own["prompt"], own["variant"], measure)
+        key = Key(suite_label(log), model_label(log), about["setting"], own["prompt"], own["variant"], measure)
         score = scores.get(measure)
         said: dict[str, Any] = {} if score is None else score.metadata or {}
         # Of a sample that failed no scorer says so itself.

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterable
-from random import Random
 from typing import Any, TypeVar
 
 from inspect_ai import Task, task
@@ -19,9 +18,10 @@ from xmguard import AnswerRequest, load_plugins
 from xmguard.context import ENGLISH
 from xmguard.prompt_text import QUESTION, PromptText
 from xmguard_research.benchmarks.asking import message
-from xmguard_research.benchmarks.cases import Case
+from xmguard_research.benchmarks.cases import Case, whole_items
+from xmguard_research.benchmarks.protocol import PROMPTS
 from xmguard_research.benchmarks.scoring import says_conflict
-from xmguard_research.benchmarks.settings import NAMES, PROMPTS, Settings
+from xmguard_research.benchmarks.settings import NAMES, Settings
 
 T = TypeVar("T")
 
@@ -67,7 +67,7 @@ def conflicts(cases: Iterable[Case], *, name: str, settings: Settings) -> Task:
     own = load_plugins().languages.items[ENGLISH].prompt_text
     samples = [
         _sample(case, prompt, own, settings)
-        for case in some(cases, settings.cases)
+        for case in whole_items(cases, settings.items)
         for prompt in settings.prompts_of(case.crosses_modalities)
     ]
     return Task(
@@ -78,15 +78,6 @@ def conflicts(cases: Iterable[Case], *, name: str, settings: Settings) -> Task:
         version="; ".join(settings.texts.values()) or 0,
         metadata={"suite": name, "setting": settings.label},
     )
-
-
-def some(cases: Iterable[Case], count: int | None) -> Iterable[Case]:
-    """So many cases drawn at random, the same ones each time; all of them for None. They keep their order."""
-    if count is None:
-        return cases
-    every = list(cases)
-    chosen = Random(0).sample(range(len(every)), min(count, len(every)))
-    return [every[index] for index in sorted(chosen)]
 
 
 def _sample(case: Case, prompt: str, own: PromptText, settings: Settings) -> Sample:

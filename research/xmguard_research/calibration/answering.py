@@ -22,9 +22,11 @@ from xmguard.deadline import Stop
 from xmguard.measurement import Measurement
 from xmguard.planning import plan_bias
 from xmguard.profile import Profile
-from xmguard_research.benchmarks.settings import PROMPTS, TOKENS
+from xmguard_research.analyses.following import source_followed
+from xmguard_research.benchmarks.protocol import PROMPTS
+from xmguard_research.benchmarks.settings import TOKENS
 from xmguard_research.calibration.suite_cases import Asked
-from xmguard_research.harm import BASELINE, is_right, parse_setting
+from xmguard_research.harm import BASELINE, parse_setting
 from xmguard_research.results import append, known, producer
 
 STANDARD = "standard"
@@ -160,14 +162,13 @@ class Answering:
 def followed(guard: Guard, one: Asked, text: str) -> bool | None:
     """Whether a response gives the first source's answer, False for the second's; None for both, neither, or a control.
 
-    See `harm.is_right` for what giving an answer is.
+    A source that answers nothing is no source to follow, and neither is the other one then.
     """
     answers = one.case.answers
     if not one.case.conflict or len(answers) != 2 or not all(answer.strip() for answer in answers):
         return None
-    language = guard.registry.languages.items[one.context.asked_in]
-    first, second = (is_right(text, answer, language) for answer in answers)
-    return None if first is second else first
+    source = source_followed(text, one.case, guard.registry)
+    return None if source is None else source == 0
 
 
 def _ratios(measured: Measurement) -> Heads:

@@ -1,8 +1,10 @@
-"""Which policy, if any, for one way in which sources meet: the most gain on dev items that does no harm.
+"""Which policy, if any, for one way in which sources meet: the most gain on dev items that was not seen to do harm.
 
 A policy is *shown better than none* if it gains, if a sign-flip test over items allows chance less than 5%, shared out
-among all policies tried (Bonferroni), and if neither accuracy on controls nor false alarms get worse by more than
-`harm.ALLOWED_LOSS`. Otherwise none wins, and what there was is left alone. Knows neither models nor files.
+among all policies tried for all ways of meeting (Bonferroni), and if neither accuracy on controls nor false alarms were
+seen to get worse by more than `harm.ALLOWED_LOSS`. That is what the dev items showed and no bound: the interval of few
+items reaches further, and is told beside it. Otherwise none wins, and what there was is left alone. Knows neither
+models nor files.
 """
 
 from __future__ import annotations
@@ -55,7 +57,7 @@ class Candidate:
 
     @property
     def harmless(self) -> bool:
-        """Whether it was seen not to lose more than is allowed."""
+        """Whether it was not seen to lose more than is allowed: the values alone count, not their intervals."""
         lost, alarms = self.accuracy.value, self.alarms.value
         return lost is not None and alarms is not None and lost >= -ALLOWED_LOSS and alarms <= ALLOWED_LOSS
 
@@ -71,20 +73,21 @@ class Choice:
     note: str
 
 
-def choose(pair: str, outcomes: Mapping[str, Sequence[Outcome]], aim: str) -> Choice:
+def choose(pair: str, outcomes: Mapping[str, Sequence[Outcome]], aim: str, *, pairs: int = 1) -> Choice:
     """The setting with the most gain among those shown better than none; the first of equals.
 
-    `outcomes` has the same responses in the same order for every setting, `BASELINE` among them.
+    `outcomes` has the same responses in the same order for every setting, `BASELINE` among them. `pairs` is the number
+    of ways of meeting, this one among them, for which as many settings are tried: chance is shared out among all.
     """
     baseline = outcomes[BASELINE]
     tried = [setting for setting in outcomes if setting != BASELINE]
     found = tuple(compared(setting, outcomes[setting], baseline, aim) for setting in tried)
     items = number(len({one.item for one in baseline}), "dev item")
-    shown = [one for one in found if _gains(one) and (one.p_value or 0.0) <= CHANCE / len(found)]
+    shown = [one for one in found if _gains(one) and (one.p_value or 0.0) <= CHANCE / (pairs * len(found))]
     able = [one for one in shown if one.harmless]
     if able:
         best = max(able, key=lambda one: one.gain.value or 0.0)
-        note = f"{pair}: {best.setting} on {items}: {_told(best, aim)}"
+        note = f"{pair}: {best.setting} on {items}: {_told(best, aim)}; {_cost(best)}"
         return Choice(pair, best.setting, found, note)
     gains = [one for one in found if one.gain.value is not None]
     best_of = max(gains, key=lambda one: one.gain.value or 0.0, default=None)
@@ -143,6 +146,17 @@ def mean(rows: Sequence[tuple[str, float]]) -> Estimate:
 def change(rows: Sequence[tuple[str, bool | None, bool | None]]) -> Estimate:
     """Points by which a share grew, where both are known."""
     return mean([(item, 100.0 * (now - was)) for item, now, was in rows if now is not None and was is not None])
+
+
+def _cost(one: Candidate) -> str:
+    return f"accuracy on controls {_points(one.accuracy)}, false alarms {_points(one.alarms)}"
+
+
+def _points(change: Estimate) -> str:
+    shown = f"{change.value or 0.0:+.1f}"
+    if change.low is not None and change.high is not None:
+        shown += f" [{change.low:+.1f}, {change.high:+.1f}]"
+    return f"{shown} points"
 
 
 def _told(one: Candidate, aim: str) -> str:

@@ -88,7 +88,8 @@ def fit(rows: Sequence[Read], least: int = LEAST) -> Fitted:
     factors = _factors(rows, best.signal, _recipe(rows, best.signal))
     heads = tuple(tuple(round(float(value), 3) for value in layer) for layer in factors)
     used = sum(value > 0 for layer in heads for value in layer)
-    note = f"layers and heads: {used} of {factors.size} heads are steered, by their {best.signal} ({told})"
+    found_in = f"{used} of {factors.size} heads tell whose answer is followed, by their {best.signal}"
+    note = f"layers and heads: {found_in} ({told})"
     return Fitted(heads, best.signal, found, note)
 
 

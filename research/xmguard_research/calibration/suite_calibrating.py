@@ -2,6 +2,7 @@
 
 Three things are fitted on dev items alone: the verdict (`calibrating`), factors of the heads (`layers`), and a policy
 for each way in which sources meet (`choosing`). What cannot be decided is left as the guard's profile has it, and said.
+Policies are tried with the factors; these are written only together with a policy that was shown better in that way.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ from xmguard.errors import InvalidRequest, ModelRefused
 from xmguard.guard import UNPROFILED
 from xmguard.planning import check_profile
 from xmguard.profile import Profile
-from xmguard.prompt_text import QUESTION
 from xmguard.request import Rebalance
 from xmguard.response import ConflictVerdict
+from xmguard_research.analyses.following import gives, written_in
+from xmguard_research.analyses.opening import put
 from xmguard_research.benchmarks.cases import Case
-from xmguard_research.benchmarks.settings import PROMPTS
+from xmguard_research.benchmarks.protocol import PROMPTS
 from xmguard_research.calibration import tuning
 from xmguard_research.calibration.answering import STANDARD, Answered, Answering, followed
 from xmguard_research.calibration.calibrating import (
@@ -39,7 +41,7 @@ from xmguard_research.calibration.comparison import Said
 from xmguard_research.calibration.gathering import TOO_LONG
 from xmguard_research.calibration.layers import LEAST, RATIOS, TOWARD, Fitted, Prediction, Read, fit, judged
 from xmguard_research.calibration.suite_cases import DEV, TEST, Asked, fitting
-from xmguard_research.harm import BASELINE, is_right, parse_setting
+from xmguard_research.harm import BASELINE, parse_setting
 from xmguard_research.judge.rules import RuleJudge
 from xmguard_research.judge.values import Exchange
 from xmguard_research.results import producer
@@ -130,15 +132,17 @@ def calibrated_on_suite(
     heads = fitted.heads or (None if guard.profile is None else guard.profile.heads)
     known |= work.answering.under(wanted.settings, asked[DEV], heads, "trying policies on dev")
     choices = []
-    for pair in sorted({one.pair for one in asked[DEV]}):
+    pairs = sorted({one.pair for one in asked[DEV]})
+    for pair in pairs:
         own = [one for one in asked[DEV] if one.pair == pair]
         tried = {setting: work.outcomes(setting, own, known) for setting in (BASELINE, *wanted.settings)}
-        choices.append(choose(pair, tried, wanted.aim))
+        choices.append(choose(pair, tried, wanted.aim, pairs=len(pairs)))
     chosen = {one.pair: one.setting for one in choices}
     for pair, setting in chosen.items():
         own = [one for one in asked[TEST] if one.pair == pair]
         known |= work.answering.under([setting], own, heads, f"{pair}: {setting} on test")
-    profile = _profile(guard, out.stem, heads, chosen, verdict)
+    written, told_of_heads = head_factors(fitted, UNPROFILED if guard.profile is None else guard.profile, chosen)
+    profile = _profile(guard, out.stem, written, chosen, verdict)
     write(profile, guard, out)
     tested = None
     if fitted.heads is not None:
@@ -164,7 +168,7 @@ def calibrated_on_suite(
             for half, own in asked.items()
         },
         said,
-        (*notes, *told, fitted.note, *(choice.note for choice in choices)),
+        (*notes, *told, fitted.note, *(choice.note for choice in choices), *told_of_heads),
     )
 
 
@@ -201,8 +205,8 @@ class _Work:
         ]
 
     def _outcome(self, one: Asked, prompt: str, row: Answered) -> Outcome:
-        language = self._guard.registry.languages.items[one.context.asked_in]
-        task = language.prompt_text.tasks[PROMPTS[prompt]].replace(QUESTION, one.case.question).strip()
+        registry = self._guard.registry
+        task = put(registry, one.case.question, PROMPTS[prompt])
         answers = {answer for answer in one.case.answers if answer.strip()}
         asks = prompt == STANDARD and answers and not one.case.conflict
         return Outcome(
@@ -211,7 +215,7 @@ class _Work:
             one.case.variant,
             one.case.conflict,
             self._judge.judge(Exchange(task, row.text)).mentions_conflict,
-            any(is_right(row.text, answer, language) for answer in answers) if asks else None,
+            any(gives(row.text, answer, registry, written_in(one.case)) for answer in answers) if asks else None,
             row.log_ratio,
         )
 
@@ -257,6 +261,25 @@ def _said(verdict: ConflictVerdict) -> Said:
 def _judged(cases: Sequence[tuning.Case], after: Sequence[Said]) -> Judged:
     before = tuple(Said(case.shown.decision, case.shown.probability) for case in cases)
     return Judged(tuple(case.pair for case in cases), before, tuple(after))
+
+
+def head_factors(fitted: Fitted, start: Profile, chosen: Mapping[str, str]) -> tuple[HeadFactors | None, list[str]]:
+    """The factors to write, and what is to be said of them; without a chosen policy, what the profile `start` has.
+
+    A profile's factors multiply every bias: those of its policies, and those that a request asks for.
+    """
+    if fitted.heads is None:
+        return start.heads, []
+    won = [pair for pair, setting in chosen.items() if setting != BASELINE]
+    if not won:
+        return start.heads, ["factors of heads: left out; no policy was shown better than none with them"]
+    shared = {**start.pairs, "any other pair": start.default(())}
+    kept = [pair for pair, own in shared.items() if pair not in won and own.policy != BASELINE]
+    note = (
+        f"factors of heads: written, because the policy of {', '.join(won)} was shown better than none with them; "
+        "whether it does better than without them was not tried. They multiply every bias that is asked for"
+    )
+    return fitted.heads, [f"{note}, also the policy of {', '.join(kept)}, which was not tried" if kept else note]
 
 
 def _profile(

@@ -14,10 +14,8 @@ from typing import Any
 from xmguard import AnswerRequest, Guard
 from xmguard.context import Context
 from xmguard.errors import InvalidRequest, Reason
-from xmguard.guard import UNPROFILED
 from xmguard.parts import TEXT
 from xmguard.profile import meeting
-from xmguard.validation import validate
 from xmguard_research.benchmarks.cases import Case
 from xmguard_research.verdict.pairs import Label, Pair
 
@@ -113,21 +111,18 @@ def fitting(guard: Guard, cases: Sequence[Case]) -> list[Asked]:
         InvalidRequest: a case is no request that the installed plugins take.
         ModalityNotSupported: the model does not read a case's pictures.
     """
-    found, limits, registry = [], guard.limits, guard.registry
+    found = []
     for case in cases:
         if len(case.spans) != 2:
             continue
         request = AnswerRequest(spans=case.spans, question=case.question)
         try:
-            valid = validate(request, model=guard.model, profile=UNPROFILED, limits=limits, registry=registry)
+            valid, _ = guard.encode(request)
         except InvalidRequest as error:
             if error.reason is not Reason.PROMPT_TOO_LONG:
                 raise
             continue
-        prompt = guard.backend.encode(valid.context, valid.request.prompt)
-        tail = max(map(len, (prompt.joint_tail, prompt.alone_tail, prompt.probe_tail)))
-        if len(prompt.context_ids) + tail <= limits.max_prompt_tokens:
-            found.append(Asked(case, valid.context))
+        found.append(Asked(case, valid.context))
     return found
 
 

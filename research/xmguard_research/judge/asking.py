@@ -41,6 +41,10 @@ class NoReply(Exception):
         self.attempts = attempts
 
 
+class Refused(NoReply):
+    """The provider will not answer this, such as for its content policy: to ask again does not help."""
+
+
 class PromptedJudge:
     """Judges by what a model replies to a prompt."""
 

@@ -1,4 +1,4 @@
-"""Asks a model behind an OpenAI-compatible endpoint, through the `openai` client, which retries and backs off.
+"""Asks a model behind an OpenAI-compatible endpoint for a text or a picture, by the `openai` client, which retries.
 
 Timeouts, refused connections, 408, 409, 429 and 5xx are tried again, after the time that the server names if it names
 one. The body is read here and not by the client, which takes other things than chat completions for one.
@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from xmguard.errors import FieldViolation, InvalidRequest, SetupIncomplete
-from xmguard_research.judge.asking import Completion, NoReply, PromptedJudge
+from xmguard_research.judge.asking import Completion, NoReply, PromptedJudge, Refused
 from xmguard_research.judge.prompts import TEMPLATE, JudgePrompt, from_file
 from xmguard_research.judge.settings import JudgeSettings
 
@@ -21,7 +21,9 @@ TIMEOUT = 60.0
 RETRIES = 4
 REQUEST = {"temperature": 0}
 """Unless the settings give a `request`, which replaces it whole: some models refuse a temperature."""
-OURS = frozenset(("model", "messages", "stream"))
+OURS = frozenset(("model", "messages", "prompt", "n", "stream"))
+REFUSALS = frozenset(("content_policy_violation", "moderation_blocked", "content_filter", "contentFilter"))
+"""Codes with which providers say in a 400 that it is for what was asked; other 400s may be mended."""
 
 
 def make(settings: JudgeSettings) -> PromptedJudge:
@@ -75,18 +77,42 @@ class Endpoint:
         """The model's reply to a prompt: a text, or parts as the chat API has them.
 
         Raises:
-            NoReply: there was none after every attempt.
+            NoReply: there was none after every attempt; `Refused` if the provider will give none.
         """
-        try:
-            raw = self._client.chat.completions.with_raw_response.create(
+        raw = self._sent(
+            lambda: self._client.chat.completions.with_raw_response.create(
                 model=self._model, messages=[{"role": "user", "content": prompt}], extra_body=self._request
             )
-        except self._failures as error:
-            # The client does not say how often it tried; only what it does not retry comes back after one attempt.
-            raise NoReply(f"{type(error).__name__}: {error}", 1 + (self._retries if _retried(error) else 0)) from error
+        )
         body = raw.http_response.text
         text, malformed = _content(body)
         return Completion(text, 1 + raw.retries_taken, malformed, *_tokens(body))
+
+    def draw(self, prompt: str) -> Completion:
+        """A picture that the model drew, in base64. Tokens are not counted: pictures have prices of their own.
+
+        Raises:
+            NoReply: there was none after every attempt; `Refused` if the provider will draw none.
+        """
+        raw = self._sent(
+            lambda: self._client.images.with_raw_response.generate(
+                model=self._model, prompt=prompt, extra_body=self._request
+            )
+        )
+        text, malformed = _picture(raw.http_response.text)
+        return Completion(text, 1 + raw.retries_taken, malformed)
+
+    def _sent(self, call: Callable[[], Any]) -> Any:
+        try:
+            return call()
+        except self._failures as error:
+            # The client does not say how often it tried; only what it does not retry comes back after one attempt.
+            kind = Refused if _refused(error) else NoReply
+            raise kind(f"{type(error).__name__}: {error}", 1 + (self._retries if _retried(error) else 0)) from error
+
+
+def _refused(error: Any) -> bool:
+    return getattr(error, "status_code", None) == 400 and getattr(error, "code", None) in REFUSALS
 
 
 def _retried(error: Any) -> bool:
@@ -104,6 +130,21 @@ def _content(body: str) -> tuple[str, str]:
     if type(content) is not str or not content.strip():
         return "", f"the completion holds no text (finish_reason {choice.get('finish_reason')!r})"
     return content, ""
+
+
+def _picture(body: str) -> tuple[str, str]:
+    """The base64 of the one picture of an answer, or why there is none."""
+    try:
+        (picture,) = json.loads(body)["data"]
+        found = picture.get("b64_json")
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+        return "", f"the endpoint's answer is no picture: {body[:80]!r}"
+    if type(found) is not str or not found:
+        return (
+            "",
+            f"the answer holds no b64_json but {', '.join(picture) or 'nothing'}; ask for response_format b64_json",
+        )
+    return found, ""
 
 
 def _tokens(body: str) -> tuple[int, int]:

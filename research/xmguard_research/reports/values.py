@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from xmguard.response import AnswerResponse, Stamp
-from xmguard_research.benchmarks.settings import PROMPTS
+from xmguard_research.benchmarks.protocol import PROMPTS
 from xmguard_research.benchmarks.summary import Asking, Row
 
 

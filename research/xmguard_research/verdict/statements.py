@@ -29,6 +29,8 @@ class Item:
     language: str = "en"
     answer: str = ""
     """What the supporting statements answer; empty where it is not known."""
+    picture: str = ""
+    """What the statements are about; empty where it is not known."""
 
     @property
     def is_four_way(self) -> bool:
@@ -38,7 +40,10 @@ class Item:
 
 
 def read_items(path: Path) -> list[Item]:
-    """Items of JSON lines: `id`, `question`, `support` [2], `contradict` [2], `changed_answer` [2], maybe `answer`."""
+    """Items of JSON lines: `id`, `question`, `support` [2], `contradict` [2], `changed_answer` [2].
+
+    `answer` and `picture` may be there.
+    """
     return [
         Item(
             str(row["id"]),
@@ -47,6 +52,7 @@ def read_items(path: Path) -> list[Item]:
             (row["contradict"][0], row["contradict"][1]),
             (str(row["changed_answer"][0]), str(row["changed_answer"][1])),
             answer=str(row.get("answer", "")),
+            picture=str(row.get("picture", "")),
         )
         for row in lines(path)
     ]

@@ -5,7 +5,6 @@ import json
 import pytest
 
 from tests.unit.command_line import one_error_line, xmguard
-from xmguard_research.analyses.opening import first
 from xmguard_research.benchmarks.clqa.items import items
 from xmguard_research.benchmarks.clqa.suites import of_items
 from xmguard_research.benchmarks.suites import cases, with_suites
@@ -16,8 +15,6 @@ def test_the_cases_of_a_suite_are_what_it_was_made_of():
     drawn = list(of_items(items(2, chosen=[("en", "es")], sizes=["short"])))
     assert len(drawn) == 8
     assert cases("clqa", options, with_suites()) == drawn
-    assert first(1, drawn) == drawn[:4]
-    assert first(5, drawn) == drawn
 
 
 def test_the_command_writes_a_folder_that_is_of_one_analysis(tiny_folder, tmp_path):

@@ -43,8 +43,9 @@ def test_flawed_premises_in_words_are_asked_of_a_tiny_model(tiny_folder, tmp_pat
     require_art()
     rows = run(iseval(per_category=1), f"xmguard/{tiny_folder}", tmp_path, 0, 4, max_tokens=2)
     assert {(row.key.variant, row.key.prompt) for row in rows} == {
-        (f"exclusive text {form}", prompt) for form in ("flawed", "sound") for prompt in ("spontaneous", "guided")
+        ("exclusive text", prompt) for prompt in ("spontaneous", "guided")
     }
+    assert {row.key.measure for row in rows} == {"names_flaw", "flaw_in_sound"}
     assert {row.found for row in rows} == {False}
     assert "| names_flaw | 0% [" in markdown(rows)
     assert "conflicts said" not in markdown(rows)  # with one source nobody asks
@@ -68,10 +69,18 @@ def test_a_model_of_another_provider_reads_picture_text_and_question(tmp_path):
 
 def test_a_bias_goes_where_there_are_two_sources():
     require_art()
-    task = iseval(per_category=1, cases=1, asked="guided", policy="fixed", epsilon=1)
+    task = iseval(per_category=1, items=1, asked="guided", policy="fixed", epsilon=1)
     asked = [request_of(sample.input[0]) for sample in task.dataset]
     assert [one.rebalance.bias for one in asked] == [{}, {}, {"s2": 1.0}, {"s2": 1.0}]
     assert asked[0].rebalance == Rebalance("none")
+
+
+def test_a_bias_on_the_later_source_is_on_the_last_of_five():
+    require_art()
+    task = xmodbench(per_subtask=1, items=1, policy="fixed", epsilon=1)
+    asked = request_of(task.dataset[0].input[0])
+    assert len(asked.spans) == 5
+    assert asked.rebalance.bias == {"s5": 1.0}
 
 
 @pytest.mark.parametrize(
@@ -90,7 +99,7 @@ def test_what_a_suite_of_probes_would_not_heed_is_refused(made, why):
 
 
 def test_each_modality_alone_and_both_together_give_a_following_rate(tmp_path):
-    task = modality_conflict(items=1)
+    task = modality_conflict(shapes=1)
     colour = task.dataset[1].metadata["facts"]["text"]
     rows = run(task, f"parrot/It is {colour}.", tmp_path, 0, None)
     said = {
@@ -105,14 +114,14 @@ def test_each_modality_alone_and_both_together_give_a_following_rate(tmp_path):
 
 
 def test_a_tiny_model_says_how_sure_it_is_of_a_text_alone(tiny_folder, tmp_path):
-    (row,) = run(modality_conflict(items=1), f"xmguard/{tiny_folder}", tmp_path, 1, 2, max_tokens=2)
+    (row,) = run(modality_conflict(shapes=1), f"xmguard/{tiny_folder}", tmp_path, 1, 2, max_tokens=2)
     assert row.key.variant == "text easy"
     assert row.amounts["entropy"] > 0
 
 
 def test_a_question_in_four_directions_gives_accuracies_and_a_gap(tmp_path):
     require_art()
-    task = xmodbench(per_subtask=1, cases=2)
+    task = xmodbench(per_subtask=1, items=2)
     first, *options, question = task.dataset[1].input[0].content
     assert request_of(task.dataset[1].input[0]).spans[0].text in first.text
     assert [type(one) for one in options] == [ContentImage] * 4
@@ -139,7 +148,7 @@ def test_a_tiny_model_looks_at_a_page_and_is_scored(tmp_path, monkeypatch):
         ("says_conflict", "factual", False): False,
         ("names_both", "factual", True): False,
         ("chooses_both", "factual", None): False,
-        ("chooses_both", "factual control", None): False,
+        ("leaves_alone", "factual", None): False,
     }
     (own,) = derived.numbers(rows, with_suites()).values()
     assert {one.name for one in own} >= {"open accuracy", "choice score, factual", "choice, controls left alone"}

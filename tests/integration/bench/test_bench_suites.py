@@ -2,20 +2,22 @@
 
 import pytest
 from inspect_ai import eval as evaluate
+from inspect_ai.model import get_model
 from typer.testing import CliRunner
 
 from xmguard import Rebalance, Span
 from xmguard.errors import InvalidRequest
 from xmguard.request import Scope
 from xmguard_research.benchmarks.asking import request_of
-from xmguard_research.benchmarks.cases import Case
+from xmguard_research.benchmarks.cases import Case, whole_items
 from xmguard_research.benchmarks.clqa.items import items
 from xmguard_research.benchmarks.clqa.suites import clqa, clqa_mini, of_items
 from xmguard_research.benchmarks.command import app
+from xmguard_research.benchmarks.missing import unasked
 from xmguard_research.benchmarks.settings import Settings
 from xmguard_research.benchmarks.suites import make, with_suites
 from xmguard_research.benchmarks.summary import Key, Row, answered, cells, markdown
-from xmguard_research.benchmarks.tasks import conflicts, some
+from xmguard_research.benchmarks.tasks import conflicts
 
 
 def case(name, conflict):
@@ -45,21 +47,25 @@ def test_the_mini_suite_is_balanced_and_asks_three_ways():
 
 
 def test_a_suite_takes_its_own_options_and_those_of_every_suite():
-    task = clqa(topics=2, variants=["en-zh"], size="short", prompts="explicit", cases=3, policy="fixed", epsilon=1)
-    assert len(task.dataset) == 3
+    task = clqa(topics=2, variants=["en-zh"], size="short", prompts="explicit", items=1, policy="fixed", epsilon=1)
+    assert len(task.dataset) == 4
     assert {sample.metadata["variant"] for sample in task.dataset} <= {"en-zh", "zh-en"}
     request = request_of(task.dataset[0].input[0])
     assert request.rebalance == Rebalance("fixed", bias={"s2": 1.0}, scope=Scope.READERS)
     assert task.metadata == {"suite": "clqa", "setting": "fixed +1 on the later readers"}
 
 
-def test_cases_are_drawn_the_same_way_each_time_and_keep_their_order():
-    every = [case(str(number), True) for number in range(50)]
-    drawn = some(every, 7)
-    assert drawn == some(every, 7)
-    assert len(drawn) == 7
-    assert [int(one.item) for one in drawn] == sorted(int(one.item) for one in drawn)
-    assert some(every, 99) == every
+def test_items_are_drawn_whole_the_same_way_each_time_and_keep_their_order():
+    every = [case(str(number), conflict) for number in range(50) for conflict in (True, False)]
+    drawn = whole_items(every, 7)
+    assert drawn == whole_items(every, 7)
+    assert [one.id for one in drawn] == [one.id for one in every if one in drawn]
+    assert {one.item: sum(other.item == one.item for other in drawn) for one in drawn} == dict.fromkeys(
+        (one.item for one in drawn), 2
+    )
+    assert len(drawn) == 14
+    assert all(one in whole_items(every, 9) for one in drawn)
+    assert whole_items(every, 99) == whole_items(every, None) == every
 
 
 @pytest.mark.parametrize(
@@ -83,6 +89,11 @@ def test_an_option_that_a_suite_has_not_is_refused_with_those_it_has():
         make("clqa", {"topic": "3"}, with_suites())
     with pytest.raises(InvalidRequest, match="'three' is not int"):
         make("clqa", {"topics": "three"}, with_suites())
+    with pytest.raises(InvalidRequest, match="'few' is not int"):
+        make("clqa", {"topics": "3", "items": "few"}, with_suites())
+    steered = make("clqa-mini", {"items": "1", "policy": "fixed", "epsilon": "1.5"}, with_suites())
+    assert steered.metadata["setting"] == "fixed +1.5 on the later readers"
+    assert len({sample.metadata["item"] for sample in steered.dataset}) == 1
     with pytest.raises(InvalidRequest, match="there is no 'qlca'; there are clqa"):
         make("qlca", {}, with_suites())
     assert len(make("clqa", {"topics": "1", "size": "short", "variants": "en-en"}, with_suites()).dataset) > 0
@@ -108,6 +119,21 @@ def test_another_setting_in_the_same_folder_is_kept_apart(tiny_folder, tmp_path)
         asked = conflicts([case("a", True)], name="doors", settings=settings)
         evaluate(asked, model=f"xmguard/{tiny_folder}", log_dir=str(tmp_path), display="none", max_tokens=2)
     assert [row.key.setting for row in answered(tmp_path)] == ["", "fixed +2 on the later readers"]
+
+
+def test_other_data_and_a_model_loaded_otherwise_are_kept_apart(tiny_folder, tmp_path):
+    for seed in (0, 1):
+        told = {"topics": "1", "variants": "en-en", "size": "short", "seed": str(seed), "prompts": "standard"}
+        asked = make("clqa", told, with_suites())
+        model = get_model(f"xmguard/{tiny_folder}", memoize=False, **({"dtype": "bfloat16"} if seed else {}))
+        evaluate(asked, model=model, log_dir=str(tmp_path), display="none", max_tokens=2, limit=1)
+    first, second = answered(tmp_path)
+    data = "clqa · seed={}, size=short, topics=1, variants=en-en"
+    assert [first.key.suite, second.key.suite] == [data.format(0), data.format(1)]
+    assert second.key.model == f"{first.key.model} · dtype=bfloat16"
+    assert unasked(tmp_path, [first, second]) == []  # a limit leaves nothing unasked
+    (gap,) = unasked(tmp_path, [first])
+    assert (gap.suite, gap.samples) == (data.format(1), 1)
 
 
 def test_what_failed_is_a_row_that_says_why(tiny_folder, tmp_path):
@@ -179,9 +205,9 @@ def test_the_command_shows_its_own_run_and_not_what_else_is_in_the_folder(tiny_f
     other = conflicts([case("a", True)], name="doors", settings=Settings(prompts="standard"))
     evaluate(other, model=f"xmguard/{tiny_folder}", log_dir=str(tmp_path), display="none", max_tokens=2)
     told = ["run", "clqa-mini", "--model", str(tiny_folder), "--log-dir", str(tmp_path), "--prompts", "standard"]
-    ended = CliRunner().invoke(app, [*told, "--cases", "1", "--strict"])
+    ended = CliRunner().invoke(app, [*told, "--items", "1", "--strict"])
     assert ended.exit_code == 0, ended.output
-    assert "1 responses, 0 not judged, 0 failed" in ended.output
+    assert "8 responses, 0 not judged, 0 failed" in ended.output
     assert ended.output.strip().endswith(f"xmguard bench report {tmp_path}")
     assert "doors" not in ended.output
     everything = CliRunner().invoke(app, ["table", "--log-dir", str(tmp_path)])

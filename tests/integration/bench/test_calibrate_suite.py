@@ -19,10 +19,11 @@ from xmguard.request import Decoding, OnError
 from xmguard_research.benchmarks import builtin
 from xmguard_research.benchmarks.cases import Case
 from xmguard_research.benchmarks.tasks import suite
-from xmguard_research.calibration import answering, fitting
+from xmguard_research.calibration import answering, fitting, suite_calibrating
 from xmguard_research.calibration.answering import Answering
 from xmguard_research.calibration.choosing import BALANCE
 from xmguard_research.calibration.command import calibrate
+from xmguard_research.calibration.layers import RATIOS, Fitted
 from xmguard_research.calibration.suite_calibrating import Wanted, calibrated_on_suite
 from xmguard_research.calibration.suite_cases import DEV, TEST, halves, split
 from xmguard_research.calibration.suite_report import markdown
@@ -166,7 +167,12 @@ def _count(asked):
     return lambda row: asked.append(row.key) or row
 
 
-def test_none_wins_where_every_policy_breaks_right_answers(guard, cases, tmp_path):
+def test_none_wins_where_every_policy_breaks_right_answers_and_no_factors_are_written(
+    guard, cases, tmp_path, monkeypatch
+):
+    norms = guard.explain(request_of(cases[DEV][0])).before.norms
+    heads = tuple((1.0,) * len(layer) for layer in norms)
+    monkeypatch.setattr(suite_calibrating, "fit", lambda *_: Fitted(heads, RATIOS, (), "factors that change no bias"))
     plain = {"on_conflict": OnConflict.PLAIN, "on_error": OnError.OPEN, "decoding": Decoding(TOKENS)}
 
     def right(one: Case) -> Case:
@@ -180,6 +186,7 @@ def test_none_wins_where_every_policy_breaks_right_answers(guard, cases, tmp_pat
     assert "gained and did harm" in found.choices[0].note
     read = read_profile(out)
     assert (read.policy, read.pairs, read.heads, read.verdict) == ("none", {}, None, None)
+    assert "factors of heads: left out; no policy was shown better than none with them" in found.notes
     assert any("verdict: left alone; too few pairs to fit weights" in note for note in found.notes)
 
 

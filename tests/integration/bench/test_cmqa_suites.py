@@ -51,7 +51,7 @@ def test_a_tiny_model_answers_over_two_pictures_and_over_one(tmp_path, monkeypat
     pytest.importorskip("xmguard_image")
     monkeypatch.setenv("XMGUARD_PLUGINS", "image")
     folder = make_picture_model(tmp_path / "model", "Qwen2VL")
-    task = cmqa(triples=1, variants="image-image,text-image", prompts="standard", cases=3)
+    task = cmqa(triples=1, variants="image-image,text-image", prompts="standard")
     (log,) = evaluate(task, model=f"xmguard/{folder}", log_dir=str(tmp_path), display="none", max_tokens=2)
     assert log.status == "success", log.error
     assert {sample.metadata["variant"] for sample in log.samples} == {"image-image", "text-image"}

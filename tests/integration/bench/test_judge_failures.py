@@ -21,7 +21,8 @@ def bench(tiny_folder, endpoint, tmp_path, monkeypatch):
     monkeypatch.setenv("INSPECT_DISPLAY", "none")
 
     def run(judge_model, *more):
-        told = f"run clqa-mini --cases 1 --prompts standard --max-tokens 2 --strict --log-dir {tmp_path} --judge openai"
+        told = "run clqa -T topics=1 -T size=short -T variants=en-en --prompts standard"
+        told += f" --max-tokens 2 --strict --log-dir {tmp_path} --judge openai"
         told += f" --judge-url {endpoint.url} --judge-retries 1 --judge-timeout 0.3 --model {tiny_folder}"
         ended = CliRunner().invoke(app, [*told.split(), "--judge-model", judge_model, *more])
         return ended, answered(tmp_path)
@@ -30,24 +31,24 @@ def bench(tiny_folder, endpoint, tmp_path, monkeypatch):
 
 
 def test_a_judge_that_is_busy_once_is_asked_again(bench, endpoint):
-    ended, (row,) = bench("limited 1")
+    ended, rows = bench("limited 1")
     assert ended.exit_code == 0, ended.output
-    assert row.found is True
-    assert [one["model"] for one in endpoint.requests].count("limited 1") == 2
+    assert [row.found for row in rows] == [True] * 4
+    assert [one["model"] for one in endpoint.requests].count("limited 1") == 4 + 1
 
 
 @pytest.mark.parametrize(("behaviour", "status"), [("chatty", "malformed"), ("slow", "error"), ("limited", "error")])
 def test_a_judge_that_keeps_failing_leaves_a_response_unjudged_and_a_strict_run_fails(bench, behaviour, status):
-    ended, (row,) = bench(behaviour)
+    ended, rows = bench(behaviour)
     assert ended.exit_code == 1, ended.output
-    assert "1 responses, 1 not judged, 0 failed" in ended.output
-    assert row.found is None
-    (cell,) = cells([row]).values()
-    assert cell.unjudged == 1
+    assert "4 responses, 4 not judged, 0 failed" in ended.output
+    assert [row.found for row in rows] == [None] * 4
+    (cell,) = cells(rows).values()
+    assert cell.unjudged == 4
     assert cell.rate() is None
-    (score,) = scores(row.log)
-    assert (score.value, score.metadata["status"], score.metadata["reported"]) == ("unjudged", status, None)
-    assert score.explanation
+    for score in scores(rows[0].log):
+        assert (score.value, score.metadata["status"], score.metadata["reported"]) == ("unjudged", status, None)
+        assert score.explanation
 
 
 def scores(log):

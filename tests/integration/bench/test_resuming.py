@@ -11,6 +11,7 @@ from inspect_ai.log import recoverable_eval_logs
 from typer.testing import CliRunner
 
 from tests.scripted import eventually, ordinary, serving
+from xmguard.errors import ModelNotFound
 from xmguard_research.benchmarks.command import app
 from xmguard_research.benchmarks.summary import answered
 
@@ -43,14 +44,42 @@ def test_after_a_kill_the_same_command_asks_only_what_is_missing(tmp_path):
         finally:
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
+        cut = CliRunner().invoke(app, ["table", "--log-dir", str(tmp_path)])
         (killed,) = recoverable_eval_logs(str(tmp_path))
         kept = max(killed.flushed_samples, killed.completed_samples)
         assert kept >= BEFORE // 2
         on.set()
         ended = CliRunner().invoke(app, told)
+    assert "were not asked yet" in cut.output
     assert ended.exit_code == 0, ended.output
     assert "24 responses, 0 not judged, 0 failed" in ended.output
     assert len(answered(tmp_path)) == 24
     repeated = [one for one in asked[BEFORE:] if one in asked[:BEFORE]]
     assert len(repeated) <= BEFORE - kept  # what a slow machine had answered and not yet judged
     assert len(asked) <= 24 + 1 + len(repeated)  # and perhaps the one on which the server stalled
+
+
+def test_what_failed_is_asked_again_by_the_same_command_and_nothing_else_is(tmp_path):
+    asked, broken = [], True
+
+    def script(request, stop):
+        asked.append(request.spans)
+        if broken and request.spans[0].language == "es":
+            raise ModelNotFound("not here today")
+        yield from ordinary(request, stop)
+
+    with serving(script) as server:
+        told = ["run", "clqa-mini", "--model", f"xmguard-server/{server.address}", "--log-dir", str(tmp_path)]
+        told += ["--prompts", "standard", "--items", "1"]
+        first = CliRunner().invoke(app, [*told, "--strict"])
+        before, broken = len(asked), False
+        failed = sum(bool(row.failed) for row in answered(tmp_path))
+        second = CliRunner().invoke(app, [*told, "--strict"])
+    assert first.exit_code == 1
+    assert failed == 2
+    assert before == 8 + 2  # they were tried once more at once
+    assert f"{8 - failed} responses, 0 not judged, {failed} failed" in first.output
+    assert "not here today" in first.output
+    assert second.exit_code == 0, second.output
+    assert "8 responses, 0 not judged, 0 failed" in second.output
+    assert len(asked) - before == failed

@@ -20,12 +20,13 @@ from rich.console import Console
 from rich.table import Table
 
 from xmguard.cli.terminal import stated_errors
+from xmguard_research.benchmarks.cards import card
 from xmguard_research.benchmarks.clqa.baselines import overlaps, rules
-from xmguard_research.benchmarks.clqa.card import card
 from xmguard_research.benchmarks.clqa.files import write
 from xmguard_research.benchmarks.clqa.items import Item, items, parse_variant, variants
 from xmguard_research.benchmarks.clqa.paragraphs import SIZES
 from xmguard_research.benchmarks.clqa.topics import TOPICS, most
+from xmguard_research.benchmarks.rates import shown
 
 
 def main(
@@ -60,7 +61,8 @@ def main(
     out.parent.mkdir(parents=True, exist_ok=True)
     count, digest = write(drawn, out)
     typer.echo(f"{out}: {count} items, SHA-256 {digest}")
-    if (topics, seed, chosen, sizes) == (card().topics, card().seed, variants(), SIZES):
+    published = card("xmguard_research.benchmarks.clqa")
+    if (topics, seed, chosen, sizes) == (published.drawn, published.seed, variants(), SIZES):
         typer.echo(compared(digest))
     if baselines:
         show(drawn)
@@ -68,12 +70,12 @@ def main(
 
 def compared(digest: str) -> str:
     """Whether the whole suite is the one of the card."""
-    published = card()
+    published = card("xmguard_research.benchmarks.clqa")
     if digest == published.sha256:
         return f"the published version {published.version}"
     return (
         f"NOT the published version {published.version}, SHA-256 {published.sha256}: that was made with Babel "
-        f"{published.babel}, this with {babel.__version__}; if those agree, a text or the code was changed"
+        f"{published.made_with['babel']}, this with {babel.__version__}; if those agree, a text or the code was changed"
     )
 
 
@@ -82,7 +84,7 @@ def show(drawn: Sequence[Item]) -> None:
     console = Console()
     table = Table("rule", "variant", "size", "detected", "false alarms", box=box.SIMPLE)
     for row in rules(drawn):
-        table.add_row(row.name, row.variant, row.size, f"{row.detected:.2f}", f"{row.false_alarms:.2f}")
+        table.add_row(row.name, row.variant, row.size, shown(row.detected), shown(row.false_alarms))
     console.print(table)
     table = Table("word overlap", "size", "AUROC", "within topics", box=box.SIMPLE)
     for one in overlaps(drawn):

@@ -16,6 +16,7 @@ from xmguard_research.benchmarks.clqa.items import Item
 from xmguard_research.benchmarks.clqa.languages import ENGLISH, language
 from xmguard_research.benchmarks.clqa.paragraphs import Paragraph
 from xmguard_research.benchmarks.clqa.values import CURRENCIES, domain, written
+from xmguard_research.benchmarks.rates import rates
 from xmguard_research.metrics import Estimate
 
 Found = Sequence[tuple[int, str]]
@@ -29,9 +30,9 @@ class Rule:
     name: str
     variant: str
     size: str
-    detected: float
+    detected: float | None
     """Share of conflicts."""
-    false_alarms: float
+    false_alarms: float | None
     """Share of controls."""
 
 
@@ -53,14 +54,10 @@ def rules(items: Iterable[Item]) -> list[Rule]:
     `first value` and `last value` compare one of each paragraph; `none shared` and `not the same` compare all of them;
     `beside the place` compares those nearest to the name of the place that the question is about.
     """
-    said: defaultdict[tuple[str, str, str], dict[bool, list[bool]]] = defaultdict(lambda: {True: [], False: []})
-    for item in items:
-        for name, rule in _RULES.items():
-            said[name, item.variant, item.size][item.conflict].append(rule(item))
-    return [
-        Rule(name, variant, size, _share(by_label[True]), _share(by_label[False]))
-        for (name, variant, size), by_label in said.items()
-    ]
+    said = rates(
+        ((name, item.variant, item.size), item.conflict, rule(item)) for item in items for name, rule in _RULES.items()
+    )
+    return [Rule(*key, *shares) for key, shares in said.items()]
 
 
 def overlaps(items: Iterable[Item]) -> list[Overlap]:
@@ -147,7 +144,3 @@ _RULES: Mapping[str, Callable[[Item], bool]] = {
     "not the same": lambda item: _set(item, 0) != _set(item, 1),
     "beside the place": lambda item: _beside(item, 0) != _beside(item, 1),
 }
-
-
-def _share(said: Sequence[bool]) -> float:
-    return sum(said) / len(said)

@@ -7,11 +7,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
-from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from xmguard.errors import InvalidRequest
+from xmguard_research.benchmarks import lines
 from xmguard_research.benchmarks.clqa.items import Change, Item
 from xmguard_research.benchmarks.clqa.paragraphs import Paragraph
 
@@ -21,16 +21,7 @@ def write(items: Iterable[Item], path: Path) -> tuple[int, str]:
 
     A file that is there is replaced once all items are written, not before.
     """
-    part = path.with_name(path.name + ".part")
-    count, digest = 0, sha256()
-    with part.open("wb") as file:
-        for item in items:
-            written = line(item)
-            file.write(written)
-            digest.update(written)
-            count += 1
-    part.replace(path)
-    return count, digest.hexdigest()
+    return lines.write(map(line, items), path)
 
 
 def read(path: Path) -> Iterator[Item]:
@@ -66,7 +57,7 @@ def line(item: Item) -> bytes:
         "conflict": item.conflict,
         "change": None if item.change is None else vars(item.change),
     }
-    return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return lines.line(row)
 
 
 def _paragraph_row(paragraph: Paragraph) -> dict[str, Any]:

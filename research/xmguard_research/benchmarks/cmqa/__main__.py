@@ -20,11 +20,14 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from xmguard.errors import XmguardError
+from xmguard.cli.terminal import stated_errors
+from xmguard_research.benchmarks.cards import card
 from xmguard_research.benchmarks.cmqa.baselines import rankings, rules
-from xmguard_research.benchmarks.cmqa.card import card, digest, drawn_digest
+from xmguard_research.benchmarks.cmqa.drawn import drawn_digest
 from xmguard_research.benchmarks.cmqa.items import SEED, TRIPLES, VARIANTS, Item, items, line
 from xmguard_research.benchmarks.cmqa.pictures import png
+from xmguard_research.benchmarks.lines import digest
+from xmguard_research.benchmarks.rates import shown
 from xmguard_research.metrics import Estimate
 from xmguard_research.scenes import KINDS, STYLES
 
@@ -45,10 +48,10 @@ def main(
     """
     chosen, kinds = variant or VARIANTS, kind or KINDS
     drawn = list(items(triples, seed=seed, variants=chosen, kinds=kinds))
-    sha = digest(drawn)
+    sha = digest(map(line, drawn))
     typer.echo(f"{triples} triples, {len(drawn)} items, SHA-256 {sha}")
-    published = card()
-    if (triples, seed, tuple(chosen), tuple(kinds)) == (published.triples, published.seed, VARIANTS, KINDS):
+    published = card("xmguard_research.benchmarks.cmqa")
+    if (triples, seed, tuple(chosen), tuple(kinds)) == (published.drawn, published.seed, VARIANTS, KINDS):
         same = sha == published.sha256
         typer.echo(f"{'the' if same else 'NOT the'} published version {published.version}")
     if out is not None:
@@ -73,11 +76,12 @@ def written(drawn: Sequence[Item], folder: Path, style: str) -> None:
     typer.echo(
         f"{len(scenes)} pictures in {style}, {total / max(1, len(scenes)) / 1024:.1f} KiB and {each * 1000:.1f} ms each"
     )
-    published = card()
+    published = card("xmguard_research.benchmarks.cmqa")
+    made_with = published.made_with
     same = "those" if drawn_digest(style) == published.pictures.get(style) else "NOT those"
     typer.echo(
-        f"the suite's first ones are {same} of the card (Pillow {published.pillow} and FreeType {published.freetype}; "
-        f"here {pillow} and {features.version('freetype2')})"
+        f"the suite's first ones are {same} of the card (Pillow {made_with['pillow']} and "
+        f"FreeType {made_with['freetype']}; here {pillow} and {features.version('freetype2')})"
     )
 
 
@@ -86,7 +90,7 @@ def show(drawn: Sequence[Item]) -> None:
     console = Console()
     table = Table("rule", "variant", "detected", "false alarms", box=box.SIMPLE)
     for rule in rules(drawn):
-        table.add_row(rule.name, rule.variant, f"{rule.detected:.2f}", f"{rule.false_alarms:.2f}")
+        table.add_row(rule.name, rule.variant, shown(rule.detected), shown(rule.false_alarms))
     console.print(table)
     table = Table("score", "variant", "AUROC", "within triples", box=box.SIMPLE)
     for one in rankings(drawn):
@@ -98,14 +102,6 @@ def _shown(estimate: Estimate) -> str:
     return f"{estimate.value:.2f} [{estimate.low:.2f}, {estimate.high:.2f}]"
 
 
-def run() -> None:
-    """Run the command; an error that xmguard raises on purpose is one line."""
-    try:
-        typer.run(main)
-    except XmguardError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise SystemExit(1) from None
-
-
 if __name__ == "__main__":
-    run()
+    with stated_errors():
+        typer.run(main)

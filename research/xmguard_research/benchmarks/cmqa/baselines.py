@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 
 from xmguard_research.benchmarks.cmqa.items import Item, Source
+from xmguard_research.benchmarks.rates import rates
 from xmguard_research.metrics import Bootstrap, Estimate, auroc, won_within_items
 from xmguard_research.scenes.concepts import COUNT_WORDS, THINGS
 
@@ -28,9 +29,9 @@ class Rule:
 
     name: str
     variant: str
-    detected: float
+    detected: float | None
     """Share of conflicts."""
-    false_alarms: float
+    false_alarms: float | None
     """Share of controls."""
 
 
@@ -48,18 +49,18 @@ class Ranking:
 
 def rules(items: Iterable[Item]) -> list[Rule]:
     """Every rule on every variant that it can read."""
-    said: defaultdict[tuple[str, str], dict[bool, list[bool]]] = defaultdict(lambda: {True: [], False: []})
-    for item in items:
-        for name, rule in _RULES.items():
-            said[name, item.variant][item.conflict].append(rule(item))
-        if all(source.told for source in item.sources):
-            for name, compares in _OF_WORDS.items():
-                first, second = (values_in(source, item) for source in item.sources)
-                said[name, item.variant][item.conflict].append(compares(first, second))
-    return [
-        Rule(name, variant, _share(by_label[True]), _share(by_label[False]))
-        for (name, variant), by_label in said.items()
-    ]
+    said = rates(((name, item.variant), item.conflict, one) for item in items for name, one in _said(item))
+    return [Rule(*key, *shares) for key, shares in said.items()]
+
+
+def _said(item: Item) -> Iterator[tuple[str, bool]]:
+    """What every rule says that can read the item."""
+    for name, rule in _RULES.items():
+        yield name, rule(item)
+    if all(source.told for source in item.sources):
+        first, second = (values_in(source, item) for source in item.sources)
+        for name, compares in _OF_WORDS.items():
+            yield name, compares(first, second)
 
 
 def rankings(items: Iterable[Item]) -> list[Ranking]:
@@ -140,7 +141,3 @@ _OF_WORDS: Mapping[str, Callable[[frozenset[str], frozenset[str]], bool]] = {
     "no value shared": lambda first, second: first.isdisjoint(second),
     "values not the same": lambda first, second: first != second,
 }
-
-
-def _share(said: Sequence[bool]) -> float:
-    return sum(said) / len(said)

@@ -6,13 +6,13 @@ place in as many conflicts as controls, so that no source alone gives the label 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 
 from xmguard.errors import InvalidRequest
 from xmguard.parts import IMAGE, TEXT
+from xmguard_research.benchmarks import lines
 from xmguard_research.benchmarks.cmqa.telling import Telling, telling
 from xmguard_research.scenes import KINDS, SKILLS, Scene
 from xmguard_research.scenes.twins import Twins, twins
@@ -122,7 +122,7 @@ def line(item: Item) -> bytes:
         "sources": [_row(source) for source in item.sources],
         "conflict": item.conflict,
     }
-    return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return lines.line(row)
 
 
 def another_look(scene: Scene) -> Scene:

@@ -25,11 +25,13 @@ class Reply:
     key: str
     """Of the request: see `key_of`."""
     text: str
-    """Of a picture its base64."""
+    """Of a picture the name of its file."""
     malformed: str
     """Why there is no text, if there is none."""
     tokens_in: int
     tokens_out: int
+    refused: bool = False
+    """Whether the provider will not answer this request, whatever is done; `malformed` says why."""
 
 
 def key_of(request: Any) -> str:

@@ -12,7 +12,8 @@ from typing import Any
 
 from xmguard_research.benchmarks.clqa.items import Change, Item
 from xmguard_research.benchmarks.clqa.languages import ENGLISH
-from xmguard_research.benchmarks.clqa.paragraphs import LONG, Paragraph, words
+from xmguard_research.benchmarks.clqa.paragraphs import LONG, Paragraph
+from xmguard_research.benchmarks.generated import checks
 from xmguard_research.benchmarks.generated.prompts import Prompts
 from xmguard_research.benchmarks.generated.writer import Writer
 
@@ -53,7 +54,7 @@ def topics(writer: Writer, prompts: Prompts, count: int) -> list[str]:
         known = {topic.casefold() for topic in found}
         if type(reply["topics"]) is not list:
             raise ValueError("the topics are no list")
-        new = [" ".join(_text(topic, "a topic").split()) for topic in reply["topics"]]
+        new = [" ".join(checks.text(topic, "a topic").split()) for topic in reply["topics"]]
         unique = {topic.casefold(): topic for topic in new if topic.casefold() not in known}
         if not unique:
             raise ValueError("there is no topic that was not there before")
@@ -106,8 +107,8 @@ def _items(writer: Writer, prompts: Prompts, asked: _Topic, language: tuple[str,
         return writer.write("translation", prompt, lambda reply: _told(reply, into[0], told.answer))
 
     def contradicting(reply: dict[str, Any]) -> Told:
-        told = _told(reply, code, _text(reply["answer"], "the answer"))
-        if told.answer.casefold().strip(" .") == asked.first.answer.casefold().strip(" ."):
+        told = _told(reply, code, checks.text(reply["answer"], "the answer"))
+        if checks.letters(told.answer) == checks.letters(asked.first.answer):
             raise ValueError(f"the answer is still {told.answer!r}")
         return told
 
@@ -149,22 +150,10 @@ def _items(writer: Writer, prompts: Prompts, asked: _Topic, language: tuple[str,
 
 
 def _report(reply: dict[str, Any]) -> tuple[str, Told]:
-    told = _told(reply, ENGLISH, _text(reply["answer"], "the answer"))
-    fewest, most = WORDS
-    if not fewest <= words(told.text) <= most:
-        raise ValueError(f"the paragraph has {words(told.text):.0f} words, not {fewest} to {most}")
-    return _text(reply["question"], "the question"), told
+    told = _told(reply, ENGLISH, checks.text(reply["answer"], "the answer"))
+    checks.within(told.text, WORDS, "paragraph")
+    return checks.text(reply["question"], "the question"), told
 
 
 def _told(reply: dict[str, Any], language: str, answer: str) -> Told:
-    text, quote = _text(reply["paragraph"], "the paragraph"), _text(reply["quote"], "the quote")
-    if quote not in text:
-        raise ValueError(f"the quote does not stand in the paragraph: {quote[:60]!r}")
-    return Told(language, text, quote, answer)
-
-
-def _text(value: Any, what: str) -> str:
-    if not isinstance(value, str) or not value.strip():
-        raise ValueError(f"{what} is no text")
-    value.encode()  # half of a surrogate pair is a ValueError too: no file can hold it
-    return value.strip()
+    return Told(language, *checks.quoted(reply, "paragraph"), answer)

@@ -9,8 +9,8 @@ from xmguard_research.benchmarks.iseval.problems import CATEGORIES
 from xmguard_research.benchmarks.summary import Row
 from xmguard_research.metrics import share
 
-_RATES = {("flawed", "spontaneous"): "SEDR", ("flawed", "guided"): "GEDR"}
-_ALARMS = {("sound", "spontaneous"): "SEDR, false alarms", ("sound", "guided"): "GEDR, false alarms"}
+_RATES = {("names_flaw", "spontaneous"): "SEDR", ("names_flaw", "guided"): "GEDR"}
+_ALARMS = {("flaw_in_sound", "spontaneous"): "SEDR, false alarms", ("flaw_in_sound", "guided"): "GEDR, false alarms"}
 
 
 def numbers(rows: Sequence[Row]) -> list[Number]:
@@ -19,19 +19,16 @@ def numbers(rows: Sequence[Row]) -> list[Number]:
 
 
 def _detection(rows: Sequence[Row]) -> Iterator[Number]:
-    named = [row for row in rows if row.key.measure == "names_flaw"]
-    for (form, prompt), name in {**_RATES, **_ALARMS}.items():
-        own = [row for row in named if row.key.prompt == prompt and row.key.variant.endswith(f" {form}")]
+    for (measure, prompt), name in {**_RATES, **_ALARMS}.items():
+        own = [row for row in rows if (row.key.measure, row.key.prompt) == (measure, prompt)]
         if own:
             yield _number(name, own)
     for category in CATEGORIES:
-        for (form, prompt), name in _RATES.items():
+        for (measure, prompt), name in _RATES.items():
             own = [
                 row
-                for row in named
-                if row.key.prompt == prompt
-                and row.key.variant.startswith(f"{category} ")
-                and row.key.variant.endswith(f" {form}")
+                for row in rows
+                if (row.key.measure, row.key.prompt) == (measure, prompt) and row.key.variant.startswith(f"{category} ")
             ]
             if own:
                 yield _number(f"{name}, {category}", own)

@@ -26,8 +26,17 @@ _NAMES = ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine"
 _WORDS = {name: number for number, name in enumerate(_NAMES, 1)}
 
 
-def names_flaw(response: str, facts: Facts, guarded: AnswerResponse | None) -> Found:
-    """Whether the response says what is wrong with the problem; in a sound one that is a false alarm."""
+def names_flaw(response: str, facts: Facts, guarded: AnswerResponse | None) -> Found | None:
+    """Of a flawed problem: whether the response says what is wrong with it."""
+    return _named(response, facts) if facts["flawed"] else None
+
+
+def flaw_in_sound(response: str, facts: Facts, guarded: AnswerResponse | None) -> Found | None:
+    """Of a sound problem: whether the response says that this is wrong with it, which is a false alarm."""
+    return None if facts["flawed"] else _named(response, facts)
+
+
+def _named(response: str, facts: Facts) -> Found:
     words = flaw_named(facts["category"], response, question=facts["question"], term=facts["term"], unit=facts["unit"])
     return Found(bool(words), reason=words)
 
@@ -55,7 +64,7 @@ def _numbers(text: str) -> frozenset[int]:
 
 
 def _scorers(settings: Settings) -> Sequence[Scorer]:
-    return [judged(settings), scored(names_flaw), scored(goes_by_picture), scored(goes_by_text)]
+    return [judged(settings), scored(names_flaw), scored(flaw_in_sound), scored(goes_by_picture), scored(goes_by_text)]
 
 
 @measured(_scorers)
@@ -86,12 +95,13 @@ def _probes(item: Item, prompts: Sequence[str], pictured: bool, flawed: bool, st
         yield Probe(
             id=f"{item.id}/{carrier}/{form}/{prompt}",
             item=item.id,
-            variant=f"{item.category} {carrier} {form}",
+            variant=f"{item.category} {carrier}",
             prompt=prompt,
             question=question,
             spans=spans,
             conflict=excluded if pictured else None,
             facts={
+                "flawed": flawed,
                 "category": item.category,
                 "question": question,
                 "term": item.words.term,

@@ -19,8 +19,8 @@ def numbers(rows: Sequence[Row]) -> list[Number]:
 
 def _made(rows: Sequence[Row]) -> Iterator[Number]:
     said = [row for row in rows if row.key.measure == "names_both"]
-    chose = [row for row in rows if row.key.measure == "chooses_both" and row.key.variant in CATEGORIES]
-    controls = [row for row in rows if row.key.measure == "chooses_both" and row.key.variant not in CATEGORIES]
+    chose = [row for row in rows if row.key.measure == "chooses_both"]
+    controls = [row for row in rows if row.key.measure == "leaves_alone"]
     for category in ("", *CATEGORIES):
         name = f", {category}" if category else ""
         open_, choice = ([row for row in own if not category or row.key.variant == category] for own in (said, chose))

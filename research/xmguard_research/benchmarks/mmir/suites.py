@@ -51,15 +51,20 @@ def names_both(response: str, facts: Facts, guarded: AnswerResponse | None) -> F
 
 
 def chooses_both(response: str, facts: Facts, guarded: AnswerResponse | None) -> Found | None:
-    """The numbers of both elements and no other, or none where everything fits; one of the two scores a half."""
-    if facts["pair"] is None:
+    """Of a page that does not fit: the numbers of both elements and no other; one of the two scores a half."""
+    if not facts["pair"]:
         return None
     said, right = numbers_in(response, facts["count"]), frozenset(facts["pair"])
-    if not right:
-        score = 1.0 if not said and _NONE.match(response.strip()) else 0.0
-    else:
-        score = 0.0 if len(said) > 2 else len(said & right) / 2 if said != right else 1.0
+    score = 0.0 if len(said) > 2 else len(said & right) / 2 if said != right else 1.0
     return Found(score == 1.0, {"score": score}, ", ".join(map(str, sorted(said))))
+
+
+def leaves_alone(response: str, facts: Facts, guarded: AnswerResponse | None) -> Found | None:
+    """Of a page on which everything fits: the response says none, and no number."""
+    if facts["pair"] is None or facts["pair"]:
+        return None
+    said = numbers_in(response, facts["count"])
+    return Found(not said and _NONE.match(response.strip()) is not None, reason=", ".join(map(str, sorted(said))))
 
 
 def numbers_in(response: str, count: int) -> frozenset[int]:
@@ -75,7 +80,7 @@ def _says(text: str, cue: str) -> bool:
 
 
 def _scorers(settings: Settings) -> Sequence[Scorer]:
-    return [judged(settings), scored(names_both), scored(chooses_both)]
+    return [judged(settings), scored(names_both), scored(chooses_both), scored(leaves_alone)]
 
 
 @measured(_scorers)
@@ -101,11 +106,10 @@ def _probes(item: Item, page: Page, prompts: Sequence[str], style: str) -> Itera
     for prompt in prompts:
         is_open = prompt == "open"
         elements = "\n".join(f"{number}. {one.says}" for number, one in enumerate(page.elements, 1))
-        label = "" if is_open or broken is not None else " control"
         yield Probe(
             id=f"{page.id}/{prompt}",
             item=item.id,
-            variant=f"{item.relation.category}{label}",
+            variant=item.relation.category,
             prompt=prompt,
             question=OPEN.format(noun=noun) if is_open else CHOICE.format(noun=noun, elements=elements),
             spans=(shown,),

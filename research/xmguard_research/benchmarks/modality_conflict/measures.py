@@ -1,7 +1,8 @@
 """The numbers of "When Modalities Conflict" of a run: text following rate and balance point, for each order.
 
 TFR counts only what is right in both unimodal runs. Relative uncertainty is of the entropies that models of ours
-report with an answer from one source; other models have no balance point.
+report with an answer from one source; other models have no balance point. It is of items that are understood alone, and
+says so in its name: the analysis `balance` fits every conflict whose answer follows a source.
 """
 
 from __future__ import annotations
@@ -50,7 +51,10 @@ def numbers(rows: Sequence[Row]) -> list[Number]:
     for order, first in ORDERS.items():
         joint = list(_joint(rows, first))
         if joint:
-            made += [_following(f"TFR, {order}", joint), _balance(f"balance point, {order}", joint)]
+            made += [
+                _following(f"TFR, {order}", joint),
+                _balance(f"balance point of what is understood, {order}", joint),
+            ]
             cells: dict[tuple[str, str], list[_Joint]] = {}
             for one in joint:
                 cells.setdefault((one.image, one.text), []).append(one)

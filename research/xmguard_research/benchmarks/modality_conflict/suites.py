@@ -44,9 +44,9 @@ def _scorers(settings: Settings) -> Sequence[Scorer]:
 
 
 @measured(_scorers)
-def modality_conflict(items: int = ITEMS, seed: int = 0) -> Iterator[Probe]:
+def modality_conflict(shapes: int = ITEMS, seed: int = 0) -> Iterator[Probe]:
     """A shape that has one colour in a picture and another in a text, each in three tiers of difficulty."""
-    return (probe for item in made(items, seed=seed) for probe in _probes(item))
+    return (probe for item in made(shapes, seed=seed) for probe in _probes(item))
 
 
 def _probes(item: Item) -> Iterator[Probe]:

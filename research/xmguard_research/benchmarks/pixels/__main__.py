@@ -15,9 +15,11 @@ from typing import Annotated
 
 import typer
 
-from xmguard.errors import XmguardError
+from xmguard.cli.terminal import stated_errors
+from xmguard_research.benchmarks.cards import card
 from xmguard_research.benchmarks.clqa.items import parse_variant
-from xmguard_research.benchmarks.pixels.card import card, digest, pages
+from xmguard_research.benchmarks.lines import digest
+from xmguard_research.benchmarks.pixels.drawn import pages
 from xmguard_research.benchmarks.pixels.items import ENGLISH, TOPICS, items, line
 from xmguard_research.benchmarks.pixels.page import PIXELS, Page, png
 from xmguard_research.scenes.canvas import UNITS
@@ -35,10 +37,10 @@ def main(
     """Letter CLQA's paragraphs on pages, and say how legible these are."""
     pair = parse_variant(languages)
     drawn = list(items(topics, seed=seed, languages=pair, size=size))
-    sha = digest(drawn)
+    sha = digest(map(line, drawn))
     typer.echo(f"{topics} topics, {len(drawn)} items, SHA-256 {sha}")
-    published = card()
-    if (topics, seed, pair, size) == (published.topics, published.seed, ENGLISH, "short"):
+    published = card("xmguard_research.benchmarks.pixels")
+    if (topics, seed, pair, size) == (published.drawn, published.seed, ENGLISH, "short"):
         typer.echo(f"{'the' if sha == published.sha256 else 'NOT the'} published version {published.version}")
     if out is not None:
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -65,14 +67,6 @@ def _longest(page: Page) -> int:
     return max(map(len, page.lines))
 
 
-def run() -> None:
-    """Run the command; an error that xmguard raises on purpose is one line."""
-    try:
-        typer.run(main)
-    except XmguardError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise SystemExit(1) from None
-
-
 if __name__ == "__main__":
-    run()
+    with stated_errors():
+        typer.run(main)

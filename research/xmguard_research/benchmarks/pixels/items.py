@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from xmguard.errors import InvalidRequest
+from xmguard_research.benchmarks import lines
 from xmguard_research.benchmarks.clqa import items as clqa
 from xmguard_research.benchmarks.clqa.items import Variant
 from xmguard_research.benchmarks.clqa.paragraphs import SHORT, Paragraph
@@ -95,7 +95,7 @@ def line(item: Item) -> bytes:
         "answers": item.answers,
         "conflict": item.conflict,
     }
-    return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode() + b"\n"
+    return lines.line(row)
 
 
 def _row(source: Source) -> dict[str, object]:

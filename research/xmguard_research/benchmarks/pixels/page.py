@@ -8,9 +8,8 @@ from functools import lru_cache
 from random import Random
 from typing import TYPE_CHECKING
 
-from PIL import Image
-
 from xmguard.errors import InvalidRequest
+from xmguard_research.benchmarks.blank import NoArt
 from xmguard_research.benchmarks.pictures import small
 from xmguard_research.scenes.assets import typeface
 from xmguard_research.scenes.canvas import FACES, UNITS, Canvas
@@ -44,13 +43,6 @@ class Page:
     """Seed of the paper, the desk and the typeface."""
 
 
-class _NoArt:
-    """A page has letters alone."""
-
-    def emoji(self, emoji: str) -> Image.Image:
-        raise LookupError(emoji)
-
-
 @lru_cache(maxsize=_KEPT)
 def laid_out(text: str, look: str) -> Page:
     """The text in about the largest letters in which it fits.
@@ -61,7 +53,7 @@ def laid_out(text: str, look: str) -> Page:
     face = Random(f"{look}:face").choice(_FACES)
     if missing := sorted({letter for letter in text if not letter.isspace() and not _has(face, letter)}):
         raise InvalidRequest.field("languages", f"there is no typeface for {''.join(missing[:8])!r}")
-    canvas = Canvas(_NoArt(), PIXELS)
+    canvas = Canvas(NoArt(), PIXELS)
     room = UNITS - 2 * _MARGIN
 
     def lines(size: float) -> list[str]:
@@ -77,7 +69,7 @@ def laid_out(text: str, look: str) -> Page:
 @lru_cache(maxsize=_KEPT)
 def png(page_: Page, pixels: int) -> bytes:
     """The page as a PNG file, so many pixels wide and high."""
-    canvas = Canvas(_NoArt(), pixels)
+    canvas = Canvas(NoArt(), pixels)
     page(canvas, Random(f"{page_.look}:paper"))
     for row, line in enumerate(page_.lines):
         at = (_MARGIN, _MARGIN + (row + 0.5) * page_.size * _LEADING)

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from hashlib import sha256
 from pathlib import Path
 from random import Random
-from typing import Any
+from typing import Any, TypeVar
 
 from xmguard.errors import InvalidRequest
 
+T = TypeVar("T")
 AGREED = 6
 """Of the ten people asked, as many at least have to give the answer."""
+_DIGITS = 3
+YES_NO = frozenset(("yes", "no"))
 SOURCE = "get questions, annotations and the COCO images from https://visualqa.org/download.html"
 
 
@@ -34,6 +37,14 @@ class Asked:
     kind: str
     """How the question begins and what is asked for: questions of one kind can be answered alike."""
     picture: Path
+
+
+def picture_of(name: str) -> str:
+    """The id of the picture that a question of VQA-v2 is about: the question's is that and three digits more.
+
+    An id that is shorter is no such id and stands for itself.
+    """
+    return name[:-_DIGITS] or name
 
 
 class LeftOut(Enum):
@@ -66,40 +77,68 @@ def other_answer(rows: Sequence[Asked], one: Asked, seed: int) -> str | LeftOut:
 
     Chosen at random by seed and the question's name, each answer as often as it is given.
     """
-    if one.given < AGREED:
-        return LeftOut.UNSURE
-    if not one.picture.is_file():
-        return LeftOut.NO_PICTURE
+    if (why := _useless(one)) is not None:
+        return why
     fitting = [row.answer for row in rows if row.kind == one.kind and row.answer not in one.others]
     if not fitting:
         return LeftOut.NO_OTHER
     return Random(int(sha256(f"{seed} {one.name}".encode()).hexdigest(), 16)).choice(fitting)
 
 
-def drawn(rows: Sequence[Asked], count: int, seed: int) -> tuple[list[tuple[Asked, str]], Counter[LeftOut]]:
-    """So many questions at random with another answer, and how many were drawn and left out, by reason.
+def drawn(rows: Sequence[Asked], count: int, seed: int) -> list[tuple[Asked, str]]:
+    """So many questions at random with another answer.
 
     Raises:
-        InvalidRequest: there are not so many.
+        InvalidRequest: there are not so many; it says how many are left out, by reason.
     """
     by_kind: dict[str, list[Asked]] = {}
     for row in rows:
         by_kind.setdefault(row.kind, []).append(row)
-    order = sorted(rows, key=lambda row: sha256(f"{seed} order {row.name}".encode()).digest())
-    found: list[tuple[Asked, str]] = []
+    return _first(rows, count, seed, lambda row: _with_other(by_kind[row.kind], row, seed))
+
+
+def agreed(rows: Sequence[Asked], count: int, seed: int) -> list[Asked]:
+    """So many questions at random that have an answer which nobody gave, for someone to think of.
+
+    A question that some answered with yes and some with no has none. The order is that of `drawn`.
+
+    Raises:
+        InvalidRequest: there are not so many; it says how many are left out, by reason.
+    """
+
+    def usable(row: Asked) -> Asked | LeftOut:
+        return _useless(row) or (LeftOut.NO_OTHER if row.others >= YES_NO else row)
+
+    return _first(rows, count, seed, usable)
+
+
+def _useless(one: Asked) -> LeftOut | None:
+    if one.given < AGREED:
+        return LeftOut.UNSURE
+    return None if one.picture.is_file() else LeftOut.NO_PICTURE
+
+
+def _with_other(kindred: Sequence[Asked], one: Asked, seed: int) -> tuple[Asked, str] | LeftOut:
+    other = other_answer(kindred, one, seed)
+    return other if isinstance(other, LeftOut) else (one, other)
+
+
+def _first(rows: Sequence[Asked], count: int, seed: int, use: Callable[[Asked], T | LeftOut]) -> list[T]:
+    """What is made of the first rows at random that can be used."""
+    found: list[T] = []
     left: Counter[LeftOut] = Counter()
-    for row in order:
+    for row in sorted(rows, key=lambda row: sha256(f"{seed} order {row.name}".encode()).digest()):
         if len(found) == count:
             break
-        other = other_answer(by_kind[row.kind], row, seed)
-        if isinstance(other, LeftOut):
-            left[other] += 1
+        made = use(row)
+        if isinstance(made, LeftOut):
+            left[made] += 1
         else:
-            found.append((row, other))
+            found.append(made)
     if len(found) < count:
         why = "; ".join(f"{number}: {one.value}" for one, number in left.items())
         raise InvalidRequest.field("count", f"of {len(rows)} questions {len(found)} can be used, not {count} ({why})")
-    return found, left
+    return found
 
 
 def _asked(row: dict[str, Any], question: str, images: Path, subset: str) -> Asked:

@@ -18,12 +18,14 @@ def vqa_conflict(
     questions: str = "", annotations: str = "", images: str = "", count: int = 500, seed: int = 0
 ) -> Iterator[Case]:
     """A photograph and a statement from a template, which answers as people do who see the picture, or otherwise."""
-    found, _ = drawn(read(Path(questions), Path(annotations), Path(images)), count, seed)
-    return of_questions(found)
+    return of_questions(drawn(read(Path(questions), Path(annotations), Path(images)), count, seed))
 
 
 def of_questions(found: Sequence[tuple[Asked, str]]) -> Iterator[Case]:
-    """Four cases of every question: text and picture in both orders, and of each a conflict and its control."""
+    """Four cases of every question: text and picture in both orders, and of each a conflict and its control.
+
+    The item is the photograph: VQA-v2 asks several questions about one.
+    """
     for one, other in found:
         picture = Media("image/jpeg", one.picture.read_bytes())
         for said, conflict in ((other, True), (one.answer, False)):
@@ -31,7 +33,7 @@ def of_questions(found: Sequence[tuple[Asked, str]]) -> Iterator[Case]:
             label = "conflict" if conflict else "control"
             yield Case(
                 f"{one.name}/text-image/{label}",
-                one.name,
+                one.picture.stem,
                 "text-image",
                 one.question,
                 (Span("s1", statement, language="en"), Span("s2", media=picture)),
@@ -40,7 +42,7 @@ def of_questions(found: Sequence[tuple[Asked, str]]) -> Iterator[Case]:
             )
             yield Case(
                 f"{one.name}/image-text/{label}",
-                one.name,
+                one.picture.stem,
                 "image-text",
                 one.question,
                 (Span("s1", media=picture), Span("s2", statement, language="en")),

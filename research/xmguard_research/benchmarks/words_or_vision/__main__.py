@@ -16,7 +16,8 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from xmguard.errors import InvalidRequest, XmguardError
+from xmguard.cli.terminal import stated_errors
+from xmguard.errors import InvalidRequest
 from xmguard_research.benchmarks.baselines import tables
 from xmguard_research.benchmarks.digest import digest
 from xmguard_research.benchmarks.words_or_vision.outputs import Condition, Preference, conditions, preference
@@ -73,14 +74,6 @@ def _cells(found: Preference) -> list[str]:
     return [*map(str, numbers), *("-" if value is None else f"{value:.4f}" for value in shares)]
 
 
-def run() -> None:
-    """Run the command; an error that xmguard raises on purpose is one line."""
-    try:
-        app()
-    except XmguardError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise SystemExit(1) from None
-
-
 if __name__ == "__main__":
-    run()
+    with stated_errors():
+        app()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from xmguard.errors import InvalidRequest
+from xmguard_research.benchmarks.vqa.questions import picture_of
 from xmguard_research.results import lines
 from xmguard_research.verdict.statements import Item, read_items
 
@@ -56,6 +57,7 @@ def read_published(folder: Path) -> list[Item]:
             (_said(first["contradict"][name]), _said(second["contradict"][name])),
             (first["contradict"][name]["changed_ans"][0], second["contradict"][name]["changed_ans"][0]),
             answer=first["contradict"][name]["original_ans"][0],
+            picture=picture_of(name),
         )
         for name in names
     ]

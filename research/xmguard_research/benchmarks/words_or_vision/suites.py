@@ -22,6 +22,7 @@ def of_items(items: Iterable[Item]) -> Iterator[Case]:
     """Four cases of every item whose two contradicting statements agree: of either label two.
 
     Every statement stands once in a conflict and once in a control, at the same place of both.
+    Questions about one picture are one item, where it is known.
     """
     for item in items:
         answers = {"s": (item.answer, item.answer), "c": item.changed_answers}
@@ -29,4 +30,6 @@ def of_items(items: Iterable[Item]) -> Iterator[Case]:
             name = pair.key.rsplit("|", 1)[1]
             spans = tuple(Span(f"s{place}", text, language=item.language) for place, text in enumerate(pair.texts, 1))
             said = tuple(answers[part[0]][place] for place, part in enumerate(name.split("-")))
-            yield Case(f"{item.name}/{name}", item.name, "text-text", item.question, spans, pair.conflict, said)
+            yield Case(
+                f"{item.name}/{name}", item.picture or item.name, "text-text", item.question, spans, pair.conflict, said
+            )

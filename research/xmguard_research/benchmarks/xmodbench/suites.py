@@ -20,8 +20,17 @@ PER_SUBTASK = 8
 MODALITIES = ("text", "image")
 _STRIP = 28
 """Pixels above a picture of 224, for its letter."""
-_LETTER = re.compile(r"^\W*(?:(?:option|answer|source)\s+)?\(?([A-D])\b(?!['’])(?!\s+[a-z])", re.IGNORECASE)
-_NAMED = re.compile(r"\b(?:option|answer|choice|letter)\b(?:\s+is)?[\s:]*\(?([A-D])\b|\(([A-D])\)")
+_ARTICLE = r"[^\S\n]+(?!(?:because|since|as|is|has|shows|the|it|this)\b)\w"
+_CALLED = r"(?:option|answer|choice|letter|source)"
+_JOINED = rf"\s*(?:,|/|&|and\b|or\b)\s*(?:{_CALLED}\b)?\W*(?-i:[A-D])\b"
+_ONE = rf"((?!A{_ARTICLE})[A-D])\b(?!['’]|-\w)(?!{_JOINED})"
+"""A letter by itself: neither the article before a noun nor one of several that are joined."""
+_LETTER = re.compile(rf"^\W*(?:{_CALLED}\W+)?{_ONE}", re.IGNORECASE)
+_NAMED = re.compile(
+    rf"\b(?:{_CALLED}|choose|pick|select)\b\W*(?:is\b\W*)?(?:(?:the\s+)?{_CALLED}\b\W*)?\b{_ONE}|\(([A-D])\)",
+    re.IGNORECASE,
+)
+_SEVERAL = re.compile(rf"\b[A-D]{_JOINED}", re.IGNORECASE)
 
 
 def right_option(response: str, facts: Facts, guarded: AnswerResponse | None) -> Found:
@@ -35,7 +44,9 @@ def chosen(response: str, values: Sequence[str]) -> int | None:
     text = response.strip()
     if (first := _LETTER.match(text)) is not None:
         return LETTERS.index(first[1].upper())
-    named = {letter for pair in _NAMED.findall(text) for letter in pair if letter}
+    if _SEVERAL.search(text):
+        return None
+    named = {letter.upper() for pair in _NAMED.findall(text) for letter in pair if letter}
     if named:
         return LETTERS.index(named.pop()) if len(named) == 1 else None
     lower = text.lower()

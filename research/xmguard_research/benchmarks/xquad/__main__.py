@@ -17,7 +17,7 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-from xmguard.errors import XmguardError
+from xmguard.cli.terminal import stated_errors
 from xmguard_research.benchmarks.baselines import tables
 from xmguard_research.benchmarks.clqa.items import Variant
 from xmguard_research.benchmarks.digest import digest
@@ -56,14 +56,6 @@ def counts(rows: Sequence[Parallel], pairs: Sequence[Variant], seed: int) -> Tab
     return table
 
 
-def run() -> None:
-    """Run the command; an error that xmguard raises on purpose is one line."""
-    try:
-        typer.run(main)
-    except XmguardError as error:
-        typer.echo(f"error: {error}", err=True)
-        raise SystemExit(1) from None
-
-
 if __name__ == "__main__":
-    run()
+    with stated_errors():
+        typer.run(main)
