@@ -8,13 +8,15 @@ import json
 import pytest
 
 from xmguard.response import AnswerResponse, ConflictVerdict, Decision, SpanReport, Status
-from xmguard_research.benchmarks.summary import Key, Row, cells
+from xmguard_research.benchmarks.derived import UNDEFINED, Number
+from xmguard_research.benchmarks.summary import Asking, Key, Row, cells
+from xmguard_research.metrics import Estimate
 from xmguard_research.reports import attending, comparing, page
 from xmguard_research.reports.attending import contributions, trusted
 from xmguard_research.reports.comparing import MCNEMAR, SIGN_FLIPS, comparisons
 from xmguard_research.reports.files import items_csv, markdown, results_csv, results_json
 from xmguard_research.reports.lists import Lists, some
-from xmguard_research.reports.numbers import FALSE_ALARMS, SAID, lines, means
+from xmguard_research.reports.numbers import FALSE_ALARMS, SAID, left_out, lines, means
 from xmguard_research.reports.values import KINDS, Material, Response, Scored, Source
 
 CROSS = (Source("s1", "en", "Red."), Source("s2", "es", "Verde."))
@@ -61,6 +63,14 @@ ROWS = [
 ]
 
 
+OWN = {
+    Asking("s", "m", ""): [
+        Number("TFR", Estimate(0.5, 0.25, 0.75, 0), 4, "2 | neither"),
+        Number("balance point", UNDEFINED, 0),
+    ]
+}
+
+
 @pytest.mark.parametrize("module", [attending, comparing, page])
 def test_the_examples_of_reports_are_true(module):
     assert doctest.testmod(module).failed == 0
@@ -81,7 +91,7 @@ def test_csv_and_json_hold_the_numbers_of_every_cell():
     own = material(ROWS)
     every = lines(own)
     table = list(csv.DictReader(io.StringIO(results_csv(every))))
-    told = json.loads(results_json(own, every, means(every), comparisons(every)))
+    told = json.loads(results_json(own, every, means(every), comparisons(every), OWN))
     for (key, cell), line, said in zip(cells(ROWS).items(), table, told["cells"], strict=True):
         assert tuple(line[name] for name in Key._fields) == tuple(said[name] for name in Key._fields) == key
         assert (int(line["failed"]), int(line["not_judged"])) == (cell.failed, cell.unjudged)
@@ -89,6 +99,22 @@ def test_csv_and_json_hold_the_numbers_of_every_cell():
         name = "share" if key.measure == "correct" else "conflicts_said"
         assert (float(line[name]), float(line[f"{name}_low"])) == (rate.value, rate.low)
         assert (said["numbers"][name]["value"], said["numbers"][name]["high"]) == (rate.value, rate.high)
+
+
+def test_json_holds_the_numbers_that_are_a_suites_own():
+    own = material(ROWS)
+    assert json.loads(results_json(own, [], [], [], OWN))["numbers"] == [
+        {"suite": "s", "model": "m", "setting": "", "number": name, "rows": rows, "note": note, **value}
+        for name, rows, note, value in (
+            ("TFR", 4, "2 | neither", {"value": 0.5, "low": 0.25, "high": 0.75}),
+            ("balance point", 0, "", {"value": None, "low": None, "high": None}),
+        )
+    ]
+
+
+def test_a_response_that_failed_counts_once_whatever_number_of_scorers_wait_for_it():
+    rows = [row("a", True, None, failed="it broke", measure=measure) for measure in ("says_conflict", "correct")]
+    assert left_out(rows)["failed"] == rows[1:]
 
 
 def test_every_row_is_in_the_table_of_items_with_what_is_behind_it():
@@ -117,8 +143,9 @@ def test_a_mean_of_variants_that_all_say_the_same_has_an_interval_with_a_width()
 
 def test_kinds_are_told_by_the_sources():
     picture = Source("s2", "", picture=b"png")
-    told = [(CROSS[0],), SAME, CROSS, (CROSS[0], picture), (picture, picture)]
-    assert [Response("", one, "", None, {}).kind for one in told] == [*KINDS[:4], "unimodal"]
+    unsaid = Source("s2", "", "Green.")
+    told = [(CROSS[0],), SAME, CROSS, (CROSS[0], picture), (picture, picture), (CROSS[0], unsaid)]
+    assert [Response("", one, "", None, {}).kind for one in told] == [*KINDS[:4], "unimodal", "unimodal"]
 
 
 def test_settings_are_compared_on_the_samples_that_both_have_a_word_on():
@@ -176,9 +203,10 @@ def test_of_a_large_cell_a_page_holds_some_of_every_outcome_and_says_so():
 
 def test_the_summary_for_a_paper_says_how_its_numbers_came_about():
     own = material(ROWS)
-    told = markdown(own, means(lines(own)), {"rules 1": "sensitivity 0.9"})
+    told = markdown(own, means(lines(own)), {"rules 1": "sensitivity 0.9"}, OWN)
     assert "| s | m | as it comes | standard | cross-lingual | 50% [" in told
     assert "| s | m | as it comes | standard | unimodal | correct | 100% [" in told
+    assert "| s | m | as it comes | TFR | 0.50 [0.25, 0.75] | 4 | 2 \\| neither |" in told
     assert "1 that failed, 1 that could not be judged" in told
     assert "Judge rules 1: sensitivity 0.9" in told
     assert "bootstrap over items" in told

@@ -5,6 +5,8 @@ Heavy modules are imported when a command runs. Knows no suite by name.
 
 from __future__ import annotations
 
+import shlex
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -126,7 +128,7 @@ def run(
     rows = [row for row in answered(log_dir) if Path(row.log).name in ours]
     failed = {row.sample: row.failed for row in rows if row.failed}
     unjudged = sum(row.found is None and not row.failed for row in rows)
-    typer.echo(_tables(rows))
+    _show(rows)
     for sample, reason in failed.items():
         typer.echo(f"failed: {sample}: {reason.splitlines()[0]}", err=True)
     for log in logs:
@@ -137,6 +139,7 @@ def run(
     unchecked = sum(cell.unchecked for key, cell in cells(rows).items() if key.measure == DETECTION)
     if unchecked:
         typer.echo(f"{unchecked} responses have no verdict", err=True)
+    typer.echo(f"for the report: xmguard bench report {shlex.quote(str(log_dir))}")
     if strict and (failed or unjudged or unchecked or not done):
         raise typer.Exit(1)
 
@@ -152,7 +155,7 @@ def table(log_dir: Logs = Path("build/bench")) -> None:
         rows = answered(log_dir)
     except FileNotFoundError as error:
         raise XmguardError(f"{error}; xmguard bench run writes some") from error
-    typer.echo(_tables(rows))
+    _show(rows)
     for one in unasked(log_dir, rows):
         run_of = f"{one.suite}, {one.model}{', ' if one.setting else ''}{one.setting}"
         typer.echo(f"not done: {one.samples} samples of {run_of} were not asked yet", err=True)
@@ -176,13 +179,16 @@ def report(
         raise XmguardError(f"{error}; xmguard bench run writes some") from error
 
 
-def _tables(rows: Sequence[Row]) -> str:
-    """Rates, and below them the numbers that are a suite's own."""
-    from xmguard_research.benchmarks import derived
+def _show(rows: Sequence[Row]) -> None:
+    """Rates, and below them the numbers that are a suite's own: laid out for a terminal, as Markdown for all else."""
+    from xmguard_research.benchmarks import console, derived
     from xmguard_research.benchmarks.summary import markdown
 
-    made = [markdown(rows), derived.markdown(rows, _suites().with_suites())]
-    return "\n\n".join(one for one in made if one)
+    registry = _suites().with_suites()
+    if sys.stdout.isatty():
+        console.show(rows, derived.numbers(rows, registry), Console())
+    else:
+        typer.echo("\n\n".join(filter(None, [markdown(rows), derived.markdown(rows, registry)])))
 
 
 def _suites() -> Any:

@@ -9,12 +9,11 @@ from __future__ import annotations
 import importlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 from xmguard.errors import PluginError
 from xmguard.plugins import Registry
 from xmguard_research.benchmarks.labels import suite_name
-from xmguard_research.benchmarks.summary import Row, table
+from xmguard_research.benchmarks.summary import Asking, Row, table
 from xmguard_research.metrics import Estimate
 
 
@@ -31,28 +30,20 @@ class Number:
     """Why it is not defined, or what was left out."""
 
 
-class Run(NamedTuple):
-    """Whose rows go together."""
-
-    suite: str
-    model: str
-    setting: str
-
-
 Numbers = Callable[[Sequence[Row]], Sequence[Number]]
 UNDEFINED = Estimate(None, None, None, 0)
 
 
-def numbers(rows: Sequence[Row], registry: Registry) -> dict[Run, Sequence[Number]]:
+def numbers(rows: Sequence[Row], registry: Registry) -> dict[Asking, Sequence[Number]]:
     """The numbers of every run whose suite has some; rows without a response, or not judged, are left out.
 
     Raises:
         PluginError: what a suite names does not exist.
     """
-    runs: dict[Run, list[Row]] = {}
+    runs: dict[Asking, list[Row]] = {}
     for row in rows:
         if row.found is not None:
-            runs.setdefault(Run(*row.key[:3]), []).append(row)
+            runs.setdefault(Asking.of(row.key), []).append(row)
     made = {}
     for run, own in sorted(runs.items()):
         provider = registry.benchmarks.get(suite_name(run.suite))

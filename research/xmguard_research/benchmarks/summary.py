@@ -21,6 +21,23 @@ DETECTION = "says_conflict"
 """The scorer whose rows are conflicts and controls. Rows of any other are shares of what it looks for."""
 
 
+_UNREAD = {"messages", "events", "store"}
+"""Of samples: what led to a response, which the viewer of inspect_ai shows and no number is made of."""
+
+
+class Asking(NamedTuple):
+    """Who was asked what how: whose rows go together."""
+
+    suite: str
+    model: str
+    setting: str
+
+    @classmethod
+    def of(cls, key: Key) -> Asking:
+        """The part of a key."""
+        return cls(key.suite, key.model, key.setting)
+
+
 class Key(NamedTuple):
     """What a rate is of."""
 
@@ -102,23 +119,37 @@ def answered(folder: Path) -> list[Row]:
     Raises:
         FileNotFoundError: there is no log.
     """
-    logs = list_eval_logs(str(folder), descending=False)
-    if not logs:
+    return newest(row for log in logs(folder) for row in rows_of(log))
+
+
+def logs(folder: Path) -> Iterator[EvalLog]:
+    """The logs of suites in a folder, oldest first: each is read when it is its turn, without transcripts.
+
+    Raises:
+        FileNotFoundError: there is no log.
+    """
+    found = list_eval_logs(str(folder), descending=False)
+    if not found:
         raise FileNotFoundError(f"{folder} holds no log of inspect_ai")
+    for info in found:
+        log = read_eval_log(info, resolve_attachments=True, exclude_fields=_UNREAD)
+        if "suite" in (log.eval.metadata or {}):
+            yield log
+
+
+def rows_of(log: EvalLog) -> list[Row]:
+    """What the scorers of a suite's log found in its samples."""
+    return [row for sample in log.samples or [] for row in _of_sample(sample, log, log.eval.metadata or {})]
+
+
+def newest(rows: Iterable[Row]) -> list[Row]:
+    """The last row of every key and sample; one that failed gives way to an earlier one that did not."""
     found: dict[tuple[Key, str], Row] = {}
-    for info in logs:
-        for row in _rows(read_eval_log(info)):
-            older = found.get((row.key, row.sample))
-            if older is None or older.failed or not row.failed:
-                found[row.key, row.sample] = row
+    for row in rows:
+        older = found.get((row.key, row.sample))
+        if older is None or older.failed or not row.failed:
+            found[row.key, row.sample] = row
     return list(found.values())
-
-
-def _rows(log: EvalLog) -> Iterator[Row]:
-    about = log.eval.metadata or {}
-    if "suite" in about:
-        for sample in log.samples or []:
-            yield from _of_sample(sample, log, about)
 
 
 def _of_sample(sample: EvalSample, log: EvalLog, about: dict[str, Any]) -> Iterator[Row]:
@@ -129,7 +160,8 @@ def _of_sample(sample: EvalSample, log: EvalLog, about: dict[str, Any]) -> Itera
         key = Key(suite_label(log), model_label(log), about["setting"], own["prompt"], own["variant"], measure)
         score = scores.get(measure)
         said: dict[str, Any] = {} if score is None else score.metadata or {}
-        if said.get(BESIDE_THE_POINT):
+        # Of a sample that failed no scorer says so itself.
+        if said.get(BESIDE_THE_POINT) or (measure == DETECTION and own["conflict"] is None):
             continue
         yield Row(
             key,

@@ -13,9 +13,9 @@ import numpy as np
 
 from xmguard.parts import TEXT
 from xmguard.response import SpanReport, Status
-from xmguard_research.benchmarks.summary import Row
+from xmguard_research.benchmarks.summary import Asking, Row
 from xmguard_research.metrics import BINS, Bin, Bootstrap, Estimate, brier, ece, reliability
-from xmguard_research.reports.values import Asking, Material
+from xmguard_research.reports.values import Material
 
 IN_A_BIN = 8
 """Responses that a bin of a reliability diagram has at least, where there are more than that."""

@@ -24,6 +24,8 @@ class Comparison:
 
     key: Key
     """Its setting is the second one."""
+    kind: str
+    """Of `values.KINDS`."""
     first: str
     """The other setting."""
     quantity: Quantity
@@ -60,10 +62,10 @@ def _of_cell(first: Line, second: Line) -> Iterator[Comparison]:
         own = [pair for pair in pairs if quantity.conflict is None or pair[0].conflict is quantity.conflict]
         both = [pair for pair in own if None not in (quantity.of(pair[0]), quantity.of(pair[1]))]
         if both:
-            yield _compared(second.key, first.key.setting, quantity, both)
+            yield _compared(second, first.key.setting, quantity, both)
 
 
-def _compared(key: Key, first: str, quantity: Quantity, both: Sequence[tuple[Row, Row]]) -> Comparison:
+def _compared(second: Line, first: str, quantity: Quantity, both: Sequence[tuple[Row, Row]]) -> Comparison:
     said = [(bool(quantity.of(one)), bool(quantity.of(other))) for one, other in both]
     changes = [float(after) - float(before) for before, after in said]
     items = [row.item for row, _ in both]
@@ -72,7 +74,8 @@ def _compared(key: Key, first: str, quantity: Quantity, both: Sequence[tuple[Row
     else:
         test, p_value = SIGN_FLIPS, sign_flip_p_value(items, changes)
     return Comparison(
-        key,
+        second.key,
+        second.kind,
         first,
         quantity,
         tuple(both),

@@ -84,7 +84,8 @@ class Drawing:
         text = re.sub(r'\bid="([^"]+)"', rf'id="{self.name}-\1"', text)
         text = re.sub(r'"#([^"]+)"', rf'"#{self.name}-\1"', text)
         text = re.sub(r"url\(#([^)]+)\)", rf"url(#{self.name}-\1)", text)
-        head = f'<svg role="img" aria-label="{escape(self.caption)}" style="max-width:{self.width}px"'
+        size = f"max-width:{self.width}px;min-width:min(34rem,{self.width}px)"
+        head = f'<svg role="img" aria-label="{escape(self.caption)}" style="{size}"'
         return text.replace("<svg", head, 1)
 
 

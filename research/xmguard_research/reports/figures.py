@@ -87,7 +87,7 @@ def reliability(name: str, found: Sequence[Trusted]) -> Drawing:
     )
 
 
-def changes(name: str, found: Sequence[Comparison], kinds: dict[str, str]) -> Drawing | None:
+def changes(name: str, found: Sequence[Comparison]) -> Drawing | None:
     """What changes from one setting to another; None where no scorer looks for conflicts."""
     own = [one for one in found if one.quantity in MARKS]
     if not own:
@@ -108,7 +108,7 @@ def changes(name: str, found: Sequence[Comparison], kinds: dict[str, str]) -> Dr
         name,
         caption,
         panels=_prompts(one.key.prompt for one in own),
-        groups=_groups((kinds[one.key.variant], one.key.variant) for one in own),
+        groups=_groups((one.kind, one.key.variant) for one in own),
         series=[one for one in series if one.values],
         label="change, percentage points",
         percent=True,

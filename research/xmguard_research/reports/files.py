@@ -9,7 +9,9 @@ from dataclasses import asdict
 from io import StringIO
 from typing import Any
 
-from xmguard_research.benchmarks.summary import shown
+from xmguard_research.benchmarks import derived
+from xmguard_research.benchmarks.derived import Number
+from xmguard_research.benchmarks.summary import Asking, shown
 from xmguard_research.metrics import RESAMPLES, Estimate
 from xmguard_research.reports.comparing import Comparison
 from xmguard_research.reports.lists import PLAIN
@@ -55,7 +57,11 @@ def counts(line: Line) -> dict[str, int]:
 
 
 def results_json(
-    material: Material, lines: Iterable[Line], means: Iterable[Mean], compared: Iterable[Comparison]
+    material: Material,
+    lines: Iterable[Line],
+    means: Iterable[Mean],
+    compared: Iterable[Comparison],
+    own: Mapping[Asking, Sequence[Number]],
 ) -> str:
     """Every number with its interval and counts, and what was run."""
     found = {
@@ -67,6 +73,7 @@ def results_json(
         ],
         "kinds": [{**_kind(mean), "variants": mean.variants, "numbers": _numbers(mean.rates)} for mean in means],
         "comparisons": [_comparison(one) for one in compared],
+        "numbers": [{**asking._asdict(), **_own(one)} for asking, numbers in own.items() for one in numbers],
     }
     return json.dumps(found, ensure_ascii=False, indent=1, allow_nan=False) + "\n"
 
@@ -86,6 +93,10 @@ def _numbers(rates: Iterable[Rate]) -> dict[str, Any]:
     return {
         rate.quantity.name: {**_estimate(rate.estimate), "hits": len(rate.counted), "n": rate.rows} for rate in rates
     }
+
+
+def _own(one: Number) -> dict[str, Any]:
+    return {"number": one.name, **_estimate(one.estimate), "rows": one.rows, "note": one.note}
 
 
 def _estimate(estimate: Estimate) -> dict[str, float | None]:
@@ -173,8 +184,13 @@ def _csv(head: Sequence[str], lines: Iterable[Mapping[str, Any]]) -> str:
     return made.getvalue()
 
 
-def markdown(material: Material, means: Sequence[Mean], judges: Mapping[str, str]) -> str:
-    """Tables of detection and of other measures by kind, with a caption that says how they came about."""
+def markdown(
+    material: Material,
+    means: Sequence[Mean],
+    judges: Mapping[str, str],
+    own: Mapping[Asking, Sequence[Number]],
+) -> str:
+    """Tables of rates by kind and of the suites' own numbers, with a caption that says how they came about."""
     parts = ["# Conflict benchmarks"]
     detecting = [mean for mean in means if len(mean.rates) == len(OF_DETECTION)]
     others = [mean for mean in means if len(mean.rates) != len(OF_DETECTION)]
@@ -185,6 +201,9 @@ def markdown(material: Material, means: Sequence[Mean], judges: Mapping[str, str
     if others:
         head = [*named, "measure", SHARE.title, "responses"]
         parts.append(_table(head, [_mean(mean, [0]) for mean in others]))
+    if own:
+        head = ["suite", "model", "setting", "number", "value", "rows", "note"]
+        parts.append(_table(head, [_number(asking, one) for asking, numbers in own.items() for one in numbers]))
     parts.append(_caption(material, judges))
     return "\n\n".join(parts) + "\n"
 
@@ -195,6 +214,11 @@ def _mean(mean: Mean, counted: Sequence[int]) -> list[str]:
     measure = [] if len(mean.rates) == len(OF_DETECTION) else [key.measure]
     rates = [shown(rate.estimate) for rate in mean.rates]
     return [*named, *measure, *rates, *(str(mean.rates[place].rows) for place in counted)]
+
+
+def _number(asking: Asking, one: Number) -> list[str]:
+    setting = asking.setting or PLAIN
+    return [asking.suite, asking.model, setting, one.name, derived.shown(one.estimate), str(one.rows), one.note]
 
 
 def _table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

@@ -14,9 +14,9 @@ from typing import Any
 from PIL import Image
 
 from xmguard.response import AnswerResponse
-from xmguard_research.benchmarks.summary import Row, cells
+from xmguard_research.benchmarks.summary import Asking, Row, cells
 from xmguard_research.reports.reading import data_url
-from xmguard_research.reports.values import Asking, Material, Response, Source
+from xmguard_research.reports.values import Material, Response, Source
 
 IN_A_CELL = 60
 """Responses of one cell that a page holds, unless it is told otherwise."""

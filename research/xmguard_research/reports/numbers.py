@@ -174,9 +174,10 @@ def _hits(rate: Rate) -> Iterator[tuple[Row, bool]]:
 
 
 def left_out(rows: Iterable[Row]) -> Mapping[str, list[Row]]:
-    """Rows that failed, and rows that nobody could judge."""
+    """Responses that failed, a row of each whatever number of scorers wait for it, and rows that nobody could judge."""
     every = list(rows)
+    failed = {(row.log, row.sample): row for row in every if row.failed}
     return {
-        "failed": [row for row in every if row.failed],
+        "failed": list(failed.values()),
         "unjudged": [row for row in every if row.found is None and not row.failed],
     }

@@ -163,10 +163,15 @@
       });
     const filter = () => {
       for (const node of marked) node.hidden = !fits(node);
+      for (const block of document.querySelectorAll("section.block")) {
+        if ([...block.querySelectorAll("tr[data-prompt]")].every((row) => row.hidden)) block.hidden = true;
+      }
       const rows = marked.filter((node) => node.tagName === "TR" && !node.closest("section[hidden]"));
       const shown = rows.filter((node) => !node.hidden).length;
       const every = marked.filter((node) => node.tagName === "TR").length;
-      form.querySelector("output").textContent = shown === every ? "" : `${shown} of ${every} rows`;
+      const prompted = selects.some((select) => select.dataset.filter === "prompt" && select.value !== "*");
+      const note = prompted ? "; figures and suites' own numbers always show every prompt" : "";
+      form.querySelector("output").textContent = shown === every ? "" : `${shown} of ${every} rows${note}`;
     };
     form.hidden = false;
     form.addEventListener("change", filter);

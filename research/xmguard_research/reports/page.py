@@ -16,7 +16,8 @@ from typing import Any
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
-from xmguard_research.benchmarks.summary import DETECTION, Row
+from xmguard_research.benchmarks.derived import Number
+from xmguard_research.benchmarks.summary import DETECTION, Asking, Row
 from xmguard_research.metrics import BINS, Estimate
 from xmguard_research.reports import figures
 from xmguard_research.reports.attending import Contributed, Trusted
@@ -25,7 +26,7 @@ from xmguard_research.reports.drawing import Drawing
 from xmguard_research.reports.files import INTERVALS, MEANS
 from xmguard_research.reports.lists import PLAIN, Lists
 from xmguard_research.reports.numbers import Line, Mean, Rate, left_out
-from xmguard_research.reports.values import KINDS, Asking, Material, by_prompt
+from xmguard_research.reports.values import KINDS, Material, by_prompt
 
 HERE = Path(__file__).parent
 SHOWN_LEFT_OUT = 50
@@ -42,6 +43,8 @@ class Content:
     compared: Sequence[Comparison]
     contributed: Sequence[Contributed]
     trusted: Sequence[Trusted]
+    numbers: Mapping[Asking, Sequence[Number]]
+    """That are the suites' own."""
     judges: Mapping[str, str]
 
 
@@ -105,6 +108,7 @@ def _block(content: Content, asking: Asking, lists: Lists, drawings: list[Drawin
         "detection": [_line(line, lists) for line in own if line.key.measure == DETECTION],
         "checked": any(rate.rows for line in own for rate in line.rates if rate.quantity.verdict),
         "others": [_line(line, lists) for line in own if line.key.measure != DETECTION],
+        "numbers": content.numbers.get(asking, ()),
         "contributed": [{"of": one, "list": lists.add(_title(asking, one), one.rows)} for one in contributed],
         "steered": any(place.before != place.after for one in contributed for place in one.places),
         "trusted": [
@@ -160,11 +164,10 @@ def _pairs(content: Content, lists: Lists, drawings: list[Drawing]) -> list[dict
     grouped: dict[tuple[str, str, str, str], list[Comparison]] = {}
     for one in content.compared:
         grouped.setdefault((one.key.suite, one.key.model, one.first, one.key.setting), []).append(one)
-    kinds = {line.key.variant: line.kind for line in content.lines}
     made = []
     for place, ((suite, model, first, second), own) in enumerate(grouped.items(), 1):
-        own.sort(key=lambda one: (by_prompt(one.key.prompt), KINDS.index(kinds[one.key.variant]), one.key.variant))
-        drawing = figures.changes(f"change-{place:02}", own, kinds)
+        own.sort(key=lambda one: (by_prompt(one.key.prompt), KINDS.index(one.kind), one.key.variant))
+        drawing = figures.changes(f"change-{place:02}", own)
         drawings += [drawing] if drawing else []
         made.append(
             {

@@ -1,6 +1,6 @@
 """Logs of inspect_ai and analyses beside them, read into `values`.
 
-Reads a log's samples without their transcripts, which the viewer of inspect_ai shows. Knows no page.
+Every log is read once. Knows no page.
 """
 
 from __future__ import annotations
@@ -12,19 +12,18 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from inspect_ai.log import EvalLog, EvalSample, read_eval_log
+from inspect_ai.log import EvalLog, EvalSample
 from inspect_ai.model import ChatMessageUser, ContentImage, ContentText
 
 from xmguard.errors import XmguardError
 from xmguard_research.benchmarks.asking import request_of
 from xmguard_research.benchmarks.providers import response_of
 from xmguard_research.benchmarks.settings import Settings
-from xmguard_research.benchmarks.summary import Row, answered
-from xmguard_research.reports.values import Analysis, Asking, Material, Response, Run, Scored, Source, by_prompt
+from xmguard_research.benchmarks.summary import Asking, Row, logs, newest, rows_of
+from xmguard_research.reports.values import Analysis, Material, Response, Run, Scored, Source, by_prompt
 
 SUMMARY = "summary.json"
 MEDIA = {".svg": "image/svg+xml", ".png": "image/png"}
-_UNREAD = {"messages", "events", "store"}
 _OURS = "xmguard/"
 _INLINE = "data:"
 
@@ -36,18 +35,16 @@ def read(folder: Path) -> Material:
         FileNotFoundError: there is no log.
         XmguardError: a summary of an analysis is not in its form, or names a figure that is not there.
     """
-    rows = answered(folder)
-    logs: dict[str, EvalLog] = {}
-    responses: dict[tuple[str, str], Response] = {}
-    wanted: dict[str, set[str]] = {}
-    for row in rows:
-        wanted.setdefault(row.log, set()).add(row.sample)
-    for name, samples in wanted.items():
-        log = read_eval_log(name, resolve_attachments=True, exclude_fields=_UNREAD)
-        own = [sample for sample in log.samples or [] if str(sample.id) in samples]
-        responses |= {(name, str(sample.id)): _response(sample) for sample in own}
-        logs[name] = log.model_copy(update={"samples": None})
-    return Material(tuple(rows), responses, tuple(_runs(rows, logs, responses)), _analyses(folder), folder)
+    every: list[Row] = []
+    heads: dict[str, EvalLog] = {}
+    behind: dict[tuple[str, str], Response] = {}
+    for log in logs(folder):
+        every += rows_of(log)
+        behind |= {(log.location, str(sample.id)): _response(sample) for sample in log.samples or []}
+        heads[log.location] = log.model_copy(update={"samples": None})
+    rows = newest(every)
+    responses = {(row.log, row.sample): behind[row.log, row.sample] for row in rows}
+    return Material(tuple(rows), responses, tuple(_runs(rows, heads, responses)), _analyses(folder), folder)
 
 
 def _response(sample: EvalSample) -> Response:
@@ -83,7 +80,7 @@ def _shown(content: Any) -> Iterator[Source]:
 
 
 def _runs(
-    rows: Iterable[Row], logs: Mapping[str, EvalLog], responses: Mapping[tuple[str, str], Response]
+    rows: Iterable[Row], heads: Mapping[str, EvalLog], responses: Mapping[tuple[str, str], Response]
 ) -> Iterator[Run]:
     grouped: dict[Asking, list[Row]] = {}
     for row in rows:
@@ -91,7 +88,7 @@ def _runs(
     for asking, own in sorted(grouped.items()):
         names = sorted({row.log for row in own})
         behind = [responses[row.log, row.sample] for row in own]
-        files = [logs[name] for name in names]
+        files = [heads[name] for name in names]
         started = [log.stats.started_at for log in files if log.stats.started_at]
         ended = [log.stats.completed_at for log in files if log.stats.completed_at]
         yield Run(

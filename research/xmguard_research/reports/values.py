@@ -8,24 +8,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import NamedTuple
 
 from xmguard.response import AnswerResponse, Stamp
 from xmguard_research.benchmarks.protocol import PROMPTS
-from xmguard_research.benchmarks.summary import Key, Row
-
-
-class Asking(NamedTuple):
-    """Who was asked what how: what a block of the report is about."""
-
-    suite: str
-    model: str
-    setting: str
-
-    @classmethod
-    def of(cls, key: Key) -> Asking:
-        """The part of a key."""
-        return cls(key.suite, key.model, key.setting)
+from xmguard_research.benchmarks.summary import Asking, Row
 
 
 @dataclass(frozen=True)
@@ -68,7 +54,7 @@ class Response:
     @property
     def kind(self) -> str:
         """Of `KINDS`, by its sources."""
-        languages = {source.language for source in self.sources if source.picture is None}
+        languages = {source.language for source in self.sources} - {""}
         if len(self.sources) < 2:
             return KINDS[0]
         if len({source.modality for source in self.sources}) > 1:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from xmguard_research.benchmarks.derived import numbers
+from xmguard_research.benchmarks.suites import with_suites
 from xmguard_research.reports.attending import contributions, trusted
 from xmguard_research.reports.comparing import comparisons
 from xmguard_research.reports.files import items_csv, markdown, results_csv, results_json
@@ -26,13 +28,14 @@ def write(folder: Path, out: Path, *, in_a_cell: int = IN_A_CELL) -> Path:
 
     Raises:
         FileNotFoundError: there is no log.
-        XmguardError: an analysis is not in its form.
+        XmguardError: an analysis is not in its form, or a suite's own numbers do not load.
     """
     material = read(folder)
     every = lines(material)
     judges = measured(sorted({judge for run in material.runs for judge in run.judges}))
+    own = numbers(material.rows, with_suites())
     content = Content(
-        material, every, means(every), comparisons(every), contributions(material), trusted(material), judges
+        material, every, means(every), comparisons(every), contributions(material), trusted(material), own, judges
     )
     text, drawings = page(content, in_a_cell)
     (out / FIGURES).mkdir(parents=True, exist_ok=True)
@@ -41,9 +44,9 @@ def write(folder: Path, out: Path, *, in_a_cell: int = IN_A_CELL) -> Path:
         (out / FIGURES / f"{drawing.name}.png").write_bytes(drawing.png)
     files = {
         "results.csv": results_csv(every),
-        "results.json": results_json(material, every, content.means, content.compared),
+        "results.json": results_json(material, every, content.means, content.compared, own),
         "items.csv": items_csv(material),
-        "summary.md": markdown(material, content.means, judges),
+        "summary.md": markdown(material, content.means, judges, own),
         PAGE: text,
     }
     for name, written in files.items():

@@ -208,6 +208,7 @@ def test_the_command_shows_its_own_run_and_not_what_else_is_in_the_folder(tiny_f
     ended = CliRunner().invoke(app, [*told, "--items", "1", "--strict"])
     assert ended.exit_code == 0, ended.output
     assert "8 responses, 0 not judged, 0 failed" in ended.output
+    assert ended.output.strip().endswith(f"xmguard bench report {tmp_path}")
     assert "doors" not in ended.output
     everything = CliRunner().invoke(app, ["table", "--log-dir", str(tmp_path)])
     assert "doors" in everything.output

@@ -219,6 +219,12 @@ def test_a_filter_hides_what_is_not_chosen_and_gives_it_back(page):
     assert page.locator("section.block:visible").count() == 1
     assert 0 < rows.count() < every
     assert "rows" in page.locator(".filters output").inner_text()
+    assert "every prompt" not in page.locator(".filters output").inner_text()
+    page.locator("select[data-filter=prompt]").select_option("explicit")
+    assert page.locator("section.block:visible").count() == 0  # that model was not asked so
+    page.locator("select[data-filter=model]").select_option("*")
+    assert page.locator("section.block:visible").count() == 1
+    assert "figures and suites' own numbers always show every prompt" in page.locator(".filters output").inner_text()
     page.get_by_role("button", name="Show all").click()
     page.wait_for_function(f"document.querySelectorAll('main tr[data-suite]:not([hidden])').length == {every}")
 
