@@ -68,7 +68,7 @@ def analyse(
         typer.Option(metavar="FILE", help="Of another analysis but sweep and target-share: these read cases alike."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Without it build/analyses/ANALYSIS; the same goes on there.")
+        Path | None, typer.Option(metavar="FOLDER", help="Without it build/bench/analyses/ANALYSIS; the same goes on there.")
     ] = None,
     device: Annotated[str, typer.Option(help="Where the model runs, for example cpu or cuda:0.")] = "cpu",
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
@@ -99,7 +99,7 @@ def analyse(
     wanted = pairs(whole_items(cases(suite, told(option), with_suites()), items))
     with progress(f"loading {model}") as step:
         guard = load_guard(model, device=device, dtype=dtype, progress=step)
-    folder = out or Path("build/analyses") / analysis.value
+    folder = out or Path("build/bench/analyses") / analysis.value
     if chosen:
         found = _swept(guard, wanted, asking, chosen, folder)
     else:

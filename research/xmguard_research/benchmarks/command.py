@@ -167,14 +167,14 @@ def report(
         "build/bench"
     ),
     out: Annotated[Path | None, typer.Option(help="Folder for the report; LOG_DIR/report.", show_default=False)] = None,
-    items: Annotated[int, typer.Option(min=0, help="Responses of each cell that the page holds.")] = 60,
+    responses: Annotated[int, typer.Option(min=0, help="That the page holds of each cell; the CSV has all.")] = 60,
 ) -> None:
     """Write a page with every number and what is behind it, and the numbers as CSV, JSON and Markdown."""
     _suites()
     from xmguard_research.reports.writing import write
 
     try:
-        typer.echo(f"wrote {write(log_dir, out or log_dir / 'report', in_a_cell=items)}")
+        typer.echo(f"wrote {write(log_dir, out or log_dir / 'report', in_a_cell=responses)}")
     except FileNotFoundError as error:
         raise XmguardError(f"{error}; xmguard bench run writes some") from error
 

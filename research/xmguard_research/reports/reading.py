@@ -17,6 +17,7 @@ from inspect_ai.model import ChatMessageUser, ContentImage, ContentText
 
 from xmguard.errors import XmguardError
 from xmguard_research.benchmarks.asking import request_of
+from xmguard_research.benchmarks.missing import unasked
 from xmguard_research.benchmarks.providers import response_of
 from xmguard_research.benchmarks.settings import Settings
 from xmguard_research.benchmarks.summary import Asking, Row, logs, newest, rows_of
@@ -44,7 +45,8 @@ def read(folder: Path) -> Material:
         heads[log.location] = log.model_copy(update={"samples": None})
     rows = newest(every)
     responses = {(row.log, row.sample): behind[row.log, row.sample] for row in rows}
-    return Material(tuple(rows), responses, tuple(_runs(rows, heads, responses)), _analyses(folder), folder)
+    runs, gaps = tuple(_runs(rows, heads, responses)), tuple(unasked(folder, rows))
+    return Material(tuple(rows), responses, runs, _analyses(folder), folder, gaps)
 
 
 def _response(sample: EvalSample) -> Response:

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from xmguard.response import AnswerResponse, Stamp
+from xmguard_research.benchmarks.missing import Unasked
 from xmguard_research.benchmarks.protocol import PROMPTS
 from xmguard_research.benchmarks.summary import Asking, Row
 
@@ -113,6 +114,8 @@ class Material:
     runs: tuple[Run, ...]
     analyses: tuple[Analysis, ...] = field(default=())
     folder: Path = Path()
+    unasked: tuple[Unasked, ...] = ()
+    """Runs that are not whole."""
 
     def response(self, row: Row) -> Response:
         """What is behind a row."""

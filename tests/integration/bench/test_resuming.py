@@ -45,12 +45,14 @@ def test_after_a_kill_the_same_command_asks_only_what_is_missing(tmp_path):
             os.kill(process.pid, signal.SIGKILL)
             process.wait()
         cut = CliRunner().invoke(app, ["table", "--log-dir", str(tmp_path)])
+        CliRunner().invoke(app, ["report", str(tmp_path), "--out", str(tmp_path / "page")])
         (killed,) = recoverable_eval_logs(str(tmp_path))
         kept = max(killed.flushed_samples, killed.completed_samples)
         assert kept >= BEFORE // 2
         on.set()
         ended = CliRunner().invoke(app, told)
     assert "were not asked yet" in cut.output
+    assert "samples were not asked; the run is not done" in (tmp_path / "page/report.html").read_text(encoding="utf-8")
     assert ended.exit_code == 0, ended.output
     assert "24 responses, 0 not judged, 0 failed" in ended.output
     assert len(answered(tmp_path)) == 24
