@@ -68,7 +68,8 @@ def analyse(
         typer.Option(metavar="FILE", help="Of another analysis but sweep and target-share: these read cases alike."),
     ] = None,
     out: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="Without it build/bench/analyses/ANALYSIS; the same goes on there.")
+        Path | None,
+        typer.Option(metavar="FOLDER", help="Without it build/bench/analyses/NAME; the same goes on there."),
     ] = None,
     device: Annotated[str, typer.Option(help="Where the model runs, for example cpu or cuda:0.")] = "cpu",
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
