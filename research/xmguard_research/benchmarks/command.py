@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -80,7 +80,7 @@ def run(
         typer.Option("--argument", "-M", metavar="NAME=VALUE", help="Of the model: device=cuda, dtype=bfloat16."),
     ] = None,
     strict: Annotated[
-        bool, typer.Option(help="Exit with 1 if a sample failed, or lacks judgement or verdict.")
+        bool, typer.Option(help="Exit with 1 if any sample failed, or lacks judgement or verdict.")
     ] = False,
 ) -> None:
     """Ask a model every question of a suite, judge what it says, and show what was detected.
@@ -129,8 +129,8 @@ def run(
     failed = {row.sample: row.failed for row in rows if row.failed}
     unjudged = sum(row.found is None and not row.failed for row in rows)
     _show(rows)
-    for sample, reason in failed.items():
-        typer.echo(f"failed: {sample}: {reason.splitlines()[0]}", err=True)
+    for reason, samples in _by_reason(failed).items():
+        typer.echo(f"{len(samples)} failed, {samples[0]} for one: {reason}", err=True)
     for log in logs:
         if log.error is not None:
             typer.echo(f"not done: {log.error.message}; the same command asks what is missing", err=True)
@@ -140,7 +140,7 @@ def run(
     if unchecked:
         typer.echo(f"{unchecked} responses have no verdict", err=True)
     typer.echo(f"for the report: xmguard bench report {shlex.quote(str(log_dir))}")
-    if strict and (failed or unjudged or unchecked or not done):
+    if not responses or (strict and (failed or unjudged or unchecked or not done)):
         raise typer.Exit(1)
 
 
@@ -177,6 +177,14 @@ def report(
         typer.echo(f"wrote {write(log_dir, out or log_dir / 'report', in_a_cell=responses)}")
     except FileNotFoundError as error:
         raise XmguardError(f"{error}; xmguard bench run writes some") from error
+
+
+def _by_reason(failed: Mapping[str, str]) -> dict[str, list[str]]:
+    """Samples by the first line of what they failed of."""
+    found: dict[str, list[str]] = {}
+    for sample, reason in failed.items():
+        found.setdefault(reason.splitlines()[0], []).append(sample)
+    return found
 
 
 def _show(rows: Sequence[Row]) -> None:

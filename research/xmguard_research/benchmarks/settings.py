@@ -28,7 +28,7 @@ TOKENS = 64
 
 @dataclass(frozen=True)
 class Settings:
-    """Options of every suite: `inspect eval xmguard/clqa -T items=20 -T policy=fixed -T epsilon=1`."""
+    """Options of every suite: `xmguard bench run clqa -T items=20 -T policy=fixed -T epsilon=1`."""
 
     prompts: str = EVERY_PROMPT
     """Some of `PROMPTS`, with commas."""

@@ -1,4 +1,4 @@
-"""Suites as tasks of inspect_ai: `inspect eval xmguard/clqa_mini --model xmguard/smollm2`.
+"""Suites as tasks of inspect_ai, which knows them as `clqa_mini`, or `xmguard_research/clqa_mini` from a wheel.
 
 A suite is a function that gives cases; `suite` makes a task of it, which takes the settings of every suite too. A
 sample is a case under one of the prompts. Knows no report.

@@ -122,21 +122,19 @@ def _commit(log: EvalLog) -> str:
 
 
 def _command(log: EvalLog) -> str:
-    """The command that asks this again: ours where it can say everything, inspect_ai's where it cannot."""
+    """The command that asks this again."""
     about, told = log.eval.metadata or {}, log.eval.task_args_passed
     name = log.eval.model.removeprefix(_OURS)
-    if log.eval.model_args:
-        words = ["inspect", "eval", f"xmguard/{log.eval.task}", "--model", log.eval.model]
-        words += [f"-T{key}={value}" for key, value in told.items()]
-        words += [f"-M{key}={value}" for key, value in log.eval.model_args.items()]
-        return shlex.join(words)
     plain = Settings()
     words = ["xmguard", "bench", "run", str(about["suite"]), "--model", name]
     for key, value in told.items():
+        word = ",".join(map(str, value)) if isinstance(value, list) else str(value)
         if not hasattr(plain, key):
-            words += ["-T", f"{key}={value}"]
+            words += ["-T", f"{key}={word}"]
         elif value != getattr(plain, key):
-            words += [f"--{key.replace('_', '-')}", str(value)]
+            words += [f"--{key.replace('_', '-')}", word]
+    for key, value in log.eval.model_args.items():
+        words += ["-M", f"{key}={value}"]
     return shlex.join(words)
 
 

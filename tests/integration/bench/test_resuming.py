@@ -81,7 +81,16 @@ def test_what_failed_is_asked_again_by_the_same_command_and_nothing_else_is(tmp_
     assert failed == 2
     assert before == 8 + 2  # they were tried once more at once
     assert f"{8 - failed} responses, 0 not judged, {failed} failed" in first.output
+    assert "2 failed, 0-1-festival/" in first.output
     assert "not here today" in first.output
     assert second.exit_code == 0, second.output
     assert "8 responses, 0 not judged, 0 failed" in second.output
     assert len(asked) - before == failed
+
+
+def test_a_run_that_answers_nothing_is_an_error_without_being_strict(tmp_path):
+    told = ["run", "clqa-mini", "--model", "smollm3", "--log-dir", str(tmp_path), "--prompts", "standard"]
+    ended = CliRunner().invoke(app, told)
+    assert ended.exit_code == 1
+    assert "24 failed, 0-" in ended.output
+    assert "no model 'smollm3'" in ended.output
