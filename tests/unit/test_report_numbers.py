@@ -210,3 +210,10 @@ def test_the_summary_for_a_paper_says_how_its_numbers_came_about():
     assert "1 that failed, 1 that could not be judged" in told
     assert "Judge rules 1: sensitivity 0.9" in told
     assert "bootstrap over items" in told
+
+
+def test_words_of_a_model_are_no_formula_for_a_spreadsheet():
+    failed = row("a", True, None, failed='=HYPERLINK("http://x", "y")')
+    (line,) = csv.DictReader(io.StringIO(items_csv(material([failed]))))
+    assert line["failed"] == '\'=HYPERLINK("http://x", "y")'
+    assert line["response"] == "Red, or green."

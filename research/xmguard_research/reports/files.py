@@ -180,8 +180,13 @@ def _csv(head: Sequence[str], lines: Iterable[Mapping[str, Any]]) -> str:
     made = StringIO()
     writer = csv.DictWriter(made, head, restval="", lineterminator="\n")
     writer.writeheader()
-    writer.writerows(lines)
+    writer.writerows({name: _inert(value) for name, value in line.items()} for line in lines)
     return made.getvalue()
+
+
+def _inert(value: Any) -> Any:
+    """Words that a spreadsheet would take for a formula stand behind an apostrophe, which it does not show."""
+    return f"'{value}" if isinstance(value, str) and value[:1] in ("=", "+", "-", "@", "\t", "\r") else value
 
 
 def markdown(
