@@ -80,7 +80,7 @@ def run(
         typer.Option("--argument", "-M", metavar="NAME=VALUE", help="Of the model: device=cuda, dtype=bfloat16."),
     ] = None,
     strict: Annotated[
-        bool, typer.Option(help="Exit with 1 if any sample failed, or lacks judgement or verdict.")
+        bool, typer.Option(help="Exit with 1 if any sample failed, or lacks judgement, verdict or bias.")
     ] = False,
 ) -> None:
     """Ask a model every question of a suite, judge what it says, and show what was detected.
@@ -139,8 +139,11 @@ def run(
     unchecked = sum(cell.unchecked for key, cell in cells(rows).items() if key.measure == DETECTION)
     if unchecked:
         typer.echo(f"{unchecked} responses have no verdict", err=True)
+    unsteered = {row.sample: row.not_steered for row in rows if row.not_steered}
+    for reason, samples in _by_reason(unsteered).items():
+        typer.echo(f"{len(samples)} not steered, {samples[0]} for one: {reason}", err=True)
     typer.echo(f"for the report: xmguard bench report {shlex.quote(str(log_dir))}")
-    if not responses or (strict and (failed or unjudged or unchecked or not done)):
+    if not responses or (strict and (failed or unjudged or unchecked or unsteered or not done)):
         raise typer.Exit(1)
 
 
@@ -179,10 +182,10 @@ def report(
         raise XmguardError(f"{error}; xmguard bench run writes some") from error
 
 
-def _by_reason(failed: Mapping[str, str]) -> dict[str, list[str]]:
-    """Samples by the first line of what they failed of."""
+def _by_reason(said: Mapping[str, str]) -> dict[str, list[str]]:
+    """Samples by the first line of what is said of them."""
     found: dict[str, list[str]] = {}
-    for sample, reason in failed.items():
+    for sample, reason in said.items():
         found.setdefault(reason.splitlines()[0], []).append(sample)
     return found
 

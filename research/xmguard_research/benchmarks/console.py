@@ -18,7 +18,7 @@ from xmguard_research.benchmarks.derived import Number
 from xmguard_research.benchmarks.summary import DETECTION, Asking, Cell, Key, Row, cells
 from xmguard_research.metrics import Estimate
 
-_LEFT_OUT = ("not\njudged", "no\nverdict", "failed")
+_LEFT_OUT = ("not\njudged", "no\nverdict", "not\nsteered", "failed")
 _NOTHING = {"0", "–"}
 _WORDS = {"", "sources", "number", "note"}
 """Columns that hold words, which may wrap."""
@@ -69,7 +69,7 @@ def _measure(variant: str, cell: Cell) -> _Line:
 
 
 def _missing(cell: Cell) -> list[str]:
-    return [str(cell.unjudged), str(cell.unchecked), str(cell.failed)]
+    return [str(cell.unjudged), str(cell.unchecked), str(cell.unsteered), str(cell.failed)]
 
 
 def _rates(head: Sequence[str], sections: Mapping[str, Sequence[_Line]]) -> Table:

@@ -27,7 +27,7 @@ from xmguard_research.benchmarks.cases import whole_items
 from xmguard_research.benchmarks.pictures import PNG, small
 from xmguard_research.benchmarks.protocol import OWN
 from xmguard_research.benchmarks.providers import response_of
-from xmguard_research.benchmarks.scoring import BESIDE_THE_POINT, says_conflict
+from xmguard_research.benchmarks.scoring import BESIDE_THE_POINT, STEERED, beside, says_conflict
 from xmguard_research.benchmarks.settings import LATER, Settings, listed
 from xmguard_research.benchmarks.tasks import with_settings
 
@@ -137,7 +137,7 @@ def scored(measure: Measure) -> Scorer:
                 value="yes" if said.found else "no",
                 answer=state.output.completion,
                 explanation=said.reason or None,
-                metadata={"reported": said.found, "amounts": dict(said.amounts), **_checked(response)},
+                metadata={"reported": said.found, "amounts": dict(said.amounts), **beside(state)},
             )
 
         return score
@@ -160,12 +160,6 @@ def found() -> Metric:
 def picture(name: str, image: Image.Image) -> Span:
     """A picture as a source."""
     return Span(name, media=Media(PNG, small(image)))
-
-
-def _checked(response: AnswerResponse | None) -> dict[str, Any]:
-    if response is None:
-        return {}
-    return {"decision": response.verdict.decision.name, "check": response.verdict.status.name}
 
 
 def _sample(probe: Probe, said: PromptText, rebalance: Rebalance) -> Sample:
@@ -191,5 +185,6 @@ def _sample(probe: Probe, said: PromptText, rebalance: Rebalance) -> Sample:
             "conflict": probe.conflict,
             "asked": probe.question,
             "facts": dict(probe.facts),
+            STEERED: rebalance.policy != "none",
         },
     )

@@ -18,6 +18,10 @@ from xmguard_research.judge.settings import JudgeSettings, make, with_judges
 from xmguard_research.judge.values import Exchange
 from xmguard_research.metrics import Detection, detection_rates
 
+STEERED = "steered"
+"""Key of a sample's metadata: whether its setting asks for a bias."""
+NOT_STEERED = "not_steered"
+"""Key of a score's metadata: why there was none all the same; empty where there was, or was to be none."""
 UNJUDGED = "unjudged"
 """A score's value where the judge has no word; otherwise `yes` or `no`."""
 BESIDE_THE_POINT = "beside_the_point"
@@ -80,20 +84,23 @@ def says_conflict(judge: str = "rules", **settings: Any) -> Scorer:
                 "reported": said,
                 "judge": made.produced_by,
                 "status": judgement.status.value,
-                **_guarded(state),
+                **beside(state),
             },
         )
 
     return score
 
 
-def _guarded(state: TaskState) -> dict[str, Any]:
-    """What a model of ours says beside its words; empty for the others."""
+def beside(state: TaskState) -> dict[str, Any]:
+    """What a model of ours says beside its words, and why one that was to be steered was not."""
     response = response_of(state.output)
+    wanted = state.metadata.get(STEERED, False)
     if response is None:
-        return {}
+        return {NOT_STEERED: "only models of ours can be steered"} if wanted else {}
     verdict, imbalance = response.verdict, response.imbalance
+    steering = response.rebalancing
     return {
+        NOT_STEERED: (steering.reason or "no reason given") if wanted and not steering.applied else "",
         "decision": verdict.decision.name,
         "probability": verdict.probability,
         "check": verdict.status.name,

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from inspect_ai.log import EvalLog, EvalSample, list_eval_logs, read_eval_log
 
 from xmguard_research.benchmarks.labels import model_label, suite_label
-from xmguard_research.benchmarks.scoring import BESIDE_THE_POINT
+from xmguard_research.benchmarks.scoring import BESIDE_THE_POINT, NOT_STEERED
 from xmguard_research.metrics import Estimate, share
 
 DETECTION = "says_conflict"
@@ -73,6 +73,10 @@ class Row:
     """File that holds it."""
     amounts: Mapping[str, float] = field(default_factory=dict, hash=False)
     """What the scorer measured beside that, by name."""
+    check: str = ""
+    """Status of the guard's check; empty of models that give no verdict."""
+    not_steered: str = ""
+    """Why a response that was to be steered was not."""
 
 
 @dataclass(frozen=True)
@@ -107,10 +111,13 @@ class Cell:
 
     @property
     def unchecked(self) -> int:
-        """Responses without a verdict, of a model that gives verdicts to others of them."""
-        answered = [row for row in self.rows if not row.failed]
-        without = sum(row.decision is None for row in answered)
-        return 0 if without == len(answered) else without
+        """Responses of a model that gives verdicts whose check did not come to one."""
+        return sum(bool(row.check) and row.decision is None for row in self.rows)
+
+    @property
+    def unsteered(self) -> int:
+        """Responses that were to be steered and were not."""
+        return sum(bool(row.not_steered) for row in self.rows)
 
 
 def answered(folder: Path) -> list[Row]:
@@ -173,6 +180,8 @@ def _of_sample(sample: EvalSample, log: EvalLog, about: dict[str, Any]) -> Itera
             failed or ("" if score is not None else "it was not scored"),
             log.location,
             said.get("amounts", {}),
+            said.get("check", ""),
+            said.get(NOT_STEERED, ""),
         )
 
 
@@ -192,10 +201,10 @@ def markdown(rows: Sequence[Row]) -> str:
     tables = []
     if detection:
         head = ["conflicts said", "false alarms", "conflicts called CONFLICT", "controls called CONFLICT"]
-        counts = ["conflicts", "controls", "not judged", "no verdict", "failed"]
+        counts = ["conflicts", "controls", "not judged", "no verdict", "not steered", "failed"]
         tables.append(table([*_NAMED, *head, *counts], [_detection(key, cell) for key, cell in detection.items()]))
     if others:
-        head = ["measure", "share", "responses", "not judged", "failed"]
+        head = ["measure", "share", "responses", "not judged", "not steered", "failed"]
         tables.append(table([*_NAMED, *head], [_measure(key, cell) for key, cell in others.items()]))
     return "\n\n".join(tables)
 
@@ -205,12 +214,12 @@ _NAMED = ("suite", "model", "setting", "prompt", "variant")
 
 def _detection(key: Key, cell: Cell) -> list[str]:
     rates = [shown(cell.rate(True)), shown(cell.rate(False)), shown(cell.called(True)), shown(cell.called(False))]
-    counts = [len(cell.of(True)), len(cell.of(False)), cell.unjudged, cell.unchecked, cell.failed]
+    counts = [len(cell.of(True)), len(cell.of(False)), cell.unjudged, cell.unchecked, cell.unsteered, cell.failed]
     return [*key[:5], *rates, *map(str, counts)]
 
 
 def _measure(key: Key, cell: Cell) -> list[str]:
-    return [*key, shown(cell.rate()), *map(str, [len(cell.rows), cell.unjudged, cell.failed])]
+    return [*key, shown(cell.rate()), *map(str, [len(cell.rows), cell.unjudged, cell.unsteered, cell.failed])]
 
 
 def table(head: Sequence[str], lines: Iterable[Sequence[str]]) -> str:

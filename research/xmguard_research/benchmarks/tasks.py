@@ -20,7 +20,7 @@ from xmguard.prompt_text import QUESTION, PromptText
 from xmguard_research.benchmarks.asking import message
 from xmguard_research.benchmarks.cases import Case, whole_items
 from xmguard_research.benchmarks.protocol import PROMPTS
-from xmguard_research.benchmarks.scoring import says_conflict
+from xmguard_research.benchmarks.scoring import STEERED, says_conflict
 from xmguard_research.benchmarks.settings import NAMES, Settings
 
 T = TypeVar("T")
@@ -95,6 +95,7 @@ def _sample(case: Case, prompt: str, own: PromptText, settings: Settings) -> Sam
             "prompt": prompt,
             "conflict": case.conflict,
             "answers": list(case.answers),
+            STEERED: rebalance.policy != "none",
             "asked": said.tasks[kind].replace(QUESTION, case.question).strip(),
         },
     )

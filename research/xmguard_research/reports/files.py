@@ -30,7 +30,18 @@ def results_csv(lines: Iterable[Line]) -> str:
     """A line for every cell; what a measure does not have is empty."""
     names = [one.name for one in (*OF_DETECTION, SHARE)]
     numbers = [f"{name}{part}" for name in names for part in ("", "_low", "_high", "_hits", "_n")]
-    head = [*_KEY, "kind", "responses", "conflicts", "controls", "not_judged", "no_verdict", "failed", *numbers]
+    head = [
+        *_KEY,
+        "kind",
+        "responses",
+        "conflicts",
+        "controls",
+        "not_judged",
+        "no_verdict",
+        "not_steered",
+        "failed",
+        *numbers,
+    ]
     return _csv(head, (_flat(line) for line in lines))
 
 
@@ -52,6 +63,7 @@ def counts(line: Line) -> dict[str, int]:
         "controls": len(cell.of(False)),
         "not_judged": cell.unjudged,
         "no_verdict": cell.unchecked,
+        "not_steered": cell.unsteered,
         "failed": cell.failed,
     }
 

@@ -7,6 +7,7 @@ its policy forbids whatever else a text of a model might ask a browser to do.
 from __future__ import annotations
 
 from base64 import b64encode
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -61,6 +62,7 @@ def page(content: Content, in_a_cell: int) -> tuple[str, list[Drawing]]:
         "samples": len({(row.log, row.sample) for row in material.rows}),
         "items": len({(row.key.suite, row.item) for row in material.rows}),
         "missing": {name: _listed(lists, f"{name} responses", rows) for name, rows in missing.items()},
+        "unsteered": Counter((Asking.of(row.key), row.not_steered) for row in material.rows if row.not_steered),
         "left_out": [_left(row, material) for name in ("failed", "unjudged") for row in missing[name][:SHOWN_LEFT_OUT]],
         "shown_left_out": SHOWN_LEFT_OUT,
         "detecting_means": [_mean(mean, lists) for mean in content.means if mean.key.measure == DETECTION],
@@ -129,7 +131,7 @@ def _figure(drawing: Drawing) -> dict[str, Any]:
 def _line(line: Line, lists: Lists) -> dict[str, Any]:
     cell, where = line.cell, f"{line.key.suite}, {line.key.prompt}, {line.key.variant}"
     unjudged = [row for row in cell.rows if row.found is None and not row.failed]
-    unchecked = [row for row in cell.rows if row.decision is None and not row.failed] if cell.unchecked else []
+    unchecked = [row for row in cell.rows if row.check and row.decision is None]
     return {
         "key": line.key,
         "kind": line.kind,

@@ -119,6 +119,7 @@ def test_another_setting_in_the_same_folder_is_kept_apart(tiny_folder, tmp_path)
         asked = conflicts([case("a", True)], name="doors", settings=settings)
         evaluate(asked, model=f"xmguard/{tiny_folder}", log_dir=str(tmp_path), display="none", max_tokens=2)
     assert [row.key.setting for row in answered(tmp_path)] == ["", "fixed +2 on the later readers"]
+    assert {row.not_steered for row in answered(tmp_path)} == {""}
 
 
 def test_other_data_and_a_model_loaded_otherwise_are_kept_apart(tiny_folder, tmp_path):
@@ -148,9 +149,9 @@ def test_what_failed_is_a_row_that_says_why(tiny_folder, tmp_path):
     assert cell.rate(True) is None
 
 
-def row(item, conflict, found, decision="CONFLICT", prompt="standard", failed="", measure="says_conflict"):
+def row(item, conflict, found, decision="CONFLICT", prompt="standard", failed="", measure="says_conflict", check="OK"):
     key = Key("s", "m", "", prompt, "en-en", measure)
-    return Row(key, f"{item}/{conflict}", item, conflict, found, decision, failed)
+    return Row(key, f"{item}/{conflict}", item, conflict, found, decision, failed, check=check)
 
 
 def test_what_was_not_judged_is_counted_and_is_no_no():
@@ -169,11 +170,29 @@ def test_agreement_of_few_items_has_a_wide_interval():
     assert cell.rate(True).low < 0.5
 
 
-def test_what_has_no_verdict_is_counted_where_others_have_one():
-    (some_,) = cells([row("a", True, True), row("b", True, True, decision=None)]).values()
+def test_what_has_no_verdict_is_counted_of_a_model_that_gives_some():
+    (some_,) = cells([row("a", True, True), row("b", True, True, decision=None, check="ERROR")]).values()
     assert some_.unchecked == 1
-    (others,) = cells([row("a", True, True, decision=None)]).values()
+    (others,) = cells([row("a", True, True, decision=None, check="")]).values()
     assert others.unchecked == 0  # a model that gives no verdicts at all
+    (broken,) = cells([row("a", True, True, decision=None, check="ERROR")]).values()
+    assert broken.unchecked == 1  # a check that never came to anything is no model without verdicts
+
+
+def test_what_was_to_be_steered_and_was_not_is_counted(tiny_folder, tmp_path):
+    settings = Settings(prompts="standard", policy="fixed", epsilon=0.0)
+    evaluate(
+        conflicts([case("a", True)], name="doors", settings=settings),
+        model=f"xmguard/{tiny_folder}",
+        log_dir=str(tmp_path),
+        display="none",
+        max_tokens=2,
+    )
+    (missed,) = answered(tmp_path)
+    assert "every epsilon is 0" in missed.not_steered
+    (cell,) = cells([missed]).values()
+    assert cell.unsteered == 1
+    assert "not steered" in markdown([missed])
 
 
 def test_orders_and_prompts_are_not_pooled():
