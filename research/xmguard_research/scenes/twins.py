@@ -51,18 +51,18 @@ def twins(
         ValueError: more than half of the scenes say nothing of the kind that can be changed.
     """
     series = scenes(split=split, seed=seed, count=2 * count, kinds=kinds)
-    able = ((number, scene, slots) for number, scene in enumerate(series) if (slots := _slots(scene, skills)))
-    found = [_twins(*one) for one in islice(able, count)]
+    able = (made for number, scene in enumerate(series) if (made := of_scene(number, scene, skills)))
+    found = list(islice(able, count))
     if len(found) < count:
         raise ValueError(f"{2 * count} scenes of seed {seed} make {len(found)} twins, not {count}; take another seed")
     return found
 
 
-def _slots(scene: Scene, skills: Sequence[str]) -> list[str]:
-    return [fact.slot for fact in scene.facts if fact.skill in skills and scene.alternatives(fact.slot)]
-
-
-def _twins(number: int, scene: Scene, slots: Sequence[str]) -> Twins:
+def of_scene(number: int, scene: Scene, skills: Sequence[str] = SKILLS) -> Twins | None:
+    """Twins of one scene; None if it says nothing of these skills that can be changed. `number` is of its series."""
+    slots = [fact.slot for fact in scene.facts if fact.skill in skills and scene.alternatives(fact.slot)]
+    if not slots:
+        return None
     random = Random(f"pair of {scene.id}")
     slot = random.choice(slots)
     twin = scene.with_fact(slot, random.choice(scene.alternatives(slot)))
