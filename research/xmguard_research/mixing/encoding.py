@@ -1,7 +1,8 @@
 """Turns an instance into token ids: which of them are targets, and where its task begins.
 
 As in serving, the chat template is rendered around markers, so no text of an item ever passes through it, and each text
-part is tokenised by itself: what a model is trained on is what it will be asked, to the token. Knows no model.
+part is tokenised by itself: what a model is trained on is what it will be asked, to the token. A picture is the run of
+tokens that the model's processor makes of it. Knows no model.
 """
 
 from __future__ import annotations
@@ -11,11 +12,13 @@ import secrets
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from xmguard.backends.transformers.prompting import PromptEncoder
 from xmguard.errors import InvalidRequest, ModelRefused
 from xmguard.plugins import Registry
+from xmguard_research.mixing.pictures import InstancePictures, Placed
 
 Instance = Mapping[str, Any]
 """A line of `instances.jsonl`: `id`, and `messages` whose contents are lists of parts."""
@@ -33,6 +36,8 @@ class Encoded:
     """Positions in `ids` that carry a loss, one range for each assistant message: its ids and the end-of-turn token."""
     task: int
     """Position at which the last part of the last user message begins; what lies before is the context."""
+    pictures: tuple[Placed, ...] = ()
+    """In order."""
 
     @cached_property
     def labels(self) -> list[int]:
@@ -61,7 +66,17 @@ class _Frame:
 class InstanceEncoder:
     """Encodes instances for one tokenizer. Stateless but for the frames it has rendered."""
 
-    def __init__(self, tokenizer: Any, registry: Registry, model: str, end_ids: frozenset[int]) -> None:
+    def __init__(
+        self,
+        tokenizer: Any,
+        registry: Registry,
+        model: str,
+        end_ids: frozenset[int],
+        *,
+        template: str | None = None,
+        pictures: InstancePictures | None = None,
+        folder: Path = Path(),
+    ) -> None:
         """Encode for one model.
 
         Args:
@@ -69,12 +84,20 @@ class InstanceEncoder:
             registry: for the language plugins.
             model: what to call it when it is refused.
             end_ids: tokens that end an answer.
+            template: chat template in place of the tokenizer's own.
+            pictures: of a model that reads pictures.
+            folder: which the paths of pictures are relative to.
 
         Raises:
             ModelRefused: its chat template does not repeat a user's message exactly once, unchanged.
         """
         self._tokenizer = tokenizer
-        self._plain: Callable[[str], Sequence[int]] = PromptEncoder(tokenizer, registry, model).ids
+        self._template = template or getattr(tokenizer, "chat_template", None)
+        self._plain: Callable[[str], Sequence[int]] = PromptEncoder(
+            tokenizer, registry, model, template=self._template
+        ).ids
+        self._pictures = pictures
+        self._folder = folder
         self._model = model
         self._end_ids = end_ids
         self._frames: dict[tuple[str, ...], _Frame] = {}
@@ -83,8 +106,9 @@ class InstanceEncoder:
         """Token ids of an instance, its targets, and where its task begins.
 
         Raises:
-            InvalidRequest: naming the instance: it holds no reply to a user's message, a part that is no text, or text
-                that this tokenizer can only read as a control token.
+            InvalidRequest: naming the instance: it holds no reply to a user's message, a picture that this model cannot
+                read, or that does not stand in a user's message, or text that its tokenizer can only read as a control
+                token.
             ModelRefused: the model's chat template cannot be cut at the messages.
         """
         messages = instance["messages"]
@@ -95,6 +119,7 @@ class InstanceEncoder:
         last_user = len(roles) - 1 - roles[::-1].index("user")
         ids: list[int] = []
         targets = []
+        pictures: list[Placed] = []
         task = 0
         for index, message in enumerate(messages):
             ids += frame.before[index]
@@ -102,15 +127,27 @@ class InstanceEncoder:
             for part in message["content"]:
                 if index == last_user:
                     task = len(ids)
-                ids += self._part(part, f"{instance['id']}: messages[{index}]")
+                field = f"{instance['id']}: messages[{index}]"
+                if part["type"] == "image":
+                    pictures.append(self._placed(part["path"], roles[index], len(ids), field))
+                ids += self._part(part, field)
             if roles[index] == ASSISTANT:
                 ids += frame.after[index]
                 targets.append(range(start, len(ids)))
-        return Encoded(tuple(ids), tuple(targets), task)
+        return Encoded(tuple(ids), tuple(targets), task, tuple(pictures))
+
+    def _placed(self, path: str, role: str, start: int, field: str) -> Placed:
+        if role != "user":
+            raise InvalidRequest.field(field, f"holds a picture and is of {role}; only a user's messages may")
+        return Placed(str(self._folder / path), start)
 
     def _part(self, part: Mapping[str, Any], field: str) -> Sequence[int]:
-        if part["type"] != "text":
-            raise InvalidRequest.field(field, f"holds a part of type {part['type']!r}; only text can be trained on")
+        if part["type"] == "image":
+            if self._pictures is None:
+                raise InvalidRequest.field(
+                    field, f"holds a picture, and {self._model} reads none; take a base that does"
+                )
+            return self._pictures.ids(str(self._folder / part["path"]))
         try:
             return self._plain(part["text"])
         except InvalidRequest as error:
@@ -148,22 +185,31 @@ class InstanceEncoder:
 
     def _pieces(self, roles: Sequence[str], *, asks: bool) -> list[tuple[int, ...]]:
         """Token ids before, between and after messages of these roles, one more than there are messages."""
-        if not getattr(self._tokenizer, "chat_template", None):
+        if not self._template:
             return self._without_template(roles)
         mark = f"xmguard{secrets.token_hex(8)}marker"
         markers = [f"{mark}{index}x" for index in range(len(roles))]
-        conversation = [{"role": role, "content": marker} for role, marker in zip(roles, markers, strict=True)]
+        marked = re.compile(rf"{mark}\d+x")
+        said: list[Any] = [{"role": role, "content": marker} for role, marker in zip(roles, markers, strict=True)]
+        text = self._rendered_text(said, asks)
+        if not marked.search(text):
+            # Templates of models that read pictures may take messages in parts only.
+            parts = [one | {"content": [{"type": "text", "text": one["content"]}]} for one in said]
+            text = self._rendered_text(parts, asks)
+        if marked.findall(text) != markers:
+            wanted = ", ".join(roles)
+            raise ModelRefused(self._model, [f"its chat template does not repeat {wanted} once and in order"])
+        return [tuple(self._tokenizer(piece, add_special_tokens=False)["input_ids"]) for piece in marked.split(text)]
+
+    def _rendered_text(self, conversation: list[Any], asks: bool) -> str:
+        """A conversation in the template; empty where the template cannot take it."""
         try:
-            text: str = self._tokenizer.apply_chat_template(conversation, tokenize=False, add_generation_prompt=asks)
-        except Exception as error:  # a template is a program and fails in its own way
-            said = (
-                f"its chat template takes no conversation of {', '.join(roles)}: {' '.join(str(error).split())[:200]}"
+            text: str = self._tokenizer.apply_chat_template(
+                conversation, chat_template=self._template, tokenize=False, add_generation_prompt=asks
             )
-            raise ModelRefused(self._model, [said]) from error
-        if re.findall(rf"{mark}\d+x", text) != markers:
-            raise ModelRefused(self._model, [f"its chat template does not repeat {', '.join(roles)} once and in order"])
-        cut = re.split(rf"{mark}\d+x", text)
-        return [tuple(self._tokenizer(piece, add_special_tokens=False)["input_ids"]) for piece in cut]
+        except Exception:  # a template is a program and fails in its own way
+            return ""
+        return text
 
     def _without_template(self, roles: Sequence[str]) -> list[tuple[int, ...]]:
         """The same for a model without a chat template, which is served with a line feed before the reply."""

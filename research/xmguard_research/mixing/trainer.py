@@ -23,13 +23,13 @@ def predictions(labels: Tensor) -> Tensor:
     return nn.functional.pad(labels[:, 1:] != IGNORED, (0, 1))
 
 
-def negative_log_likelihood(model: Any, inputs: dict[str, Tensor], **reading: Any) -> Tensor:
+def negative_log_likelihood(model: Any, inputs: dict[str, Any], **reading: Any) -> Tensor:
     """Sum over the targets of the batch, in nats; a scalar in float32.
 
     Args:
         model: a causal language model of transformers; its head multiplies the predicting rows only.
         inputs: `input_ids` and `labels` [batch, token].
-        reading: further arguments of the model's, such as the cache of a context.
+        reading: further arguments of the model's, such as pictures or the cache of a context.
     """
     labels = inputs["labels"]
     predicting = predictions(labels)
@@ -37,7 +37,7 @@ def negative_log_likelihood(model: Any, inputs: dict[str, Tensor], **reading: An
     return nn.functional.cross_entropy(logits.float(), labels[:, 1:][predicting[:, :-1]], reduction="sum")
 
 
-def with_context(model: Any, adapted: Any, inputs: dict[str, Tensor]) -> dict[str, Any]:
+def with_context(model: Any, adapted: Any, inputs: dict[str, Any]) -> dict[str, Any]:
     """How the model has to read the rows after contexts that the base has read: the cache, mask and positions.
 
     Args:
@@ -48,7 +48,7 @@ def with_context(model: Any, adapted: Any, inputs: dict[str, Tensor]) -> dict[st
     ids, lengths, own = inputs["context_ids"], inputs["context_lengths"], inputs["context"]
     none = torch.zeros_like(ids, dtype=torch.bool)
     with torch.no_grad(), _without_adapter(adapted):
-        cache = model(input_ids=ids, logits_to_keep=none, use_cache=True).past_key_values
+        cache = model(input_ids=ids, logits_to_keep=none, use_cache=True, **inputs["pictures"]).past_key_values
     cache.batch_select_indices(own)
     columns = torch.arange(inputs["input_ids"].shape[1], device=ids.device)
     own_lengths = lengths[own, None]
@@ -83,7 +83,7 @@ class MixingTrainer(SFTTrainer):  # type: ignore[misc]
     def compute_loss(
         self,
         model: Any,
-        inputs: dict[str, Tensor],
+        inputs: dict[str, Any],
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
@@ -100,10 +100,10 @@ class MixingTrainer(SFTTrainer):  # type: ignore[misc]
         # Gradients are averaged over the processes, and the count is of all of them.
         return total / num_items_in_batch * (self.accelerator.num_processes if self._counts_everywhere else 1)
 
-    def likelihood(self, model: Any, inputs: dict[str, Tensor]) -> Tensor:
+    def likelihood(self, model: Any, inputs: dict[str, Any]) -> Tensor:
         """Negative log-likelihood of the batch's targets, summed, in nats."""
         if "context" not in inputs:
-            return negative_log_likelihood(model, inputs, use_cache=False)
+            return negative_log_likelihood(model, inputs, use_cache=False, **inputs["pictures"])
         adapted = self.accelerator.unwrap_model(model)
         return negative_log_likelihood(model, inputs, **with_context(model, adapted, inputs))
 
