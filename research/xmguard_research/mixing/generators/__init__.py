@@ -1,7 +1,7 @@
 """Generators of training items by name: what a recipe's `generator` may be.
 
-Everything is made of the texts in `xmguard_research.mixing.corpus`, the same items for the same options. Items are as
-recipes' JSONL files have them; `meta` says how each was made.
+Everything is made of the texts in `xmguard_research.mixing.corpus` or of `xmguard_research.scenes`, the same items for
+the same options. Items are as recipes' JSONL files have them; `meta` says how each was made.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ from xmguard_research.mixing.generators.cross import cross
 from xmguard_research.mixing.generators.options import CrossOptions, PairsOptions, ReadingOptions, parsed
 from xmguard_research.mixing.generators.pairs import pairs
 from xmguard_research.mixing.generators.reading import reading
+from xmguard_research.mixing.generators.scene_options import ScenePairsOptions, SceneReadingOptions
+from xmguard_research.mixing.generators.scenes import scene_pairs, scene_reading
 
 Generator = Callable[[Mapping[str, Any]], Iterator[dict[str, Any]]]
 """From options to items. Raises ValueError, when called, for options that it does not have or cannot fulfil."""
@@ -21,5 +23,7 @@ GENERATORS: Mapping[str, Generator] = {
     "reading": lambda options: reading(parsed(ReadingOptions, options)),
     "pairs": lambda options: pairs(parsed(PairsOptions, options)),
     "cross": lambda options: cross(parsed(CrossOptions, options)),
+    "scene-reading": lambda options: scene_reading(parsed(SceneReadingOptions, options)),
+    "scene-pairs": lambda options: scene_pairs(parsed(ScenePairsOptions, options)),
 }
 """By name."""

@@ -14,7 +14,7 @@ Size = Literal["short", "long", "mixed"]
 Case = Literal["twins", "consistent", "one-answers", "none-answers"]
 PromptName = Literal["standard", "instructed", "explicit"]
 Weight = Annotated[float, Field(ge=0)]
-Chosen = TypeVar("Chosen", bound="Options")
+Chosen = TypeVar("Chosen", bound=BaseModel)
 
 EXPLICIT: PromptName = "explicit"
 ABOUT_ANSWERS: tuple[Case, ...] = ("twins", "consistent")

@@ -10,13 +10,17 @@ from PIL import Image
 
 from xmguard.errors import SetupIncomplete
 from xmguard_research.benchmarks.cmqa import items
-from xmguard_research.mixing.scene_items import KINDS, NAMED, SERIES, SPLIT, STYLE, pairs, reading
-from xmguard_research.mixing.scene_wordings import WORDINGS
+from xmguard_research.mixing.generators import GENERATORS
+from xmguard_research.mixing.generators.scene_options import KINDS, NAMED
+from xmguard_research.mixing.generators.scene_words import WORDINGS
+from xmguard_research.mixing.generators.scenes import SERIES, SPLIT, STYLE
 from xmguard_research.scenes import assets, scenes
 from xmguard_research.scenes.pictures import LAYOUTS
 from xmguard_research.scenes.spec import held_out
 
-TEXTS = {"text-text": 1}
+reading, pairs = GENERATORS["scene-reading"], GENERATORS["scene-pairs"]
+TEXTS = [("text", "text")]
+BOTH_ANSWER = {"twins": 2, "consistent": 1}
 
 
 @pytest.fixture
@@ -56,13 +60,13 @@ def test_no_sentence_and_no_question_is_one_of_the_suites():
 
 
 def test_nothing_that_is_told_or_asked_is_told_or_asked_by_the_suite():
-    suite = list(items(120, kinds=KINDS, variants=["text-text"]))
+    suite = list(items(60, kinds=KINDS, variants=["text-text"]))
     theirs = {line for item in suite for source in item.sources for line in re.split(r"(?<=\.) ", source.told.text)}
     theirs |= {item.question for item in suite}
-    made = list(pairs({"count": 300, "variants": TEXTS}))
+    made = list(pairs({"topics": 150, "modalities": TEXTS}))
     own = {line for one in made for text in told(one) for line in re.split(r"(?<=\.) ", text)}
     own |= {one["meta"]["question"] for one in made}
-    assert len(own) > 500
+    assert len(own) > 300
     assert not own & theirs
 
 
@@ -72,12 +76,12 @@ def test_scenes_are_none_of_the_suite_and_none_that_the_model_was_made_from():
         assert not any(
             held_out(scene.layout.name, *(scene.values[name] for name in names)) for names in scene.layout.together
         )
-    ids = {one["meta"]["topic"] for one in reading({"modality": "text", "count": 50})}
+    ids = {one["meta"]["topic"] for one in reading({"modality": "text", "topics": 50})}
     assert all(name.startswith(f"{SPLIT}-{SERIES}-") for name in ids)
 
 
 def test_a_reading_in_text_answers_its_question():
-    for one in reading({"modality": "text", "count": 300, "skills": ["activity", "colour", "price", "sign"]}):
+    for one in reading({"modality": "text", "topics": 150, "skills": ["activity", "colour", "price", "sign"]}):
         (text,), (_, answer) = told(one), asked(one)
         assert answer.lower() in text.lower()
         assert answer == one["meta"]["answer"]
@@ -93,9 +97,9 @@ def test_a_reading_asks_as_is_served():
 
 
 def test_both_modalities_ask_the_same_of_the_same_scenes(art):
-    texts, images = (list(reading({"modality": modality, "count": 6})) for modality in ("text", "image"))
-    assert [(one["meta"], asked(one)[0][-1], asked(one)[1]) for one in texts] == [
-        (one["meta"], asked(one)[0][-1], asked(one)[1]) for one in images
+    texts, images = (list(reading({"modality": modality, "topics": 6})) for modality in ("text", "image"))
+    assert [(one["id"], asked(one)[0][-1], asked(one)[1]) for one in texts] == [
+        (one["id"], asked(one)[0][-1], asked(one)[1]) for one in images
     ]
     for one in images:
         picture = asked(one)[0][1]
@@ -104,61 +108,76 @@ def test_both_modalities_ask_the_same_of_the_same_scenes(art):
 
 
 def test_a_seed_gives_the_same_items_and_another_gives_others():
-    options = {"count": 20, "variants": TEXTS}
+    options = {"topics": 20, "modalities": TEXTS}
     assert list(pairs(options)) == list(pairs(options | {"seed": 0}))
     assert not {one["id"] for one in pairs(options)} & {one["id"] for one in pairs(options | {"seed": 1})}
 
 
 def test_ids_differ():
-    for made in (reading({"modality": "text", "count": 400}), pairs({"count": 400, "variants": TEXTS})):
+    for made in (reading({"modality": "text", "topics": 150}), pairs({"topics": 150, "modalities": TEXTS})):
         assert max(Counter(one["id"] for one in made).values()) == 1
 
 
-def test_a_pair_in_conflict_differs_in_the_answer_alone():
-    """Scenes of a pair hold the same values but for one, and the sentences of each say what it answers."""
-    made = list(pairs({"count": 300, "variants": TEXTS, "skills": ["activity", "colour", "price", "sign"]}))
-    for one in made:
-        first, second = one["meta"]["answers"]
-        assert (first != second) is one["meta"]["conflict"]
-        for text, answer in zip(told(one), (first, second), strict=True):
+def test_twins_differ_in_one_source_and_the_reply_alone():
+    made = list(pairs({"topics": 150, "modalities": TEXTS, "kinds": {"twins": 1}}))
+    for conflict, control in zip(made[::2], made[1::2], strict=True):
+        assert (conflict["meta"]["conflict"], control["meta"]["conflict"]) == (True, False)
+        assert conflict["meta"]["topic"] == control["meta"]["topic"]
+        (first, *_), (second, *_) = asked(conflict), asked(control)
+        assert sum(one != other for one, other in zip(first, second, strict=True)) == 1
+        assert asked(conflict)[1] != asked(control)[1]
+
+
+def test_every_source_says_what_the_item_says_it_answers():
+    skills = ["activity", "colour", "price", "sign"]
+    for one in pairs({"topics": 200, "modalities": TEXTS, "skills": skills, "kinds": BOTH_ANSWER}):
+        for text, answer in zip(told(one), one["meta"]["answers"], strict=True):
             assert answer.lower() in text.lower()
+            assert answer in asked(one)[1]
         assert told(one)[0] != told(one)[1]
 
 
-def test_conflicts_are_as_often_as_they_weigh():
-    made = list(pairs({"count": 600, "variants": TEXTS, "relations": {"conflict": 1, "consistent": 2}}))
-    assert 0.28 < sum(one["meta"]["conflict"] for one in made) / 600 < 0.39
+def test_topics_become_twins_as_often_as_they_weigh():
+    made = list(pairs({"topics": 200, "modalities": TEXTS, "kinds": {"twins": 1, "consistent": 2}}))
+    assert 0.15 < sum(one["meta"]["conflict"] for one in made) / len(made) < 0.35
 
 
 def test_no_source_alone_gives_a_conflict_away():
     """The changed scene of a twin is as often in an agreement as in a conflict, at either place."""
-    made = [one["meta"] for one in pairs({"count": 1200, "variants": TEXTS})]
+    made = [one["meta"] for one in pairs({"topics": 500, "modalities": TEXTS, "kinds": BOTH_ANSWER})]
     for place in (0, 1):
         for conflict in (True, False):
             changed = ["/" in one["scenes"][place] for one in made if one["conflict"] is conflict]
-            assert 0.42 < sum(changed) / len(changed) < 0.58
+            assert 0.41 < sum(changed) / len(changed) < 0.59
 
 
 def test_where_one_source_answers_the_other_does_not_name_what_is_asked():
-    made = list(pairs({"count": 200, "variants": TEXTS, "relations": {"one-answers": 1}}))
+    made = list(pairs({"topics": 200, "modalities": TEXTS, "kinds": {"one-answers": 1}}))
     words = {"activity": "person|somebody", "price": "price|offer|one can have|tag", "sign": "sign"}
     for one in made:
         silent = one["meta"]["answers"].index(None)
-        assert one["meta"]["kind"] in NAMED
-        assert not re.search(words[one["meta"]["kind"]], told(one)[silent].lower()), one
+        assert one["meta"]["scene"] in NAMED
+        assert not re.search(words[one["meta"]["scene"]], told(one)[silent].lower()), one
     assert {one["meta"]["answers"].index(None) for one in made} == {0, 1}
 
 
 def test_pictures_of_a_pair_are_drawn_with_different_looks(art):
-    for one in pairs({"count": 2, "variants": {"image-image": 1}, "relations": {"consistent": 1}}):
+    for one in pairs({"topics": 2, "modalities": [("image", "image")], "kinds": {"consistent": 1}}):
         pictures = [part["png"] for part in asked(one)[0] if part["type"] == "image"]
         assert len(set(pictures)) == 2
 
 
-@pytest.mark.parametrize("variant", ["text-image", "image-text"])
-def test_a_mixed_pair_is_in_the_order_it_says(art, variant):
-    one = next(pairs({"count": 1, "variants": {variant: 1}}))
-    assert "-".join(part["type"] for part in asked(one)[0][1:-1:2]) == variant
+def test_where_no_source_answers_nothing_is_said_to_be_an_answer():
+    for one in pairs({"topics": 20, "modalities": TEXTS, "kinds": {"none-answers": 1}}):
+        assert one["meta"]["answers"] == [None, None]
+        assert one["meta"]["prompt"] != "explicit"
+
+
+def test_a_mixed_pair_comes_in_either_order_and_says_in_which(art):
+    made = list(pairs({"topics": 6, "modalities": [("text", "image")], "kinds": {"consistent": 1}}))
+    orders = [tuple(part["type"] for part in asked(one)[0][1:-1:2]) for one in made]
+    assert [tuple(one["meta"]["modalities"]) for one in made] == orders
+    assert set(orders) == {("text", "image"), ("image", "text")}
 
 
 @pytest.mark.parametrize(
@@ -167,10 +186,11 @@ def test_a_mixed_pair_is_in_the_order_it_says(art, variant):
         (reading, {}, "modality"),
         (reading, {"modality": "sound"}, "'text' or 'image'"),
         (reading, {"modality": "text", "colour": "red"}, "colour"),
-        (reading, {"modality": "text", "kinds": ["price"], "skills": ["activity"]}, "answer no question for activity"),
-        (pairs, {"relations": {"conflict": 0}}, "one of them above 0"),
-        (pairs, {"relations": {"one-answers": 1}, "kinds": ["objects", "sign"], "skills": ["count"]}, "one-answers"),
-        (pairs, {"relations": {"one-answers": 1}, "kinds": ["sign"]}, "one-answers"),
+        (reading, {"modality": "text", "scenes": ["price"], "skills": ["activity"]}, "answer no question for activity"),
+        (pairs, {"kinds": {"twins": 0}}, "one that is more"),
+        (pairs, {"prompts": {"explicit": 1}}, "does not ask of one-answers, none-answers"),
+        (pairs, {"scenes": ["objects", "sign"], "skills": ["count"]}, "scenes of two kinds"),
+        (pairs, {"scenes": ["sign"]}, "scenes of two kinds"),
     ],
 )
 def test_options_that_cannot_be_are_refused(make, options, said):
