@@ -30,12 +30,12 @@ def sha256(*files: Path) -> str:
     return digest.hexdigest()
 
 
-def write(model: Any, tokenizer: Any, folder: Path, card: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
+def write(model: Any, reader: Any, folder: Path, card: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
     """Write a checkpoint folder beside where it belongs, then put it there at once.
 
     Args:
-        model: a PEFT model, of which the adapter is written, or a whole model, which is written with its tokenizer.
-        tokenizer: the base's.
+        model: a PEFT model, of which the adapter is written, or a whole model, which is written with its reader.
+        reader: the base's tokenizer, or the processor of one that reads pictures.
         folder: replaced if it is there.
         card: `adapter.sha256` is added to it.
         state: the model's weights by name; of a PEFT model the adapter's.
@@ -48,7 +48,7 @@ def write(model: Any, tokenizer: Any, folder: Path, card: Mapping[str, Any], sta
         written["adapter"] = {**card["adapter"], "sha256": sha256(partial / WEIGHTS)}
     else:
         model.save_pretrained(partial, state_dict=dict(state))
-        tokenizer.save_pretrained(partial)
+        reader.save_pretrained(partial)
     (partial / CARD).write_text(json.dumps(written, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     if folder.exists():
         shutil.rmtree(folder)

@@ -6,18 +6,25 @@ Knows no data.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 
+from xmguard.backends.transformers.families import examine
+from xmguard.backends.transformers.families.layout import rope_index, types_its_tokens
+from xmguard.backends.transformers.pictures import chat_template
+from xmguard.backends.transformers.processors import load_processor
 from xmguard.errors import InvalidRequest, ModelRefused
 from xmguard.models.resolve import resolve
+from xmguard.parts import IMAGE
 from xmguard.plugins import Registry
 from xmguard.profile import CARD
+from xmguard_research.mixing.pictures import InstancePictures
 from xmguard_research.mixing.recipe import Recipe, Train
 
 _OPTIONS: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -34,6 +41,7 @@ class Base:
     """Its folder."""
     adapter: Path | None = None
     """Checkpoint folder whose adapter is trained further."""
+    reads_pictures: bool = False
 
     @property
     def card(self) -> dict[str, Any]:
@@ -54,48 +62,112 @@ def find_base(recipe: Recipe, registry: Registry) -> Base:
     """
     folder = Path(recipe.base_model).expanduser()
     if not (folder / ADAPTER).is_file():
-        return Base(recipe.base, resolve(recipe.base_model, registry).path)
+        return _found(recipe.base, recipe.base_model, registry)
     card = Base(recipe.base, folder).card
     if "base_model" not in card:
         raise ModelRefused(recipe.base, [f"it holds an adapter, and no {CARD} names the base of it"])
-    return Base(card["base_model"], resolve(card["base_model"], registry).path, folder)
+    return replace(_found(card["base_model"], card["base_model"], registry), adapter=folder)
 
 
-def load_tokenizer(base: Base) -> Any:
-    """The base's tokenizer."""
-    return AutoTokenizer.from_pretrained(base.path, use_fast=True, **_OPTIONS)
+def _found(name: str, wanted: str, registry: Registry) -> Base:
+    path = resolve(wanted, registry).path
+    return Base(name, path, reads_pictures=IMAGE in examine(path, registry.architectures.items).modalities)
+
+
+@dataclass(frozen=True)
+class Reader:
+    """What turns a base's texts and pictures into what it reads."""
+
+    tokenizer: Any
+    template: str | None
+    """Chat template."""
+    processor: Any | None = None
+    """Of a base that reads pictures."""
+    pictures: InstancePictures | None = None
+    """Of a base that reads pictures."""
+
+
+def load_reader(base: Base, registry: Registry) -> Reader:
+    """As the base is served.
+
+    Raises:
+        ModelRefused: its processor cannot be read.
+    """
+    if not base.reads_pictures:
+        tokenizer = AutoTokenizer.from_pretrained(base.path, use_fast=True, **_OPTIONS)
+        return Reader(tokenizer, getattr(tokenizer, "chat_template", None))
+    processor = load_processor(base.path, _OPTIONS)
+    placeholder = AutoConfig.from_pretrained(base.path, **_OPTIONS).image_token_id
+    pictures = InstancePictures(processor, placeholder, registry, base.name)
+    return Reader(processor.tokenizer, chat_template(processor), processor, pictures)
 
 
 def load_model(base: Base, train: Train) -> Any:
     """The model to train: a PEFT model with float32 adapter weights, or the whole model.
 
-    Weights that are not trained lie in the precision they are multiplied in, so that none is cast at every step.
+    Of a model that reads pictures the language model is trained; its eyes stay as they are. Weights that are not
+    trained lie in the precision they are multiplied in, so that none is cast at every step.
 
     Raises:
         InvalidRequest: the adapter that is to be trained further has another shape than the recipe says.
     """
     frozen = torch.bfloat16 if train.precision == "bf16" else torch.float32
-    model = AutoModelForCausalLM.from_pretrained(
+    auto = AutoModelForImageTextToText if base.reads_pictures else AutoModelForCausalLM
+    model = auto.from_pretrained(
         base.path,
         dtype=frozen if train.method == "lora" else torch.float32,
         attn_implementation="sdpa",
         use_safetensors=True,
         **_OPTIONS,
     )
+    outside = _outside(model) if base.reads_pictures else None
     torch.manual_seed(train.seed)
     if train.method == "full":
-        return model if base.adapter is None else PeftModel.from_pretrained(model, base.adapter).merge_and_unload()
+        whole = model if base.adapter is None else PeftModel.from_pretrained(model, base.adapter).merge_and_unload()
+        return whole if outside is None else _frozen(whole, outside)
     config = LoraConfig(
         task_type=TaskType.CAUSAL_LM,
         r=train.rank,
         lora_alpha=train.alpha,
         lora_dropout=train.dropout,
         target_modules=list(train.modules),
+        exclude_modules=outside,
     )
     if base.adapter is None:
         return get_peft_model(model, config)
     _check_same(base, train)
     return PeftModel.from_pretrained(model, base.adapter, is_trainable=True)
+
+
+def check_pictures(base: Base, model: Any) -> None:
+    """Refuse a model whose reading of pictures is told more than where they stand.
+
+    Raises:
+        ModelRefused: it places a picture's tokens in three dimensions, or lets them read each other both ways.
+    """
+    asked = model.get_base_model() if isinstance(model, PeftModel) else model
+    reasons = []
+    if rope_index(asked):
+        reasons.append("it places the tokens of pictures in three dimensions, which training here does not")
+    if types_its_tokens(asked):
+        reasons.append("it lets the tokens of a picture read each other both ways, which training here does not")
+    if reasons:
+        raise ModelRefused(base.name, reasons)
+
+
+def _outside(model: Any) -> str:
+    """Pattern of the names of all modules that are none of the language model's."""
+    decoder = model.get_decoder()
+    (name,) = (name for name, module in model.named_modules() if module is decoder)
+    return rf"(?!{re.escape(name)}\.).*"
+
+
+def _frozen(model: Any, outside: str) -> Any:
+    """The model, of which everything outside but the head is not trained."""
+    head = {id(weight) for weight in model.get_output_embeddings().parameters()}
+    for name, weight in model.named_parameters():
+        weight.requires_grad_(id(weight) in head or not re.fullmatch(outside, name))
+    return model
 
 
 def _check_same(base: Base, train: Train) -> None:

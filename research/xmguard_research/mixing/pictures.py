@@ -48,13 +48,9 @@ class InstancePictures:
             model: what to call it when it is refused.
 
         Raises:
-            SetupIncomplete: no installed modality decodes pictures.
             ModelRefused: the processor cannot be asked about a single picture.
         """
-        decoder = registry.modalities.items.get(IMAGE)
-        if decoder is None:
-            raise SetupIncomplete("nothing installed here reads pictures; run: pip install ./plugins/xmguard-image")
-        self._decoder: Modality = decoder
+        self._decoder: Modality | None = registry.modalities.items.get(IMAGE)
         self._reader = PictureReader(processor, placeholder, model)
         self._run = cache(self._run_of)
 
@@ -63,6 +59,7 @@ class InstancePictures:
 
         Raises:
             InvalidRequest: it is not there, or no picture that can be served.
+            SetupIncomplete: no installed modality decodes pictures.
         """
         part = self._decoded(file)
         return self._run(part.width, part.height)
@@ -75,6 +72,8 @@ class InstancePictures:
         return self._reader.read(ImagePart(width, height, bytes(3 * width * height))).ids
 
     def _decoded(self, file: str) -> ImagePart:
+        if self._decoder is None:
+            raise SetupIncomplete("nothing installed here reads pictures; run: pip install ./plugins/xmguard-image")
         path = Path(file)
         try:
             media = Media(MEDIA_TYPES[path.suffix.lower()], path.read_bytes())

@@ -28,7 +28,7 @@ from xmguard.plugins import load_plugins
 from xmguard_research.mixing import checkpoint
 from xmguard_research.mixing.collating import AnswerCollator, WholeCollator, row
 from xmguard_research.mixing.encoding import InstanceEncoder
-from xmguard_research.mixing.modelling import Base, find_base, load_model, load_tokenizer
+from xmguard_research.mixing.modelling import Base, Reader, check_pictures, find_base, load_model, load_reader
 from xmguard_research.mixing.recipe import Recipe
 from xmguard_research.mixing.trainer import MixingTrainer
 from xmguard_research.mixing.watching import Watch
@@ -85,28 +85,40 @@ def run_training(
     _claim(out, identity, force=force)
     registry = load_plugins()
     base = find_base(recipe, registry)
-    tokenizer = load_tokenizer(base)
+    reader = load_reader(base, registry)
     tell(f"reading {data}")
-    train, validation = (read_split(data / name, recipe, base, tokenizer, registry) for name in (INSTANCES, VALIDATION))
+    train, validation = (read_split(data / name, recipe, base, reader, registry) for name in (INSTANCES, VALIDATION))
     if not len(train.rows):
         raise InvalidRequest.field(str(data / INSTANCES), "holds no instances; build the data again")
     tell(f"{len(train.rows)} instances, {train.trained} trained tokens of {train.read} read")
     model = load_model(base, recipe.train)
+    if any(train.rows["pictures"]):
+        check_pictures(base, model)
     watch = Watch(out / METRICS, train.trained, train.read, tell)
-    trainer = make_trainer(recipe, model, tokenizer, train.rows, validation.rows, out / CHECKPOINTS, watch)
+    trainer = make_trainer(recipe, model, reader, train.rows, validation.rows, out / CHECKPOINTS, watch)
     trainer.train(resume_from_checkpoint=_newest(out / CHECKPOINTS))
     card = _card(recipe, base, data, train, trainer, watch)
-    checkpoint.write(trainer.model, tokenizer, out / MODEL, card, _state(trainer))
+    checkpoint.write(
+        trainer.model, reader.processor or reader.tokenizer, out / MODEL, card, _state(trainer, recipe.train.method)
+    )
     return out / MODEL
 
 
-def read_split(file: Path, recipe: Recipe, base: Base, tokenizer: Any, registry: Any) -> Split:
+def read_split(file: Path, recipe: Recipe, base: Base, reader: Reader, registry: Any) -> Split:
     """Encode the instances of a file.
 
     Raises:
         InvalidRequest: an instance cannot be trained on.
     """
-    encoder = InstanceEncoder(tokenizer, registry, base.name, frozenset({tokenizer.eos_token_id}))
+    encoder = InstanceEncoder(
+        reader.tokenizer,
+        registry,
+        base.name,
+        frozenset({reader.tokenizer.eos_token_id}),
+        template=reader.template,
+        pictures=reader.pictures,
+        folder=file.parent,
+    )
     encoded = []
     with file.open(encoding="utf-8") as lines:
         for line in lines:
@@ -118,18 +130,25 @@ def read_split(file: Path, recipe: Recipe, base: Base, tokenizer: Any, registry:
                     f"is 'answer', which takes one question and one reply; instance {instance['id']} holds "
                     f"{len(one.targets)} replies (data.turns: single, or acts_on: all)",
                 )
+            if recipe.train.acts_on == "answer" and any(picture.start >= one.task for picture in one.pictures):
+                raise InvalidRequest.field(
+                    "train.acts_on",
+                    f"is 'answer', which takes pictures in the context; the last part of instance {instance['id']} is "
+                    "one (put the question after it, or acts_on: all)",
+                )
             encoded.append(one)
     rows = Dataset.from_list([row(one) for one in encoded])
     return Split(rows, sum(one.trained for one in encoded), sum(len(one.ids) for one in encoded))
 
 
 def make_trainer(
-    recipe: Recipe, model: Any, tokenizer: Any, rows: Dataset, validation: Dataset, folder: Path, watch: Watch
+    recipe: Recipe, model: Any, reader: Reader, rows: Dataset, validation: Dataset, folder: Path, watch: Watch
 ) -> MixingTrainer:
     """The trainer of a recipe; its checkpoints go into `folder`."""
     train = recipe.train
+    tokenizer = reader.tokenizer
     pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
-    collator = AnswerCollator(pad) if train.acts_on == "answer" else WholeCollator(pad)
+    collate = AnswerCollator if train.acts_on == "answer" else WholeCollator
     forward = min(train.instances_per_forward, recipe.instances_per_step)
     schedule = "constant_with_warmup" if train.schedule == "constant" else train.schedule
     arguments: dict[str, Any] = {
@@ -169,7 +188,7 @@ def make_trainer(
         train_dataset=rows,
         eval_dataset=validation if len(validation) else None,
         processing_class=tokenizer,
-        data_collator=collator,
+        data_collator=collate(pad, pictures=reader.pictures),
         callbacks=[watch],
     )
     trainer.remove_callback(PrinterCallback)
@@ -198,9 +217,11 @@ def _newest(folder: Path) -> str | None:
     return str(found[-1].parent) if found else None
 
 
-def _state(trainer: MixingTrainer) -> dict[str, torch.Tensor]:
-    """The trained weights by name."""
-    return {name: tensor for name, tensor in trainer.model.named_parameters() if tensor.requires_grad}
+def _state(trainer: MixingTrainer, method: str) -> dict[str, torch.Tensor]:
+    """The weights of the checkpoint by name: an adapter's, or all."""
+    return {
+        name: tensor for name, tensor in trainer.model.named_parameters() if tensor.requires_grad or method == "full"
+    }
 
 
 def _card(recipe: Recipe, base: Base, data: Path, train: Split, trainer: MixingTrainer, watch: Watch) -> dict[str, Any]:

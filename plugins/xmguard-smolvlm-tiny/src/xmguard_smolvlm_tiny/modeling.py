@@ -11,6 +11,7 @@ from transformers import AutoModel, GenerationMixin, PreTrainedModel
 from transformers import initialization as init
 from transformers.cache_utils import Cache
 from transformers.modeling_outputs import BaseModelOutputWithPast, BaseModelOutputWithPooling, ModelOutput
+from transformers.modeling_utils import slice_logits_to_keep
 from transformers.utils.generic import can_return_tuple
 
 from xmguard_smolvlm_tiny.configuration import SmolVlmTinyConfig
@@ -223,7 +224,10 @@ class SmolVlmTinyForConditionalGeneration(SmolVlmTinyPreTrainedModel, Generation
         logits_to_keep: int | Tensor = 0,
         **kwargs: Any,
     ) -> SmolVlmTinyOutput:
-        """Logits [batch, token, vocabulary]: of the last `logits_to_keep` tokens, those it indexes, or all (0)."""
+        """Logits [batch, token, vocabulary]: of the last `logits_to_keep` tokens, those it indexes, or all (0).
+
+        [kept token, vocabulary] if it is a mask [batch, token].
+        """
         read = self.model(
             input_ids=input_ids,
             pixel_values=pixel_values,
@@ -233,8 +237,7 @@ class SmolVlmTinyForConditionalGeneration(SmolVlmTinyPreTrainedModel, Generation
             inputs_embeds=inputs_embeds,
             **kwargs,
         )
-        kept = slice(-logits_to_keep, None) if isinstance(logits_to_keep, int) else logits_to_keep
-        logits = self.lm_head(read.last_hidden_state[:, kept])
+        logits = self.lm_head(slice_logits_to_keep(read.last_hidden_state, logits_to_keep))
         loss = None
         if labels is not None:
             loss = self.loss_function(
