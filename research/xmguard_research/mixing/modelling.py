@@ -16,7 +16,7 @@ from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
 
 from xmguard.backends.transformers.families import examine
-from xmguard.backends.transformers.families.layout import rope_index, types_its_tokens
+from xmguard.backends.transformers.families.layout import rope_index, text_section, types_its_tokens
 from xmguard.backends.transformers.pictures import chat_template
 from xmguard.backends.transformers.processors import load_processor
 from xmguard.errors import InvalidRequest, ModelRefused
@@ -24,6 +24,7 @@ from xmguard.models.resolve import resolve
 from xmguard.parts import IMAGE
 from xmguard.plugins import Registry
 from xmguard.profile import CARD
+from xmguard_research.mixing import grouped
 from xmguard_research.mixing.pictures import InstancePictures
 from xmguard_research.mixing.recipe import Recipe, Train
 
@@ -116,7 +117,7 @@ def load_model(base: Base, train: Train) -> Any:
     model = auto.from_pretrained(
         base.path,
         dtype=frozen if train.method == "lora" else torch.float32,
-        attn_implementation="sdpa",
+        attn_implementation=_attention(base.path, auto),
         use_safetensors=True,
         **_OPTIONS,
     )
@@ -168,6 +169,19 @@ def _frozen(model: Any, outside: str) -> Any:
     for name, weight in model.named_parameters():
         weight.requires_grad_(id(weight) in head or not re.fullmatch(outside, name))
     return model
+
+
+def _attention(path: Path, auto: Any) -> str | dict[str, str] | None:
+    """Which attention is fastest here; None leaves it to transformers for families that have their own.
+
+    Of a model that reads pictures the language model's: a vision tower attends both ways.
+    """
+    config = AutoConfig.from_pretrained(path, **_OPTIONS)
+    if torch.cuda.is_available() or not auto._model_mapping[type(config)]._supports_sdpa:
+        return None
+    grouped.install()
+    section = text_section(config)
+    return grouped.IMPLEMENTATION if section is None else {section: grouped.IMPLEMENTATION}
 
 
 def _check_same(base: Base, train: Train) -> None:
