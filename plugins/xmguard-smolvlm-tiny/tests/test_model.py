@@ -250,3 +250,13 @@ def test_a_message_of_text_alone_is_what_smollm2_is_told():
         options = {"tokenize": False, "add_generation_prompt": True}
         ours = tokenizer.apply_chat_template(messages, chat_template=CHAT_TEMPLATE, **options)
         assert ours == tokenizer.apply_chat_template(messages, **options)
+
+
+def test_logits_of_marked_tokens_are_those_of_the_whole(parts):
+    model, processor = parts
+    asked = inputs(processor, "Look: <image> What?", images=[noise(0)])
+    marked = torch.zeros_like(asked["input_ids"], dtype=torch.bool)
+    marked[0, [3, -1]] = True
+    with torch.inference_mode():
+        kept, whole = (model(**asked, logits_to_keep=kept).logits for kept in (marked, 0))
+    torch.testing.assert_close(kept, whole[marked])
