@@ -18,9 +18,10 @@ from xmguard.span import Media, Span
 from xmguard.testing.tiny_pictures import make_picture_model
 from xmguard_research.mixing.collating import AnswerCollator, WholeCollator, row
 from xmguard_research.mixing.encoding import IGNORED, InstanceEncoder
-from xmguard_research.mixing.modelling import Base, check_pictures, load_model, load_reader
+from xmguard_research.mixing.modelling import Base, check_pictures, load_model
+from xmguard_research.mixing.readers import load_reader
 from xmguard_research.mixing.recipe import Train
-from xmguard_research.mixing.trainer import negative_log_likelihood, with_context
+from xmguard_research.mixing.trainer import after_context, negative_log_likelihood
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 
@@ -190,7 +191,7 @@ def test_an_adapter_of_the_answer_leaves_the_reading_of_pictures_to_the_base(fam
 
 
 def _answering(model, inputs):
-    return negative_log_likelihood(model, inputs, **with_context(model, model, inputs))
+    return negative_log_likelihood(model, inputs, **after_context(model, model, inputs))
 
 
 def test_only_the_language_model_is_adapted(family):

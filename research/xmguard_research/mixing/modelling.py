@@ -8,27 +8,27 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, GenerationConfig
+from transformers.utils import GENERATION_CONFIG_NAME
 
 from xmguard.backends.transformers.families import examine
 from xmguard.backends.transformers.families.layout import rope_index, text_section, types_its_tokens
-from xmguard.backends.transformers.pictures import chat_template
-from xmguard.backends.transformers.processors import load_processor
 from xmguard.errors import InvalidRequest, ModelRefused
 from xmguard.models.resolve import resolve
 from xmguard.parts import IMAGE
 from xmguard.plugins import Registry
 from xmguard.profile import CARD
 from xmguard_research.mixing import grouped
-from xmguard_research.mixing.pictures import InstancePictures
-from xmguard_research.mixing.recipe import Recipe, Train
+from xmguard_research.mixing.digest import sha256
+from xmguard_research.mixing.recipe import Train
 
-_OPTIONS: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+OPTIONS: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 ADAPTER = "adapter_config.json"
 
 
@@ -43,6 +43,17 @@ class Base:
     adapter: Path | None = None
     """Checkpoint folder whose adapter is trained further."""
     reads_pictures: bool = False
+    """Whether it has a vision tower; that stays as it is."""
+
+    @property
+    def auto(self) -> Any:
+        """The class that loads it."""
+        return AutoModelForImageTextToText if self.reads_pictures else AutoModelForCausalLM
+
+    @cached_property
+    def sha256(self) -> str:
+        """Of its weight files, in name order, as the engine names a model."""
+        return sha256(*sorted(self.path.glob("*.safetensors")))
 
     @property
     def card(self) -> dict[str, Any]:
@@ -54,77 +65,62 @@ class Base:
         return card
 
 
-def find_base(recipe: Recipe, registry: Registry) -> Base:
-    """Where a recipe's base lies; of a checkpoint folder with an adapter, where the adapter's base lies.
+def find_base(name: str, registry: Registry) -> Base:
+    """Where a model lies; of a checkpoint folder with an adapter, where the adapter's base lies.
 
     Raises:
         ModelNotFound: it is not on this machine.
-        ModelRefused: a checkpoint folder whose card names no base.
+        ModelRefused: a checkpoint folder whose card names no base, or another one than lies here.
     """
-    folder = Path(recipe.base_model).expanduser()
+    folder = Path(name).expanduser()
     if not (folder / ADAPTER).is_file():
-        return _found(recipe.base, recipe.base_model, registry)
-    card = Base(recipe.base, folder).card
+        return _resolved(name, registry)
+    card = Base(name, folder, folder).card
     if "base_model" not in card:
-        raise ModelRefused(recipe.base, [f"it holds an adapter, and no {CARD} names the base of it"])
-    return replace(_found(card["base_model"], card["base_model"], registry), adapter=folder)
+        raise ModelRefused(name, [f"it holds an adapter, and no {CARD} names the base of it"])
+    base = replace(_resolved(card["base_model"], registry), adapter=folder)
+    if card.get("base_sha256") not in (None, base.sha256):
+        raise ModelRefused(name, [f"its adapter was made for other weights than {base.name} has here"])
+    return base
 
 
-def _found(name: str, wanted: str, registry: Registry) -> Base:
-    path = resolve(wanted, registry).path
+def _resolved(name: str, registry: Registry) -> Base:
+    path = resolve(name, registry).path
     return Base(name, path, reads_pictures=IMAGE in examine(path, registry.architectures.items).modalities)
 
 
-@dataclass(frozen=True)
-class Reader:
-    """What turns a base's texts and pictures into what it reads."""
-
-    tokenizer: Any
-    template: str | None
-    """Chat template."""
-    processor: Any | None = None
-    """Of a base that reads pictures."""
-    pictures: InstancePictures | None = None
-    """Of a base that reads pictures."""
-
-
-def load_reader(base: Base, registry: Registry) -> Reader:
-    """As the base is served.
-
-    Raises:
-        ModelRefused: its processor cannot be read.
-    """
-    if not base.reads_pictures:
-        tokenizer = AutoTokenizer.from_pretrained(base.path, use_fast=True, **_OPTIONS)
-        return Reader(tokenizer, getattr(tokenizer, "chat_template", None))
-    processor = load_processor(base.path, _OPTIONS)
-    placeholder = AutoConfig.from_pretrained(base.path, **_OPTIONS).image_token_id
-    pictures = InstancePictures(processor, placeholder, registry, base.name)
-    return Reader(processor.tokenizer, chat_template(processor), processor, pictures)
+def end_ids(base: Base, tokenizer: Any) -> frozenset[int]:
+    """Tokens with which the base ends an answer."""
+    found = [tokenizer.eos_token_id]
+    if (base.path / GENERATION_CONFIG_NAME).is_file():
+        declared = GenerationConfig.from_pretrained(base.path, **OPTIONS).eos_token_id
+        found += declared if isinstance(declared, list) else [declared]
+    return frozenset(token for token in found if token is not None)
 
 
 def load_model(base: Base, train: Train) -> Any:
     """The model to train: a PEFT model with float32 adapter weights, or the whole model.
 
-    Of a model that reads pictures the language model is trained; its eyes stay as they are. Weights that are not
-    trained lie in the precision they are multiplied in, so that none is cast at every step.
+    Of a model that reads pictures the language model is trained. Weights that are not trained lie in the precision
+    they are multiplied in, so that none is cast at every step.
 
     Raises:
-        InvalidRequest: the adapter that is to be trained further has another shape than the recipe says.
+        InvalidRequest: the adapter that is to be trained further has another shape than the recipe says, or `modules`
+            names no layer of the model.
+        ModelRefused: all weights are to be trained, on top of an adapter that acts on the answer alone.
     """
     frozen = torch.bfloat16 if train.precision == "bf16" else torch.float32
-    auto = AutoModelForImageTextToText if base.reads_pictures else AutoModelForCausalLM
-    model = auto.from_pretrained(
+    model = base.auto.from_pretrained(
         base.path,
         dtype=frozen if train.method == "lora" else torch.float32,
-        attn_implementation=_attention(base.path, auto),
+        attn_implementation=_attention(base),
         use_safetensors=True,
-        **_OPTIONS,
+        **OPTIONS,
     )
     outside = _outside(model) if base.reads_pictures else None
     torch.manual_seed(train.seed)
     if train.method == "full":
-        whole = model if base.adapter is None else PeftModel.from_pretrained(model, base.adapter).merge_and_unload()
+        whole = model if base.adapter is None else merged(model, base)
         return whole if outside is None else _frozen(whole, outside)
     config = LoraConfig(
         task_type=TaskType.CAUSAL_LM,
@@ -135,13 +131,48 @@ def load_model(base: Base, train: Train) -> Any:
         exclude_modules=outside,
     )
     if base.adapter is None:
-        return get_peft_model(model, config)
+        try:
+            return get_peft_model(model, config)
+        except ValueError as error:
+            said = " ".join(str(error).split())[:200]
+            raise InvalidRequest.field("train.modules", f"cannot be adapted in {base.name}: {said}") from error
     _check_same(base, train)
     return PeftModel.from_pretrained(model, base.adapter, is_trainable=True)
 
 
+def merged(model: Any, base: Base) -> Any:
+    """The base's model with the adapter's change in its own weights.
+
+    Raises:
+        ModelRefused: the adapter acts on the answer alone.
+    """
+    assert base.adapter is not None
+    if base.card.get("adapter", {}).get("acts_on") == "answer":
+        raise ModelRefused(
+            str(base.adapter),
+            [
+                "its adapter acts on the answer alone, and merged weights would act on the sources as well; serve the "
+                "folder as it is"
+            ],
+        )
+    return PeftModel.from_pretrained(model, base.adapter).merge_and_unload()
+
+
+def _attention(base: Base) -> str | dict[str, str] | None:
+    """Which attention is fastest here; None leaves it to transformers for families that have their own.
+
+    Of a model that reads pictures the language model's alone: a vision tower attends both ways.
+    """
+    config = AutoConfig.from_pretrained(base.path, **OPTIONS)
+    if torch.cuda.is_available() or not base.auto._model_mapping[type(config)]._supports_sdpa:
+        return None
+    grouped.install()
+    section = text_section(config)
+    return grouped.IMPLEMENTATION if section is None else {section: grouped.IMPLEMENTATION}
+
+
 def check_pictures(base: Base, model: Any) -> None:
-    """Refuse a model whose reading of pictures is told more than where they stand.
+    """Refuse a model that is told more of its pictures than where they stand.
 
     Raises:
         ModelRefused: it places a picture's tokens in three dimensions, or lets them read each other both ways.
@@ -169,19 +200,6 @@ def _frozen(model: Any, outside: str) -> Any:
     for name, weight in model.named_parameters():
         weight.requires_grad_(id(weight) in head or not re.fullmatch(outside, name))
     return model
-
-
-def _attention(path: Path, auto: Any) -> str | dict[str, str] | None:
-    """Which attention is fastest here; None leaves it to transformers for families that have their own.
-
-    Of a model that reads pictures the language model's: a vision tower attends both ways.
-    """
-    config = AutoConfig.from_pretrained(path, **_OPTIONS)
-    if torch.cuda.is_available() or not auto._model_mapping[type(config)]._supports_sdpa:
-        return None
-    grouped.install()
-    section = text_section(config)
-    return grouped.IMPLEMENTATION if section is None else {section: grouped.IMPLEMENTATION}
 
 
 def _check_same(base: Base, train: Train) -> None:
