@@ -26,6 +26,7 @@ from xmguard_research.mixing.instances import Drawn, Instance, draw, hold_out, m
 from xmguard_research.mixing.items import Image, Item
 from xmguard_research.mixing.recipe import Recipe
 
+FORMAT = "xmguard mixing data 1"
 INSTANCES, VALIDATION, MANIFEST, IMAGES = "instances.jsonl", "validation.jsonl", "manifest.json", "images"
 
 Tell = Callable[[str, int, int], None]
@@ -68,7 +69,8 @@ def plan(
     Raises:
         XmguardError: what a source, the base or the budget has wrong.
     """
-    return _mixed(recipe, sources.read(recipe, generators, lambda step: tell(step, 0, 0)), tell)
+    read = sources.read(recipe, generators, lambda step: tell(step, 0, 0))
+    return _mixed(recipe, read, _counter(recipe, read, tell), tell)
 
 
 def build(
@@ -95,12 +97,13 @@ def build(
     if there is None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InvalidRequest.field("--out", f"{out} is there and holds no data of ours; give a new folder")
     read = sources.read(recipe, generators, lambda step: tell(step, 0, 0))
+    counter = _counter(recipe, read, tell)
     if there is not None and not force:
-        differs = _difference(there, recipe, read) or _altered(there, out)
+        differs = _difference(there, recipe, read, counter) or _altered(there, out)
         if not differs:
             return Built(out, there, unchanged=True)
         raise InvalidRequest.field("--out", f"{out} holds other data: {differs}; --force replaces it, or give another")
-    planned = _mixed(recipe, read, tell)
+    planned = _mixed(recipe, read, counter, tell)
     with _whole(out) as work:
         written = _write(planned, work, tell)
     return Built(out, written, unchanged=False)
@@ -125,11 +128,13 @@ def commit() -> str | None:
     return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
 
 
-def _mixed(recipe: Recipe, read: Sequence[sources.Read], tell: Tell) -> Plan:
-    data = recipe.data
-    pictures = any(one.pictures for each in read for one in each.items)
+def _counter(recipe: Recipe, read: Sequence[sources.Read], tell: Tell) -> TokenCounter:
     tell("reading the base's tokenizer", 0, 0)
-    counter = TokenCounter(recipe.base_model, pictures=pictures)
+    return TokenCounter(recipe.base_model, pictures=any(item.pictures for each in read for item in each.items))
+
+
+def _mixed(recipe: Recipe, read: Sequence[sources.Read], counter: TokenCounter, tell: Tell) -> Plan:
+    data = recipe.data
     kept, held = hold_out({each.source.name: each.items for each in read}, data.seed)
     spent = 0
 
@@ -158,46 +163,44 @@ def _mixed(recipe: Recipe, read: Sequence[sources.Read], tell: Tell) -> Plan:
 
 
 def _write(planned: Plan, folder: Path, tell: Tell) -> dict[str, Any]:
-    tokens: list[tuple[int, int]] = []
     copied: dict[str, str] = {}
 
     def written(instances: Sequence[Instance], what: str) -> Iterator[bytes]:
         for done, one in enumerate(instances, start=1):
-            tokens.append((planned.counter.trained(one.messages), planned.counter.read(one.messages)))
             yield lines.line(_row(one, folder, copied))
             tell(f"writing {what}", done, len(instances))
 
+    manifest = describe(planned, tell)
     files = {
         INSTANCES: lines.write(written(planned.instances, "instances"), folder / INSTANCES)[1],
         VALIDATION: lines.write(written(planned.validation, "held-out instances"), folder / VALIDATION)[1],
     }
-    manifest = describe(planned, tokens[: len(planned.instances)]) | {
-        "files": files | {f"{IMAGES}/{name}": digest for digest, name in copied.items()},
-        "git": commit(),
-    }
+    manifest |= {"files": files | {name: digest for digest, name in copied.items()}, "git": commit()}
     (folder / MANIFEST).write_text(json.dumps(manifest, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     return manifest
 
 
-def counted(planned: Plan, tell: Tell = lambda step, done, of: None) -> list[tuple[int, int]]:
-    """Of every instance to train on, the tokens that carry a loss and all of them."""
-    tokens = []
-    for done, one in enumerate(planned.instances, start=1):
-        tokens.append((planned.counter.trained(one.messages), planned.counter.read(one.messages)))
-        tell("counting", done, len(planned.instances))
-    return tokens
+def describe(planned: Plan, tell: Tell = lambda step, done, of: None) -> dict[str, Any]:
+    """The manifest, without what only a written folder has.
 
-
-def describe(planned: Plan, tokens: Sequence[tuple[int, int]]) -> dict[str, Any]:
-    """The manifest, without what only a written folder has."""
+    Raises:
+        InvalidRequest: a picture that is wanted is none, or damaged.
+    """
     recipe, data = planned.recipe, planned.recipe.data
+    trained = read = longest = 0
+    for done, one in enumerate(planned.instances, start=1):
+        length = planned.counter.read(one.messages)
+        trained, read, longest = trained + planned.counter.trained(one.messages), read + length, max(longest, length)
+        tell("counting tokens", done, len(planned.instances))
     sizes = Counter(len(one.items) for one in planned.instances)
     together = Counter("+".join(sorted(item.modality for item in one.items)) for one in planned.instances)
     return {
+        "format": FORMAT,
         "name": recipe.name,
         "recipe_sha256": recipe.digest,
         "data_sha256": recipe.data_digest,
         "base": recipe.base,
+        "tokenizer_sha256": planned.counter.sha256,
         "seed": data.seed,
         "strategy": data.strategy,
         "items_per_instance": data.items,
@@ -209,9 +212,9 @@ def describe(planned: Plan, tokens: Sequence[tuple[int, int]]) -> dict[str, Any]
         "combinations": dict(sorted(together.items())),
         "items": sum(len(some.items) for some in planned.drawn.values()),
         "drawn_tokens": sum(some.tokens for some in planned.drawn.values()),
-        "trained_tokens": sum(trained for trained, _ in tokens),
-        "read_tokens": sum(all_ for _, all_ in tokens),
-        "longest_instance": max(all_ for _, all_ in tokens),
+        "trained_tokens": trained,
+        "read_tokens": read,
+        "longest_instance": longest,
     }
 
 
@@ -237,38 +240,40 @@ def _row(instance: Instance, folder: Path, copied: dict[str, str]) -> dict[str, 
         "id": instance.id,
         "items": [{"id": item.id, "source": item.source, "modality": item.modality} for item in instance.items],
         "messages": [
-            {"role": message.role, "content": [_part(part, folder, copied, instance) for part in message.content]}
+            {"role": message.role, "content": [_part(part, folder, copied) for part in message.content]}
             for message in instance.messages
         ],
     }
 
 
-def _part(part: str | Image, folder: Path, copied: dict[str, str], instance: Instance) -> dict[str, str]:
+def _part(part: str | Image, folder: Path, copied: dict[str, str]) -> dict[str, str]:
     if isinstance(part, str):
         return {"type": "text", "text": part}
-    content = part.read()
-    digest = sha256(content).hexdigest()
+    seen = part.seen()
+    digest = sha256(seen.content).hexdigest()
     if digest not in copied:
         (folder / IMAGES).mkdir(exist_ok=True)
-        copied[digest] = f"{digest[:16]}{part.suffix}"
-        (folder / IMAGES / copied[digest]).write_bytes(content)
-    return {"type": "image", "path": f"{IMAGES}/{copied[digest]}"}
+        copied[digest] = f"{IMAGES}/{digest}{seen.suffix}"
+        (folder / copied[digest]).write_bytes(seen.content)
+    return {"type": "image", "path": copied[digest]}
 
 
 def _manifest(folder: Path) -> dict[str, Any] | None:
     """Of a data folder; None where there is none."""
     try:
-        found: dict[str, Any] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        found = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return found
+    return found if isinstance(found, dict) and found.get("format") == FORMAT else None
 
 
-def _difference(there: dict[str, Any], recipe: Recipe, read: Iterable[sources.Read]) -> str:
-    """In what a manifest is of another recipe or of other sources; empty if in nothing."""
+def _difference(there: dict[str, Any], recipe: Recipe, read: Iterable[sources.Read], counter: TokenCounter) -> str:
+    """In what a manifest is of another recipe, of other sources or another tokenizer; empty if in nothing."""
     if there["data_sha256"] != recipe.data_digest:
         return "its recipe was another"
     before = {source["name"]: source["sha256"] for source in there["sources"]}
+    if there["tokenizer_sha256"] != counter.sha256:
+        return "the base's tokenizer was another"
     changed = [each.source.name for each in read if before[each.source.name] != each.sha256]
     return f"source {', '.join(changed)} held other items" if changed else ""
 
@@ -290,9 +295,7 @@ def _whole(out: Path) -> Iterator[Path]:
         work = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
         (work / "new").mkdir()
         yield work / "new"
-        if out.exists():
-            out.rename(work / "old")
-        (work / "new").rename(out)
+        _put(work / "new", out, work / "old")
     except OSError as error:
         full = error.errno in (errno.ENOSPC, errno.EDQUOT)
         said = "the disk is full; free some space" if full else f"{error.strerror or error}; give another --out"
@@ -304,3 +307,16 @@ def _whole(out: Path) -> Iterator[Path]:
     finally:
         if work is not None:
             shutil.rmtree(work, ignore_errors=True)
+
+
+def _put(new: Path, out: Path, old: Path) -> None:
+    """Rename a folder to `out`, and what is there to `old`; both or neither."""
+    replaced = out.exists()
+    if replaced:
+        out.rename(old)
+    try:
+        new.rename(out)
+    except OSError:
+        if replaced:
+            old.rename(out)
+        raise

@@ -5,10 +5,10 @@ Reads a tokenizer, and a processor where there are pictures; never weights.
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Iterable, Sequence
 from functools import cache
-from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -32,18 +32,25 @@ class TokenCounter:
 
         self._base = base
         folder = base_folder(base)
-        self._pictures: Any = None
+        self._reader: Any = None
         if pictures:
-            processor, self._pictures = _picture_reader(base, folder)
+            processor, self._reader = _picture_reader(base, folder)
             self._tokenizer: Any = processor.tokenizer
             self._template = getattr(processor, "chat_template", None) or self._tokenizer.chat_template
         else:
-            self._tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, **_OPTIONS)
+            try:
+                self._tokenizer = AutoTokenizer.from_pretrained(folder, use_fast=True, **_OPTIONS)
+            except Exception as error:  # whatever its files hold; the tokenizers library raises Exception itself
+                said = " ".join(str(error).split())[:300]
+                raise ModelRefused(base, [f"its tokenizer cannot be read: {said}"]) from error
             self._template = self._tokenizer.chat_template
         if not self._template:
             raise ModelRefused(base, ["it has no chat template to write a conversation in; take an instruction model"])
+        self.sha256 = hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest()
+        """Of the tokenizer's file."""
         self._frame = cache(self._framed)
         self._picture = cache(self._of_picture)
+        self._sized = cache(self._of_size)
 
     def item(self, item: Item) -> int:
         """Tokens of an item that carry a loss."""
@@ -59,25 +66,21 @@ class TokenCounter:
         return frame + sum(self._parts(message.content) for message in messages)
 
     def _parts(self, parts: Sequence[str | Image]) -> int:
-        return sum(self._of_image(part) if isinstance(part, Image) else self._text(part) for part in parts)
+        return sum(self._picture(part) if isinstance(part, Image) else self._text(part) for part in parts)
 
     def _text(self, text: str) -> int:
         # verbose would warn of a text past the context.
         encoded = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)
         return len(encoded["input_ids"])
 
-    def _of_image(self, image: Image) -> int:
-        from PIL import Image as Pictures
+    def _of_picture(self, image: Image) -> int:
+        return self._sized(*image.seen().size)
 
-        with Pictures.open(BytesIO(image.read())) as opened:
-            count: int = self._picture(*opened.size)
-        return count
-
-    def _of_picture(self, width: int, height: int) -> int:
+    def _of_size(self, width: int, height: int) -> int:
         """Tokens of a picture: processors decide by its size alone."""
         from xmguard.parts import ImagePart
 
-        return len(self._pictures.read(ImagePart(width, height, bytes(3 * width * height))).ids)
+        return len(self._reader.read(ImagePart(width, height, bytes(3 * width * height))).ids)
 
     def _framed(self, roles: tuple[str, ...]) -> int:
         """Tokens of the template around messages of some roles."""

@@ -52,6 +52,7 @@ def rows(source: Source, folder: Path, field: str) -> Rows:
             )
     import datasets
 
+    datasets.disable_progress_bars()  # whoever reads shows a bar of their own
     try:
         found = datasets.load_dataset(
             str(local) if local.is_dir() else name,
@@ -69,7 +70,7 @@ def rows(source: Source, folder: Path, field: str) -> Rows:
     def picture(said: Any) -> Image:
         if isinstance(said, Mapping) and said.get("bytes") is not None:
             content = bytes(said["bytes"])
-            return Image(f"of {name}", Path(said.get("path") or ".png").suffix.lower() or ".png", lambda: content)
+            return Image(f"in column {source.images!r}", lambda: content)
         path = said.get("path") if isinstance(said, Mapping) else said
         if not isinstance(path, str) or inside is None:
             raise ValueError(f"column {source.images!r} holds no picture, but {type(said).__name__}")

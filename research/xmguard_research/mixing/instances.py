@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
+from hashlib import sha256
 from itertools import combinations
 from random import Random
 from typing import Literal, TypeVar
@@ -54,17 +55,16 @@ def hold_out(items: Mapping[str, Sequence[Item]], seed: int) -> tuple[dict[str, 
     """By source, the items to train on and those to validate on.
 
     Of every source the same share (2 %), at least one item and at most its part of 64; the only item of a source is
-    trained on.
+    trained on. Sources of equally many items that share ids, as translations do, hold out the same ones.
     """
     most = VALIDATION_ITEMS // len(items)
     kept: dict[str, list[Item]] = {}
     held: dict[str, list[Item]] = {}
     for name, there in items.items():
         count = 0 if len(there) == 1 else min(max(1, round(len(there) * VALIDATION_SHARE)), most)
-        order = _shuffled(range(len(there)), seed, "validation", name)
-        chosen = set(order[:count])
-        kept[name] = [item for index, item in enumerate(there) if index not in chosen]
-        held[name] = [there[index] for index in order[:count]]
+        held[name] = sorted(there, key=lambda item: sha256(f"{seed}/{item.id}".encode()).digest())[:count]
+        chosen = {item.id for item in held[name]}
+        kept[name] = [item for item in there if item.id not in chosen]
     return kept, held
 
 

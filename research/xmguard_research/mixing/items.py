@@ -9,6 +9,7 @@ import hashlib
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +18,63 @@ from xmguard.errors import InvalidRequest
 USER, ASSISTANT, SYSTEM = "user", "assistant", "system"
 
 
+FORMATS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
+"""Of pictures, as the server reads them, and what their files end in."""
+
+
 @dataclass(frozen=True)
 class Image:
     """A picture in a message; its bytes are read when they are wanted."""
 
     name: str
-    """For errors: its path or column."""
-    suffix: str
-    """Of its file, with the dot."""
+    """For errors: its path, or the column it is in."""
     read: Callable[[], bytes]
+    where: str = ""
+    """The place that names it, for errors."""
+
+    def content(self) -> bytes:
+        """The bytes of its file.
+
+        Raises:
+            InvalidRequest: they cannot be read.
+        """
+        try:
+            return self.read()
+        except OSError as error:
+            raise self._unreadable(error.strerror or str(error)) from error
+
+    def seen(self) -> Seen:
+        """Its bytes, decoded once to know that they are whole.
+
+        Raises:
+            InvalidRequest: they are no picture, or a damaged one.
+        """
+        from PIL import Image as Pictures
+
+        content = self.content()
+        try:
+            with Pictures.open(BytesIO(content), formats=list(FORMATS)) as picture:
+                picture.load()
+                return Seen(content, FORMATS[str(picture.format)], picture.size)
+        # What PIL raises of damaged files, by format.
+        except (OSError, SyntaxError, ValueError, EOFError, Pictures.DecompressionBombError) as error:
+            raise self._unreadable(str(error)) from error
+
+    def _unreadable(self, why: str) -> InvalidRequest:
+        return InvalidRequest.field(
+            self.where, f"picture {self.name} cannot be read: {why}; give a PNG, JPEG or WebP file that is whole"
+        )
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A picture that can be decoded."""
+
+    content: bytes
+    suffix: str
+    """For its file, with the dot."""
+    size: tuple[int, int]
+    """Width and height in pixels, as stored."""
 
 
 @dataclass(frozen=True)
@@ -85,7 +134,7 @@ class Item:
 
 
 def _hashed(part: str | Image) -> Any:
-    return part if isinstance(part, str) else {"sha256": hashlib.sha256(part.read()).hexdigest()}
+    return part if isinstance(part, str) else {"sha256": hashlib.sha256(part.content()).hexdigest()}
 
 
 def item(record: Any, *, source: str, modality: str, where: str, picture: Callable[[str], Image]) -> Item:
@@ -154,7 +203,7 @@ def _part(part: Any, where: str, picture: Callable[[str], Image]) -> str | Image
         return said["text"]
     if set(said) == {"type", "path"} and said["type"] == "image" and isinstance(said["path"], str):
         try:
-            return picture(said["path"])
+            return replace(picture(said["path"]), where=where)
         except ValueError as error:
             raise _wrong(where, str(error)) from error
     raise _wrong(where, 'is neither {"type": "text", "text": ...} nor {"type": "image", "path": ...}')
@@ -170,7 +219,7 @@ def picture_below(folder: Path) -> Callable[[str], Image]:
             raise ValueError(f"picture {path} lies outside of {folder}; give a path inside, relative to it")
         if not file.is_file():
             raise ValueError(f"picture {path} is not there; it is looked for in {folder}")
-        return Image(path, file.suffix.lower(), file.read_bytes)
+        return Image(path, file.read_bytes)
 
     return picture
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import difflib
 import hashlib
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -20,6 +21,9 @@ from xmguard.errors import ErrorCode, FieldViolation, InvalidRequest, Reason, Xm
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 Text = Annotated[str, StringConstraints(min_length=1)]
+
+
+_COMBINATIONS = 2000
 
 
 class _Part(BaseModel):
@@ -132,6 +136,11 @@ class Data(_Part):
                 raise ValueError(
                     f"strategy instance needs {self.items} modalities for its {self.items} items, and the sources have "
                     f"{len(modalities)} ({', '.join(modalities)}); add sources, lower items, or take strategy: dataset"
+                )
+            if math.comb(len(modalities), self.items) > _COMBINATIONS:
+                raise ValueError(
+                    f"{self.items} of {len(modalities)} modalities combine in more than {_COMBINATIONS} ways, too "
+                    "many to have each as often; lower items, or take fewer modalities"
                 )
         return self
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from importlib import import_module
 from itertools import islice
@@ -137,7 +137,7 @@ def _anywhere(path: str) -> Image:
     file = Path(path)
     if not file.is_file():
         raise ValueError(f"picture {path} is not there")
-    return Image(path, file.suffix.lower(), file.read_bytes)
+    return Image(path, file.read_bytes)
 
 
 def _mapped(row: Any, source: Source, where: str, number: int, picture: Callable[[Any], Image]) -> Item:
@@ -171,6 +171,6 @@ def _mapped(row: Any, source: Source, where: str, number: int, picture: Callable
 def _pictures(said: Any, where: str, picture: Callable[[Any], Image]) -> tuple[Image, ...]:
     several = said if isinstance(said, list) else [] if said is None else [said]
     try:
-        return tuple(picture(each) for each in several)
+        return tuple(replace(picture(each), where=where) for each in several)
     except ValueError as error:
         raise InvalidRequest.field(where, str(error)) from error
