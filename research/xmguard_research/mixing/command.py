@@ -8,9 +8,11 @@ from __future__ import annotations
 import typer
 
 from xmguard_research.mixing.command_build import build
+from xmguard_research.mixing.command_evaluate import evaluate
 
 app = typer.Typer(help="Fine-tune models on conversations that mix modalities.", no_args_is_help=True)
 app.command("build")(build)
+app.command("evaluate")(evaluate)
 
 
 @app.callback()

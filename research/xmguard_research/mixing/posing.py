@@ -117,20 +117,21 @@ def _clqa_pairs(wanted: Wanted) -> Iterator[Posed]:
 
 def _clqa_questions(wanted: Wanted) -> Iterator[Posed]:
     """Every topic alone in every language; and beside the next topic in another, which is asked about taking turns."""
-    from xmguard_research.benchmarks.clqa.languages import ENGLISH
+    from xmguard_research.benchmarks.clqa.corpus import CLQA as CORPUS
     from xmguard_research.benchmarks.clqa.paragraphs import paragraph
     from xmguard_research.benchmarks.clqa.topics import Topic, topics
     from xmguard_research.benchmarks.clqa.values import written
 
-    drawn = list(topics(wanted.questions, seed=wanted.seed or 0)) if wanted.questions else []
+    drawn = list(topics(CORPUS, wanted.questions, seed=wanted.seed or 0)) if wanted.questions else []
 
     def source(topic: Topic, code: str) -> Span:
-        return Span("s1", paragraph(topic, code, topic.first, wanted.size, topic.answers[0]).text, language=code)
+        own = CORPUS.language(code)
+        return Span("s1", paragraph(topic, own, topic.first, wanted.size, topic.answers[0]).text, language=code)
 
     def posed(task: str, asked: Topic, sources: Sequence[tuple[Topic, str]]) -> Posed:
         labels = tuple(code for _, code in sources)
         spans = [source(topic, code) for topic, code in sources]
-        answer = written(asked.event.kind, asked.answers[0], ENGLISH)
+        answer = written(asked.event.kind, asked.answers[0], CORPUS.english)
         return _question(CLQA, task, asked.name, asked.question, spans, labels, answer)
 
     for code in wanted.labels:
