@@ -87,7 +87,7 @@ def evaluate(guard: Guard, every: Iterable[Posed], folder: Path, *, source: Path
     origin = made_by(guard, source)
     path = folder / RESPONSES
     done = known(path, Response, origin)
-    keys = {posed.case.id: {name: _key(posed, name) for name in posed.prompts} for posed in wanted}
+    keys = {posed.case.id: {name: key(posed, name) for name in posed.prompts} for posed in wanted}
     missing = []
     for posed in wanted:
         names = tuple(name for name in posed.prompts if keys[posed.case.id][name] not in done)
@@ -135,7 +135,7 @@ def respond(guard: Guard, posed: Posed, produced_by: str, judge: RuleJudge) -> l
         exact, holds = _right(guard, words, posed.expected)
         found.append(
             Response(
-                key=_key(posed, name),
+                key=key(posed, name),
                 produced_by=produced_by,
                 suite=posed.suite,
                 task=posed.task,
@@ -168,8 +168,8 @@ def _request(posed: Posed, prompt: str, decoding: Decoding) -> AnswerRequest:
     )
 
 
-def _key(posed: Posed, prompt: str) -> str:
-    """A case of the same name with another text is another one."""
+def key(posed: Posed, prompt: str) -> str:
+    """Identifies what is asked: a case of the same name with another text is another one."""
     told = sha256("\0".join((posed.case.question, posed.expected)).encode())
     for span in posed.case.spans:
         told.update(b"\0" + (span.text or "").encode() + (b"" if span.media is None else span.media.data))
