@@ -60,8 +60,8 @@ class PairsOptions(CrossOptions):
     )
     """How many events become each, in relation; a case that is not named is not made.
 
-    `twins` are a conflict and its control, two items that differ in one source's answer and the reply. The others are one
-    item each, none of them a conflict.
+    `twins` are a conflict and its control, two items that differ in one source's answer and the reply. The others are
+    one item each, none of them a conflict.
     """
     third: Weight = Field(default=0.1, le=1)
     """Share of events that get a third source, which does not answer. Not under `explicit`."""
