@@ -184,6 +184,11 @@ class Branch:
     """Whether its contributions are recorded, over the tail and over what it generates."""
     single_line: bool = False
     """Whether it ends at the first line break after something was said, as at an end-of-sequence token."""
+    answers: bool = False
+    """Whether it is the joint answer, which the model's answer adapter reads and says, if it has one.
+
+    The adapter acts on the branch's tail, on what it generates and on what is scored after it; never on the context.
+    """
 
 
 @dataclass(frozen=True)
