@@ -293,7 +293,9 @@ class Backend(Protocol):
     architecture: str
     dtype: str
     model_hash: str
-    """SHA-256 over the weight files, hexadecimal."""
+    """SHA-256 of what answers: over the weight files and the adapters on them, hexadecimal."""
+    evidence_hash: str
+    """SHA-256 of what the verdict is read from: `model_hash`, unless an adapter acts on the joint answer alone."""
     context_length: int
     """Tokens of prompt and answer together."""
     modalities: tuple[str, ...]

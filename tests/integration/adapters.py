@@ -124,3 +124,12 @@ class AdaptedEager(Eager):
     def run(self, ids, span_map, *args, **kwargs):
         self.context_tokens = span_map.context_tokens
         return super().run(ids, span_map, *args, **kwargs)
+
+
+def write_card(folder, base, base_sha256, acts_on, **changes):
+    """The card of an adapter's folder, as training writes it."""
+    digest = hashlib.sha256((folder / "adapter_model.safetensors").read_bytes()).hexdigest()
+    card = {"name": "trained", "base_model": str(base), "base_sha256": base_sha256, "license": "Apache-2.0"}
+    card |= {"adapter": {"acts_on": acts_on, "sha256": digest}} | changes
+    (folder / "xmguard.json").write_text(json.dumps(card))
+    return folder
