@@ -86,6 +86,10 @@ class InstancePictures:
             ) from error
         except InvalidRequest as error:
             raise InvalidRequest.field(file, error.violations[0].description) from error
+        if not isinstance(part, ImagePart):  # a modality of any plugin may have that name
+            raise InvalidRequest.field(
+                file, "is read as text by the installed modality of pictures; train with another"
+            )
         return part
 
 

@@ -149,7 +149,9 @@ def _unanswered(
     """Of the next scene with something that scenes of another kind have not: beside one of those, or two of those."""
     scene, slots = next((scene, slots) for scene in series if (slots := options.named(scene.layout)))
     fact = scene.fact(random.choice(slots))
-    shown = [(next(one for one in others if one.kind != scene.kind), None) for _ in modalities]
+    shown: list[tuple[Scene, str | None]] = [
+        (next(one for one in others if one.kind != scene.kind), None) for _ in modalities
+    ]
     if case == ONE_ANSWERS:
         shown[random.randrange(2)] = (scene, fact.answer)
     sources = [
