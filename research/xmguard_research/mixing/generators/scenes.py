@@ -10,6 +10,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import islice
 from random import Random
 from typing import Any
@@ -102,8 +103,7 @@ class _Source:
     def part(self) -> Record:
         """Of a message."""
         if self.modality == IMAGE:
-            looked = another_look(self.scene) if self.turn else self.scene
-            return {"type": "image", "png": small(draw(looked, style=STYLE, size=PIXELS))}
+            return {"type": "image", "png": _drawn_as(another_look(self.scene) if self.turn else self.scene)}
         return {"type": "text", "text": tellings(self.scene, self.scene.random("training"))[self.turn]}
 
 
@@ -164,6 +164,11 @@ def _unanswered(
 def _series(options: SceneOptions, *, beside: bool = False) -> Iterator[Scene]:
     """Scenes without end; those `beside` are others."""
     return scenes(split=SPLIT, seed=SERIES + 2 * options.seed + beside, count=sys.maxsize, kinds=list(options.scenes))
+
+
+@lru_cache(maxsize=4096)  # arms and seeds of an experiment are built from the same pictures, of about 6 KB each
+def _drawn_as(scene: Scene) -> bytes:
+    return small(draw(scene, style=STYLE, size=PIXELS))
 
 
 def _about(scene: Scene, fact: Fact) -> Record:
