@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from mixing_runs import make_data, make_recipe
 from safetensors.torch import load_file
 
+from tests.integration.mixing_runs import make_data, make_recipe
 from xmguard.testing.tiny import make_model
 from xmguard_research.mixing.training import run_training
 

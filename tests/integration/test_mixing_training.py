@@ -6,10 +6,10 @@ from hashlib import sha256
 
 import pytest
 import torch
-from mixing_runs import SIX_STEPS, conversation, make_data, make_recipe
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from tests.integration.mixing_runs import SIX_STEPS, conversation, make_data, make_recipe
 from xmguard.errors import InvalidRequest, ModelRefused
 from xmguard.testing.tiny import make_model
 from xmguard_research.mixing.digest import sha256 as file_sha256
@@ -101,13 +101,13 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_weights(trained, tmp_path)
 
 
 def test_another_recipes_run_is_replaced_only_by_force(base, trained, tmp_path):
-    recipe, data, whole = trained
+    _, data, whole = trained
     other = make_recipe(base, seed=1)
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "run.json").write_bytes((whole.path / "run.json").read_bytes())
     (folder / "model").mkdir()
-    with pytest.raises(InvalidRequest, match="run of another recipe; .* --force"):
+    with pytest.raises(InvalidRequest, match=r"run of another recipe; .* --force"):
         run_training(other, data, folder)
     assert (folder / "model").is_dir()
     run_training(other, data, folder, force=True)

@@ -110,7 +110,7 @@ def _step(kind: str, given: Any, folder: Path) -> Callable[[], None]:
         bf16=True,
         use_cpu=not gpu,
         dataloader_pin_memory=gpu,
-        gradient_checkpointing=False,
+        activation_checkpointing=False,
         max_length=None,
         dataset_kwargs={"skip_prepare_dataset": True},
         remove_unused_columns=kind == "trl",

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from peft.tuners.tuners_utils import BaseTunerLayer
 from safetensors import SafetensorError
 from torch import Tensor, nn
 from trl import SFTTrainer
@@ -66,14 +67,21 @@ def after_context(model: Any, adapted: Any, inputs: dict[str, Tensor]) -> dict[s
 
 @contextmanager
 def _without_adapter(adapted: Any) -> Iterator[None]:
-    """As PEFT's own does it, which looks through all layers first, to warn where they do not agree."""
+    """The base alone.
+
+    PEFT's own way also tells the adapter's weights that they need no gradient, of which shards that are gathered for
+    the first time would never hear the end.
+    """
+    layers = [module for module in adapted.modules() if isinstance(module, BaseTunerLayer)]
     training = adapted.training
     adapted.eval()  # a context is read as it is served: nothing is dropped out
-    adapted.base_model.disable_adapter_layers()
+    for layer in layers:
+        layer._disable_adapters = True
     try:
         yield
     finally:
-        adapted.base_model.enable_adapter_layers()
+        for layer in layers:
+            layer._disable_adapters = False
         adapted.train(training)
 
 
