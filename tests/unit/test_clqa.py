@@ -15,6 +15,7 @@ from xmguard_research.benchmarks.cards import card
 from xmguard_research.benchmarks.clqa import (
     LANGUAGES,
     SIZES,
+    corpus,
     files,
     items,
     languages,
@@ -25,7 +26,8 @@ from xmguard_research.benchmarks.clqa import (
     write,
 )
 from xmguard_research.benchmarks.clqa.__main__ import main
-from xmguard_research.benchmarks.clqa.events import KINDS, events, toml
+from xmguard_research.benchmarks.clqa.corpus import CLQA, Corpus
+from xmguard_research.benchmarks.clqa.events import KINDS, toml
 from xmguard_research.benchmarks.clqa.files import line
 from xmguard_research.benchmarks.clqa.items import parse_variant
 from xmguard_research.benchmarks.clqa.paragraphs import paragraph, words
@@ -57,8 +59,8 @@ def test_the_suite_is_the_one_of_its_card(suite):
 
 
 def test_there_are_twenty_events_of_every_kind_of_value_in_seven_languages():
-    assert len(events()) >= 20
-    assert {event.kind for event in events().values()} == KINDS
+    assert len(CLQA.events) >= 20
+    assert {event.kind for event in CLQA.events.values()} == KINDS
     assert set(LANGUAGES) == {"en", "zh", "tr", "is", "es", "fr", "de"}
 
 
@@ -74,8 +76,8 @@ def test_a_seed_gives_the_same_items_again_and_another_gives_others():
 
 def test_spans_hold_the_answer_as_its_language_writes_it(paragraphs):
     for one, item in paragraphs.items():
-        assert one.answer == written(item.kind, one.value, one.language)
-        assert one.value in domain(events()[item.event], one.value.split()[0]), item.id
+        assert one.answer == written(item.kind, one.value, CLQA.language(one.language))
+        assert one.value in domain(CLQA, CLQA.events[item.event], one.value.split()[0]), item.id
 
 
 def test_a_conflict_differs_from_its_control_in_the_answer_of_one_paragraph(suite):
@@ -98,7 +100,7 @@ def test_a_conflict_differs_from_its_control_in_the_answer_of_one_paragraph(suit
 
 def test_every_event_is_told_in_every_language_and_paraphrase_without_a_gap(paragraphs):
     told = Counter((item.event, one.language, one.paraphrase, item.size) for one, item in paragraphs.items())
-    assert len(told) == len(events()) * len(LANGUAGES) * 2 * len(SIZES)
+    assert len(told) == len(CLQA.events) * len(LANGUAGES) * 2 * len(SIZES)
     for one in paragraphs:
         assert not set("{}") & set(one.text)
         assert "  " not in one.text
@@ -109,7 +111,7 @@ def test_every_event_is_told_in_every_language_and_paraphrase_without_a_gap(para
 
 def test_both_paraphrases_of_a_sentence_are_different_in_every_language():
     for code in LANGUAGES:
-        own = languages.language(code)
+        own = CLQA.language(code)
         pairs = [pair for wording in own.wordings.values() for pair in (wording.answer, wording.aside)]
         pairs += [pair for around in own.around.values() for pair in around]
         assert len({sentence for pair in pairs for sentence in pair}) == 2 * len(pairs)
@@ -145,27 +147,31 @@ def test_orders_controls_and_what_is_changed_are_balanced(suite):
 
 def test_what_alternates_does_not_go_with_the_event():
     turns = Counter(
-        (one.event.name, one.first, one.changed, one.asides[0] == one.asides[1]) for one in topics.topics(ROUND)
+        (one.event.name, one.first, one.changed, one.asides[0] == one.asides[1]) for one in topics.topics(CLQA, ROUND)
     )
-    assert len(turns) == len(events()) * 8
+    assert len(turns) == len(CLQA.events) * 8
     assert set(turns.values()) == {1}
 
 
 def test_half_of_the_other_values_belong_to_the_place_of_the_question():
-    drawn = list(topics.topics())
+    drawn = list(topics.topics(CLQA))
     there = Counter((one.near == one.place, one.far == one.place) for one in drawn)
     assert len(there) == 4
     assert min(there.values()) > 0.2 * len(drawn)
 
 
 def test_a_changed_value_is_drawn_like_the_one_it_replaces():
-    drawn = [one.answers for one in topics.topics(topics.most()) if one.event.kind in ("count", "percent", "length")]
+    drawn = [
+        one.answers
+        for one in topics.topics(CLQA, topics.most(CLQA))
+        if one.event.kind in ("count", "percent", "length")
+    ]
     assert len(drawn) == 180
     assert 0.4 < sum(float(after) > float(before) for before, after in drawn) / len(drawn) < 0.6
 
 
 def test_no_question_is_asked_of_two_topics():
-    assert len({one.question for one in topics.topics(topics.most())}) == topics.most()
+    assert len({one.question for one in topics.topics(CLQA, topics.most(CLQA))}) == topics.most(CLQA)
 
 
 @pytest.mark.parametrize(
@@ -188,12 +194,16 @@ def test_no_question_is_asked_of_two_topics():
     ],
 )
 def test_values_are_written_as_the_language_writes_them(kind, value, expected):
-    assert [written(kind, value, code) for code in ("en", "zh", "tr", "is")] == expected
+    assert [written(kind, value, CLQA.language(code)) for code in ("en", "zh", "tr", "is")] == expected
 
 
 def test_a_language_is_written_alike_whatever_was_loaded_before_it():
     # After Chinese, Babel gives the stand-alone names of Chinese months to languages that are loaded later.
-    code = f"from {values.__name__} import written; print(written('month', '3', 'zh'), written('month', '3', 'de'))"
+    code = f"""
+from {corpus.__name__} import CLQA
+from {values.__name__} import written
+print(*(written("month", "3", CLQA.language(code)) for code in ("zh", "de")))
+"""
     done = subprocess.run(
         [sys.executable, "-X", "utf8", "-c", code], capture_output=True, text=True, encoding="utf-8", check=True
     )
@@ -231,15 +241,15 @@ def test_a_span_beside_the_answer_is_refused_with_its_line(suite, tmp_path):
     ],
 )
 def test_a_language_with_a_gap_is_refused(monkeypatch, spoil, complaint):
-    def spoilt(name):
-        row = toml(name)
+    def spoilt(texts, name):
+        row = toml(texts, name)
         if name == "de.toml":
             spoil(row)
         return row
 
     monkeypatch.setattr(languages, "toml", spoilt)
     with pytest.raises(ValueError, match=complaint):
-        languages.language.__wrapped__("de")
+        Corpus(CLQA.texts).language("de")
 
 
 def test_what_cannot_be_made_is_refused_before_anything_is_made():

@@ -4,7 +4,7 @@ import pytest
 
 from xmguard_research.benchmarks.clqa import LANGUAGES, SIZES, items
 from xmguard_research.benchmarks.clqa.baselines import overlaps, rules, values_in
-from xmguard_research.benchmarks.clqa.events import events
+from xmguard_research.benchmarks.clqa.corpus import CLQA
 
 ROUND = 168
 """Topics after which every event has had every turn of what alternates over eight of them."""
@@ -22,7 +22,7 @@ def rows(some):
 def test_another_value_of_the_kind_stands_beside_every_answer():
     for item in items(42, chosen=[(code, code) for code in LANGUAGES], sizes=["short"]):
         for one in item.paragraphs:
-            found = values_in(one, events()[item.event])
+            found = values_in(one, CLQA.events[item.event])
             assert (one.start, one.value) in found
             assert len({value for _, value in found}) == 2 or item.kind == "place"
 

@@ -22,6 +22,7 @@ from rich.table import Table
 from xmguard.cli.terminal import stated_errors
 from xmguard_research.benchmarks.cards import card
 from xmguard_research.benchmarks.clqa.baselines import overlaps, rules
+from xmguard_research.benchmarks.clqa.corpus import CLQA
 from xmguard_research.benchmarks.clqa.files import write
 from xmguard_research.benchmarks.clqa.items import Item, items, parse_variant, variants
 from xmguard_research.benchmarks.clqa.paragraphs import SIZES
@@ -32,7 +33,7 @@ from xmguard_research.benchmarks.rates import shown
 def main(
     out: Annotated[Path, typer.Option(help="JSON lines, one item each; a file that is there is replaced.")],
     topics: Annotated[
-        int, typer.Option(help=f"Invented events, 1 to {most()}; the first ones are the same for any number.")
+        int, typer.Option(help=f"Invented events, 1 to {most(CLQA)}; the first ones are the same for any number.")
     ] = TOPICS,
     seed: Annotated[int, typer.Option(help="Places, names, values and the order of sentences depend on it.")] = 0,
     size: Annotated[

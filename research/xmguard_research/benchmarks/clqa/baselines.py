@@ -11,9 +11,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
-from xmguard_research.benchmarks.clqa.events import Event, events
+from xmguard_research.benchmarks.clqa.corpus import CLQA
+from xmguard_research.benchmarks.clqa.events import Event
 from xmguard_research.benchmarks.clqa.items import Item
-from xmguard_research.benchmarks.clqa.languages import ENGLISH, language
 from xmguard_research.benchmarks.clqa.paragraphs import Paragraph
 from xmguard_research.benchmarks.clqa.values import CURRENCIES, domain, written
 from xmguard_research.benchmarks.rates import rates
@@ -96,8 +96,8 @@ def _values_in(text: str, code: str, event: Event) -> Found:
 
 @lru_cache(maxsize=256)
 def _surfaces(event: Event, code: str) -> Sequence[tuple[str, str]]:
-    values = dict.fromkeys(value for currency in CURRENCIES for value in domain(event, currency))
-    return [(value, written(event.kind, value, code)) for value in values]
+    values = dict.fromkeys(value for currency in CURRENCIES for value in domain(CLQA, event, currency))
+    return [(value, written(event.kind, value, CLQA.language(code))) for value in values]
 
 
 def _occurrences(text: str, surface: str) -> Iterable[int]:
@@ -117,19 +117,19 @@ def _goes_on(before: str, after: str) -> bool:
 
 def _place(item: Item) -> str:
     """The place that the question names, in its Latin spelling."""
-    (place,) = (name for name in language(ENGLISH).places if name in item.question)
+    (place,) = (name for name in CLQA.english.places if name in item.question)
     return place
 
 
 def _values(item: Item, side: int) -> Found:
     """What a paragraph names of the kind, but for the place that the question itself names."""
     asked = _place(item)
-    return [one for one in values_in(item.paragraphs[side], events()[item.event]) if one[1] != asked]
+    return [one for one in values_in(item.paragraphs[side], CLQA.events[item.event]) if one[1] != asked]
 
 
 def _beside(item: Item, side: int) -> str:
     own = item.paragraphs[side]
-    places = list(_occurrences(own.text, language(own.language).places[_place(item)]))
+    places = list(_occurrences(own.text, CLQA.language(own.language).places[_place(item)]))
     return min(_values(item, side), key=lambda one: min(abs(one[0] - place) for place in places))[1]
 
 

@@ -1,4 +1,4 @@
-"""What can happen and what is asked of it, read from `texts/events.toml`.
+"""What can happen and what is asked of it, read from the `events.toml` of a folder of texts.
 
 Knows no language but the English of the questions, and not how a value is written.
 """
@@ -8,12 +8,10 @@ from __future__ import annotations
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib.resources import files
+from importlib.resources.abc import Traversable
 from string import Formatter
 from typing import Any
 
-TEXTS = files("xmguard_research.benchmarks.clqa") / "texts"
 KINDS_WITH_RANGE = frozenset(
     {"count", "length", "mass", "money", "percent", "price", "temperature", "time", "weeks", "year"}
 )
@@ -23,7 +21,7 @@ KINDS = KINDS_WITH_RANGE | {"colour", "date", "month", "person", "place", "weekd
 
 @dataclass(frozen=True, eq=False)
 class Event:
-    """One kind of news with one question. There is one object of each, see `events`."""
+    """One kind of news with one question. There is one object of each in a corpus."""
 
     name: str
     theme: str
@@ -37,22 +35,21 @@ class Event:
     tenths: bool
 
 
-@lru_cache(maxsize=1)
-def events() -> Mapping[str, Event]:
+def read_events(texts: Traversable) -> Mapping[str, Event]:
     """All of them by name, in the order in which topics take them.
 
     Raises:
         ValueError: the file does not describe events.
     """
-    found = {name: _event(name, row) for name, row in toml("events.toml").items()}
+    found = {name: _event(name, row) for name, row in toml(texts, "events.toml").items()}
     if len(found) % 2 == 0:
         raise ValueError("events.toml has an even number of events; what alternates over topics needs an odd one")
     return found
 
 
-def toml(name: str) -> dict[str, Any]:
-    """One of the files of texts."""
-    return tomllib.loads((TEXTS / name).read_text(encoding="utf-8"))
+def toml(texts: Traversable, name: str) -> dict[str, Any]:
+    """One of the files of a folder of texts."""
+    return tomllib.loads((texts / name).read_text(encoding="utf-8"))
 
 
 def placeholders(template: str) -> tuple[str, ...]:

@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from xmguard.errors import InvalidRequest
+from xmguard_research.benchmarks.clqa.corpus import CLQA
 from xmguard_research.benchmarks.clqa.languages import ENGLISH, LANGUAGES
 from xmguard_research.benchmarks.clqa.paragraphs import LONG, SIZES, Paragraph, paragraph
 from xmguard_research.benchmarks.clqa.topics import TOPICS, Topic, topics
@@ -106,7 +107,7 @@ def items(
     unknown = set(sizes) - set(SIZES)
     if unknown:
         raise InvalidRequest.field("size", f"{', '.join(sorted(unknown))} is not among {', '.join(SIZES)}")
-    drawn = topics(count, seed=seed)
+    drawn = topics(CLQA, count, seed=seed)
     pairs = variants() if chosen is None else chosen
     return (item for topic in drawn for variant in pairs for size in sizes for item in _of(topic, variant, size))
 
@@ -114,8 +115,9 @@ def items(
 def _of(topic: Topic, variant: Variant, size: str) -> Iterator[Item]:
     stated, other = topic.answers
     paraphrases = (topic.first, 1 - topic.first)
-    told = [paragraph(topic, variant[side], paraphrases[side], size, stated) for side in range(2)]
-    twin = paragraph(topic, variant[topic.changed], paraphrases[topic.changed], size, other)
+    told = [paragraph(topic, CLQA.language(variant[side]), paraphrases[side], size, stated) for side in range(2)]
+    own = CLQA.language(variant[topic.changed])
+    twin = paragraph(topic, own, paraphrases[topic.changed], size, other)
     for swapped in (False, True):
         for conflict in (True, False):
             sides = [twin if conflict and side == topic.changed else told[side] for side in range(2)]
@@ -140,6 +142,6 @@ def _item(
         swapped=swapped,
         question=topic.question,
         paragraphs=read,
-        answers=(written(kind, read[0].value, ENGLISH), written(kind, read[1].value, ENGLISH)),
+        answers=(written(kind, read[0].value, CLQA.english), written(kind, read[1].value, CLQA.english)),
         change=None if changed is None else Change(changed, kind, *topic.answers),
     )

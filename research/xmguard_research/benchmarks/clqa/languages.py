@@ -1,4 +1,4 @@
-"""The sentences of a language and its spelling of invented names, read from `texts` and checked.
+"""The sentences of a language and its spelling of invented names, read from a folder of texts and checked.
 
 Knows no topics. A language is a file; the code has a list of their names and nothing else about any of them.
 """
@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from importlib.resources.abc import Traversable
 from typing import Any, Literal
 
-from xmguard_research.benchmarks.clqa.events import Event, events, placeholders, toml
+from xmguard_research.benchmarks.clqa.events import Event, placeholders, toml
 
 ENGLISH = "en"
 LANGUAGES = (ENGLISH, "zh", "tr", "is", "es", "fr", "de")
@@ -34,9 +34,9 @@ class Wording:
     """With `{near}` or `{far}`, and `{value}`: sentences that state another value of the kind, about something else."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Language:
-    """Everything that a paragraph needs of a language."""
+    """Everything that a paragraph needs of a language. There is one object of each in a corpus."""
 
     code: str
     locale: str
@@ -56,39 +56,34 @@ class Language:
     """By theme, and `SHARED`: sentences that answer nothing. Those of one number say the same in every language."""
 
 
-@lru_cache(maxsize=len(LANGUAGES))
-def language(code: str) -> Language:
-    """One of `LANGUAGES`.
+def read_language(texts: Traversable, code: str, events: Mapping[str, Event]) -> Language:
+    """One of `LANGUAGES`, telling these events.
 
     Raises:
         ValueError: its file lacks something, or a sentence does not hold the slots it must hold.
     """
-    row = toml(f"{code}.toml")
+    row = toml(texts, f"{code}.toml")
     if set(row) != _FIELDS:
         raise ValueError(f"{code}.toml must have exactly {', '.join(sorted(_FIELDS))}")
-    if set(row["events"]) != set(events()):
-        raise ValueError(f"{code}.toml: events without wording or unknown: {set(row['events']) ^ set(events())}")
+    if set(row["events"]) != set(events):
+        raise ValueError(f"{code}.toml: events without wording or unknown: {set(row['events']) ^ set(events)}")
     if row["units"] not in ("long", "short") or row["script"] not in _SCRIPTS:
         raise ValueError(f"{code}.toml: units are long or short, and a script is {' or '.join(_SCRIPTS)}")
-    names = toml("names.toml")
+    names, english = toml(texts, "names.toml"), toml(texts, f"{ENGLISH}.toml")
     column = _SCRIPTS[row["script"]]
     around = {theme: tuple(_around(code, theme, pair) for pair in pairs) for theme, pairs in row["around"].items()}
-    _same_shape(code, around)
+    _same_shape(code, around, english["around"], {event.theme for event in events.values()} | {SHARED})
     return Language(
         code=code,
         locale=row["locale"],
         separator=row["separator"],
         units=row["units"],
-        colours=dict(zip(_english()["colours"], row["colours"], strict=True)),
+        colours=dict(zip(english["colours"], row["colours"], strict=True)),
         places={spellings[0]: spellings[column] for spellings in names["places"]},
         persons={spellings[0]: spellings[column] for spellings in names["persons"]},
-        wordings={name: _wording(code, event, row["events"][name]) for name, event in events().items()},
+        wordings={name: _wording(code, event, row["events"][name]) for name, event in events.items()},
         around=around,
     )
-
-
-def _english() -> dict[str, Any]:
-    return toml(f"{ENGLISH}.toml")
 
 
 def _wording(code: str, event: Event, row: Mapping[str, Sequence[str]]) -> Wording:
@@ -111,11 +106,13 @@ def _checked(where: str, pair: Sequence[str], slots: tuple[list[str], list[str]]
     return first, second
 
 
-def _same_shape(code: str, around: Mapping[str, tuple[Paraphrases, ...]]) -> None:
+def _same_shape(
+    code: str, around: Mapping[str, tuple[Paraphrases, ...]], english: Mapping[str, Any], themes: set[str]
+) -> None:
     """Sentences are chosen by number, so every language has as many of each theme, with a name in the same ones."""
     shape = {theme: [_names(pair) for pair in pairs] for theme, pairs in around.items()}
-    expected = {theme: [_names(pair) for pair in pairs] for theme, pairs in _english()["around"].items()}
-    if shape != expected or set(shape) != {event.theme for event in events().values()} | {SHARED}:
+    expected = {theme: [_names(pair) for pair in pairs] for theme, pairs in english.items()}
+    if shape != expected or set(shape) != themes:
         raise ValueError(f"{code}.toml: the sentences around events are not those of {ENGLISH}.toml")
 
 

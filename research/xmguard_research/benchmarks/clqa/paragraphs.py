@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from random import Random
 
-from xmguard_research.benchmarks.clqa.languages import ENGLISH, SHARED, language
+from xmguard_research.benchmarks.clqa.languages import SHARED, Language
 from xmguard_research.benchmarks.clqa.topics import Topic
 from xmguard_research.benchmarks.clqa.values import written
 
@@ -58,9 +58,8 @@ def words(text: str) -> float:
 
 
 @lru_cache(maxsize=256)
-def paragraph(topic: Topic, code: str, paraphrase: int, size: str, value: str) -> Paragraph:
+def paragraph(topic: Topic, own: Language, paraphrase: int, size: str, value: str) -> Paragraph:
     """The topic told in a language, in one of two paraphrases, with that value as the answer."""
-    own = language(code)
     wording = own.wordings[topic.event.name]
     slots = {
         "place": own.places[topic.place],
@@ -69,30 +68,29 @@ def paragraph(topic: Topic, code: str, paraphrase: int, size: str, value: str) -
         "speaker": own.persons[topic.speaker],
     }
     text, start, end = "", 0, 0
-    for part, number in _plan(topic, paraphrase, size):
+    for part, number in _plan(topic, own, paraphrase, size):
         if part == _ANSWER:
             before, after = wording.answer[paraphrase].split("{value}")
             start = len(text) + len(before.format(**slots))
-            sentence, stated = before + "{value}" + after, written(topic.event.kind, value, code)
+            sentence, stated = before + "{value}" + after, written(topic.event.kind, value, own)
             end = start + len(stated)
         elif part == _ASIDE:
-            sentence, stated = wording.aside[paraphrase], written(topic.event.kind, topic.asides[paraphrase], code)
+            sentence, stated = wording.aside[paraphrase], written(topic.event.kind, topic.asides[paraphrase], own)
         else:
             sentence, stated = own.around[part][number][paraphrase], ""
         text += sentence.format(**slots, value=stated) + own.separator
-    return Paragraph(code, paraphrase, text.removesuffix(own.separator), start, end, value)
+    return Paragraph(own.code, paraphrase, text.removesuffix(own.separator), start, end, value)
 
 
 @lru_cache(maxsize=16)
-def _plan(topic: Topic, paraphrase: int, size: str) -> tuple[tuple[str, int], ...]:
+def _plan(topic: Topic, own: Language, paraphrase: int, size: str) -> tuple[tuple[str, int], ...]:
     """Which sentences in which order. What refers to the news at large comes after the first sentence about it."""
     random = Random(f"{topic.look}:{size}:{paraphrase}")
     opening, other = random.sample([(_ANSWER, 0), (_ASIDE, 0)], 2)
     if size == SHORT:
         return opening, other
-    around = language(ENGLISH).around
-    chosen = Random(f"{topic.look}:shared").sample(range(len(around[SHARED])), _SHARED_SENTENCES)
+    chosen = Random(f"{topic.look}:shared").sample(range(len(own.around[SHARED])), _SHARED_SENTENCES)
     later = [other, *((SHARED, number) for number in chosen)]
-    later += [(topic.event.theme, number) for number in range(len(around[topic.event.theme]))]
+    later += [(topic.event.theme, number) for number in range(len(own.around[topic.event.theme]))]
     random.shuffle(later)
     return opening, *later

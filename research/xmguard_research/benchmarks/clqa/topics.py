@@ -10,8 +10,8 @@ from dataclasses import dataclass
 from random import Random
 
 from xmguard.errors import InvalidRequest
-from xmguard_research.benchmarks.clqa.events import Event, events
-from xmguard_research.benchmarks.clqa.languages import ENGLISH, language
+from xmguard_research.benchmarks.clqa.corpus import Corpus
+from xmguard_research.benchmarks.clqa.events import Event
 from xmguard_research.benchmarks.clqa.values import draw
 
 TOPICS = 400
@@ -52,31 +52,31 @@ class Topic:
         return self.event.question.format(place=self.place)
 
 
-def most() -> int:
+def most(corpus: Corpus) -> int:
     """How many topics there can be before a question repeats."""
-    return len(events()) * len(language(ENGLISH).places)
+    return len(corpus.events) * len(corpus.english.places)
 
 
-def topics(count: int = TOPICS, *, seed: int = 0) -> Iterator[Topic]:
+def topics(corpus: Corpus, count: int = TOPICS, *, seed: int = 0) -> Iterator[Topic]:
     """The first `count` of a seed; neighbours are of different events.
 
     Raises:
         InvalidRequest: there are not that many.
     """
-    if not 0 < count <= most():
-        raise InvalidRequest.field("topics", f"must be 1 to {most()}, not {count}: no question is asked twice")
-    return (_topic(number, seed) for number in range(count))
+    if not 0 < count <= most(corpus):
+        raise InvalidRequest.field("topics", f"must be 1 to {most(corpus)}, not {count}: no question is asked twice")
+    return (_topic(corpus, number, seed) for number in range(count))
 
 
-def _topic(number: int, seed: int) -> Topic:
-    event = list(events().values())[number % len(events())]
-    places = list(language(ENGLISH).places)
-    place = Random(f"{seed}:{event.name}").sample(places, len(places))[number // len(events())]
+def _topic(corpus: Corpus, number: int, seed: int) -> Topic:
+    event = list(corpus.events.values())[number % len(corpus.events)]
+    places = list(corpus.english.places)
+    place = Random(f"{seed}:{event.name}").sample(places, len(places))[number // len(corpus.events)]
     look = f"{seed}:{number}"
     random = Random(look)
     near, far = random.sample([other for other in places if other != place], 2)
-    speaker = random.choice(list(language(ENGLISH).persons))
-    stated, other, aside, another = draw(event, random, _DRAWN, without=frozenset({place, near, far, speaker}))
+    speaker = random.choice(list(corpus.english.persons))
+    stated, other, aside, another = draw(corpus, event, random, _DRAWN, without=frozenset({place, near, far, speaker}))
     return Topic(
         number=number,
         event=event,

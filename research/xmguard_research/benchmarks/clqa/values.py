@@ -16,8 +16,9 @@ from babel.dates import format_date, format_time
 from babel.numbers import format_currency, format_decimal, format_percent
 from babel.units import format_unit
 
+from xmguard_research.benchmarks.clqa.corpus import Corpus
 from xmguard_research.benchmarks.clqa.events import Event
-from xmguard_research.benchmarks.clqa.languages import ENGLISH, Language, language
+from xmguard_research.benchmarks.clqa.languages import Language
 
 CURRENCIES = ("EUR", "USD", "GBP", "CHF")
 _MINUTES = 60
@@ -28,9 +29,9 @@ _MONDAY = date(_YEAR, 1, 6)
 
 
 @lru_cache(maxsize=256)
-def domain(event: Event, currency: str = CURRENCIES[0]) -> tuple[str, ...]:
+def domain(corpus: Corpus, event: Event, currency: str = CURRENCIES[0]) -> tuple[str, ...]:
     """Every value that can be an answer about this event; amounts of money in one currency."""
-    english = language(ENGLISH)
+    english = corpus.english
     listed = {
         "colour": tuple(english.colours),
         "place": tuple(english.places),
@@ -44,16 +45,16 @@ def domain(event: Event, currency: str = CURRENCIES[0]) -> tuple[str, ...]:
     return tuple(_number(event, number, currency) for number in event.numbers)
 
 
-def draw(event: Event, random: Random, count: int, without: frozenset[str]) -> list[str]:
+def draw(corpus: Corpus, event: Event, random: Random, count: int, without: frozenset[str]) -> list[str]:
     """Different values, all in one currency if they are money, and none of `without`."""
-    possible = [value for value in domain(event, random.choice(CURRENCIES)) if value not in without]
+    possible = [value for value in domain(corpus, event, random.choice(CURRENCIES)) if value not in without]
     return random.sample(possible, count)
 
 
 @lru_cache(maxsize=65536)
-def written(kind: str, value: str, code: str) -> str:
+def written(kind: str, value: str, own: Language) -> str:
     """The value as that language writes it."""
-    return _WRITERS[kind](value, language(code))
+    return _WRITERS[kind](value, own)
 
 
 def _number(event: Event, number: int, currency: str) -> str:

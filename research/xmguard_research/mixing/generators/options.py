@@ -1,0 +1,92 @@
+"""What the generators can be told, and its defaults. Reads recipes' options strictly; makes nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+Code = Literal["en", "zh", "tr", "is", "es", "fr", "de"]
+Size = Literal["short", "long", "mixed"]
+Case = Literal["twins", "consistent", "one-answers", "none-answers"]
+PromptName = Literal["standard", "instructed", "explicit"]
+Weight = Annotated[float, Field(ge=0)]
+Chosen = TypeVar("Chosen", bound="Options")
+
+EXPLICIT: PromptName = "explicit"
+ABOUT_ANSWERS: tuple[Case, ...] = ("twins", "consistent")
+"""Cases in which every source answers: only of these is it asked whether all lead to the same answer."""
+
+
+class Options(BaseModel):
+    """What every generator takes."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    topics: int = Field(default=1000, ge=1)
+    """How many events are told; the first ones are the same for any number."""
+    seed: int = Field(default=0, ge=0)
+    """Events, names, values and the order of everything depend on it."""
+    size: Size = "mixed"
+    """Of sources: `short` is two sentences, `long` 60 to 200 words; `mixed` draws one for each event."""
+    split: Literal["train", "dev"] = "train"
+    """Events and names of which texts; those of `dev` are not in `train`."""
+
+
+class ReadingOptions(Options):
+    """One source in one language, a question, the short answer."""
+
+    language: Code = "en"
+    """Of the source; question and answer are English."""
+
+
+class CrossOptions(Options):
+    """Two sources about different things, and a question that one of them answers."""
+
+    languages: list[tuple[Code, Code]] = Field(default=[("en", "en")], min_length=1)
+    """Pairs, of which one is drawn for each event; either language comes first as often."""
+
+
+class PairsOptions(CrossOptions):
+    """Two sources and a question that they answer differently, alike, or not both."""
+
+    prompts: dict[PromptName, Weight] = Field(default={"standard": 2.0, "instructed": 1.0, EXPLICIT: 1.0})
+    """How often each asks, in relation. `explicit` asks only where every source answers."""
+    kinds: dict[Case, Weight] = Field(
+        default={"twins": 4.0, "consistent": 1.0, "one-answers": 2.0, "none-answers": 1.0}
+    )
+    """How many events become each, in relation: `twins` a conflict and its control, two items that differ in one
+    source's answer and the reply; the others one item each, none of them a conflict."""
+    third: Weight = Field(default=0.1, le=1)
+    """Share of events that get a third source, which does not answer. Not under `explicit`."""
+    phrasings: int = Field(default=3, ge=1, le=4)
+    """How many ways there are to say the same in a reply."""
+
+    @model_validator(mode="after")
+    def _can_be_asked(self) -> Self:
+        if not sum(self.prompts.values()) or not sum(self.kinds.values()):
+            raise ValueError("all weights are 0; give prompts and kinds one that is more")
+        unasked = [kind for kind, weight in self.kinds.items() if weight and kind not in ABOUT_ANSWERS]
+        if unasked and not any(weight for prompt, weight in self.prompts.items() if prompt != EXPLICIT):
+            raise ValueError(
+                f"the explicit prompt does not ask of {', '.join(unasked)}; give standard or instructed a weight too, "
+                f"or kinds only {' and '.join(ABOUT_ANSWERS)}"
+            )
+        return self
+
+
+def parsed(kind: type[Chosen], options: Mapping[str, Any]) -> Chosen:
+    """Options as a recipe gives them.
+
+    Raises:
+        ValueError: one is unknown or has no possible value; the message names it and what is known.
+    """
+    unknown = sorted(set(options) - set(kind.model_fields))
+    if unknown:
+        raise ValueError(f"there is no option {', '.join(unknown)}; known: {', '.join(kind.model_fields)}")
+    try:
+        return kind.model_validate(dict(options))
+    except ValidationError as error:
+        wrong = (f"{'.'.join(map(str, one['loc'])) or 'options'}: {one['msg']}" for one in error.errors())
+        raise ValueError("; ".join(wrong)) from error

@@ -1,0 +1,107 @@
+"""Events told as sources, and questions over sources as items. Knows no case and no reply."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from itertools import count, islice
+from random import Random
+from typing import Any
+
+from xmguard.languages.english.prompts import PROMPT_TEXT
+from xmguard.prompt_text import QUESTION
+from xmguard.request import Prompt
+from xmguard_research.benchmarks.clqa.corpus import Corpus
+from xmguard_research.benchmarks.clqa.paragraphs import SIZES, paragraph
+from xmguard_research.benchmarks.clqa.topics import Topic, most
+from xmguard_research.benchmarks.clqa.topics import topics as round_of_topics
+from xmguard_research.benchmarks.clqa.values import written
+from xmguard_research.mixing.corpus import SPLITS
+from xmguard_research.mixing.generators.options import Options
+
+_ROUNDS = 100_000
+"""Seeds of rounds that belong to one seed of a generator."""
+
+
+@dataclass(frozen=True)
+class Told:
+    """A source."""
+
+    text: str
+    language: str
+    answer: str | None
+    """What it answers, in English; None if it does not answer the question that is asked."""
+
+
+@dataclass(frozen=True)
+class Teller:
+    """Tells the events of a corpus."""
+
+    corpus: Corpus
+
+    def told(self, topic: Topic, code: str, paraphrase: int, size: str, value: str, *, answers: bool = True) -> Told:
+        """The topic in a language, with that value; `answers` is whether the question asked is its own."""
+        said = paragraph(topic, self.corpus.language(code), paraphrase, size, value)
+        return Told(said.text, code, self.english(topic, value) if answers else None)
+
+    def english(self, topic: Topic, value: str) -> str:
+        """The value as an English reply gives it."""
+        return written(topic.event.kind, value, self.corpus.english)
+
+    def elsewhere(self, topic: Topic) -> Topic:
+        """The same event at another place, with the other value: it does not answer the topic's question."""
+        random = Random(f"{topic.look}:elsewhere")
+        named = {topic.place, topic.near, topic.far, *topic.answers, *topic.asides}
+        place = random.choice([one for one in self.corpus.english.places if one not in named])
+        return replace(topic, place=place, look=f"{topic.look}:elsewhere", answers=topic.answers[::-1])
+
+
+def topics(options: Options) -> Iterator[Topic]:
+    """So many events of the split, in rounds in which no question is asked twice."""
+    corpus = SPLITS[options.split]
+    rounds = (
+        topic
+        for number in count()
+        for topic in round_of_topics(corpus, most(corpus), seed=options.seed * _ROUNDS + number)
+    )
+    return islice(rounds, options.topics)
+
+
+def sized(size: str, random: Random) -> str:
+    """One of the sizes of a paragraph."""
+    return random.choice(SIZES) if size == "mixed" else size
+
+
+def item(
+    name: str, told: Sequence[Told], question: str, prompt: Prompt, reply: str, meta: Mapping[str, Any]
+) -> dict[str, Any]:
+    """A question over sources as it is served, and its reply. Every source is a part of its own, the task the last."""
+    parts = [PROMPT_TEXT.preamble]
+    for index, one in enumerate(told):
+        parts += [PROMPT_TEXT.separator, one.text] if index else [one.text]
+    parts.append(PROMPT_TEXT.tasks[prompt].replace(QUESTION, question))
+    answers = [one.answer for one in told]
+    about = {
+        "languages": [one.language for one in told],
+        "question": question,
+        "prompt": prompt.name.lower(),
+        "answers": answers,
+        "conflict": len({answer for answer in answers if answer is not None}) > 1,
+        **meta,
+    }
+    messages = [
+        {"role": "user", "content": [{"type": "text", "text": part} for part in parts]},
+        {"role": "assistant", "content": reply},
+    ]
+    return {"id": name, "messages": messages, "meta": about}
+
+
+def of_topic(topic: Topic, size: str, options: Options) -> dict[str, Any]:
+    """What `meta` says of every item about the topic."""
+    return {
+        "topic": f"{options.split}-{topic.name}",
+        "event": topic.event.name,
+        "kind": topic.event.kind,
+        "size": size,
+        "split": options.split,
+    }
