@@ -88,6 +88,8 @@ def _without_adapter(adapted: Any) -> Iterator[None]:
 class MixingTrainer(SFTTrainer):  # type: ignore[misc]
     """Trains on batches of `WholeCollator`, or of `AnswerCollator` where the adapter acts on the answer alone."""
 
+    control: Any
+
     def __init__(self, *, order: LengthOrder, **arguments: Any) -> None:
         """`order` of the training instances; the rest is TRL's."""
         self._order = order
@@ -109,7 +111,8 @@ class MixingTrainer(SFTTrainer):  # type: ignore[misc]
         if return_outputs or num_items_in_batch is None:
             raise ValueError("the loss of a step is all there is; evaluate() has that of other data")
         # The count is of all processes, over which the gradient is averaged.
-        return self.likelihood(model, inputs) / num_items_in_batch * self.accelerator.num_processes
+        loss: Tensor = self.likelihood(model, inputs) / num_items_in_batch * self.accelerator.num_processes
+        return loss
 
     def likelihood(self, model: Any, inputs: dict[str, Tensor]) -> Tensor:
         """Negative log-likelihood of the batch's targets, summed, in nats."""
