@@ -4,9 +4,12 @@ import json
 
 import pytest
 
+from xmguard.errors import SetupIncomplete
 from xmguard.testing.tiny import make_model
+from xmguard.testing.tiny_pictures import make_picture_model
 from xmguard_research.mixing import evaluating, experiment, reporting, training
 from xmguard_research.mixing.arms import Experiment
+from xmguard_research.scenes import assets
 
 # Of PEFT, about an old name.
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
@@ -69,3 +72,31 @@ def test_an_experiment_trains_asks_and_reports_every_arm_once(tmp_path, monkeypa
     monkeypatch.setattr(training, "_trainer", nothing)
     monkeypatch.setattr(evaluating, "respond", nothing)
     experiment.run(wanted, out)
+
+
+def scenes(modality, generator="scene-reading", **options):
+    return {"name": f"{generator}-{modality}", "modality": modality, "generator": generator, "options": options}
+
+
+def test_an_experiment_across_modalities_trains_on_pictures_and_asks_about_them(tmp_path, monkeypatch):
+    try:
+        assets.art("noto")
+    except SetupIncomplete as missing:
+        pytest.skip(str(missing))
+    monkeypatch.setattr(evaluating, "TOKENS", 2)
+    content = made(make_picture_model(tmp_path / "base", "Llava")).model_dump(mode="json")
+    content["stage"]["data"]["trained_tokens"] = 300
+    content["stage"]["data"]["sources"] = [
+        scenes("image", "scene-pairs", topics=4, modalities=[["image", "image"]], kinds={"twins": 1})
+    ]
+    content["training"]["data"]["trained_tokens"] = 60
+    content["training"]["data"]["sources"] = [
+        scenes(modality, topics=6, seed=seed, modality=modality) for seed, modality in enumerate(("text", "image"))
+    ]
+    asked = {"suite": "cmqa", "variants": ["text-image"], "items": 1, "questions": 0, "prompts": ["standard"]}
+    content["evaluation"] = [asked | {"kinds": ["activity"]}]
+    wanted, out = Experiment.parse(content), tmp_path / "out"
+    experiment.run(wanted, out)
+    found = reporting.collect(wanted, out)
+    base, *others = [found.of("imbalance", arm=arm)[0].estimate.value for arm in ("none", "dataset", "instance")]
+    assert all(abs(other - base) > 1e-6 for other in others)

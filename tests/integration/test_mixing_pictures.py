@@ -9,6 +9,8 @@ import xmguard_image
 from PIL import Image
 from torch import nn
 
+import xmguard_smolvlm_tiny
+from tests.integration.tiny_training import make_base, make_parts
 from xmguard.backends.transformers.loader import load
 from xmguard.context import Context, ContextSpan
 from xmguard.errors import InvalidRequest, ModelRefused
@@ -18,7 +20,7 @@ from xmguard.span import Media, Span
 from xmguard.testing.tiny_pictures import make_picture_model
 from xmguard_research.mixing.collating import AnswerCollator, WholeCollator, row
 from xmguard_research.mixing.encoding import IGNORED, InstanceEncoder
-from xmguard_research.mixing.modelling import Base, check_pictures, load_model
+from xmguard_research.mixing.modelling import Base, check_pictures, find_base, load_model
 from xmguard_research.mixing.readers import load_reader
 from xmguard_research.mixing.recipe import Train
 from xmguard_research.mixing.trainer import after_context, negative_log_likelihood
@@ -64,17 +66,27 @@ def instance(*turns):
 
 @pytest.fixture(scope="module")
 def registry():
-    return load_plugins(extra={"image": xmguard_image})
+    return load_plugins(extra={"image": xmguard_image, "smolvlm-tiny": xmguard_smolvlm_tiny})
 
 
-@pytest.fixture(scope="module", params=["Llava", "SmolVLM", "Idefics3"])
+def make_smolvlm_tiny(folder):
+    """The plugin's own classes, with a small tower."""
+    model, processor = make_parts(make_base(folder / "base"))
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="module", params=["Llava", "SmolVLM", "Idefics3", "smolvlm-tiny"])
 def family(request, tmp_path_factory, registry):
     """A tiny model, and pictures of which one makes more tiles than the others where a processor makes tiles."""
-    folder = make_picture_model(tmp_path_factory.mktemp("model"), request.param)
+    place = tmp_path_factory.mktemp("model")
+    folder = make_smolvlm_tiny(place) if request.param == "smolvlm-tiny" else make_picture_model(place, request.param)
     data = tmp_path_factory.mktemp("data")
     for name, seed, width, height in (("a.png", 1, 40, 36), ("b.png", 2, 40, 36), ("wide.png", 3, 160, 40)):
         (data / name).write_bytes(png(seed, width, height))
-    base = Base("tiny", folder, reads_pictures=True)
+    base = find_base(str(folder), registry)
+    assert base.reads_pictures
     reader = load_reader(base, registry)
     encoder = InstanceEncoder(
         reader.tokenizer,

@@ -4,16 +4,20 @@ import re
 from collections import Counter
 from io import BytesIO
 from itertools import islice
+from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from xmguard.errors import SetupIncomplete
 from xmguard_research.benchmarks.cmqa import items
+from xmguard_research.mixing.arms import Experiment
+from xmguard_research.mixing.command_experiment import shipped
 from xmguard_research.mixing.generators import GENERATORS
 from xmguard_research.mixing.generators.scene_options import KINDS, NAMED
 from xmguard_research.mixing.generators.scene_words import WORDINGS
 from xmguard_research.mixing.generators.scenes import SERIES, SPLIT, STYLE
+from xmguard_research.mixing.items import item
 from xmguard_research.scenes import assets, scenes
 from xmguard_research.scenes.pictures import LAYOUTS
 from xmguard_research.scenes.spec import held_out
@@ -196,3 +200,19 @@ def test_a_mixed_pair_comes_in_either_order_and_says_in_which(art):
 def test_options_that_cannot_be_are_refused(make, options, said):
     with pytest.raises(ValueError, match=said):
         next(make(options))
+
+
+def test_a_recipe_can_hold_what_a_generator_drew(art):
+    one = next(pairs({"topics": 1, "modalities": [("image", "image")]}))
+    made = item(one, source="s", modality="image", where="here", picture=lambda path: pytest.fail(path))
+    drawn = [part.seen() for part in made.messages[0].content if not isinstance(part, str)]
+    assert [(seen.suffix, seen.content) for seen in drawn] == [
+        (".png", part["png"]) for part in asked(one)[0] if part["type"] == "image"
+    ]
+
+
+def test_the_shipped_experiment_asks_generators_for_what_they_have():
+    experiment = Experiment.read(shipped(Path("crossmodal")))
+    for recipe in (experiment.stage_recipe(Path()), experiment.recipe("instance", 0, Path())):
+        for source in recipe.data.sources:
+            GENERATORS[source.generator](source.options)

@@ -140,9 +140,12 @@ def base_folder(base: str, registry: Registry) -> Path:
 def _picture_reader(base: str, folder: Path) -> tuple[Any, Any]:
     from transformers import AutoConfig
 
+    from xmguard.backends.transformers.families import examine
     from xmguard.backends.transformers.pictures import PictureReader
     from xmguard.backends.transformers.processors import load_processor
+    from xmguard.plugins import load_plugins
 
+    examine(folder, load_plugins().architectures.items)  # registers the classes that a plugin brings
     config = AutoConfig.from_pretrained(folder, **_OPTIONS)
     placeholder = getattr(config, "image_token_id", None)
     if placeholder is None:

@@ -206,6 +206,9 @@ def _part(part: Any, where: str, picture: Callable[[str], Image]) -> str | Image
             return replace(picture(said["path"]), where=where)
         except ValueError as error:
             raise _wrong(where, str(error)) from error
+    if set(said) == {"type", "png"} and said["type"] == "image" and isinstance(said["png"], bytes):
+        drawn: bytes = said["png"]
+        return Image("png", lambda: drawn, where)
     raise _wrong(where, 'is neither {"type": "text", "text": ...} nor {"type": "image", "path": ...}')
 
 
