@@ -216,3 +216,17 @@ def test_the_shipped_experiment_asks_generators_for_what_they_have():
     for recipe in (experiment.stage_recipe(Path()), experiment.recipe("instance", 0, Path())):
         for source in recipe.data.sources:
             GENERATORS[source.generator](source.options)
+
+
+def test_no_five_words_in_a_row_are_those_of_the_suites_sentences():
+    def fives(texts):
+        """Of what stands between values, in lower case."""
+        runs = [re.findall(r"[\w']+", piece.lower()) for text in texts for piece in re.split(r"\{\w+\}", text)]
+        return {tuple(run[at : at + 5]) for run in runs for at in range(len(run) - 4)}
+
+    own = fives(
+        text for slots in WORDINGS.values() for one in slots.values() for text in (*one.questions, *one.statements)
+    )
+    theirs = fives(text for layout in LAYOUTS for slot in layout.slots for text in (*slot.questions, *slot.statements))
+    assert own
+    assert not own & theirs

@@ -62,7 +62,7 @@ WORDINGS: Mapping[str, Mapping[str, Wording]] = {
             ("Close to the person there is {a_thing}.", "{a_thing} can be found not far from the person."),
         ),
         "sky": Wording(
-            ("In which colour does the sky appear?", "What is the sky's colour?"),
+            ("In which colour is the sky shown?", "What is the sky's colour?"),
             ("The sky overhead looks {sky}.", "One sees a sky that is {sky}."),
         ),
     },
@@ -84,7 +84,7 @@ WORDINGS: Mapping[str, Mapping[str, Wording]] = {
         ),
         "relation": Wording(
             (
-                "On which side of the {second} is the {first}: left, right, above or below?",
+                "On which side of the {second} is the {first}: above, below, to the left or to the right?",
                 "Relative to the {second}, where has the {first} its place?",
             ),
             ("Look {beside} the {second} to find the {first}.", "The {first} has its place {beside} the {second}."),
