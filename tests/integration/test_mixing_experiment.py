@@ -74,8 +74,8 @@ def test_an_experiment_trains_asks_and_reports_every_arm_once(tmp_path, monkeypa
     experiment.run(wanted, out)
 
 
-def scenes(modality, generator="scene-reading", **options):
-    return {"name": f"{generator}-{modality}", "modality": modality, "generator": generator, "options": options}
+def scenes(name, generator="scene-reading", **options):
+    return {"name": name, "modality": name, "generator": generator, "options": options}
 
 
 def test_an_experiment_across_modalities_trains_on_pictures_and_asks_about_them(tmp_path, monkeypatch):
