@@ -1,0 +1,18 @@
+"""`xmguard mix`: data, training and measurement of fine-tuning that mixes modalities; one YAML recipe says what.
+
+Registers the subcommands, each of which has its own module and imports nothing heavy until it is called.
+"""
+
+from __future__ import annotations
+
+import typer
+
+from xmguard_research.mixing.command_build import build
+
+app = typer.Typer(help="Fine-tune models on conversations that mix modalities.", no_args_is_help=True)
+app.command("build")(build)
+
+
+@app.callback()
+def _group() -> None:
+    """Fine-tune models on conversations that mix modalities."""

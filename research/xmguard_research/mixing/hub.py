@@ -1,0 +1,99 @@
+"""Rows of data sets, by the `datasets` package: of the hub, or of a folder of parquet, JSON or CSV files.
+
+Knows which columns hold pictures, and nothing of what the others mean.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from xmguard.errors import InvalidRequest
+from xmguard_research.mixing.items import Image, picture_below
+from xmguard_research.mixing.recipe import Source
+
+
+@dataclass(frozen=True)
+class Rows:
+    """A split of a data set."""
+
+    rows: Iterator[tuple[int, Mapping[str, Any]]]
+    """Each with its number, from 0 as the hub's viewer counts."""
+    license: str | None
+    picture: Callable[[Any], Image]
+    """What a column of pictures holds, as a picture; raises ValueError."""
+
+
+def rows(source: Source, folder: Path, field: str) -> Rows:
+    """Open a data set; with `streaming`, only what is read is fetched.
+
+    Args:
+        source: with its `dataset`.
+        folder: of the recipe; a data set there is taken before one of the hub.
+        field: of the recipe, for errors.
+
+    Raises:
+        InvalidRequest: it is not there, cannot be read, or would have to run code of its own.
+        SetupIncomplete: the package is missing.
+    """
+    name = str(source.dataset)
+    local = folder / Path(name).expanduser()
+    if local.is_dir():
+        if source.revision is not None:
+            raise InvalidRequest.field(field, f"{name} is a folder and has no revision; leave revision out")
+        scripts = sorted(local.glob("*.py"))
+        if scripts:
+            raise InvalidRequest.field(
+                field,
+                f"{name} is a data set with code ({scripts[0].name}), which is not run; give its files as parquet",
+            )
+    import datasets
+
+    datasets.disable_progress_bars()  # whoever reads shows a bar of their own
+    try:
+        found = datasets.load_dataset(
+            str(local) if local.is_dir() else name,
+            source.config,
+            split=source.split,
+            revision=source.revision,
+            streaming=source.streaming,
+        )
+    except Exception as error:  # of the hub's client, of file formats, of names: the package has no base class
+        said = " ".join(str(error).split())[:300] or type(error).__name__
+        raise InvalidRequest.field(field, f"data set {name!r} cannot be read: {said}") from error
+    found = _undecoded(found, source.images, datasets)
+    inside = picture_below(local) if local.is_dir() else None
+
+    def picture(said: Any) -> Image:
+        if isinstance(said, Mapping) and said.get("bytes") is not None:
+            content = bytes(said["bytes"])
+            return Image(f"in column {source.images!r}", lambda: content)
+        path = said.get("path") if isinstance(said, Mapping) else said
+        if not isinstance(path, str) or inside is None:
+            raise ValueError(f"column {source.images!r} holds no picture, but {type(said).__name__}")
+        return inside(path)
+
+    said = found.info.license
+    return Rows(enumerate(map(_plain, islice(found, source.limit))), said or None, picture)
+
+
+def _undecoded(found: Any, column: str | None, datasets: Any) -> Any:
+    """The same data set, with pictures as the bytes of their files."""
+    if column is None or found.features is None or column not in found.features:
+        return found
+    feature = found.features[column]
+    plain = datasets.Image(decode=False)
+    if isinstance(feature, datasets.Image):
+        return found.cast_column(column, plain)
+    inner = getattr(feature, "feature", None)
+    return found.cast_column(column, datasets.List(plain)) if isinstance(inner, datasets.Image) else found
+
+
+def _plain(value: Any) -> Any:
+    """Without the fields that Arrow fills with None because another row has them."""
+    if isinstance(value, Mapping):
+        return {key: _plain(each) for key, each in value.items() if each is not None}
+    return [_plain(each) for each in value] if isinstance(value, list) else value
