@@ -1,0 +1,116 @@
+"""The model that is trained: a base as it is found on this machine, with an adapter or with all its weights free.
+
+Knows no data.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from transformers import AutoModelForCausalLM, AutoTokenizer
+
+from xmguard.errors import InvalidRequest, ModelRefused
+from xmguard.models.resolve import resolve
+from xmguard.plugins import Registry
+from xmguard.profile import CARD
+from xmguard_research.mixing.recipe import Recipe, Train
+
+_OPTIONS: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+ADAPTER = "adapter_config.json"
+
+
+@dataclass(frozen=True)
+class Base:
+    """What a training starts from."""
+
+    name: str
+    """Of the model whose weights an adapter belongs to; it becomes the card's `base_model`."""
+    path: Path
+    """Its folder."""
+    adapter: Path | None = None
+    """Checkpoint folder whose adapter is trained further."""
+
+    @property
+    def card(self) -> dict[str, Any]:
+        """Of the folder that training starts from; empty if it has none."""
+        try:
+            card: dict[str, Any] = json.loads(((self.adapter or self.path) / CARD).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return {}
+        return card
+
+
+def find_base(recipe: Recipe, registry: Registry) -> Base:
+    """Where a recipe's base lies; of a checkpoint folder with an adapter, where the adapter's base lies.
+
+    Raises:
+        ModelNotFound: it is not on this machine.
+        ModelRefused: a checkpoint folder whose card names no base.
+    """
+    folder = Path(recipe.base_model).expanduser()
+    if not (folder / ADAPTER).is_file():
+        return Base(recipe.base, resolve(recipe.base_model, registry).path)
+    card = Base(recipe.base, folder).card
+    if "base_model" not in card:
+        raise ModelRefused(recipe.base, [f"it holds an adapter, and no {CARD} names the base of it"])
+    return Base(card["base_model"], resolve(card["base_model"], registry).path, folder)
+
+
+def load_tokenizer(base: Base) -> Any:
+    """The base's tokenizer."""
+    return AutoTokenizer.from_pretrained(base.path, use_fast=True, **_OPTIONS)
+
+
+def load_model(base: Base, train: Train) -> Any:
+    """The model to train: a PEFT model with float32 adapter weights, or the whole model.
+
+    Weights that are not trained lie in the precision they are multiplied in, so that none is cast at every step.
+
+    Raises:
+        InvalidRequest: the adapter that is to be trained further has another shape than the recipe says.
+    """
+    frozen = torch.bfloat16 if train.precision == "bf16" else torch.float32
+    model = AutoModelForCausalLM.from_pretrained(
+        base.path,
+        dtype=frozen if train.method == "lora" else torch.float32,
+        attn_implementation="sdpa",
+        use_safetensors=True,
+        **_OPTIONS,
+    )
+    torch.manual_seed(train.seed)
+    if train.method == "full":
+        return model if base.adapter is None else PeftModel.from_pretrained(model, base.adapter).merge_and_unload()
+    config = LoraConfig(
+        task_type=TaskType.CAUSAL_LM,
+        r=train.rank,
+        lora_alpha=train.alpha,
+        lora_dropout=train.dropout,
+        target_modules=list(train.modules),
+    )
+    if base.adapter is None:
+        return get_peft_model(model, config)
+    _check_same(base, train)
+    return PeftModel.from_pretrained(model, base.adapter, is_trainable=True)
+
+
+def _check_same(base: Base, train: Train) -> None:
+    """An adapter that is trained further keeps its shape and the rows it acts on."""
+    assert base.adapter is not None
+    found = json.loads((base.adapter / ADAPTER).read_text(encoding="utf-8"))
+    pairs = {
+        "rank": (train.rank, found["r"]),
+        "alpha": (train.alpha, found["lora_alpha"]),
+        "modules": (sorted(train.modules), sorted(found["target_modules"])),
+        "acts_on": (train.acts_on, base.card.get("adapter", {}).get("acts_on")),
+    }
+    for name, (wanted, given) in pairs.items():
+        if wanted != given:
+            raise InvalidRequest.field(
+                f"train.{name}",
+                f"is {wanted}, and the adapter of {base.adapter} that is to be trained further has {given}",
+            )
