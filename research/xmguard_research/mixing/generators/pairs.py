@@ -95,7 +95,7 @@ class _Asked:
         self, name: str, case: str, told: list[Told], size: str, prompt: Prompt, random: Random
     ) -> dict[str, Any]:
         answers = [(number, one.answer) for number, one in enumerate(told, 1) if one.answer is not None]
-        said = reply(answers, len(told), prompt, self.options.phrasings, random)
+        said = reply(answers, prompt, self.options.phrasings, random)
         meta = of_topic(self.topic, size, self.options)
         codes = "-".join(one.language for one in told)
         return item(

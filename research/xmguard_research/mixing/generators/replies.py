@@ -10,15 +10,26 @@ from xmguard.request import Prompt
 Answer = tuple[int, str]
 """Number of a source, from 1, and what it answers."""
 
+# Whatever comes of it, a reply begins with what the first source that answers says. So a model decides whether another one
+# differs when it has that value before it, in English, and has only to find it, or not, in the other source.
 _CONFLICT = (
-    "The sources disagree: source {i} says {a}, source {j} says {b}.",
-    "The sources contradict each other: source {i} says {a}, but source {j} says {b}.",
-    "The sources give different answers: {a} according to source {i}, {b} according to source {j}.",
-    "There is a contradiction between the sources. Source {i} says {a}, while source {j} says {b}.",
+    "{a} according to source {i}, but source {j} says {b}: the sources disagree.",
+    "{a} according to source {i}, but {b} according to source {j}. The sources contradict each other.",
+    "{a} if source {i} is right, but source {j} says {b}. The sources disagree.",
+    "{a}, says source {i}. Source {j} contradicts it and says {b}.",
 )
-_ALIKE = ("{a}.", "Sources {i} and {j} say {a}.", "{a}, as sources {i} and {j} say.", "The answer is {a}.")
-_ALIKE_OF_TWO = ("{a}.", "Both sources say {a}.", "{a}, as both sources say.", "The answer is {a}.")
-_ONE = ("{a}.", "Source {i} says {a}.", "{a}, according to source {i}.", "The answer is {a}.")
+_ALIKE = (
+    "{a} according to source {i}, and source {j} says the same.",
+    "{a} according to both source {i} and source {j}.",
+    "{a}, as source {i} and source {j} say.",
+    "{a}, says source {i}. Source {j} agrees.",
+)
+_ONE = (
+    "{a} according to source {i}.",
+    "{a}, as source {i} says.",
+    "{a}, says source {i}.",
+    "{a}.",
+)
 _NONE = (
     "The sources do not say.",
     "None of the sources says that.",
@@ -40,17 +51,16 @@ _SAME = (
 PHRASINGS = len(_CONFLICT)
 
 
-def reply(answers: Sequence[Answer], sources: int, prompt: Prompt, phrasings: int, random: Random) -> str:
+def reply(answers: Sequence[Answer], prompt: Prompt, phrasings: int, random: Random) -> str:
     """What a reader of the sources would reply.
 
     Args:
         answers: of the sources that answer, two at most.
-        sources: how many were read.
         prompt: how it was asked; under `EXPLICIT` every source answers.
         phrasings: how many are in use, up to `PHRASINGS`. The first is as frequent as all others together.
         random: draws one.
     """
-    ways = _ways(answers, sources, prompt)[:phrasings]
+    ways = _ways(answers, prompt)[:phrasings]
     weights = [max(1, len(ways) - 1), *[1] * (len(ways) - 1)]
     (way,) = random.choices(ways, weights)
     numbered = zip(("i", "j"), ("a", "b"), answers, strict=False)
@@ -58,12 +68,10 @@ def reply(answers: Sequence[Answer], sources: int, prompt: Prompt, phrasings: in
     return way.format(**slots)
 
 
-def _ways(answers: Sequence[Answer], sources: int, prompt: Prompt) -> Sequence[str]:
+def _ways(answers: Sequence[Answer], prompt: Prompt) -> Sequence[str]:
     if len(answers) < 2:
         return _ONE if answers else _NONE
     differ = answers[0][1] != answers[1][1]
     if prompt is Prompt.EXPLICIT:
         return _DIFFERENT if differ else _SAME
-    if differ:
-        return _CONFLICT
-    return _ALIKE_OF_TWO if sources == len(answers) else _ALIKE
+    return _CONFLICT if differ else _ALIKE
