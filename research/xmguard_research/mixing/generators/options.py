@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from xmguard_research.benchmarks.clqa.languages import ENGLISH
 
 Code = Literal["en", "zh", "tr", "is", "es", "fr", "de"]
 Size = Literal["short", "long", "mixed"]
@@ -39,7 +38,7 @@ class Options(BaseModel):
 class ReadingOptions(Options):
     """One source in one language, a question, the short answer."""
 
-    language: Code = ENGLISH
+    language: Code = "en"
     """Of the source; question and answer are English."""
 
 

@@ -6,7 +6,7 @@ paraphrases, prompts and phrasings are drawn for both at once, so none of them t
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar
@@ -59,7 +59,7 @@ class _Asked:
         for name, told in sources.items():
             yield self._item(name, case, told, size, prompt, Random(said))
 
-    def _sources(self, case: str, codes: list[str], size: str, random: Random) -> Mapping[str, list[Told]]:
+    def _sources(self, case: str, codes: Sequence[str], size: str, random: Random) -> Mapping[str, list[Told]]:
         """By the name of the item; twins are two."""
         topic, tell = self.topic, self.teller.told
         stated, different = topic.answers
