@@ -12,7 +12,9 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from xmguard.errors import ModelNotFound, ModelRefused
+from xmguard.errors import InvalidRequest, ModelNotFound, ModelRefused
+from xmguard.models.resolve import resolve
+from xmguard.plugins import Registry, load_plugins
 from xmguard_research.mixing.items import ASSISTANT, Image, Item, Message
 
 _OPTIONS: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -26,12 +28,15 @@ class TokenCounter:
 
         Raises:
             ModelNotFound: there is no such model here.
-            ModelRefused: it has no chat template, or reads no pictures and has to.
+            ModelRefused: it has no chat template that takes conversations, or reads no pictures and has to.
         """
         from transformers import AutoTokenizer
 
+        from xmguard.backends.transformers.prompting import PromptEncoder
+
         self._base = base
-        folder = base_folder(base)
+        registry = load_plugins()
+        folder = base_folder(base, registry)
         self._reader: Any = None
         if pictures:
             processor, self._reader = _picture_reader(base, folder)
@@ -46,9 +51,11 @@ class TokenCounter:
             self._template = self._tokenizer.chat_template
         if not self._template:
             raise ModelRefused(base, ["it has no chat template to write a conversation in; take an instruction model"])
+        self._encoder = PromptEncoder(self._tokenizer, registry, base, template=self._template)
         self.sha256 = hashlib.sha256((folder / "tokenizer.json").read_bytes()).hexdigest()
         """Of the tokenizer's file."""
         self._frame = cache(self._framed)
+        self._text = cache(self._of_text)  # the items hold the texts in any case
         self._picture = cache(self._of_picture)
         self._sized = cache(self._of_size)
 
@@ -68,10 +75,11 @@ class TokenCounter:
     def _parts(self, parts: Sequence[str | Image]) -> int:
         return sum(self._picture(part) if isinstance(part, Image) else self._text(part) for part in parts)
 
-    def _text(self, text: str) -> int:
-        # verbose would warn of a text past the context.
-        encoded = self._tokenizer(text, add_special_tokens=False, split_special_tokens=True, verbose=False)
-        return len(encoded["input_ids"])
+    def _of_text(self, text: str) -> int:
+        try:
+            return len(self._encoder.ids(text))
+        except InvalidRequest as error:
+            raise InvalidRequest.field(f"text {text[:60]!r}", error.violations[0].description) from error
 
     def _of_picture(self, image: Image) -> int:
         return self._sized(*image.seen().size)
@@ -109,22 +117,20 @@ class TokenCounter:
         raise ModelRefused(self._base, [f"its chat template takes no conversation of {', '.join(roles)}"])
 
 
-def base_folder(base: str) -> Path:
+def base_folder(base: str, registry: Registry) -> Path:
     """Folder of a base's tokenizer: of a checkpoint that holds an adapter, that of the model it was made for.
 
     Raises:
         ModelNotFound: there is no such model here.
     """
-    from xmguard.models.resolve import resolve
-    from xmguard.plugins import load_plugins
-
     card = Path(base).expanduser() / "xmguard.json"
     if card.is_file() and not card.with_name("config.json").is_file():
         try:
-            return base_folder(str(json.loads(card.read_text(encoding="utf-8"))["base_model"]))
+            named = str(json.loads(card.read_text(encoding="utf-8"))["base_model"])
         except (ValueError, KeyError, TypeError) as error:
             raise ModelNotFound(f"{card} names no base_model, so {base} is no checkpoint folder") from error
-    return resolve(base, load_plugins()).path
+        return base_folder(named, registry)
+    return resolve(base, registry).path
 
 
 def _picture_reader(base: str, folder: Path) -> tuple[Any, Any]:

@@ -1,0 +1,53 @@
+"""Small recipes and sources for the tests of mixing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from xmguard_research.mixing.items import Item, Message
+from xmguard_research.mixing.recipe import Recipe
+
+
+def records(name: str, count: int) -> list[dict[str, Any]]:
+    """Items of three texts and a reply, whose contents name the source."""
+    return [
+        {
+            "id": f"{name}-{index}",
+            "messages": [
+                {
+                    "role": "user",
+                    "content": [
+                        {"type": "text", "text": text} for text in ("Read.\n\n", f"{name} {index}", "\n\nWhat?")
+                    ],
+                },
+                {"role": "assistant", "content": f"It is {name} {index}."},
+            ],
+        }
+        for index in range(count)
+    ]
+
+
+def write(file: Path, rows: Sequence[Any]) -> Path:
+    """JSON lines."""
+    file.write_text("".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows), encoding="utf-8")
+    return file
+
+
+def item(source: str, index: int, *, modality: str = "", system: str = "", turns: int = 1) -> Item:
+    """An item with as many turns; its modality is its source's name."""
+    said = [Message("system", (system,))] if system else []
+    for turn in range(turns):
+        said += [
+            Message("user", (f"{source}{index} asks {turn}",)),
+            Message("assistant", (f"{source}{index} says {turn}",)),
+        ]
+    return Item(f"{source}{index}", source, modality or source, tuple(said), f"{source}.jsonl:{index + 1}", {})
+
+
+def recipe(folder: Path, base: Path, sources: Sequence[dict[str, Any]], **data: Any) -> Recipe:
+    """A recipe in a folder, of these sources; the rest are defaults."""
+    told = {"trained_tokens": 2000} | data | {"sources": list(sources)}
+    return Recipe.parse({"name": "t", "base": str(base), "license": "Apache-2.0", "data": told}, folder)
