@@ -12,12 +12,13 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
-from transformers import AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
 
 from xmguard.errors import InvalidRequest, ModelRefused
 from xmguard.models.resolve import resolve
 from xmguard.plugins import Registry
 from xmguard.profile import CARD
+from xmguard_research.mixing import grouped
 from xmguard_research.mixing.recipe import Recipe, Train
 
 _OPTIONS: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
@@ -78,7 +79,7 @@ def load_model(base: Base, train: Train) -> Any:
     model = AutoModelForCausalLM.from_pretrained(
         base.path,
         dtype=frozen if train.method == "lora" else torch.float32,
-        attn_implementation="sdpa",
+        attn_implementation=_attention(base.path),
         use_safetensors=True,
         **_OPTIONS,
     )
@@ -96,6 +97,15 @@ def load_model(base: Base, train: Train) -> Any:
         return get_peft_model(model, config)
     _check_same(base, train)
     return PeftModel.from_pretrained(model, base.adapter, is_trainable=True)
+
+
+def _attention(path: Path) -> str | None:
+    """Which attention is fastest here; None leaves it to transformers for families that have their own."""
+    family = AutoModelForCausalLM._model_mapping[type(AutoConfig.from_pretrained(path, **_OPTIONS))]
+    if torch.cuda.is_available() or not family._supports_sdpa:
+        return None
+    grouped.install()
+    return grouped.IMPLEMENTATION
 
 
 def _check_same(base: Base, train: Train) -> None:
