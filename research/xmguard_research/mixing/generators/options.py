@@ -61,7 +61,7 @@ class PairsOptions(CrossOptions):
     source's answer and the reply; the others one item each, none of them a conflict."""
     third: Weight = Field(default=0.1, le=1)
     """Share of events that get a third source, which does not answer. Not under `explicit`."""
-    phrasings: int = Field(default=3, ge=1, le=4)
+    phrasings: int = Field(default=3, ge=1, le=3)
     """How many ways there are to say the same in a reply."""
 
     @model_validator(mode="after")
