@@ -7,7 +7,6 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-
 Code = Literal["en", "zh", "tr", "is", "es", "fr", "de"]
 Size = Literal["short", "long", "mixed"]
 Case = Literal["twins", "consistent", "one-answers", "none-answers"]

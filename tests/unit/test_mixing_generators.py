@@ -1,0 +1,223 @@
+"""The generators of training items: replies say what the sources say, and nothing but the answer tells twins apart."""
+
+from collections import Counter, defaultdict
+from itertools import pairwise
+
+import pytest
+
+from xmguard.languages.english import English
+from xmguard.languages.english.prompts import PROMPT_TEXT
+from xmguard.request import Prompt
+from xmguard_research.benchmarks.clqa.languages import LANGUAGES
+from xmguard_research.benchmarks.clqa.topics import topics
+from xmguard_research.judge.rules import RuleJudge
+from xmguard_research.judge.values import Exchange
+from xmguard_research.mixing.corpus import DEV, SPLITS, TRAIN
+from xmguard_research.mixing.generators import GENERATORS
+from xmguard_research.mixing.generators.replies import PHRASINGS
+from xmguard_research.mixing.generators.told import Teller
+
+ALL = [[one, other] for one in LANGUAGES for other in LANGUAGES if "en" in (one, other) or one == other]
+
+
+def made(name, **options):
+    return list(GENERATORS[name](options))
+
+
+def parts(item):
+    return [part["text"] for part in item["messages"][0]["content"]]
+
+
+def sources(item):
+    return parts(item)[1:-1:2]
+
+
+def reply(item):
+    return item["messages"][1]["content"]
+
+
+@pytest.fixture(scope="module")
+def pairs():
+    return made("pairs", languages=ALL, topics=500, size="short", third=0.2, phrasings=PHRASINGS)
+
+
+def test_options_give_the_same_items_again_and_a_seed_or_split_gives_others():
+    for name in GENERATORS:
+        first = made(name, topics=8, seed=3)
+        assert first == made(name, topics=8, seed=3)
+        assert first == [one for one in made(name, topics=9, seed=3) if one["id"] in {same["id"] for same in first}]
+        others = made(name, topics=8, seed=4), made(name, topics=8, seed=3, split=DEV)
+        assert not any({one["id"] for one in first} & {one["id"] for one in other} for other in others)
+
+
+def test_ids_are_unique_beyond_the_questions_that_a_split_has():
+    items = made("reading", topics=300, split=DEV, size="short")
+    assert len({one["id"] for one in items}) == 300 > len(SPLITS[DEV].events) * len(SPLITS[DEV].english.places)
+
+
+@pytest.mark.parametrize("code", LANGUAGES)
+def test_reading_asks_of_one_source_and_replies_its_value_in_english(code):
+    items = made("reading", language=code, topics=51, size="short")
+    kinds = Counter(one["meta"]["kind"] for one in items)
+    assert len(kinds) == 16
+    for one in items:
+        preamble, source, task = parts(one)
+        assert preamble == PROMPT_TEXT.preamble
+        assert task == PROMPT_TEXT.tasks[Prompt.STANDARD].replace("{question}", one["meta"]["question"])
+        assert one["meta"]["languages"] == [code]
+        assert one["meta"]["answers"] == [reply(one)] == [one["meta"]["answer"]]
+        assert code != "en" or reply(one) in source
+
+
+def test_sizes_are_two_sentences_or_more_and_mixed_has_both():
+    lengths = {
+        size: [len(sources(one)[0]) for one in made("reading", topics=40, size=size)] for size in ("short", "long")
+    }
+    assert max(lengths["short"]) < min(lengths["long"])
+    assert {one["meta"]["size"] for one in made("reading", topics=40)} == {"short", "long"}
+
+
+def test_twins_differ_in_the_answer_of_one_source_and_in_the_reply(pairs):
+    twins = defaultdict(dict)
+    for one in pairs:
+        if one["meta"]["case"] == "twins":
+            twins[one["meta"]["topic"]][one["meta"]["name"]] = one
+    assert len(twins) > 200
+    for pair in twins.values():
+        conflict, control = pair["conflict"], pair["control"]
+        assert conflict["meta"]["conflict"]
+        assert not control["meta"]["conflict"]
+        differing = [
+            index
+            for index, texts in enumerate(zip(parts(conflict), parts(control), strict=True))
+            if len(set(texts)) > 1
+        ]
+        (place,) = differing
+        assert place % 2 == 1
+        assert {key for key in control["meta"] if conflict["meta"][key] != control["meta"][key]} <= {
+            *("name", "answers", "answer", "conflict"),
+        }
+        if conflict["meta"]["languages"][place // 2] == "en":
+            before, after = (one["meta"]["answers"][place // 2] for one in (control, conflict))
+            # A value may also be part of the other one that the source names.
+            around = parts(control)[place].split(before)
+            changed = [before.join(around[:cut]) + after + before.join(around[cut:]) for cut in range(1, len(around))]
+            assert parts(conflict)[place] in changed
+
+
+def test_nothing_but_the_answers_goes_with_a_conflict(pairs):
+    twins = [one for one in pairs if one["meta"]["case"] == "twins"]
+    for about in (
+        lambda one: tuple(one["meta"]["languages"]),
+        lambda one: one["meta"]["prompt"],
+        lambda one: one["meta"]["event"],
+    ):
+        told = Counter((about(one), one["meta"]["conflict"]) for one in twins)
+        assert all(told[key, True] == told[key, False] for key, _ in told)
+    first = Counter(one["meta"]["languages"][0] == "en" for one in pairs if len(set(one["meta"]["languages"])) == 2)
+    assert 0.4 < first[True] / first.total() < 0.6
+
+
+def test_replies_name_the_sources_that_say_so(pairs):
+    for one in pairs:
+        answers = [answer for answer in one["meta"]["answers"] if answer is not None]
+        assert all(answer in reply(one) for answer in answers), one["id"]
+        assert one["meta"]["conflict"] == (len(set(answers)) == 2)
+        if one["meta"]["conflict"]:
+            numbered = [str(number) for number, answer in enumerate(one["meta"]["answers"], 1) if answer is not None]
+            said = reply(one)
+            for answer in sorted(answers, key=len, reverse=True):
+                said = said.replace(answer, "")
+            assert [sign for sign in said if sign.isdigit()] == numbered
+    assert {len(one["meta"]["answers"]) for one in pairs} == {2, 3}
+    cases = Counter(one["meta"]["case"] for one in pairs)
+    assert cases["twins"] > cases["one-answers"] > cases["none-answers"] > 0
+
+
+def test_the_judge_and_the_guard_find_a_conflict_in_the_replies_that_report_one_and_in_no_other(pairs):
+    judge, guard = RuleJudge(), English()
+    said = {(one["meta"]["prompt"], one["meta"]["kind"], phrased(one)): one for one in pairs}
+    assert len({key[2] for key in said}) >= 6 * PHRASINGS - 4
+    for one in said.values():
+        explicit = one["meta"]["prompt"] == "explicit"
+        asked = parts(one)[-1] if explicit else one["meta"]["question"]
+        assert judge.judge(Exchange(asked, reply(one))).mentions_conflict == one["meta"]["conflict"], reply(one)
+        assert explicit or guard.reports_conflict(reply(one)) == one["meta"]["conflict"], reply(one)
+        assert not explicit or reply(one).startswith("No" if one["meta"]["conflict"] else "Yes")
+
+
+def phrased(item):
+    """The reply without what the sources answer."""
+    said = reply(item)
+    for answer in sorted({answer for answer in item["meta"]["answers"] if answer}, key=len, reverse=True):
+        said = said.replace(answer, "…")
+    return said
+
+
+def test_one_phrasing_is_used_where_one_is_asked_for():
+    items = made("pairs", topics=60, phrasings=1, prompts={"standard": 1}, third=0, size="short")
+    assert {phrased(one) for one in items} == {
+        "The sources disagree: source 1 says …, source 2 says ….",
+        "….",
+        "The sources do not say.",
+    }
+
+
+def test_only_the_kinds_and_prompts_that_are_asked_for_are_made():
+    items = made("pairs", topics=40, kinds={"consistent": 1}, prompts={"explicit": 1}, size="short")
+    assert len(items) == 40
+    assert {(one["meta"]["case"], one["meta"]["prompt"], one["meta"]["conflict"]) for one in items} == {
+        ("consistent", "explicit", False)
+    }
+
+
+def test_sources_of_a_cross_item_are_about_different_things_in_different_languages():
+    items = made("cross", languages=[["en", "tr"], ["zh", "en"]], topics=120, size="short")
+    for one in items:
+        first, second = one["meta"]["answers"]
+        assert (first is None) is not (second is None)
+        assert reply(one) == (first or second) == one["meta"]["answer"]
+        assert one["meta"]["other_event"] != one["meta"]["event"]
+        assert one["meta"]["prompt"] == "standard"
+    orders = Counter(tuple(one["meta"]["languages"]) for one in items)
+    assert set(orders) == {("en", "tr"), ("tr", "en"), ("zh", "en"), ("en", "zh")}
+    assert min(orders.values()) > 15
+
+
+def test_what_is_told_from_elsewhere_is_about_a_place_and_a_value_that_the_topic_does_not_have():
+    corpus = SPLITS[TRAIN]
+    for topic in topics(corpus, len(corpus.events)):
+        beside = Teller(corpus).elsewhere(topic)
+        assert beside.event is topic.event
+        assert beside.place not in {topic.place, topic.near, topic.far, *topic.answers, *topic.asides}
+        assert beside.answers[0] != topic.answers[0]
+
+
+def test_neighbours_are_of_different_events_also_across_rounds():
+    events = [one["meta"]["event"] for one in made("reading", topics=300, split=DEV, size="short")]
+    assert all(one != other for one, other in pairwise(events))
+
+
+def test_dev_items_tell_of_no_name_and_no_event_that_train_items_tell_of():
+    told = {split: made("pairs", topics=60, split=split, size="short") for split in SPLITS}
+    train = SPLITS[TRAIN].english
+    for one in told[DEV]:
+        assert one["meta"]["event"] not in SPLITS[TRAIN].events
+        assert not any(name in " ".join(parts(one)) for name in (*train.places, *train.persons))
+
+
+@pytest.mark.parametrize(
+    ("name", "options", "complaint"),
+    [
+        ("reading", {"lang": "es"}, "no option lang; known: topics, seed, size, split, language"),
+        ("reading", {"language": "ru"}, "language: Input should be 'en', 'zh'"),
+        ("reading", {"topics": 0}, "topics: Input should be greater than or equal to 1"),
+        ("cross", {"languages": []}, "languages: List should have at least 1 item"),
+        ("pairs", {"kinds": {"twins": 0}}, "all weights are 0"),
+        ("pairs", {"kinds": {"tripels": 1}}, "kinds.tripels"),
+        ("pairs", {"prompts": {"explicit": 1}}, "does not ask of one-answers, none-answers"),
+    ],
+)
+def test_options_that_cannot_be_fulfilled_are_refused_when_the_generator_is_called(name, options, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        GENERATORS[name](options)
