@@ -50,4 +50,6 @@ def item(source: str, index: int, *, modality: str = "", system: str = "", turns
 def recipe(folder: Path, base: Path, sources: Sequence[dict[str, Any]], **data: Any) -> Recipe:
     """A recipe in a folder, of these sources; the rest are defaults."""
     told = {"trained_tokens": 2000} | data | {"sources": list(sources)}
-    return Recipe.parse({"name": "t", "base": str(base), "license": "Apache-2.0", "data": told}, folder)
+    train = {"items_per_step": 12, "instances_per_forward": 2}  # fit 1, 2 and 3 items
+    content = {"name": "t", "base": str(base), "license": "Apache-2.0", "data": told, "train": train}
+    return Recipe.parse(content, folder)

@@ -69,6 +69,13 @@ def test_a_default_that_is_written_out_changes_no_digest(tmp_path: Path):
     assert Recipe.read(file, ["data.items=2", "train.rank=16"]).digest == Recipe.read(file).digest
 
 
+def test_a_recipe_in_a_card_is_the_recipe(tmp_path: Path):
+    recipe = Recipe.read(written(tmp_path))
+    again = Recipe.parse(recipe.model_dump(mode="json"), tmp_path)
+    assert again == recipe
+    assert again.digest == recipe.digest
+
+
 @pytest.mark.parametrize("change", ["data.strategy", "=dataset", "data.sources.9.name=x", "name.first=x", "data..x=1"])
 def test_a_change_that_leads_nowhere_is_refused(tmp_path: Path, change: str):
     assert "--set" in refused(tmp_path, SMALLEST, change)

@@ -80,7 +80,6 @@ class Source(_Part):
         if len(kinds) != 1:
             said = f"has {' and '.join(kinds)}" if kinds else "has none of them"
             raise ValueError(f"a source is one of path, dataset and generator; source {self.name!r} {said}")
-        given = self.model_fields_set
         strange = {
             "path": ("options", "config", "split", "revision", "streaming"),
             "dataset": ("options",),
@@ -89,7 +88,12 @@ class Source(_Part):
                 *("messages", "prompt", "answer", "images", "id"),
             ),
         }[kinds[0]]
-        wrong = [field for field in strange if field in given]
+        # Not what was written: a recipe that is dumped, as in a checkpoint's card, has every default in it.
+        wrong = [
+            field
+            for field in strange
+            if getattr(self, field) != type(self).model_fields[field].get_default(call_default_factory=True)
+        ]
         if wrong:
             raise ValueError(
                 f"source {self.name!r} has a {kinds[0]}, which takes no {', no '.join(wrong)}; leave it out"

@@ -1,0 +1,82 @@
+"""`xmguard mix build` as its users meet it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tomllib
+from importlib.metadata import EntryPoint
+from pathlib import Path
+
+import pytest
+
+from tests.unit.command_line import one_error_line, xmguard
+from tests.unit.mixing_recipes import records, write
+from xmguard.cli import app as cli_app
+
+ROOT = Path(__file__).parents[2]
+
+RECIPE = """
+name: small
+base: {base}
+license: Apache-2.0
+data:
+  trained_tokens: 500
+  sources:
+    - {{name: en, modality: en, path: en.jsonl}}
+    - {{name: es, modality: es, path: es.jsonl}}
+"""
+
+
+@pytest.fixture(autouse=True)
+def _registered(monkeypatch: pytest.MonkeyPatch):
+    """The commands that this checkout declares, whatever was declared when it was installed."""
+    declared = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["entry-points"]
+    commands = [EntryPoint(name, value, cli_app.COMMANDS) for name, value in declared[cli_app.COMMANDS].items()]
+    monkeypatch.setattr(cli_app, "entry_points", lambda group: commands)
+
+
+@pytest.fixture
+def told(tmp_path: Path, tiny_folder: Path) -> str:
+    for name in ("en", "es"):
+        write(tmp_path / f"{name}.jsonl", records(name, 20))
+    (tmp_path / "recipe.yaml").write_text(RECIPE.format(base=tiny_folder), encoding="utf-8")
+    return str(tmp_path / "recipe.yaml")
+
+
+def test_a_dry_run_shows_what_would_be_drawn_and_writes_nothing(told: str, tmp_path: Path):
+    shown = xmguard("mix", "build", told, "--dry-run")
+    assert shown.exit_code == 0, shown.output
+    assert shown.stderr == ""
+    en = next(line.split() for line in shown.stdout.splitlines() if line.startswith("en "))
+    assert en[:4] == ["en", "en", "20", "1"]
+    assert "(en+es 20), 0 of them of fewer items than 2; 1 held out" in " ".join(shown.stdout.split())
+    assert "nothing written" in shown.stdout
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["en.jsonl", "es.jsonl", "recipe.yaml"]
+
+
+def test_the_same_command_again_says_unchanged_and_another_needs_force(told: str, tmp_path: Path):
+    out = str(tmp_path / "data")
+    assert "wrote: " in xmguard("mix", "build", told, "--out", out).stdout
+    assert "unchanged: " in xmguard("mix", "build", told, "--out", out).stdout
+    changed = ("mix", "build", told, "--out", out, "--set", "data.seed=1", "--set", "data.strategy=dataset")
+    assert "--force" in one_error_line(xmguard(*changed))
+    assert "wrote: " in xmguard(*changed, "--force").stdout
+
+
+def test_mistakes_are_one_line_and_status_2(told: str, tmp_path: Path):
+    assert "--out" in one_error_line(xmguard("mix", "build", told))
+    out = ("--out", str(tmp_path / "data"))
+    assert "data.seeds" in one_error_line(xmguard("mix", "build", told, *out, "--set", "data.seeds=1"))
+    assert "none.yaml cannot be read" in one_error_line(xmguard("mix", "build", str(tmp_path / "none.yaml"), *out))
+    assert "no model 'nobody'" in one_error_line(xmguard("mix", "build", told, *out, "--set", "base=nobody"))
+    write(tmp_path / "es.jsonl", [{"id": "x"}])
+    assert "es.jsonl:1: messages has to be a list" in one_error_line(xmguard("mix", "build", told, *out))
+    assert not (tmp_path / "data").exists()
+
+
+def test_the_command_loads_nothing_heavy_before_it_is_called():
+    heavy = ("torch", "transformers", "numpy", "pydantic", "datasets", "trl", "peft")
+    program = f"import xmguard_research.mixing.command, sys; print([name for name in {heavy!r} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
