@@ -5,7 +5,6 @@ Knows nothing of training.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from collections.abc import Mapping
@@ -16,38 +15,64 @@ import torch
 from torch import Tensor
 
 from xmguard.profile import CARD
+from xmguard_research.mixing.building import commit
+from xmguard_research.mixing.digest import sha256
+from xmguard_research.mixing.modelling import ADAPTER, Base
+from xmguard_research.mixing.recipe import Recipe
 
 WEIGHTS = "adapter_model.safetensors"
 
 
-def sha256(*files: Path) -> str:
-    """Of the files' bytes, one after another."""
-    digest = hashlib.sha256()
-    for file in files:
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 22):
-                digest.update(block)
-    return digest.hexdigest()
+def card(recipe: Recipe, base: Base, data: Mapping[str, Any], spent: Mapping[str, Any]) -> dict[str, Any]:
+    """What `xmguard.json` says; the adapter's hash comes when it is written.
+
+    Args:
+        recipe: of the training.
+        base: what it started from.
+        data: the manifest of the data.
+        spent: tokens, steps and seconds.
+    """
+    before = base.card.get("training", {})
+    adapter = {} if recipe.train.method == "full" else {"adapter": {"acts_on": recipe.train.acts_on}}
+    return {
+        "name": recipe.name,
+        "base_model": base.name,
+        "base_sha256": base.sha256,
+        "license": recipe.license,
+        **adapter,
+        "training": {
+            "recipe": recipe.model_dump(mode="json", exclude_none=True),
+            "recipe_sha256": recipe.digest,
+            # Recipes whose training this one went on from, the first of them first.
+            "parents": [*before.get("parents", []), *([before["recipe_sha256"]] if before else [])],
+            "git": commit() or "unknown",
+            "data": {key: data[key] for key in ("sources", "files", "tokenizer_sha256", "git") if key in data},
+            **spent,
+        },
+        "benchmarks": [],
+    }
 
 
-def write(model: Any, tokenizer: Any, folder: Path, card: Mapping[str, Any], state: Mapping[str, Tensor]) -> None:
+def write(
+    model: Any, tokenizer: Any, folder: Path, said: Mapping[str, Any], state: Mapping[str, Tensor] | None = None
+) -> None:
     """Write a checkpoint folder beside where it belongs, then put it there at once.
 
     Args:
         model: a PEFT model, of which the adapter is written, or a whole model, which is written with its tokenizer.
         tokenizer: the base's.
         folder: replaced if it is there.
-        card: `adapter.sha256` is added to it.
-        state: the model's weights by name; of a PEFT model the adapter's.
+        said: the card; the SHA-256 of the adapter is added to it.
+        state: the model's weights by name, where the model itself may not hold them whole.
     """
     partial = folder.with_name(f"{folder.name}.partial")
     shutil.rmtree(partial, ignore_errors=True)
-    written = dict(card)
-    if "adapter" in card:
-        _adapter(model, partial, state)
-        written["adapter"] = {**card["adapter"], "sha256": sha256(partial / WEIGHTS)}
+    written = dict(said)
+    if "adapter" in said:
+        _adapter(model, partial, model.state_dict() if state is None else state)
+        written["adapter"] = {**said["adapter"], "sha256": sha256(partial / WEIGHTS)}
     else:
-        model.save_pretrained(partial, state_dict=dict(state))
+        model.save_pretrained(partial, state_dict=None if state is None else dict(state))
         tokenizer.save_pretrained(partial)
     (partial / CARD).write_text(json.dumps(written, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
     if folder.exists():
@@ -56,11 +81,12 @@ def write(model: Any, tokenizer: Any, folder: Path, card: Mapping[str, Any], sta
 
 
 def _adapter(model: Any, folder: Path, state: Mapping[str, Tensor]) -> None:
+    trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     # Half precision: an adapter travels, and its effect is far above the rounding.
-    halved = {name: tensor.detach().to(torch.float16) for name, tensor in state.items()}
+    halved = {name: tensor.detach().to(torch.float16) for name, tensor in state.items() if name in trained}
     model.save_pretrained(str(folder), state_dict=halved)
     (folder / "README.md").unlink(missing_ok=True)  # a template of PEFT's, to be filled in by hand
-    settings = folder / "adapter_config.json"
+    settings = folder / ADAPTER
     config = json.loads(settings.read_text(encoding="utf-8"))
     # The base's folder on this machine, and the order of a set, are nobody's business.
     config |= {"base_model_name_or_path": None, "target_modules": sorted(config["target_modules"])}

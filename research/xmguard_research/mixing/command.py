@@ -8,9 +8,13 @@ from __future__ import annotations
 import typer
 
 from xmguard_research.mixing.command_build import build
+from xmguard_research.mixing.command_export import export
+from xmguard_research.mixing.command_train import train
 
 app = typer.Typer(help="Fine-tune models on conversations that mix modalities.", no_args_is_help=True)
 app.command("build")(build)
+app.command("train")(train)
+app.command("export")(export)
 
 
 @app.callback()

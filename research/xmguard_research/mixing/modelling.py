@@ -7,21 +7,24 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
-from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers.utils import GENERATION_CONFIG_NAME
 
 from xmguard.errors import InvalidRequest, ModelRefused
 from xmguard.models.resolve import resolve
 from xmguard.plugins import Registry
 from xmguard.profile import CARD
 from xmguard_research.mixing import grouped
-from xmguard_research.mixing.recipe import Recipe, Train
+from xmguard_research.mixing.digest import sha256
+from xmguard_research.mixing.recipe import Train
 
-_OPTIONS: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
+OPTIONS: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 ADAPTER = "adapter_config.json"
 
 
@@ -36,6 +39,11 @@ class Base:
     adapter: Path | None = None
     """Checkpoint folder whose adapter is trained further."""
 
+    @cached_property
+    def sha256(self) -> str:
+        """Of its weight files, in name order, as the engine names a model."""
+        return sha256(*sorted(self.path.glob("*.safetensors")))
+
     @property
     def card(self) -> dict[str, Any]:
         """Of the folder that training starts from; empty if it has none."""
@@ -46,25 +54,37 @@ class Base:
         return card
 
 
-def find_base(recipe: Recipe, registry: Registry) -> Base:
-    """Where a recipe's base lies; of a checkpoint folder with an adapter, where the adapter's base lies.
+def find_base(name: str, registry: Registry) -> Base:
+    """Where a model lies; of a checkpoint folder with an adapter, where the adapter's base lies.
 
     Raises:
         ModelNotFound: it is not on this machine.
-        ModelRefused: a checkpoint folder whose card names no base.
+        ModelRefused: a checkpoint folder whose card names no base, or another one than lies here.
     """
-    folder = Path(recipe.base_model).expanduser()
+    folder = Path(name).expanduser()
     if not (folder / ADAPTER).is_file():
-        return Base(recipe.base, resolve(recipe.base_model, registry).path)
-    card = Base(recipe.base, folder).card
+        return Base(name, resolve(name, registry).path)
+    card = Base(name, folder, folder).card
     if "base_model" not in card:
-        raise ModelRefused(recipe.base, [f"it holds an adapter, and no {CARD} names the base of it"])
-    return Base(card["base_model"], resolve(card["base_model"], registry).path, folder)
+        raise ModelRefused(name, [f"it holds an adapter, and no {CARD} names the base of it"])
+    base = Base(card["base_model"], resolve(card["base_model"], registry).path, folder)
+    if card.get("base_sha256") not in (None, base.sha256):
+        raise ModelRefused(name, [f"its adapter was made for other weights than {base.name} has here"])
+    return base
 
 
 def load_tokenizer(base: Base) -> Any:
     """The base's tokenizer."""
-    return AutoTokenizer.from_pretrained(base.path, use_fast=True, **_OPTIONS)
+    return AutoTokenizer.from_pretrained(base.path, use_fast=True, **OPTIONS)
+
+
+def end_ids(base: Base, tokenizer: Any) -> frozenset[int]:
+    """Tokens with which the base ends an answer."""
+    found = [tokenizer.eos_token_id]
+    if (base.path / GENERATION_CONFIG_NAME).is_file():
+        declared = GenerationConfig.from_pretrained(base.path, **OPTIONS).eos_token_id
+        found += declared if isinstance(declared, list) else [declared]
+    return frozenset(token for token in found if token is not None)
 
 
 def load_model(base: Base, train: Train) -> Any:
@@ -73,7 +93,9 @@ def load_model(base: Base, train: Train) -> Any:
     Weights that are not trained lie in the precision they are multiplied in, so that none is cast at every step.
 
     Raises:
-        InvalidRequest: the adapter that is to be trained further has another shape than the recipe says.
+        InvalidRequest: the adapter that is to be trained further has another shape than the recipe says, or `modules`
+            names no layer of the model.
+        ModelRefused: all weights are to be trained, on top of an adapter that acts on the answer alone.
     """
     frozen = torch.bfloat16 if train.precision == "bf16" else torch.float32
     model = AutoModelForCausalLM.from_pretrained(
@@ -81,11 +103,11 @@ def load_model(base: Base, train: Train) -> Any:
         dtype=frozen if train.method == "lora" else torch.float32,
         attn_implementation=_attention(base.path),
         use_safetensors=True,
-        **_OPTIONS,
+        **OPTIONS,
     )
     torch.manual_seed(train.seed)
     if train.method == "full":
-        return model if base.adapter is None else PeftModel.from_pretrained(model, base.adapter).merge_and_unload()
+        return model if base.adapter is None else merged(model, base)
     config = LoraConfig(
         task_type=TaskType.CAUSAL_LM,
         r=train.rank,
@@ -94,14 +116,36 @@ def load_model(base: Base, train: Train) -> Any:
         target_modules=list(train.modules),
     )
     if base.adapter is None:
-        return get_peft_model(model, config)
+        try:
+            return get_peft_model(model, config)
+        except ValueError as error:
+            said = " ".join(str(error).split())[:200]
+            raise InvalidRequest.field("train.modules", f"cannot be adapted in {base.name}: {said}") from error
     _check_same(base, train)
     return PeftModel.from_pretrained(model, base.adapter, is_trainable=True)
 
 
+def merged(model: Any, base: Base) -> Any:
+    """The base's model with the adapter's change in its own weights.
+
+    Raises:
+        ModelRefused: the adapter acts on the answer alone.
+    """
+    assert base.adapter is not None
+    if base.card.get("adapter", {}).get("acts_on") == "answer":
+        raise ModelRefused(
+            str(base.adapter),
+            [
+                "its adapter acts on the answer alone, and merged weights would act on the sources as well; serve the "
+                "folder as it is"
+            ],
+        )
+    return PeftModel.from_pretrained(model, base.adapter).merge_and_unload()
+
+
 def _attention(path: Path) -> str | None:
     """Which attention is fastest here; None leaves it to transformers for families that have their own."""
-    family = AutoModelForCausalLM._model_mapping[type(AutoConfig.from_pretrained(path, **_OPTIONS))]
+    family = AutoModelForCausalLM._model_mapping[type(AutoConfig.from_pretrained(path, **OPTIONS))]
     if torch.cuda.is_available() or not family._supports_sdpa:
         return None
     grouped.install()

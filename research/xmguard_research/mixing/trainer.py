@@ -1,74 +1,74 @@
-"""TRL's trainer with two savings: vocabulary logits only where a target is predicted, and, where an adapter acts on
-the answer alone, contexts that the base reads without a gradient.
+"""TRL's trainer with two savings.
 
-Knows neither files nor recipes.
+Vocabulary logits are computed only where a target is predicted; and where an adapter acts on the answer alone, the
+base reads the context, without a gradient. Knows no files but its checkpoints, and no recipes.
 """
 
 from __future__ import annotations
 
+import errno
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from trl import SFTTrainer
 
 from xmguard_research.mixing.encoding import IGNORED
 from xmguard_research.mixing.ordering import LengthOrder
-
-
-def predictions(labels: Tensor) -> Tensor:
-    """[batch, token] whether the row predicts a target: the token after it is one."""
-    return nn.functional.pad(labels[:, 1:] != IGNORED, (0, 1))
+from xmguard_research.mixing.watching import TrainingStopped
 
 
 def negative_log_likelihood(model: Any, inputs: dict[str, Tensor], **reading: Any) -> Tensor:
     """Sum over the targets of the batch, in nats; a scalar in float32.
 
     Args:
-        model: a causal language model of transformers; its head multiplies the predicting rows only.
+        model: a causal language model of transformers; its head multiplies only the rows whose next token is a target.
         inputs: `input_ids` and `labels` [batch, token].
         reading: further arguments of the model's, such as the cache of a context.
     """
-    labels = inputs["labels"]
-    predicting = predictions(labels)
+    following = inputs["labels"][:, 1:]
+    predicting = nn.functional.pad(following != IGNORED, (0, 1))
     logits = model(input_ids=inputs["input_ids"], logits_to_keep=predicting, **reading).logits
-    return nn.functional.cross_entropy(logits.float(), labels[:, 1:][predicting[:, :-1]], reduction="sum")
+    return nn.functional.cross_entropy(logits.float(), following[predicting[:, :-1]], reduction="sum")
 
 
-def with_context(model: Any, adapted: Any, inputs: dict[str, Tensor]) -> dict[str, Any]:
-    """How the model has to read the rows after contexts that the base has read: the cache, mask and positions.
+def after_context(model: Any, adapted: Any, inputs: dict[str, Tensor]) -> dict[str, Any]:
+    """How the rows after the contexts are read: with the keys and values that the base has made of these.
 
     Args:
-        model: what is called; it may be wrapped for distributed training.
-        adapted: the PEFT model inside, whose adapter does not act on the context.
+        model: what is called; it may be wrapped for several processes.
+        adapted: the PEFT model inside, whose adapter does not act on the contexts.
         inputs: as `AnswerCollator` makes them.
+
+    Returns:
+        Arguments of the model: cache, mask and positions.
     """
     ids, lengths, own = inputs["context_ids"], inputs["context_lengths"], inputs["context"]
     none = torch.zeros_like(ids, dtype=torch.bool)
     with torch.no_grad(), _without_adapter(adapted):
         cache = model(input_ids=ids, logits_to_keep=none, use_cache=True).past_key_values
     cache.batch_select_indices(own)
+    before = lengths[own, None]
     columns = torch.arange(inputs["input_ids"].shape[1], device=ids.device)
-    own_lengths = lengths[own, None]
-    seen = [
-        torch.arange(ids.shape[1], device=ids.device) < own_lengths,
-        columns.expand(len(own), -1) < inputs["lengths"][:, None],
-    ]
+    seen = [torch.arange(ids.shape[1], device=ids.device) < before, columns < inputs["lengths"][:, None]]
     return {
         "past_key_values": cache,
         "attention_mask": torch.cat(seen, dim=1).long(),
-        "position_ids": own_lengths + columns,
+        "position_ids": before + columns,
         "use_cache": True,
     }
 
 
 @contextmanager
 def _without_adapter(adapted: Any) -> Iterator[None]:
-    """As PEFT's own, without looking through every layer to check that all agree, which takes longer than the reading."""
+    """As PEFT's own does it, which looks through all layers first, to warn where they do not agree."""
     training = adapted.training
-    adapted.eval()  # a base that drops out reads its context whole
+    adapted.eval()  # a context is read as it is served: nothing is dropped out
     adapted.base_model.disable_adapter_layers()
     try:
         yield
@@ -80,6 +80,12 @@ def _without_adapter(adapted: Any) -> Iterator[None]:
 class MixingTrainer(SFTTrainer):  # type: ignore[misc]
     """Trains on batches of `WholeCollator`, or of `AnswerCollator` where the adapter acts on the answer alone."""
 
+    def __init__(self, *, order: LengthOrder, **arguments: Any) -> None:
+        """`order` of the training instances; the rest is TRL's."""
+        self._order = order
+        super().__init__(**arguments)
+        self.model_accepts_loss_kwargs = True  # the count of a step's targets, which compute_loss takes
+
     def compute_loss(
         self,
         model: Any,
@@ -87,34 +93,61 @@ class MixingTrainer(SFTTrainer):  # type: ignore[misc]
         return_outputs: bool = False,
         num_items_in_batch: Tensor | int | None = None,
     ) -> Tensor:
-        """Mean over all targets of the optimizer's step, of which the batch may hold a part, in nats.
+        """The batch's share of the mean over all targets of the optimizer's step, in nats.
 
         Raises:
-            ValueError: the outputs are asked for; there are none, since most rows have no logits.
+            ValueError: the outputs are asked for; most rows have no logits.
         """
-        if return_outputs:
-            raise ValueError("only the loss can be computed; set prediction_loss_only")
-        total = self.likelihood(model, inputs)
-        if num_items_in_batch is None:
-            return total / (inputs["labels"] != IGNORED).sum()
-        # Gradients are averaged over the processes, and the count is of all of them.
-        return total / num_items_in_batch * (self.accelerator.num_processes if self._counts_everywhere else 1)
+        if return_outputs or num_items_in_batch is None:
+            raise ValueError("the loss of a step is all there is; evaluate() has that of other data")
+        # The count is of all processes, over which the gradient is averaged.
+        return self.likelihood(model, inputs) / num_items_in_batch * self.accelerator.num_processes
 
     def likelihood(self, model: Any, inputs: dict[str, Tensor]) -> Tensor:
         """Negative log-likelihood of the batch's targets, summed, in nats."""
         if "context" not in inputs:
             return negative_log_likelihood(model, inputs, use_cache=False)
         adapted = self.accelerator.unwrap_model(model)
-        return negative_log_likelihood(model, inputs, **with_context(model, adapted, inputs))
+        return negative_log_likelihood(model, inputs, **after_context(model, adapted, inputs))
 
-    def _get_train_sampler(self, train_dataset: Any = None) -> LengthOrder:
-        rows = self.train_dataset if train_dataset is None else train_dataset
-        batch = self.args.per_device_train_batch_size * self.args.world_size
-        return LengthOrder([len(ids) for ids in rows["input_ids"]], batch, self.args.seed)
+    def evaluate(
+        self, eval_dataset: Any = None, ignore_keys: list[str] | None = None, metric_key_prefix: str = "eval"
+    ) -> dict[str, float]:
+        """Mean loss over all targets, in nats, as `eval_loss`."""
+        model = self.model_wrapped
+        model.eval()
+        totals = torch.zeros(2, dtype=torch.float64, device=self.args.device)
+        for batch in self.get_eval_dataloader(eval_dataset):
+            inputs = self._prepare_inputs(batch)
+            with torch.no_grad(), self.compute_loss_context_manager():
+                totals[0] += self.likelihood(model, inputs)
+            totals[1] += (inputs["labels"] != IGNORED).sum()
+        nats, targets = self.accelerator.reduce(totals, "sum").tolist()
+        metrics = {f"{metric_key_prefix}_loss": nats / targets}
+        self.log(metrics)
+        self.control = self.callback_handler.on_evaluate(self.args, self.state, self.control, metrics)
+        return metrics
 
     def create_model_card(self, *args: Any, **kwargs: Any) -> None:
         """None: the card is `xmguard.json`, beside the model."""
 
-    @property
-    def _counts_everywhere(self) -> bool:
-        return bool(self.args.average_tokens_across_devices)
+    def _get_train_sampler(self, train_dataset: Any = None) -> LengthOrder:
+        return self._order
+
+    def _save_checkpoint(self, model: Any, trial: Any) -> None:
+        try:
+            super()._save_checkpoint(model, trial)
+        except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors hide the system's error
+            folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
+            shutil.rmtree(folder, ignore_errors=True)
+            raise TrainingStopped(
+                f"checkpoint {folder} cannot be written: {reason(error)}. Those before it are kept; the same command "
+                "goes on from the last of them"
+            ) from error
+
+
+def reason(error: Exception) -> str:
+    """Why something was not written, in a line."""
+    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+        return "the disk is full; free some space"
+    return " ".join(str(error).split())[:200] or type(error).__name__

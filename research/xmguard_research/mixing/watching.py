@@ -1,54 +1,125 @@
-"""Writes what a training does to a file, line by line, and stops it when its loss is no number. Knows no model."""
+"""Watches a training: a line of its metrics file for every step, and the end of it when its loss is no number.
+
+Knows no model.
+"""
 
 from __future__ import annotations
 
 import json
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from transformers import TrainerCallback
 
+from xmguard.errors import ErrorCode, Reason, XmguardError
+
+Show = Callable[[str, int, int], None]
+"""Told how it goes in words, the steps made, and how many there will be."""
+
+
+class TrainingStopped(XmguardError):
+    """A training cannot go on; the checkpoints written until then are kept."""
+
+    code = ErrorCode.FAILED_PRECONDITION
+    reason = Reason.SETUP_INCOMPLETE
+
+
+@dataclass(frozen=True)
+class Amount:
+    """What was trained on until a step."""
+
+    trained: int
+    """Tokens that carried a loss."""
+    read: int
+    """All tokens, each counted whenever it is part of an instance."""
+
 
 class Watch(TrainerCallback):  # type: ignore[misc]
-    """A line for every step and validation: step, loss in nats per trained token, and how fast it goes."""
+    """Writes loss in nats per trained token, learning rate, tokens, seconds, and tokens per second."""
 
-    def __init__(self, file: Path, trained: int, read: int, tell: Callable[[str], None]) -> None:
-        """`trained` and `read`: tokens of all instances, of which a step has its share."""
+    def __init__(self, file: Path, amounts: Sequence[Amount], show: Show) -> None:
+        """Watch a training that starts, or goes on from what `file` has.
+
+        Args:
+            file: JSON lines; appended to.
+            amounts: until the end of each step, in order.
+            show: told of every step.
+        """
         self._file = file
-        self._trained = trained
-        self._read = read
-        self._tell = tell
-        self.seconds = 0.0
-        """Of training, in all runs."""
-        self._since = 0.0
+        self._amounts = [Amount(0, 0), *amounts]
+        self._show = show
+        self._before = _seconds(file)
+        self._since = time.monotonic()
+        self._first = 0
+
+    @property
+    def seconds(self) -> float:
+        """Of training, in all runs that made it."""
+        return self._before + time.monotonic() - self._since
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **kwargs: Any) -> None:
-        """Start the clock."""
+        """Start the clock, at the step that training goes on from."""
         self._since = time.monotonic()
+        self._first = state.global_step
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, float] | None = None, **kwargs: Any) -> None:
-        """Write a line."""
+        """Write a line.
+
+        Raises:
+            TrainingStopped: the loss, or its gradient, is no finite number.
+        """
         said = logs or {}
-        for name in ("loss", "grad_norm"):
+        for name, what in (("loss", "the loss"), ("eval_loss", "the validation loss"), ("grad_norm", "its gradient")):
             if not math.isfinite(said.get(name, 0.0)):
-                raise FloatingPointError(f"{name} is {said[name]} at step {state.global_step}")
-        self.seconds = time.monotonic() - self._since
-        share = state.global_step / max(1, state.max_steps)
+                raise TrainingStopped(
+                    f"{what} is {said[name]} at step {state.global_step}; the last checkpoint before it is kept. Train "
+                    "in another folder with a lower train.learning_rate, a longer train.warmup, or precision: fp32"
+                )
+        found = {name: said[key] for name, key in _NAMES.items() if key in said}
+        if "learning_rate" in found or "validation_loss" in found:
+            self._write(state.global_step, state.max_steps, found, main=state.is_world_process_zero)
+
+    def _write(self, step: int, steps: int, found: dict[str, float], *, main: bool) -> None:
+        spent = max(time.monotonic() - self._since, 1e-9)
+        amount = self._amounts[step]
+        speed = (amount.read - self._amounts[self._first].read) / spent
+        if not main:
+            return
         line = {
-            "step": state.global_step,
-            "loss": said.get("loss"),
-            "validation_loss": said.get("eval_loss"),
-            "learning_rate": said.get("learning_rate"),
-            "trained_tokens": round(share * self._trained),
-            "read_tokens": round(share * self._read),
-            "tokens_per_second": round(share * self._read / max(self.seconds, 1e-9), 1),
+            "step": step,
+            **found,
+            "trained_tokens": amount.trained,
+            "read_tokens": amount.read,
+            "tokens_per_second": round(speed, 1),
             "seconds": round(self.seconds, 2),
         }
-        if line["loss"] is None and line["validation_loss"] is None:
-            return
         with self._file.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps({key: value for key, value in line.items() if value is not None}) + "\n")
-        self._tell(json.dumps(line))
+            stream.write(json.dumps(line) + "\n")
+        left = (self._amounts[-1].read - amount.read) / max(speed, 1e-9)
+        losses = ", ".join(f"{name.replace('_', ' ')} {found[name]:.3f}" for name in _LOSSES if name in found)
+        self._show(f"{losses}, {speed:.0f} tokens/s, {_duration(left)} left", step, steps)
+
+
+_NAMES = {"loss": "loss", "validation_loss": "eval_loss", "learning_rate": "learning_rate"}
+"""Of a line's numbers in the trainer's log."""
+_LOSSES = ("loss", "validation_loss")
+
+
+def _seconds(file: Path) -> float:
+    """Spent until the last line of a metrics file."""
+    if not file.exists():
+        return 0.0
+    written = file.read_text(encoding="utf-8").splitlines()
+    return float(json.loads(written[-1])["seconds"]) if written else 0.0
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min" if minutes else f"{rest} s"

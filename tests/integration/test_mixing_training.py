@@ -1,0 +1,212 @@
+"""Runs of a tiny model: what they leave, that they go on where they were stopped, and how they stop."""
+
+import json
+import resource
+from hashlib import sha256
+
+import pytest
+import torch
+from mixing_runs import SIX_STEPS, conversation, make_data, make_recipe
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM
+
+from xmguard.errors import InvalidRequest, ModelRefused
+from xmguard.testing.tiny import make_model
+from xmguard_research.mixing.digest import sha256 as file_sha256
+from xmguard_research.mixing.exporting import export
+from xmguard_research.mixing.modelling import Base, load_model
+from xmguard_research.mixing.run import Run
+from xmguard_research.mixing.training import run_training
+from xmguard_research.mixing.watching import TrainingStopped
+
+# Of PEFT, about an old name.
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory):
+    return make_model(tmp_path_factory.mktemp("base") / "tiny")
+
+
+@pytest.fixture(scope="module")
+def trained(base, tmp_path_factory):
+    """A whole run: recipe, data and folder."""
+    folder = tmp_path_factory.mktemp("trained")
+    recipe = make_recipe(base)
+    data = make_data(folder / "data", recipe)
+    run_training(recipe, data, folder / "run")
+    return recipe, data, Run(folder / "run")
+
+
+def card(run):
+    return json.loads((run.model / "xmguard.json").read_text(encoding="utf-8"))
+
+
+def metrics(run):
+    return [json.loads(line) for line in run.metrics.read_text(encoding="utf-8").splitlines()]
+
+
+def weights(run):
+    return (run.model / "adapter_model.safetensors").read_bytes()
+
+
+def test_a_run_leaves_an_adapter_its_card_metrics_and_curves(base, trained):
+    recipe, _, run = trained
+    said = card(run)
+    assert said["name"] == "tried"
+    assert said["license"] == "MIT"
+    assert said["base_sha256"] == file_sha256(base / "model.safetensors")
+    assert said["adapter"] == {"acts_on": "all", "sha256": sha256(weights(run)).hexdigest()}
+    assert said["training"]["recipe_sha256"] == recipe.digest
+    assert said["training"]["steps"] == 6
+    assert said["training"]["trained_tokens"] == sum(
+        len(conversation(index)["messages"][1]["content"][0]["text"]) + 1 for index in range(SIX_STEPS)
+    )
+    assert {tensor.dtype for tensor in load_file(run.model / "adapter_model.safetensors").values()} == {torch.float16}
+    settings = json.loads((run.model / "adapter_config.json").read_text(encoding="utf-8"))
+    assert settings["base_model_name_or_path"] is None
+    assert settings["target_modules"] == sorted(recipe.train.modules)
+
+    lines = metrics(run)
+    losses = [line["loss"] for line in lines if "loss" in line]
+    assert [line["step"] for line in lines if "loss" in line] == list(range(1, 7))
+    assert losses[-1] < 0.8 * losses[0]
+    assert [line["step"] for line in lines if "validation_loss" in line] == [2, 4, 6]
+    assert lines[-1]["trained_tokens"] == said["training"]["trained_tokens"]
+    assert lines[-1]["read_tokens"] == said["training"]["read_tokens"]
+    assert (run.path / "curves.svg").stat().st_size > 1000
+    assert (run.path / "curves.png").stat().st_size > 1000
+
+
+def test_a_stopped_run_goes_on_and_ends_with_the_same_weights(trained, tmp_path):
+    recipe, data, whole = trained
+    run = Run(tmp_path / "run")
+
+    def stop(line, step, steps):
+        if step == 5:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_training(recipe, data, run.path, show=stop)
+    assert run.newest.name == "checkpoint-4"
+    assert not run.model.exists()
+    (run.checkpoints / "checkpoint-5").mkdir()  # as it is left where a machine loses power
+    said = []
+    run_training(recipe, data, run.path, tell=said.append)
+    assert said[0].endswith("going on from checkpoint-4")
+    assert weights(run) == weights(whole)
+    assert [line["step"] for line in metrics(run) if "loss" in line] == list(range(1, 7))
+    run_training(recipe, data, run.path, tell=said.append)
+    assert "is there already" in said[-1]
+
+
+def test_another_recipes_run_is_replaced_only_by_force(base, trained, tmp_path):
+    recipe, data, whole = trained
+    other = make_recipe(base, seed=1)
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "run.json").write_bytes((whole.path / "run.json").read_bytes())
+    (folder / "model").mkdir()
+    with pytest.raises(InvalidRequest, match="run of another recipe; .* --force"):
+        run_training(other, data, folder)
+    assert (folder / "model").is_dir()
+    run_training(other, data, folder, force=True)
+    assert card(Run(folder))["training"]["recipe_sha256"] == other.digest
+    assert weights(Run(folder)) != weights(whole)
+
+
+def test_a_loss_that_is_no_number_stops_the_run_and_keeps_its_last_checkpoint(base, tmp_path):
+    recipe = make_recipe(
+        base, learning_rate=1e30, warmup=0.5, save_steps=1
+    )  # the first step of a warm-up moves nothing
+    run = Run(tmp_path / "run")
+    with pytest.raises(
+        TrainingStopped, match=r"the validation loss is (nan|inf) at step 2; .* lower train.learning_rate"
+    ):
+        run_training(recipe, make_data(tmp_path / "data", recipe), run.path)
+    assert run.newest.name == "checkpoint-1"
+    assert not run.model.exists()
+
+
+def test_a_checkpoint_that_cannot_be_written_stops_the_run_and_leaves_none_of_it(trained, tmp_path):
+    recipe, data, _ = trained
+    run = Run(tmp_path / "run")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def limit(line, step, steps):
+        if step == 3:  # no file may grow beyond this from now on, which the system reports as it does a full disk
+            resource.setrlimit(resource.RLIMIT_FSIZE, (8192, before[1]))
+
+    try:
+        with pytest.raises(TrainingStopped, match=r"checkpoint .*checkpoint-4 cannot be written: .*the same command"):
+            run_training(recipe, data, run.path, show=limit)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert [folder.name for folder in run.checkpoints.iterdir()] == ["checkpoint-2"]
+    assert run.newest.name == "checkpoint-2"
+
+
+def test_an_adapter_of_the_answer_takes_one_question_and_is_not_merged(base, tmp_path):
+    recipe = make_recipe(base, acts_on="answer", precision="bf16")
+    with pytest.raises(InvalidRequest, match="instance i0 holds 2 replies"):
+        run_training(recipe, make_data(tmp_path / "turns", recipe, turns=2), tmp_path / "never")
+    run = Run(tmp_path / "run")
+    run_training(recipe, make_data(tmp_path / "data", recipe), run.path)
+    losses = [line["loss"] for line in metrics(run) if "loss" in line]
+    assert losses[-1] < 0.9 * losses[0]
+    assert card(run)["adapter"]["acts_on"] == "answer"
+    with pytest.raises(ModelRefused, match="acts on the answer alone"):
+        export(run.model, tmp_path / "out")
+
+
+def test_training_goes_on_from_a_checkpoint_folder_of_the_same_shape(trained, tmp_path):
+    recipe, _, first = trained
+    following = make_recipe(first.model, learning_rate=1e-3)
+    run = Run(tmp_path / "run")
+    run_training(following, make_data(tmp_path / "data", following, count=4), run.path)
+    assert card(run)["training"]["parents"] == [recipe.digest]
+    assert card(run)["base_model"] == card(first)["base_model"]
+    assert metrics(run)[0]["loss"] < metrics(first)[0]["loss"]
+    wider = make_recipe(first.model, rank=8)
+    with pytest.raises(InvalidRequest, match=r"train.rank: is 8, and the adapter .* has 4"):
+        load_model(Base("tiny", recipe.folder / "tiny", first.model), wider.train)
+
+
+def test_an_exported_checkpoint_is_a_plain_model_with_the_same_logits(base, trained, tmp_path):
+    _, _, run = trained
+    export(run.model, tmp_path / "merged")
+    ids = torch.arange(40).reshape(2, 20)
+    from peft import PeftModel
+
+    plain = AutoModelForCausalLM.from_pretrained(base)
+    adapted = PeftModel.from_pretrained(AutoModelForCausalLM.from_pretrained(base), run.model)
+    merged = AutoModelForCausalLM.from_pretrained(tmp_path / "merged")
+    with torch.no_grad():
+        wanted, found, without = (model(input_ids=ids).logits for model in (adapted, merged, plain))
+    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+    assert (without - wanted).abs().max() > 0.1
+    assert "adapter" not in json.loads((tmp_path / "merged" / "xmguard.json").read_text(encoding="utf-8"))
+    with pytest.raises(InvalidRequest, match="holds something already"):
+        export(run.model, tmp_path / "merged")
+
+
+def test_all_weights_can_be_trained(base, tmp_path):
+    recipe = make_recipe(base, method="full", learning_rate=1e-3)
+    run = Run(tmp_path / "run")
+    run_training(recipe, make_data(tmp_path / "data", recipe, count=8), run.path)
+    assert "adapter" not in card(run)
+    found = AutoModelForCausalLM.from_pretrained(run.model)
+    before = AutoModelForCausalLM.from_pretrained(base)
+    assert not torch.equal(found.lm_head.weight, before.lm_head.weight)
+
+
+def test_data_of_another_recipe_and_broken_lines_are_named(trained, tmp_path):
+    recipe, _, _ = trained
+    data = make_data(tmp_path / "data", make_recipe(recipe.folder / "other"))
+    with pytest.raises(InvalidRequest, match="built of another base or `data`"):
+        run_training(recipe, data, tmp_path / "run")
+    data = make_data(tmp_path / "broken", recipe, count=2)
+    with (data / "instances.jsonl").open("a", encoding="utf-8") as stream:
+        stream.write('{"id": "i2", ')
+    with pytest.raises(InvalidRequest, match=r"instances.jsonl:3: is not JSON"):
+        run_training(recipe, data, tmp_path / "run")
