@@ -8,6 +8,8 @@ from __future__ import annotations
 import typer
 
 from xmguard_research.mixing.command_build import build
+from xmguard_research.mixing.command_evaluate import evaluate
+from xmguard_research.mixing.command_experiment import experiment, report
 from xmguard_research.mixing.command_export import export
 from xmguard_research.mixing.command_train import train
 
@@ -15,6 +17,9 @@ app = typer.Typer(help="Fine-tune models on conversations that mix modalities.",
 app.command("build")(build)
 app.command("train")(train)
 app.command("export")(export)
+app.command("evaluate")(evaluate)
+app.command("experiment")(experiment)
+app.command("report")(report)
 
 
 @app.callback()

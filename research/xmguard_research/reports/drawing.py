@@ -31,10 +31,10 @@ PANEL, LABELS, LINE, DPI, ON_SCREEN = 2.55, 1.35, 0.3, 200, 112
 """Inches: a panel's width, the room for labels beside it, the height of a row. Pixels per inch: a PNG's, a screen's."""
 SEPARATOR = "\n"
 """What stands before it makes a row's name unique, and is not shown."""
-_TEXT, _SMALL = 8.0, 7.0
-_STYLE: dict[Any, Any] = {
+TEXT, SMALL = 8.0, 7.0
+STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
-    "font.size": _TEXT,
+    "font.size": TEXT,
     "axes.edgecolor": QUIET,
     "axes.linewidth": 0.6,
     "text.color": INK,
@@ -89,7 +89,8 @@ class Drawing:
         return text.replace("<svg", head, 1)
 
 
-def _drawn(name: str, caption: str, figure: Figure) -> Drawing:
+def drawn(name: str, caption: str, figure: Figure) -> Drawing:
+    """The figure as SVG and PNG, the same bytes for the same figure."""
     svg, png = BytesIO(), BytesIO()
     with mpl.rc_context({"svg.hashsalt": name}):
         figure.savefig(svg, format="svg", metadata={"Date": None, "Creator": None})
@@ -123,7 +124,7 @@ def whiskers(
     """
     places, marks = _places(groups)
     height = max(marks.values()) + 1.0
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(
             figsize=(LABELS + PANEL * len(panels), LINE * height * max(1.0, len(series) / 3) + 1.0),
             layout="constrained",
@@ -132,14 +133,14 @@ def whiskers(
         axes = list(figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0])
         for panel, axis in zip(panels, axes, strict=True):
             _panel(axis, panel, places, series)
-            axis.set_title(panel if len(panels) > 1 or panel else "", fontsize=_TEXT, fontweight="bold", loc="left")
+            axis.set_title(panel if len(panels) > 1 or panel else "", fontsize=TEXT, fontweight="bold", loc="left")
             if middle is not None:
                 axis.axvline(middle, color=QUIET, linewidth=0.8, zorder=1)
         _rows(axes[0], places, marks, height)
         _scale(axes, percent=percent, signed=middle is not None)
-        figure.supxlabel(label, fontsize=_TEXT)
+        figure.supxlabel(label, fontsize=TEXT)
         _legend(figure, series)
-        return _drawn(name, caption, figure)
+        return drawn(name, caption, figure)
 
 
 def _places(groups: Sequence[tuple[str, Sequence[str]]]) -> tuple[dict[str, float], dict[str, float]]:
@@ -189,7 +190,7 @@ def _rows(axis: Axes, places: Mapping[str, float], marks: Mapping[str, float], h
     for name, tick in zip(marks, axis.get_yticklabels(), strict=True):
         if name not in places:
             tick.set_fontweight("bold")
-            tick.set_fontsize(_SMALL)
+            tick.set_fontsize(SMALL)
 
 
 def _scale(axes: Sequence[Axes], *, percent: bool, signed: bool) -> None:
@@ -206,8 +207,8 @@ def _scale(axes: Sequence[Axes], *, percent: bool, signed: bool) -> None:
             axis.xaxis.set_major_formatter(PercentFormatter(1.0, decimals=0, symbol=""))
         axis.grid(axis="x", color=FAINT, linewidth=0.6)
         axis.set_axisbelow(True)
-        axis.tick_params(length=0, labelsize=_SMALL, pad=4)
-        axis.tick_params(axis="y", labelsize=_TEXT)
+        axis.tick_params(length=0, labelsize=SMALL, pad=4)
+        axis.tick_params(axis="y", labelsize=TEXT)
         for side in ("top", "right", "left"):
             axis.spines[side].set_visible(False)
 
@@ -219,7 +220,7 @@ def _legend(figure: Figure, series: Sequence[Series]) -> None:
         loc="outside upper left",
         ncols=2 if figure.get_size_inches()[0] < 6 else len(series),
         frameon=False,
-        fontsize=_SMALL,
+        fontsize=SMALL,
         handletextpad=0.2,
         columnspacing=1.4,
         borderaxespad=0.2,
@@ -228,7 +229,7 @@ def _legend(figure: Figure, series: Sequence[Series]) -> None:
 
 def diagrams(name: str, caption: str, panels: Mapping[str, Sequence[Bin]]) -> Drawing:
     """Reliability: share of conflicts by probability, the number of responses at every point."""
-    with mpl.rc_context(_STYLE):
+    with mpl.rc_context(STYLE):
         figure = Figure(figsize=(0.45 + PANEL * len(panels), PANEL + 0.55), layout="constrained")
         FigureCanvasAgg(figure)
         axes = list(figure.subplots(1, len(panels), squeeze=False, sharex=True, sharey=True)[0])
@@ -248,15 +249,15 @@ def diagrams(name: str, caption: str, panels: Mapping[str, Sequence[Bin]]) -> Dr
                     fontsize=6,
                     color=QUIET,
                 )
-            axis.set_title(panel, fontsize=_TEXT, fontweight="bold", loc="left")
+            axis.set_title(panel, fontsize=TEXT, fontweight="bold", loc="left")
             axis.set(xlim=(-0.05, 1.05), ylim=(-0.12, 1.12), xticks=[0, 0.5, 1], yticks=[0, 0.5, 1])
             axis.grid(color=FAINT, linewidth=0.6)
-            axis.tick_params(length=0, labelsize=_SMALL)
+            axis.tick_params(length=0, labelsize=SMALL)
             for side in ("top", "right"):
                 axis.spines[side].set_visible(False)
         axes[0].set_ylabel("share of conflicts")
-        figure.supxlabel("probability of a conflict, mean of the bin", fontsize=_TEXT)
-        return _drawn(name, caption, figure)
+        figure.supxlabel("probability of a conflict, mean of the bin", fontsize=TEXT)
+        return drawn(name, caption, figure)
 
 
 def drawable(text: str) -> str:

@@ -1,0 +1,138 @@
+"""`xmguard mix evaluate`: what a checkpoint says of conflicts, what it reads, and what it still answers.
+
+Heavy modules are imported when it runs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.text import Text
+
+from xmguard.cli.terminal import output, printable, progress
+from xmguard.errors import InvalidRequest
+
+if TYPE_CHECKING:
+    from xmguard_research.mixing.measures import Number
+    from xmguard_research.mixing.posing import Wanted
+
+LANGUAGES = "en-en,es-es,de-de,en-es,en-de"
+MODALITIES = "text-text,image-image,text-image"
+
+
+def evaluate(
+    model: Annotated[str, typer.Argument(help="A checkpoint folder, or a name of `xmguard models list`.")],
+    out: Annotated[Path, typer.Option(metavar="FOLDER", help="For responses and numbers; the same goes on there.")],
+    suites: Annotated[str, typer.Option(help="Of clqa and cmqa, with commas.")] = "clqa",
+    variants: Annotated[
+        str, typer.Option(help=f"With commas. Without it clqa: {LANGUAGES}; cmqa: {MODALITIES}.", show_default=False)
+    ] = "",
+    items: Annotated[int, typer.Option(min=0, help="Topics that conflicts and controls are made of.")] = 8,
+    questions: Annotated[int, typer.Option(min=0, help="Topics of questions with one answer.")] = 16,
+    prompts: Annotated[str, typer.Option(help="With commas.")] = "standard,instructed,explicit",
+    size: Annotated[str, typer.Option(help="Of clqa's paragraphs: short or long.")] = "short",
+    kinds: Annotated[str, typer.Option(help="Of cmqa's scenes, with commas; without it all.")] = "",
+    seed: Annotated[int | None, typer.Option(help="Of the suites' items; without it their own.")] = None,
+    dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "bfloat16",
+    device: Annotated[str, typer.Option(help="Where the model runs, for example cpu or cuda:0.")] = "cpu",
+    write: Annotated[bool, typer.Option("--write", help="Put the numbers into the checkpoint's xmguard.json.")] = False,
+) -> None:
+    """Measure a checkpoint: conflicts reported, imbalance, and accuracy.
+
+    Every conflict and its control is read in both orders under every prompt,
+    and what the model says is judged by rules; there is no verdict. Questions
+    with one answer are put over one source, and over two that are about
+    different things. Writes responses.jsonl, summary.json and summary.csv.
+    After a kill, the same command asks only what is missing.
+    """
+    wanted = wants(
+        suites, variants, items=items, questions=questions, prompts=prompts, size=size, kinds=kinds, seed=seed
+    )
+    from xmguard.loading import load_guard
+    from xmguard_research.mixing import measures, tables
+    from xmguard_research.mixing.evaluating import evaluate as evaluated
+    from xmguard_research.mixing.posing import posed
+
+    folder = Path(model)
+    source = folder if folder.is_dir() else None
+    if write and source is None:
+        raise InvalidRequest.field("--write", f"{model!r} is no folder, so it has no card to write into")
+    every = [one for suite in wanted for one in posed(suite)]
+    with progress(f"loading {model}") as step:
+        guard = load_guard(model, device=device, dtype=dtype, progress=step)
+    rows = evaluated(guard, every, out, source=source)
+    numbers = measures.of_checkpoint(rows)
+    stamp = guard.stamp
+    about = {"model": model, "model_hash": stamp.model_hash, "dtype": stamp.dtype, "version": stamp.xmguard_version}
+    tables.write(out, numbers, about)
+    if write and source is not None:
+        tables.write_card(source, numbers)
+    _show(numbers, out)
+
+
+def wants(
+    suites: str,
+    variants: str,
+    *,
+    items: int,
+    questions: int,
+    prompts: str,
+    size: str,
+    kinds: str,
+    seed: int | None,
+) -> list[Wanted]:
+    """What is asked of every suite; a variant goes to the suite that has it.
+
+    Raises:
+        InvalidRequest: a suite, a variant or a prompt is not known.
+    """
+    from xmguard_research.benchmarks.cmqa.items import VARIANTS
+    from xmguard_research.benchmarks.settings import listed
+    from xmguard_research.mixing.posing import CLQA, CMQA, Wanted
+
+    named = listed(variants)
+    of_modalities = [one for one in named if one in VARIANTS]
+    of_languages = [one for one in named if one not in VARIANTS]
+    given = {CLQA: of_languages or ([] if named else listed(LANGUAGES)), CMQA: of_modalities or listed(MODALITIES)}
+    chosen = listed(suites)
+    if not chosen:
+        raise InvalidRequest.field("--suites", "names none; give clqa, cmqa or both")
+    if of_modalities and CMQA not in chosen:
+        raise InvalidRequest.field("--variants", f"{of_modalities[0]!r} is of cmqa, which --suites does not name")
+    if of_languages and CLQA not in chosen:
+        raise InvalidRequest.field("--variants", f"{of_languages[0]!r} is of clqa, which --suites does not name")
+    return [
+        Wanted(
+            suite,
+            tuple(given.get(suite, ())),
+            items,
+            questions,
+            tuple(listed(prompts)),
+            size=size,
+            kinds=tuple(listed(kinds)),
+            seed=seed,
+        )
+        for suite in chosen
+    ]
+
+
+def _show(numbers: list[Number], out: Path) -> None:
+    from xmguard_research.mixing import quantities, tables
+
+    console = output()
+    conflicts = (
+        quantities.DETECTION,
+        quantities.FALSE_ALARMS,
+        quantities.BALANCED,
+        quantities.LOG_RATIO,
+        quantities.LOG_RATIO_PER_TOKEN,
+    )
+    questions = (quantities.EXACT, quantities.HOLDS)
+    parts = [
+        tables.markdown(tables.of_checkpoint(numbers, conflicts, conflicts=True)),
+        tables.markdown(tables.of_checkpoint(numbers, questions, conflicts=False)),
+        f"wrote {out}",
+    ]
+    console.print(Text(printable("\n\n".join(parts))), soft_wrap=True)

@@ -1,0 +1,112 @@
+"""Intervals over items and over training seeds: numbers of several checkpoints that were asked the same.
+
+A bootstrap that draws items and seeds independently of each other (crossed factors; Owen 2007, the pigeonhole
+bootstrap): every checkpoint of a draw is asked the same drawn items, and arms that share seeds share the drawn seeds,
+so that arms are compared in pairs. With one seed it is the bootstrap over items of `metrics.Bootstrap`. Few seeds say
+little about further ones: with 3, an interval is on the narrow side. Knows neither texts nor models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
+
+import numpy as np
+
+from xmguard_research.metrics import RESAMPLES, Estimate
+from xmguard_research.metrics.draws import Array
+
+Function: TypeAlias = Callable[..., Array]
+"""Of sums of columns, each [draw], to a number [draw]; nan where it is undefined."""
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A number as it is, and under every draw."""
+
+    value: float
+    draws: Array
+    """[draw]."""
+
+    def estimate(self) -> Estimate:
+        """With its 95% interval; draws in which it is undefined are left out and counted."""
+        defined = self.draws[np.isfinite(self.draws)]
+        undefined = len(self.draws) - len(defined)
+        if not np.isfinite(self.value) or not len(defined):
+            return Estimate(None, None, None, undefined)
+        low, high = np.percentile(defined, [2.5, 97.5])
+        return Estimate(self.value, float(low), float(high), undefined)
+
+
+class Crossed:
+    """The same draws for every number on the same items and seeds.
+
+    >>> draws = Crossed(["a", "b"], [0, 1])
+    >>> rows = {0: (["a", "b"], [[1, 0], [1, 1]]), 1: (["a", "b"], [[1, 1], [1, 1]])}
+    >>> draws.mean(lambda right, asked: right / asked, rows).value
+    0.75
+    """
+
+    def __init__(
+        self, items: Sequence[str], seeds: Sequence[int | None], *, resamples: int = RESAMPLES, seed: int = 0
+    ) -> None:
+        """`items` and `seeds` have every name at least once.
+
+        Raises:
+            ValueError: there are none.
+        """
+        if not len(items) or not len(seeds):
+            raise ValueError("nothing to draw from: there are no items or no seeds")
+        self._items = {name: place for place, name in enumerate(sorted(set(items)))}
+        self._seeds = {name: place for place, name in enumerate(dict.fromkeys(seeds))}
+        generator = np.random.default_rng(seed)
+        self._item_times = _times(generator, len(self._items), resamples)
+        self._seed_times = _times(generator, len(self._seeds), resamples)
+
+    def mean(
+        self, function: Function, rows: Mapping[int | None, tuple[Sequence[str], Sequence[Sequence[float]]]]
+    ) -> Drawn:
+        """Mean over checkpoints of a number that is made of sums of columns.
+
+        Args:
+            function: of as many sums as there are columns.
+            rows: of each checkpoint by its seed: the item of every row, and columns [column][row]. The seed None is
+                that of a checkpoint which is in every draw.
+
+        Raises:
+            ValueError: there is no checkpoint.
+            KeyError: an item or a seed is not among those that are drawn from.
+        """
+        if not rows:
+            raise ValueError("there is no checkpoint to take a number of")
+        values, draws, weights = [], [], []
+        for name, (items, columns) in rows.items():
+            places = [self._items[item] for item in items]
+            sums = [np.bincount(places, weights=np.asarray(one, float), minlength=len(self._items)) for one in columns]
+            with np.errstate(divide="ignore", invalid="ignore"):
+                values.append(float(function(*(np.array([one.sum()]) for one in sums))[0]))
+                draws.append(np.asarray(function(*(self._item_times @ one for one in sums)), dtype=np.float64))
+            weights.append(np.ones(len(draws[0])) if name is None else self._seed_times[:, self._seeds[name]])
+        times = np.array(weights)
+        # A checkpoint that is not drawn does not count, whatever its number: 0 times nan is nan.
+        counted = np.where(times > 0, np.array(draws), 0.0)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return Drawn(float(np.mean(values)), (counted * times).sum(0) / times.sum(0))
+
+
+def difference(one: Drawn, other: Drawn) -> Drawn:
+    """One minus the other, on the same draws."""
+    return Drawn(one.value - other.value, one.draws - other.draws)
+
+
+def ratio(one: Drawn, other: Drawn) -> Drawn:
+    """One over the other, on the same draws; undefined where the other is 0."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return Drawn(float(np.divide(one.value, other.value)), np.divide(one.draws, other.draws))
+
+
+def _times(generator: np.random.Generator, count: int, resamples: int) -> Array:
+    """How often each is drawn, [draw, one]."""
+    drawn = generator.integers(count, size=(resamples, count)) + np.arange(resamples)[:, None] * count
+    return np.bincount(drawn.ravel(), minlength=resamples * count).reshape(resamples, count).astype(np.float64)

@@ -1,0 +1,184 @@
+"""What a checkpoint says and reads where it is asked: its own words, judged, and what each source contributed.
+
+Asks through the guard's encoding and the guard's own joint reading, so that what is measured is what is served; reaches
+no verdict, which is nine tenths of a request's time. All prompts of a case are read on one prefilled context. Answers
+are kept line by line: the same call asks only what is missing. Knows no training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from pathlib import Path
+from time import monotonic
+
+from xmguard import AnswerRequest, Decoding, Guard, Rebalance
+from xmguard.context import ENGLISH
+from xmguard.deadline import Stop
+from xmguard.run import Run
+from xmguard.together import require_same_reading
+from xmguard.verdict.equality import Agreement, compare
+from xmguard_research.analyses.opening import put
+from xmguard_research.benchmarks.protocol import PROMPTS
+from xmguard_research.harm import is_right
+from xmguard_research.judge.rules import RuleJudge
+from xmguard_research.judge.values import Exchange
+from xmguard_research.mixing.posing import Posed
+from xmguard_research.results import append, known, producer
+
+RESPONSES = "responses.jsonl"
+TOKENS = 24
+"""That a response may have: a conflict that is mentioned at all is mentioned early, and an answer is short."""
+_DIGITS = 8
+_ADAPTER = "adapter_model.safetensors"
+
+
+@dataclass(frozen=True)
+class Response:
+    """One case under one prompt."""
+
+    key: str
+    produced_by: str
+    suite: str
+    task: str
+    """As `Posed.task`."""
+    case: str
+    item: str
+    """Topic or triple: its rows are drawn together."""
+    variant: str
+    """Labels without regard to order."""
+    labels: list[str]
+    """Language or modality of each source, in the order in which they are read."""
+    prompt: str
+    conflict: bool
+    words: str
+    """The model's own."""
+    reported: bool | None
+    """Whether they report a conflict; None where the judge cannot say."""
+    reason: str
+    """Words that the judge went by."""
+    expected: str
+    """Empty where a conflict was asked for."""
+    exact: bool | None
+    """Whether the words make the expected claim and no other; None where a conflict was asked for."""
+    holds: bool | None
+    """Whether they make it, or hold the expected answer word for word; None where a conflict was asked for."""
+    tokens: list[int]
+    """Of each source."""
+    norms: list[float]
+    """Contribution of each source: mean ||u|| over layers, heads and the prompt's reader rows."""
+
+
+def evaluate(guard: Guard, every: Iterable[Posed], folder: Path, *, source: Path | None = None) -> list[Response]:
+    """Every case under every prompt, in order; those that the folder has are not asked again.
+
+    Args:
+        guard: with the checkpoint.
+        every: what is asked.
+        folder: of `RESPONSES`.
+        source: the checkpoint's folder, whose adapter is part of what produced a response.
+
+    Raises:
+        InvalidRequest: a case cannot be asked of this model; it is named.
+        typer.BadParameter: the folder holds what another checkpoint, setting or version said.
+    """
+    wanted = list(every)
+    origin = made_by(guard, source)
+    path = folder / RESPONSES
+    done = known(path, Response, origin)
+    keys = {posed.case.id: {name: key(posed, name) for name in posed.prompts} for posed in wanted}
+    missing = []
+    for posed in wanted:
+        names = tuple(name for name in posed.prompts if keys[posed.case.id][name] not in done)
+        if names:
+            missing.append(replace(posed, prompts=names))
+    judge = RuleJudge()
+    asked = append(path, missing, lambda posed: respond(guard, posed, origin, judge), f"asking {guard.model}")
+    done |= {row.key: row for row in asked}
+    return [done[keys[posed.case.id][name]] for posed in wanted for name in posed.prompts]
+
+
+def made_by(guard: Guard, source: Path | None) -> str:
+    """What makes a response what it is: weights, adapter, dtype, version, length and judge."""
+    adapter = None if source is None else source / _ADAPTER
+    mark = "" if adapter is None or not adapter.is_file() else f" +{sha256(adapter.read_bytes()).hexdigest()}"
+    return f"{producer(guard)}{mark} {TOKENS} tokens {RuleJudge.produced_by}"
+
+
+def respond(guard: Guard, posed: Posed, produced_by: str, judge: RuleJudge) -> list[Response]:
+    """One case under its prompts: one prefill, one batch of tails, one batch of answers."""
+    decoding = Decoding(max_tokens=TOKENS)
+    encoded = {name: guard.encode(_request(posed, name, decoding)) for name in posed.prompts}
+    first = next(iter(encoded.values()))[1]
+    stop = Stop()
+    session = guard.backend.open(first, stop)
+    try:
+        runs = {}
+        for name, (valid, prompt) in encoded.items():
+            require_same_reading(first, prompt)
+            runs[name] = Run("", valid, prompt, session, stop, 0.0, monotonic(), suffix=f":{name}").unbiased
+        branches = list(runs.values())
+        session.prepare(branches)
+        measured = {name: session.measure(branch) for name, branch in runs.items()}
+        said: dict[str, list[int]] = {branch.name: [] for branch in branches}
+        for token in session.decode(branches, dict.fromkeys(said, decoding)):
+            if not token.is_end:
+                said[token.branch].append(token.id)
+    finally:
+        session.close()
+    found = []
+    for name, branch in runs.items():
+        words = guard.backend.text(said[branch.name]).strip()
+        spans = measured[name].span_map
+        judged = judge.judge(Exchange(put(guard.registry, posed.case.question, PROMPTS[name]), words))
+        exact, holds = _right(guard, words, posed.expected)
+        found.append(
+            Response(
+                key=key(posed, name),
+                produced_by=produced_by,
+                suite=posed.suite,
+                task=posed.task,
+                case=posed.case.id,
+                item=posed.case.item,
+                variant=posed.variant,
+                labels=list(posed.labels),
+                prompt=name,
+                conflict=posed.case.conflict,
+                words=words,
+                reported=judged.mentions_conflict,
+                reason=judged.reason,
+                expected=posed.expected,
+                exact=exact,
+                holds=holds,
+                tokens=[len(span) for span in spans],
+                norms=[float(f"{measured[name].contributions[span]:.{_DIGITS}g}") for span in spans.ids],
+            )
+        )
+    return found
+
+
+def _request(posed: Posed, prompt: str, decoding: Decoding) -> AnswerRequest:
+    return AnswerRequest(
+        spans=posed.case.spans,
+        question=posed.case.question,
+        prompt=PROMPTS[prompt],
+        rebalance=Rebalance("none"),
+        decoding=decoding,
+    )
+
+
+def key(posed: Posed, prompt: str) -> str:
+    """Identifies what is asked: a case of the same name with another text is another one."""
+    told = sha256("\0".join((posed.case.question, posed.expected)).encode())
+    for span in posed.case.spans:
+        told.update(b"\0" + (span.text or "").encode() + (b"" if span.media is None else span.media.data))
+    return f"{posed.suite}/{posed.case.id}#{told.hexdigest()[:8]}|{prompt}"
+
+
+def _right(guard: Guard, words: str, expected: str) -> tuple[bool | None, bool | None]:
+    if not expected:
+        return None, None
+    language = guard.registry.languages.items[ENGLISH]
+    exact = compare(language.normalize(words), language.normalize(expected)) is Agreement.SAME
+    return exact, is_right(words, expected, language)

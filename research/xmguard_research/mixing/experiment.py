@@ -1,0 +1,320 @@
+"""Runs an experiment: builds, trains and evaluates whatever is not done yet, and sees that its arms can be compared.
+
+    OUT/experiment.json               what it is of
+    OUT/stage/                        what all arms begin from, a run of `training`
+    OUT/arms/ARM/seed-N/              a run of `training`, its data in `data`
+    .../evaluation/responses.jsonl    of every checkpoint
+
+No arm may be trained on a conflict, and all must be trained on the same items in as many steps. Knows no figure.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from math import ceil
+from pathlib import Path
+from typing import Any
+
+from xmguard.errors import ErrorCode, InvalidRequest, Reason, XmguardError
+from xmguard_research.mixing.arms import NONE, STAGE, UNTOUCHED, Experiment
+from xmguard_research.mixing.evaluating import evaluate
+from xmguard_research.mixing.posing import Posed, posed
+from xmguard_research.mixing.recipe import Recipe
+
+FILE, CARD = "experiment.json", "xmguard.json"
+DATA, MODEL, EVALUATION = "data", "model", "evaluation"
+INSTANCES, MANIFEST = "instances.jsonl", "manifest.json"
+
+Tell = Callable[[str], None]
+"""Told in words what is done."""
+
+
+class ArmsDiffer(XmguardError):
+    """Arms cannot be compared: they would not be trained on the same."""
+
+    code = ErrorCode.FAILED_PRECONDITION
+    reason = Reason.REQUEST_INVALID
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """One model of an experiment."""
+
+    arm: str
+    seed: int | None
+    """None of those that are not trained from several."""
+    folder: Path
+    """Of its run."""
+
+    @property
+    def name(self) -> str:
+        """For people, and for `--only`."""
+        return self.arm if self.seed is None else f"{self.arm}/{self.seed}"
+
+    @property
+    def model(self) -> Path:
+        """Its checkpoint folder."""
+        return self.folder / MODEL
+
+    @property
+    def evaluation(self) -> Path:
+        """Where its responses are."""
+        return self.folder / EVALUATION
+
+
+@dataclass(frozen=True)
+class Made:
+    """What an arm is trained on, counted."""
+
+    arm: str
+    seed: int
+    instances: int
+    items: int
+    trained_tokens: int
+    read_tokens: int
+    steps: int
+    turns: str
+    drawn: Counter[tuple[str, str]]
+    """How often every item is there, by source and id."""
+
+
+def claim(experiment: Experiment, out: Path) -> None:
+    """Make `out` the folder of the experiment; seeds, arms and what is asked may be changed later.
+
+    Raises:
+        InvalidRequest: it holds another experiment.
+    """
+    file = out / FILE
+    content = experiment.model_dump(mode="json")
+    if file.exists():
+        there = Experiment.parse(json.loads(file.read_text(encoding="utf-8")))
+        differing = [name for name, value in experiment.trained.items() if there.trained[name] != value]
+        differing += [f"arms.{arm}" for arm, value in experiment.arms.items() if there.arms.get(arm, value) != value]
+        if differing:
+            raise InvalidRequest.field(
+                "--out", f"{out} holds an experiment with another {', another '.join(differing)}; choose another folder"
+            )
+    out.mkdir(parents=True, exist_ok=True)
+    file.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+
+
+def opened(out: Path) -> Experiment:
+    """The experiment of a folder.
+
+    Raises:
+        XmguardError: it holds none.
+    """
+    try:
+        return Experiment.parse(json.loads((out / FILE).read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise XmguardError(
+            f"{out} holds no {FILE} that can be read ({error}); xmguard mix experiment writes one",
+            code=ErrorCode.INVALID_ARGUMENT,
+            reason=Reason.REQUEST_INVALID,
+        ) from error
+
+
+def trained(experiment: Experiment, out: Path) -> list[Checkpoint]:
+    """Every arm that is trained, of every seed; seeds first, so that a run that is cut short has whole comparisons."""
+    return [
+        Checkpoint(arm, seed, out / "arms" / arm / f"seed-{seed}")
+        for seed in experiment.seeds
+        for arm in experiment.arms
+    ]
+
+
+def evaluated(experiment: Experiment, out: Path) -> list[Checkpoint]:
+    """Everything that is asked."""
+    untouched = [Checkpoint(UNTOUCHED, None, out / UNTOUCHED)] if experiment.untouched else []
+    return [*untouched, Checkpoint(NONE, None, out / STAGE), *trained(experiment, out)]
+
+
+def run(experiment: Experiment, out: Path, only: Sequence[str] = (), tell: Tell = lambda line: None) -> None:
+    """Do what is not done.
+
+    Args:
+        experiment: what there is to do.
+        out: its folder.
+        only: names of arms, `ARM/SEED`, or `stage`; empty for all.
+        tell: told what is done.
+
+    Raises:
+        InvalidRequest: `only` names what is not there; a source of the arms holds a conflict; `out` is another's.
+        ArmsDiffer: they would not be trained on the same items in as many steps.
+    """
+    everything = evaluated(experiment, out)
+    names = {name for one in everything for name in (one.arm, one.name)} | {STAGE}
+    if unknown := [name for name in only if name not in names]:
+        raise InvalidRequest.field("--only", f"{unknown[0]!r} is not there; there are {', '.join(sorted(names))}")
+
+    def is_wanted(one: Checkpoint) -> bool:
+        return not only or one.arm in only or one.name in only or (one.arm == NONE and STAGE in only)
+
+    claim(experiment, out)
+    wanted = [one for one in everything if is_wanted(one)]
+    require_no_conflict(experiment, out)
+    if any(one.arm != UNTOUCHED for one in wanted):
+        train(experiment.stage_recipe(out), out / STAGE, tell)
+    if any(one.seed is not None for one in wanted):
+        require_equal([built(experiment, one, out, tell) for one in trained(experiment, out)])
+    every = asked(experiment)
+    for number, one in enumerate(wanted, start=1):
+        place = f"[{number}/{len(wanted)}] {one.name}"
+        if one.seed is not None:
+            train(experiment.recipe(one.arm, one.seed, out), one.folder, partial(_say, tell, place))
+        tell(f"{place}: evaluating")
+        _evaluate(experiment, one, every)
+
+
+def asked(experiment: Experiment) -> list[Posed]:
+    """What every checkpoint is asked."""
+    return [one for part in experiment.evaluation for one in posed(part.wanted)]
+
+
+def is_trained(recipe: Recipe, folder: Path) -> bool:
+    """Whether a run's checkpoint is there, of this recipe."""
+    try:
+        card = json.loads((folder / MODEL / CARD).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return bool(card["training"]["recipe_sha256"] == recipe.digest)
+
+
+def train(recipe: Recipe, folder: Path, tell: Tell) -> None:
+    """Build and train, unless it is done.
+
+    Raises:
+        XmguardError: as `building.build` and `training.run_training`.
+    """
+    if is_trained(recipe, folder):
+        return
+    from xmguard_research.mixing import building, training
+
+    tell("building data")
+    data = building.build(recipe, folder / DATA).folder
+    training.run_training(recipe, data, folder, tell=tell)
+    gc.collect()  # of what was trained nothing is needed for the next
+
+
+def built(experiment: Experiment, one: Checkpoint, out: Path, tell: Tell) -> Made:
+    """Build an arm's data, unless it is there, and count what it is made of."""
+    from xmguard_research.mixing import building
+
+    assert one.seed is not None
+    recipe = experiment.recipe(one.arm, one.seed, out)
+    tell(f"{one.name}: building data")
+    made = building.build(recipe, one.folder / DATA)
+    with (made.folder / INSTANCES).open(encoding="utf-8") as lines:
+        drawn = Counter((item["source"], item["id"]) for line in lines for item in json.loads(line)["items"])
+    return _made(one.arm, one.seed, recipe, made.manifest, drawn)
+
+
+def planned(experiment: Experiment, out: Path) -> list[Made]:
+    """The same of every arm's first seed, without writing anything: the stage's tokenizer is that of the base."""
+    seed = experiment.seeds[0]
+    return [_planned(arm, seed, experiment.recipe(arm, seed, out, base=experiment.base)) for arm in experiment.arms]
+
+
+def planned_stage(experiment: Experiment, out: Path) -> Made:
+    """The same of the stage."""
+    return _planned(STAGE, 0, experiment.stage_recipe(out))
+
+
+def _planned(arm: str, seed: int, recipe: Recipe) -> Made:
+    from xmguard_research.mixing import building
+
+    plan = building.plan(recipe)
+    drawn = Counter((item.source, item.id) for instance in plan.instances for item in instance.items)
+    return _made(arm, seed, recipe, building.describe(plan), drawn)
+
+
+def _made(arm: str, seed: int, recipe: Recipe, manifest: dict[str, Any], drawn: Counter[tuple[str, str]]) -> Made:
+    return Made(
+        arm,
+        seed,
+        manifest["instances"],
+        manifest["items"],
+        manifest["trained_tokens"],
+        manifest["read_tokens"],
+        ceil(manifest["instances"] / recipe.instances_per_step),
+        recipe.data.turns,
+        drawn,
+    )
+
+
+def require_equal(every: Sequence[Made]) -> None:
+    """Refuse arms of one seed that differ in items or steps, or, where every item has its own turn, in trained tokens.
+
+    One reply to all items of an instance numbers them and ends once, so it has other tokens than a reply to each.
+
+    Raises:
+        ArmsDiffer: they do.
+    """
+    for seed in dict.fromkeys(one.seed for one in every):
+        first, *others = [one for one in every if one.seed == seed]
+        for other in others:
+            pair = f"arms {first.arm} and {other.arm}, seed {seed}"
+            if other.drawn != first.drawn:
+                raise ArmsDiffer(f"{pair}: not of the same items; let arms differ in strategy, items and turns alone")
+            if other.steps != first.steps:
+                raise ArmsDiffer(
+                    f"{pair}: {first.steps} and {other.steps} steps for {first.items} items, because of instances that "
+                    "are not full; change training.data.trained_tokens a little"
+                )
+            if other.turns == first.turns and other.trained_tokens != first.trained_tokens:
+                raise ArmsDiffer(f"{pair}: {first.trained_tokens} and {other.trained_tokens} trained tokens")
+
+
+def require_no_conflict(experiment: Experiment, out: Path) -> None:
+    """Refuse a conflict in what arms are trained on, and one across languages or modalities in the stage.
+
+    Raises:
+        InvalidRequest: an item is one, or does not say that it is none in `meta.conflict`.
+    """
+    from xmguard_research.mixing import sources
+
+    arm, seed = next(iter(experiment.arms)), experiment.seeds[0]
+    for read in sources.read(experiment.recipe(arm, seed, out, base=experiment.base)):
+        for item in read.items:
+            if item.meta.get("conflict") is not False:
+                raise InvalidRequest.field(
+                    f"training.data.sources.{read.source.name}",
+                    f"item {item.id} of {item.where} is a conflict, or does not say that it is none (meta.conflict); "
+                    "arms are trained without any",
+                )
+    for read in sources.read(experiment.stage_recipe(out)):
+        for item in read.items:
+            mixed = [name for name in ("languages", "modalities") if len(set(item.meta.get(name, ()))) > 1]
+            if item.meta.get("conflict") is not False and mixed:
+                raise InvalidRequest.field(
+                    f"stage.data.sources.{read.source.name}",
+                    f"item {item.id} is a conflict across {mixed[0]}; the stage teaches those within one alone, "
+                    "or nothing is left to see what mixing does",
+                )
+
+
+def _evaluate(experiment: Experiment, one: Checkpoint, every: Sequence[Posed]) -> None:
+    """Ask a checkpoint what it was not asked yet, and write its numbers."""
+    from xmguard.loading import load_guard
+    from xmguard_research.mixing import measures, tables
+
+    untouched = one.arm == UNTOUCHED
+    guard = load_guard(experiment.base if untouched else str(one.model), dtype=experiment.dtype)
+    rows = evaluate(guard, every, one.evaluation, source=None if untouched else one.model)
+    numbers = measures.of_checkpoint(rows, one.name)
+    stamp = guard.stamp
+    about = {"model": one.name, "model_hash": stamp.model_hash, "dtype": stamp.dtype, "version": stamp.xmguard_version}
+    tables.write(one.evaluation, numbers, about)
+    if not untouched:
+        tables.write_card(one.model, numbers)
+    del guard
+    gc.collect()
+
+
+def _say(tell: Tell, place: str, line: str) -> None:
+    tell(f"{place}: {line}")

@@ -1,0 +1,186 @@
+"""Numbers of a checkpoint, of an arm over its seeds, and of one arm against another, with their 95% intervals.
+
+An arm is what is trained in one way from several seeds; a checkpoint by itself is an arm of one. Items are drawn
+together in every checkpoint, and seeds too (`crossed`). Where every item says the same, draws have no width: a rate
+then has Wilson's interval (`metrics.share`), and a difference of rates one made of theirs (Newcombe 1998, method 10).
+Knows neither files nor figures.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from xmguard_research.metrics import RESAMPLES, Estimate, share
+from xmguard_research.mixing.crossed import Crossed, Drawn, difference, ratio
+from xmguard_research.mixing.evaluating import Response
+from xmguard_research.mixing.quantities import (
+    BALANCED,
+    DETECTION,
+    EXACT,
+    FALSE_ALARMS,
+    GAP,
+    HOLDS,
+    IMBALANCE,
+    IMBALANCE_PER_TOKEN,
+    SHORTFALL,
+    SPREAD,
+    Cell,
+    Quantity,
+    cells,
+    shortfalls,
+)
+
+Checkpoints = Mapping[int | None, Sequence[Response]]
+"""Responses of every checkpoint of an arm by its seed; None of the one that all arms begin from."""
+REDUCTION = "reduction of"
+DIFFERENCE = "difference in"
+SUBTRACTED = (DETECTION, FALSE_ALARMS, BALANCED, SHORTFALL, EXACT, HOLDS, IMBALANCE, IMBALANCE_PER_TOKEN)
+DIVIDED = (IMBALANCE, IMBALANCE_PER_TOKEN, GAP, SPREAD)
+
+
+@dataclass(frozen=True)
+class Number:
+    """One number."""
+
+    arm: str
+    against: str
+    """The other arm of a comparison; empty without one."""
+    suite: str
+    variant: str
+    prompt: str
+    task: str
+    what: str
+    """A quantity's name; of a comparison after `DIFFERENCE` or `REDUCTION`."""
+    estimate: Estimate
+    items: int
+    """Topics or triples that are drawn."""
+    rows: int
+    """Responses counted, over all checkpoints."""
+    seeds: int
+    """Checkpoints."""
+
+
+def of_checkpoint(rows: Sequence[Response], name: str = "", *, resamples: int = RESAMPLES) -> list[Number]:
+    """Every number of one checkpoint."""
+    return of_arms({name: {None: rows}}, resamples=resamples)
+
+
+def of_arms(arms: Mapping[str, Checkpoints], *, resamples: int = RESAMPLES) -> list[Number]:
+    """Every number of every arm: the mean over its checkpoints.
+
+    Raises:
+        ValueError: two checkpoints were not asked the same, or one was asked nothing.
+    """
+    draws = _draws(arms, resamples)
+    return [
+        _number(arm, "", cell, quantity, quantity.what, _of(quantity, cell, checkpoints, draws), [checkpoints])
+        for arm, checkpoints in arms.items()
+        for cell, quantity in _every(next(iter(checkpoints.values())))
+    ]
+
+
+def comparisons(
+    arms: Mapping[str, Checkpoints], pairs: Sequence[tuple[str, str]], *, resamples: int = RESAMPLES
+) -> list[Number]:
+    """Every pair of arms: the first minus the second, and how many times as much imbalance the second has.
+
+    Raises:
+        ValueError: two checkpoints were not asked the same.
+        KeyError: there is no such arm.
+    """
+    draws = _draws(arms, resamples)
+    return [number for one, other in pairs for number in _compared(one, other, arms, draws)]
+
+
+def _compared(one: str, other: str, arms: Mapping[str, Checkpoints], draws: Crossed) -> Iterator[Number]:
+    both = [arms[one], arms[other]]
+    for cell, quantity in _every(next(iter(arms[one].values()))):
+        first, second = (_of(quantity, cell, checkpoints, draws) for checkpoints in both)
+        if quantity.what in SUBTRACTED:
+            yield _number(one, other, cell, quantity, f"{DIFFERENCE} {quantity.what}", difference(first, second), both)
+        if quantity.what in DIVIDED:
+            yield _number(one, other, cell, quantity, f"{REDUCTION} {quantity.what}", ratio(second, first), both)
+
+
+def _every(rows: Sequence[Response]) -> Iterator[tuple[Cell, Quantity]]:
+    for cell in (*cells(rows), *shortfalls(rows)):
+        for quantity in cell.quantities:
+            yield cell, quantity
+
+
+def _draws(arms: Mapping[str, Checkpoints], resamples: int) -> Crossed:
+    every = [(arm, seed, rows) for arm, checkpoints in arms.items() for seed, rows in checkpoints.items()]
+    if not every or not all(rows for *_, rows in every):
+        raise ValueError("a checkpoint without responses has no numbers")
+    asked = sorted(row.key for row in every[0][2])
+    for arm, seed, rows in every[1:]:
+        if sorted(row.key for row in rows) != asked:
+            raise ValueError(f"{arm}, seed {seed}, was not asked what {every[0][0]} was: evaluate both alike")
+    seeds = [seed for _, seed, _ in every if seed is not None]
+    return Crossed([row.item for row in every[0][2]], seeds or [0], resamples=resamples)
+
+
+def _of(quantity: Quantity, cell: Cell, checkpoints: Checkpoints, draws: Crossed) -> Drawn:
+    own = {}
+    for seed, rows in checkpoints.items():
+        taken = [row for row in rows if cell.takes(row)]
+        own[seed] = ([row.item for row in taken], [[column(row) for row in taken] for column in quantity.columns])
+    return draws.mean(quantity.function, own)
+
+
+def _number(
+    arm: str,
+    against: str,
+    cell: Cell,
+    quantity: Quantity,
+    what: str,
+    found: Drawn,
+    checkpoints: Sequence[Checkpoints],
+) -> Number:
+    taken = [[row for rows in one.values() for row in rows if cell.takes(row)] for one in checkpoints]
+    estimate = found.estimate()
+    if estimate.value is not None and estimate.low == estimate.high:
+        estimate = _with_width(estimate, quantity, taken)
+    return Number(
+        arm,
+        against,
+        cell.suite,
+        cell.variant,
+        cell.prompt,
+        cell.task,
+        what,
+        estimate,
+        len({row.item for row in taken[0]}),
+        len(taken[0]),
+        len(checkpoints[0]),
+    )
+
+
+def _with_width(estimate: Estimate, quantity: Quantity, taken: Sequence[Sequence[Response]]) -> Estimate:
+    """The interval of a rate, or of a difference of rates, whose draws are all the same; else as it is."""
+    if quantity.rate:
+        rates = [_share(rows, *quantity.columns) for rows in taken]
+    elif quantity.what == BALANCED and len(taken) == 1:
+        rates = [_share(taken[0], *quantity.columns[:2]), _share(taken[0], *quantity.columns[2:])]
+    else:
+        return estimate
+    if len(rates) == 1:
+        return rates[0]
+    one, other = rates
+    return Estimate(estimate.value, *_newcombe(one, other), estimate.undefined)
+
+
+def _share(
+    rows: Sequence[Response], counted: Callable[[Response], float], asked: Callable[[Response], float]
+) -> Estimate:
+    own = [row for row in rows if asked(row)]
+    return share([bool(counted(row)) for row in own], [row.item for row in own])
+
+
+def _newcombe(one: Estimate, other: Estimate) -> tuple[float, float]:
+    """Interval of the first minus the second, from theirs."""
+    p, low, high = one.value or 0.0, one.low or 0.0, one.high or 0.0
+    q, under, over = other.value or 0.0, other.low or 0.0, other.high or 0.0
+    return p - q - math.hypot(p - low, over - q), p - q + math.hypot(high - p, q - under)

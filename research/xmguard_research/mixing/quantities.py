@@ -1,0 +1,184 @@
+"""What is counted in responses: detection, imbalance and accuracy, each as a function of sums of columns.
+
+Sources: the paper, section 2 (conflict detection rate) and section 4 with Figures 6 and 7; the controls' false alarms,
+the logarithm and everything per token are ours. Side a of two sources is English beside another language, the text
+beside a picture, and what is read first beside its like. Knows no draws.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import log
+
+import numpy as np
+
+from xmguard_research.analyses.groups import sides
+from xmguard_research.metrics.draws import Array
+from xmguard_research.mixing.crossed import Function
+from xmguard_research.mixing.evaluating import Response
+from xmguard_research.mixing.posing import CONFLICT, CROSS, ORDERED, SINGLE
+
+DETECTION, FALSE_ALARMS, BALANCED, SHORTFALL = "detection", "false alarms", "detection - false alarms", "shortfall"
+LOG_RATIO, IMBALANCE = "log ratio", "imbalance"
+LOG_RATIO_PER_TOKEN, IMBALANCE_PER_TOKEN = "log ratio per token", "imbalance per token"
+GAP, SPREAD = "absolute gap", "spread"
+EXACT, HOLDS = "exact", "holds"
+
+Column = Callable[[Response], float]
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number of some responses."""
+
+    what: str
+    columns: tuple[Column, ...]
+    function: Function
+    """Of the columns' sums."""
+    rate: bool = False
+    """Whether it is a share, the first sum of the second."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Responses that belong together, and what is counted in them."""
+
+    suite: str
+    variant: str
+    """Labels without regard to order; `en>es` where the order is meant."""
+    prompt: str
+    task: str
+    quantities: tuple[Quantity, ...]
+    takes: Callable[[Response], bool]
+
+
+def _known(row: Response) -> bool:
+    return row.reported is not None
+
+
+def _found(conflict: bool) -> tuple[Column, Column]:
+    """Reported, and asked: of conflicts or of controls."""
+    return (
+        lambda row: float(row.conflict is conflict and row.reported is True),
+        lambda row: float(row.conflict is conflict and _known(row)),
+    )
+
+
+def _side(values: Callable[[Response], Sequence[float]]) -> tuple[Column, Column]:
+    def of(which: str) -> Column:
+        return lambda row: float(values(row)[getattr(sides(row.labels), which)])
+
+    return of("a"), of("b")
+
+
+def _per_token(row: Response) -> list[float]:
+    return [norm / length for norm, length in zip(row.norms, row.tokens, strict=True)]
+
+
+def _one(row: Response) -> float:
+    return 1.0
+
+
+def _log_ratio(a: Array, b: Array) -> Array:
+    return np.asarray(np.log(a / b))
+
+
+def _absolute(a: Array, b: Array) -> Array:
+    return np.abs(_log_ratio(a, b))
+
+
+def _gap(a: Array, b: Array, rows: Array) -> Array:
+    return np.abs(a - b) / rows
+
+
+def _less(found: Array, conflicts: Array, alarms: Array, controls: Array) -> Array:
+    return found / conflicts - alarms / controls
+
+
+OF_CONFLICTS = (
+    Quantity(DETECTION, _found(True), np.divide, rate=True),
+    Quantity(FALSE_ALARMS, _found(False), np.divide, rate=True),
+    Quantity(BALANCED, (*_found(True), *_found(False)), _less),
+)
+OF_READING = (
+    Quantity(LOG_RATIO, _side(lambda row: row.norms), _log_ratio),
+    Quantity(IMBALANCE, _side(lambda row: row.norms), _absolute),
+    Quantity(LOG_RATIO_PER_TOKEN, _side(_per_token), _log_ratio),
+    Quantity(IMBALANCE_PER_TOKEN, _side(_per_token), _absolute),
+    Quantity(GAP, (*_side(lambda row: row.norms), _one), _gap),
+    Quantity(SPREAD, (lambda row: abs(log(row.norms[0] / row.norms[1])), _one), np.divide),
+)
+OF_QUESTIONS = (
+    Quantity(EXACT, (lambda row: float(row.exact is True), _one), np.divide, rate=True),
+    Quantity(HOLDS, (lambda row: float(row.holds is True), _one), np.divide, rate=True),
+)
+MEANINGS = {
+    DETECTION: "share of conflicts whose response reports one, by the rule judge",
+    FALSE_ALARMS: "share of controls, whose sources agree, whose response reports a conflict",
+    BALANCED: "detection minus false alarms: 0 is what chance reaches",
+    SHORTFALL: "mean detection of the two variants of one language or modality, minus that of the variant across them",
+    LOG_RATIO: "log of the mean contribution of side a over that of side b, nats; 0 is even",
+    IMBALANCE: "its absolute value, in nats",
+    LOG_RATIO_PER_TOKEN: "the log ratio of contributions per token",
+    IMBALANCE_PER_TOKEN: "its absolute value, in nats",
+    GAP: "absolute difference of the two mean contributions",
+    SPREAD: "mean over contexts of the absolute log ratio of the two contributions: the order of reading is in it",
+    EXACT: "share of answers that make the expected claim and no other",
+    HOLDS: "share of answers that make it, or hold the expected answer word for word",
+}
+"""What is counted, in words, by name."""
+
+
+def cells(rows: Sequence[Response]) -> Iterator[Cell]:
+    """Every variant under every prompt, both orders together and, across languages or modalities, apart."""
+    seen: dict[tuple[str, str, str], dict[str, None]] = {}
+    prompts: dict[tuple[str, str], dict[str, None]] = {}
+    for row in rows:
+        orders = seen.setdefault((row.suite, row.task, row.variant), {row.variant: None})
+        if len(set(row.labels)) > 1 and row.task == CONFLICT:
+            orders[ORDERED.join(row.labels)] = None
+        prompts.setdefault((row.suite, row.task), {})[row.prompt] = None
+    for (suite, task, _), orders in seen.items():
+        for variant in orders:
+            for prompt in prompts[suite, task]:
+                yield _cell(suite, variant, prompt, task)
+
+
+def _cell(suite: str, variant: str, prompt: str, task: str) -> Cell:
+    def takes(row: Response) -> bool:
+        own = ORDERED.join(row.labels) if ORDERED in variant else row.variant
+        return (row.suite, own, row.prompt, row.task) == (suite, variant, prompt, task)
+
+    if task in (SINGLE, CROSS):
+        return Cell(suite, variant, prompt, task, OF_QUESTIONS, takes)
+    return Cell(suite, variant, prompt, task, (*OF_CONFLICTS, *OF_READING), takes)
+
+
+def shortfalls(rows: Sequence[Response]) -> Iterator[Cell]:
+    """For every variant across languages or modalities whose two sides were asked by themselves too."""
+    asked = {(row.suite, row.variant, row.prompt) for row in rows if row.task == CONFLICT}
+    for suite, variant, prompt in sorted(asked):
+        first, second = variant.split("-")
+        alone = {f"{first}-{first}", f"{second}-{second}"}
+        if first != second and all((suite, one, prompt) in asked for one in alone):
+            yield _shortfall(suite, variant, prompt)
+
+
+def _shortfall(suite: str, variant: str, prompt: str) -> Cell:
+    first, second = variant.split("-")
+    variants = (f"{first}-{first}", f"{second}-{second}", variant)
+
+    def of(column: Column, name: str) -> Column:
+        return lambda row: column(row) if row.variant == name else 0.0
+
+    def short(*sums: Array) -> Array:
+        one, other, across = (found / asked for found, asked in zip(sums[::2], sums[1::2], strict=True))
+        return np.asarray((one + other) / 2 - across)
+
+    columns = tuple(of(column, name) for name in variants for column in _found(True))
+
+    def takes(row: Response) -> bool:
+        return (row.suite, row.prompt, row.task) == (suite, prompt, CONFLICT) and row.variant in variants
+
+    return Cell(suite, variant, prompt, CONFLICT, (Quantity(SHORTFALL, columns, short),), takes)

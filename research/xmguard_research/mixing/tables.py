@@ -1,0 +1,117 @@
+"""Numbers as files: JSON, CSV, Markdown, and rows of a checkpoint's card. Knows no model and no figure."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from xmguard.errors import ErrorCode, Reason, XmguardError
+from xmguard_research.metrics import Estimate
+from xmguard_research.mixing.measures import Number
+from xmguard_research.mixing.posing import CONFLICT
+from xmguard_research.mixing.quantities import (
+    BALANCED,
+    DETECTION,
+    EXACT,
+    FALSE_ALARMS,
+    HOLDS,
+    MEANINGS,
+    SHORTFALL,
+)
+
+SUMMARY, TABLE, CARD = "summary.json", "summary.csv", "xmguard.json"
+ABSENT = "–"
+RATES = (DETECTION, FALSE_ALARMS, BALANCED, SHORTFALL, EXACT, HOLDS)
+
+Table = Sequence[Sequence[str]]
+"""Rows of cells; the first one names the columns."""
+
+
+def flat(number: Number) -> dict[str, Any]:
+    """A number as one row: the interval's ends beside it, digits that say something."""
+    row = asdict(number)
+    estimate = row.pop("estimate")
+    for name in ("value", "low", "high"):
+        row[name] = None if estimate[name] is None else float(f"{estimate[name]:.6g}")
+    return row
+
+
+def write(folder: Path, numbers: Sequence[Number], about: Mapping[str, Any]) -> None:
+    """Write `SUMMARY`, with what was measured and what names mean, and `TABLE`, in place of earlier ones."""
+    rows = [flat(number) for number in numbers]
+    summary = {**about, "meanings": MEANINGS, "numbers": rows}
+    text = json.dumps(summary, ensure_ascii=False, indent=1, allow_nan=False)
+    (folder / SUMMARY).write_text(text + "\n", encoding="utf-8")
+    (folder / TABLE).write_text(as_csv(rows), encoding="utf-8")
+
+
+def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
+    """Rows with equal columns as CSV; what is not known is empty."""
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, fieldnames=list(rows[0]) if rows else [], lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def write_card(folder: Path, numbers: Sequence[Number]) -> None:
+    """Put the numbers of a checkpoint into its card, in place of earlier ones of the same suites.
+
+    Raises:
+        XmguardError: the folder has no card that can be read.
+    """
+    path = folder / CARD
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise XmguardError(
+            f"{path} cannot be read ({error}); --write is for a checkpoint folder of xmguard mix train",
+            code=ErrorCode.INVALID_ARGUMENT,
+            reason=Reason.REQUEST_INVALID,
+        ) from error
+    names = ("suite", "variant", "prompt", "what", "value", "low", "high", "items")
+    rows = [{name: row[name] for name in names} for row in map(flat, numbers)]
+    suites = {row["suite"] for row in rows}
+    kept = [row for row in card.get("benchmarks", []) if row.get("suite") not in suites]
+    card["benchmarks"] = [*kept, *rows]
+    beside = path.with_suffix(".json.new")
+    beside.write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    beside.replace(path)
+
+
+def shown(estimate: Estimate, what: str) -> str:
+    """A value with its interval, if that has a width: rates in percent, everything else with three digits."""
+    if estimate.value is None or estimate.low is None or estimate.high is None:
+        return ABSENT
+    if any(what.endswith(name) for name in RATES):
+        numbers = [f"{100 * one:.0f}" for one in (estimate.value, estimate.low, estimate.high)]
+    else:
+        numbers = [f"{one:.3g}" for one in (estimate.value, estimate.low, estimate.high)]
+    return numbers[0] if estimate.low == estimate.high else f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
+
+
+def markdown(table: Table) -> str:
+    """A table as Markdown."""
+    lines = ["| " + " | ".join(cell.replace("|", "\\|") for cell in row) + " |" for row in table]
+    lines.insert(1, "|" + " --- |" * len(table[0]))
+    return "\n".join(lines)
+
+
+def of_checkpoint(numbers: Sequence[Number], whats: Sequence[str], *, conflicts: bool) -> Table:
+    """A row for every variant and prompt of what was asked, a column for every quantity."""
+    rows: dict[tuple[str, str, str, str], dict[str, str]] = {}
+    for number in numbers:
+        if (number.task == CONFLICT) is conflicts and number.what in whats:
+            cell = rows.setdefault((number.suite, number.variant, number.prompt, number.task), {})
+            cell[number.what] = shown(number.estimate, number.what)
+    head = ("suite", "variant", "prompt" if conflicts else "question", *whats)
+    body = [
+        (suite, variant, prompt if conflicts else task, *(cell.get(what, ABSENT) for what in whats))
+        for (suite, variant, prompt, task), cell in rows.items()
+    ]
+    return [head, *body]

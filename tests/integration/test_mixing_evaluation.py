@@ -1,0 +1,147 @@
+"""A tiny model asked by the evaluation of checkpoints: it says and reads what the guard says of it, once."""
+
+import json
+
+import pytest
+import typer
+
+from xmguard import AnswerRequest, Decoding, OnConflict, OnError, Rebalance
+from xmguard.errors import InvalidRequest
+from xmguard.guard import Guard
+from xmguard.request import Prompt
+from xmguard_research.mixing import evaluating
+from xmguard_research.mixing.command_evaluate import wants
+from xmguard_research.mixing.evaluating import RESPONSES, evaluate
+from xmguard_research.mixing.posing import CONFLICT, CROSS, SINGLE, Posed, Wanted, posed
+
+PROMPTS = {"standard": Prompt.STANDARD, "instructed": Prompt.INSTRUCTED, "explicit": Prompt.EXPLICIT}
+
+
+@pytest.fixture(scope="module")
+def guard(tiny_backend, registry):
+    return Guard(tiny_backend, registry, model="tiny")
+
+
+@pytest.fixture(scope="module")
+def conflicts():
+    return list(posed(Wanted("clqa", ("en-es",), 1, 0)))
+
+
+def test_what_is_evaluated_is_what_the_guard_answers(guard, conflicts, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluating, "TOKENS", 4)
+    found = evaluate(guard, conflicts[:1], tmp_path)
+    assert [row.prompt for row in found] == list(PROMPTS)
+    case = conflicts[0].case
+    for row in found:
+        request = AnswerRequest(
+            spans=case.spans,
+            question=case.question,
+            prompt=PROMPTS[row.prompt],
+            rebalance=Rebalance("none"),
+            decoding=Decoding(max_tokens=4),
+            on_conflict=OnConflict.PLAIN,
+            on_error=OnError.OPEN,
+        )
+        response = guard.answer(request)
+        assert row.words == response.raw_answer.strip()
+        assert row.norms == pytest.approx([span.contribution_before for span in response.spans], rel=1e-5)
+        assert row.tokens == [span.tokens for span in response.spans]
+
+
+def test_nothing_is_asked_twice_and_what_was_cut_short_is_asked_again(guard, conflicts, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluating, "TOKENS", 2)
+    first = evaluate(guard, conflicts[:2], tmp_path)
+    path = tmp_path / RESPONSES
+    written = path.read_text()
+    asked = []
+    honest = evaluating.respond
+
+    def counted(guard, posed, produced_by, judge):
+        asked.append((posed.case.id, posed.prompts))
+        return honest(guard, posed, produced_by, judge)
+
+    monkeypatch.setattr(evaluating, "respond", counted)
+    assert evaluate(guard, conflicts[:2], tmp_path) == first
+    assert not asked
+    path.write_text(written[: written.rindex('"norms"')])  # as a kill leaves it
+    assert evaluate(guard, conflicts[:2], tmp_path) == first
+    assert asked == [(conflicts[1].case.id, ("explicit",))]
+    assert path.read_text() == written
+
+
+def test_responses_under_another_setting_or_adapter_are_refused(guard, conflicts, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluating, "TOKENS", 2)
+    (tmp_path / "model").mkdir()
+    adapter = tmp_path / "model" / "adapter_model.safetensors"
+    adapter.write_bytes(b"one")
+    evaluate(guard, conflicts[:1], tmp_path, source=adapter.parent)
+    adapter.write_bytes(b"other")
+    with pytest.raises(typer.BadParameter, match="choose another file"):
+        evaluate(guard, conflicts[:1], tmp_path, source=adapter.parent)
+    adapter.write_bytes(b"one")
+    monkeypatch.setattr(evaluating, "TOKENS", 3)
+    with pytest.raises(typer.BadParameter, match="choose another file"):
+        evaluate(guard, conflicts[:1], tmp_path, source=adapter.parent)
+
+
+def test_a_question_is_right_if_it_makes_the_expected_claim_or_holds_its_words(guard):
+    right = evaluating._right
+    assert right(guard, "9:40", "9:40") == (True, True)
+    assert right(guard, "The green ferry leaves Ransey.", "green") == (False, True)
+    assert right(guard, "It is red.", "green") == (False, False)
+    assert right(guard, "anything", "") == (None, None)
+
+
+def test_conflicts_and_controls_are_asked_in_both_orders(conflicts):
+    found = {(one.labels, one.case.conflict) for one in conflicts}
+    assert found == {(order, conflict) for order in (("en", "es"), ("es", "en")) for conflict in (True, False)}
+    assert {one.variant for one in conflicts} == {"en-es"}
+    assert {one.prompts for one in conflicts} == {tuple(PROMPTS)}
+
+
+def test_questions_are_over_one_source_and_over_two_of_different_topics():
+    every = list(posed(Wanted("clqa", ("en-en", "en-es"), 0, 4)))
+    single = [one for one in every if one.task == SINGLE]
+    cross = [one for one in every if one.task == CROSS]
+    assert {one.labels for one in single} == {("en",), ("es",)}
+    assert len(single) == 8
+    assert not any(one.case.conflict or one.task == CONFLICT for one in every)
+    asked_of = {(one.labels, _place(one, single)) for one in cross}
+    assert asked_of == {(labels, place) for labels in (("en", "es"), ("es", "en")) for place in (0, 1)}
+
+
+def _place(one: Posed, single):
+    """Of the source that answers: its text is that of the question over it alone."""
+    own = {span.text for each in single if each.case.item == one.case.item for span in each.case.spans}
+    (place,) = (place for place, span in enumerate(one.case.spans) if span.text in own)
+    return place
+
+
+def test_pictures_and_texts_meet_in_both_orders_too():
+    every = list(posed(Wanted("cmqa", ("text-text", "text-image"), 1, 2, kinds=("activity", "price"))))
+    pairs = {one.labels for one in every if one.task == CONFLICT}
+    assert pairs == {("text", "text"), ("text", "image"), ("image", "text")}
+    single = [one for one in every if one.task == SINGLE]
+    assert {one.labels for one in single} == {("text",), ("image",)}
+    assert all((one.case.spans[0].media is not None) == (one.labels == ("image",)) for one in single)
+    cross = [one for one in every if one.task == CROSS]
+    assert {one.labels for one in cross} == {("text", "image"), ("image", "text")}
+
+
+def test_a_variant_goes_to_the_suite_that_has_it():
+    settings = {"items": 1, "questions": 1, "prompts": "standard", "size": "short", "kinds": "", "seed": None}
+    clqa, cmqa = wants("clqa,cmqa", "en-es,text-image", **settings)
+    assert (clqa.variants, cmqa.variants) == (("en-es",), ("text-image",))
+    with pytest.raises(InvalidRequest, match="of cmqa, which --suites does not name"):
+        wants("clqa", "text-image", **settings)
+    with pytest.raises(InvalidRequest, match="not one of clqa, cmqa"):
+        wants("xquad", "", **settings)
+    with pytest.raises(InvalidRequest, match="'shouted' is not one of standard"):
+        wants("clqa", "", **(settings | {"prompts": "shouted"}))
+
+
+def test_a_line_of_the_responses_is_an_object_of_its_own(guard, conflicts, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluating, "TOKENS", 2)
+    evaluate(guard, conflicts[:1], tmp_path)
+    rows = [json.loads(line) for line in (tmp_path / RESPONSES).read_text().splitlines()]
+    assert len({row["key"] for row in rows}) == len(rows) == len(PROMPTS)

@@ -1,0 +1,235 @@
+"""Numbers of checkpoints and arms on responses made by hand, whose numbers are known."""
+
+import json
+import math
+from dataclasses import replace
+
+import pytest
+
+from xmguard.errors import XmguardError
+from xmguard_research.metrics import Estimate
+from xmguard_research.mixing import crossed, measures, tables
+from xmguard_research.mixing.evaluating import Response
+from xmguard_research.mixing.posing import CONFLICT, SINGLE
+
+DRAWS = 200
+
+
+def response(item, labels, conflict, reported, norms=(2.0, 1.0), tokens=(10, 10), prompt="standard"):
+    first, second = labels
+    variant = "-".join(labels if first == "en" or first == second else (second, first))
+    name = f"{item}/{'>'.join(labels)}/{conflict}"
+    return Response(
+        key=f"{name}|{prompt}",
+        produced_by="hand",
+        suite="clqa",
+        task=CONFLICT,
+        case=name,
+        item=item,
+        variant=variant,
+        labels=list(labels),
+        prompt=prompt,
+        conflict=conflict,
+        words="",
+        reported=reported,
+        reason="",
+        expected="",
+        exact=None,
+        holds=None,
+        tokens=list(tokens),
+        norms=list(norms),
+    )
+
+
+def question(item, exact, holds):
+    base = response(item, ("en", "en"), False, None)
+    return replace(
+        base, key=f"{item}/q", task=SINGLE, variant="es", labels=["es"], expected="x", exact=exact, holds=holds
+    )
+
+
+def number(numbers, what, variant="en-es", **further):
+    found = [
+        one
+        for one in numbers
+        if (one.what, one.variant) == (what, variant) and all(getattr(one, key) == v for key, v in further.items())
+    ]
+    assert len(found) == 1, f"{what} of {variant}: {len(found)}"
+    return found[0]
+
+
+ROWS = [
+    response("a", ("en", "es"), True, True),
+    response("a", ("es", "en"), True, False, norms=(1.0, 4.0), tokens=(20, 10)),
+    response("a", ("en", "es"), False, False),
+    response("a", ("es", "en"), False, False),
+    response("b", ("en", "es"), True, True),
+    response("b", ("es", "en"), True, True),
+    response("b", ("en", "es"), False, True),
+    response("b", ("es", "en"), False, None),
+]
+
+
+def test_detection_and_false_alarms_are_shares_of_conflicts_and_of_controls_that_could_be_judged():
+    found = measures.of_checkpoint(ROWS, resamples=DRAWS)
+    assert number(found, "detection").estimate.value == 3 / 4
+    assert number(found, "false alarms").estimate.value == 1 / 3
+    assert number(found, "detection - false alarms").estimate.value == pytest.approx(3 / 4 - 1 / 3)
+    assert number(found, "detection").items == 2
+
+
+def test_orders_are_counted_together_and_apart():
+    found = measures.of_checkpoint(ROWS, resamples=DRAWS)
+    assert number(found, "detection", "en>es").estimate.value == 1.0
+    assert number(found, "detection", "es>en").estimate.value == 0.5
+    assert not [one for one in found if one.variant == "es-en"]
+
+
+def test_the_imbalance_sets_english_against_the_other_language_in_whatever_order_they_are_read():
+    rows = [
+        response("a", ("en", "es"), True, True, norms=(6.0, 2.0), tokens=(3, 4)),
+        response("a", ("es", "en"), False, True, norms=(2.0, 6.0), tokens=(4, 3)),
+    ]
+    found = measures.of_checkpoint(rows, resamples=DRAWS)
+    assert number(found, "log ratio").estimate.value == pytest.approx(math.log(3))
+    assert number(found, "log ratio per token").estimate.value == pytest.approx(math.log(2 / 0.5))
+    assert number(found, "absolute gap").estimate.value == pytest.approx(4.0)
+    flipped = measures.of_checkpoint([replace(row, norms=row.norms[::-1]) for row in rows], resamples=DRAWS)
+    assert number(flipped, "log ratio").estimate.value == pytest.approx(-math.log(3))
+    assert number(flipped, "imbalance").estimate.value == pytest.approx(math.log(3))
+
+
+def test_the_spread_keeps_what_cancels_between_the_orders():
+    rows = [
+        response("a", ("en", "es"), True, True, norms=(2.0, 1.0)),
+        response("a", ("es", "en"), True, True, norms=(2.0, 1.0)),
+    ]
+    found = measures.of_checkpoint(rows, resamples=DRAWS)
+    assert number(found, "imbalance").estimate.value == pytest.approx(0.0, abs=1e-12)
+    assert number(found, "spread").estimate.value == pytest.approx(math.log(2))
+
+
+def test_the_shortfall_is_what_mixing_two_languages_costs_against_the_mean_of_each_alone():
+    rows = [
+        *(response(item, ("en", "en"), True, True) for item in "ab"),
+        *(response(item, ("es", "es"), True, item == "a") for item in "ab"),
+        *(response(item, ("en", "es"), True, False) for item in "ab"),
+    ]
+    found = measures.of_checkpoint(rows, resamples=DRAWS)
+    assert number(found, "shortfall").estimate.value == pytest.approx((1.0 + 0.5) / 2)
+
+
+def test_questions_count_exact_answers_and_those_that_hold_the_answer():
+    found = measures.of_checkpoint([question("a", True, True), question("b", False, True)], resamples=DRAWS)
+    assert number(found, "exact", "es").estimate.value == 0.5
+    assert number(found, "holds", "es").estimate.value == 1.0
+
+
+def test_a_rate_that_is_the_same_for_every_topic_still_has_an_interval():
+    rows = [response(item, ("en", "es"), conflict, conflict) for item in "abc" for conflict in (True, False)]
+    found = measures.of_checkpoint(rows, resamples=DRAWS)
+    detection, less = (number(found, what).estimate for what in ("detection", "detection - false alarms"))
+    assert detection.value == detection.high == 1.0
+    assert 0.3 < detection.low < 0.6
+    assert less.value == 1.0
+    assert -0.1 < less.low < 0.4
+
+
+def arms():
+    """Imbalances 4, 2 and 1 (times log 2), and detections 0, 1/2 and 1."""
+
+    def rows(times, reported):
+        return [
+            response(item, ("en", "es"), True, reported and item in reported, norms=(2.0**times, 1.0)) for item in "ab"
+        ]
+
+    return {
+        "none": {None: rows(4, "")},
+        "dataset": {0: rows(2, "a"), 1: rows(2, "b")},
+        "instance": {0: rows(1, "ab"), 1: rows(1, "ab")},
+    }
+
+
+def test_arms_are_means_over_their_seeds():
+    found = measures.of_arms(arms(), resamples=DRAWS)
+    assert number(found, "detection", arm="dataset").estimate.value == 0.5
+    assert number(found, "detection", arm="dataset").seeds == 2
+    assert number(found, "imbalance", arm="instance").estimate.value == pytest.approx(math.log(2))
+
+
+def test_the_reduction_says_how_many_times_as_much_imbalance_the_other_arm_has():
+    found = measures.comparisons(arms(), [("instance", "dataset"), ("instance", "none")], resamples=DRAWS)
+    assert number(found, "reduction of imbalance", against="dataset").estimate.value == pytest.approx(2)
+    assert number(found, "reduction of imbalance", against="none").estimate.value == pytest.approx(4)
+    less = number(found, "difference in detection", against="dataset").estimate
+    assert less.value == 0.5
+    assert less.low < 0.5 < less.high
+
+
+def test_arms_that_were_asked_different_things_are_not_compared():
+    made = arms()
+    made["instance"][1] = made["instance"][1][:1]
+    with pytest.raises(ValueError, match="instance, seed 1, was not asked what none was"):
+        measures.comparisons(made, [("instance", "none")])
+
+
+def test_what_differs_between_seeds_widens_the_interval_though_topics_agree():
+    def rows(value):
+        return (["a", "b"], [[value, value], [1.0, 1.0]])
+
+    draws = crossed.Crossed(["a", "b"], [0, 1], resamples=DRAWS)
+    mean = draws.mean(lambda values, counted: values / counted, {0: rows(0.0), 1: rows(1.0)}).estimate()
+    assert (mean.value, mean.low, mean.high) == (0.5, 0.0, 1.0)
+    alone = draws.mean(lambda values, counted: values / counted, {None: rows(1.0)}).estimate()
+    assert (alone.value, alone.low, alone.high) == (1.0, 1.0, 1.0)
+
+
+def test_arms_of_the_same_seeds_are_compared_on_the_same_seeds():
+    def rows(value):
+        return (["a", "b"], [[value, value], [1.0, 1.0]])
+
+    def mean(values, counted):
+        return values / counted
+
+    draws = crossed.Crossed(["a", "b"], [0, 1], resamples=DRAWS)
+    one, other = (draws.mean(mean, {0: rows(low), 1: rows(low + 1)}) for low in (0.0, 0.25))
+    found = crossed.difference(other, one).estimate()
+    assert (found.value, found.low, found.high) == (0.25, 0.25, 0.25)
+
+
+def test_the_numbers_are_written_with_their_intervals_as_json_and_csv(tmp_path):
+    found = measures.of_checkpoint(ROWS, "es", resamples=DRAWS)
+    tables.write(tmp_path, found, {"model": "es"})
+    summary = json.loads((tmp_path / tables.SUMMARY).read_text())
+    assert summary["model"] == "es"
+    row = next(row for row in summary["numbers"] if (row["what"], row["variant"]) == ("detection", "en-es"))
+    assert (row["value"], row["arm"], row["items"], row["rows"]) == (0.75, "es", 2, 8)
+    header, *lines = (tmp_path / tables.TABLE).read_text().splitlines()
+    assert len(lines) == len(found)
+    assert header.split(",")[-3:] == ["value", "low", "high"]
+
+
+def test_the_card_gets_the_numbers_of_its_suites_once(tmp_path):
+    card = {"name": "es", "benchmarks": [{"suite": "clqa", "value": 9}, {"suite": "other", "value": 1}]}
+    (tmp_path / tables.CARD).write_text(json.dumps(card))
+    found = measures.of_checkpoint(ROWS, resamples=DRAWS)
+    for _ in range(2):
+        tables.write_card(tmp_path, found)
+    written = json.loads((tmp_path / tables.CARD).read_text())
+    assert written["name"] == "es"
+    assert [row["value"] for row in written["benchmarks"] if row["suite"] == "other"] == [1]
+    own = [row for row in written["benchmarks"] if row["suite"] == "clqa"]
+    assert len(own) == len(found)
+    assert set(own[0]) == {"suite", "variant", "prompt", "what", "value", "low", "high", "items"}
+
+
+def test_a_folder_without_a_card_is_refused(tmp_path):
+    with pytest.raises(XmguardError, match=r"xmguard\.json cannot be read"):
+        tables.write_card(tmp_path, [])
+
+
+def test_rates_are_shown_in_percent_and_what_is_undefined_as_absent():
+    assert tables.shown(Estimate(0.5, 0.25, 0.75, 0), "detection") == "50 [25, 75]"
+    assert tables.shown(Estimate(0.5, 0.25, 0.75, 0), "imbalance") == "0.5 [0.25, 0.75]"
+    assert tables.shown(Estimate(0.5, 0.5, 0.5, 0), "imbalance") == "0.5"
+    assert tables.shown(Estimate(None, None, None, 3), "imbalance") == tables.ABSENT
