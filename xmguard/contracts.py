@@ -184,6 +184,11 @@ class Branch:
     """Whether its contributions are recorded, over the tail and over what it generates."""
     single_line: bool = False
     """Whether it ends at the first line break after something was said, as at an end-of-sequence token."""
+    answers: bool = False
+    """Whether it is the joint answer, which the model's answer adapter reads and says, if it has one.
+
+    The adapter acts on the branch's tail, on what it generates and on what is scored after it; never on the context.
+    """
 
 
 @dataclass(frozen=True)
@@ -288,7 +293,9 @@ class Backend(Protocol):
     architecture: str
     dtype: str
     model_hash: str
-    """SHA-256 over the weight files, hexadecimal."""
+    """SHA-256 of what answers: over the weight files and the adapters on them, hexadecimal."""
+    evidence_hash: str
+    """SHA-256 of what the verdict is read from: `model_hash`, unless an adapter acts on the joint answer alone."""
     context_length: int
     """Tokens of prompt and answer together."""
     modalities: tuple[str, ...]

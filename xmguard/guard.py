@@ -339,7 +339,7 @@ class Guard:
         if plan.bias.scope is Scope.GENERATED and not generates:
             nothing = "scope GENERATED acts on generated tokens, and a check generates none"
             return Rebalanced(unbiased, unbiased, before, before, RebalancePlan(None, nothing))
-        joint = Branch(f"joint{run.suffix}", run.prompt.joint_tail, plan.bias, measured=True)
+        joint = Branch(f"joint{run.suffix}", run.prompt.joint_tail, plan.bias, measured=True, answers=True)
         return Rebalanced(unbiased, joint, before, run.session.measure(joint), plan)
 
     @staticmethod

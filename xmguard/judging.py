@@ -37,6 +37,8 @@ class Judge:
         fitted = None if profile is None else profile.verdict
         why_not = _unfit(fitted, backend)
         self.calibration = why_not if fitted is None or why_not else f"calibrated on {fitted.fitted_on}"
+        if not why_not and backend.evidence_hash != backend.model_hash:
+            self.calibration += "; read from the base model, whose joint answers an adapter gives"
         """For people: what the probabilities were fitted to, or why they are not calibrated."""
         self._estimator: VerdictEstimator = (
             registry.verdict_estimators.items[UNPROFILED] if fitted is None or why_not else CalibratedEstimator(fitted)
@@ -84,7 +86,7 @@ def _unfit(fitted: VerdictProfile | None, backend: Backend) -> str:
     """Why a fitted verdict cannot be used with a loaded model; empty if it can."""
     if fitted is None:
         return "not calibrated: the model has no profile with a fitted verdict"
-    loaded = FittedFor(backend.model_hash, backend.engine, backend.dtype)
+    loaded = FittedFor(backend.evidence_hash, backend.engine, backend.dtype)
     for what in ("model_hash", "engine", "dtype"):
         wanted, found = getattr(fitted.fitted_for, what), getattr(loaded, what)
         if wanted != found:

@@ -10,16 +10,15 @@ from xmguard.calibration import ProbeSource
 from xmguard.contracts import Backend, Observer
 from xmguard.errors import ModelRefused, SetupIncomplete
 from xmguard.guard import Guard
-from xmguard.models.resolve import resolve
+from xmguard.models.resolve import ResolvedModel, default_model, resolve
 from xmguard.plugins import Registry, load_plugins
 from xmguard.profile_reader import read_profile
 
-DEFAULT_MODEL = "smollm2"
 DEFAULT_ENGINE = "transformers"
 
 
 def load_guard(
-    model: str = DEFAULT_MODEL,
+    model: str = "",
     *,
     device: str = "cpu",
     dtype: str = "float32",
@@ -31,7 +30,7 @@ def load_guard(
     """Load a model and everything around it.
 
     Args:
-        model: a name of `xmguard models list`, a folder, or a hub name.
+        model: a name of `xmguard models list`, a folder, or a hub name; empty is `default_model`.
         device: a torch device.
         dtype: `float32` or `bfloat16`.
         observers: see every finished request, beside those that plugins bring.
@@ -48,18 +47,23 @@ def load_guard(
     tell = progress or (lambda step: None)
     tell("loading plugins")
     plugins = registry or load_plugins()
-    found = resolve(model, plugins)
+    found = resolve(model or default_model(plugins), plugins)
     chosen = read_profile(profile or found.profile)
     if profile is not None and chosen is None:
         raise ModelRefused(str(profile), ["is not there, or holds no profile; xmguard calibrate writes one"])
     probe = None if chosen is None or chosen.verdict is None else chosen.verdict.probe
     tell(f"starting the {DEFAULT_ENGINE} engine")
-    backend = _load_backend(plugins, found.path, device, dtype, probe, tell)
+    backend = _load_backend(plugins, found, device, dtype, probe, tell)
     return Guard(backend, plugins, model=found.name, profile=chosen, observers=observers)
 
 
 def _load_backend(
-    registry: Registry, path: Path, device: str, dtype: str, probe: ProbeSource | None, tell: Callable[[str], None]
+    registry: Registry,
+    found: ResolvedModel,
+    device: str,
+    dtype: str,
+    probe: ProbeSource | None,
+    tell: Callable[[str], None],
 ) -> Backend:
     provider = registry.backends.items[DEFAULT_ENGINE]
     module, function = provider.target.split(":")
@@ -72,7 +76,15 @@ def _load_backend(
             f"engine {provider.name!r} needs a package that is not installed ({error}); "
             f'run: pip install "{provider.requires}"'
         ) from error
-    backend: Backend = load(path, registry=registry, device=device, dtype=dtype, probe=probe, progress=tell)
+    backend: Backend = load(
+        found.path,
+        registry=registry,
+        device=device,
+        dtype=dtype,
+        probe=probe,
+        adapters=found.adapters,
+        progress=tell,
+    )
     return backend
 
 

@@ -74,7 +74,7 @@ class Run:
     @property
     def unbiased(self) -> Branch:
         """The joint reading without a bias."""
-        return Branch(f"unbiased{self.suffix}", self.prompt.joint_tail, AttentionBias(), measured=True)
+        return Branch(f"unbiased{self.suffix}", self.prompt.joint_tail, AttentionBias(), measured=True, answers=True)
 
     @property
     def measured(self) -> Rebalanced:

@@ -141,13 +141,16 @@ def answer(guard: Guard, question: Question, settings: Sequence[str]) -> list[An
     prompt = backend.encode(Context(spans, question.question), Prompt.STANDARD)
     session = backend.open(prompt, Stop())
     try:
-        before = session.measure(Branch("before", prompt.joint_tail, AttentionBias(), measured=True))
+        before = session.measure(Branch("before", prompt.joint_tail, AttentionBias(), measured=True, answers=True))
         biases = {}
         for setting in settings:
             wanted = parse_setting(setting)
             policy = guard.registry.policies.items[wanted.policy]
             biases[setting] = plan_bias(policy, before, wanted, None).bias
-        branches = [Branch(setting, prompt.joint_tail, bias or AttentionBias()) for setting, bias in biases.items()]
+        branches = [
+            Branch(setting, prompt.joint_tail, bias or AttentionBias(), answers=True)
+            for setting, bias in biases.items()
+        ]
         said: dict[str, list[int]] = {setting: [] for setting in settings}
         for token in session.decode(branches, dict.fromkeys(said, Decoding(max_tokens=MAX_TOKENS))):
             if not token.is_end:

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from xmguard.errors import SetupIncomplete
-from xmguard.loading import DEFAULT_MODEL, load_guard
+from xmguard.loading import load_guard
+from xmguard.models.resolve import WITHOUT_A_NAME
 from xmguard.plugins import load_plugins
 from xmguard_server.config import ServerConfig
 
@@ -30,8 +31,9 @@ def serve(
     ] = DEFAULTS.host,
     port: Annotated[int, typer.Option(min=0, max=65535, help="gRPC port; 0 takes any free one.")] = DEFAULTS.port,
     model: Annotated[
-        str, typer.Option(help="A model's name (see `xmguard models list`) or a folder with safetensors weights.")
-    ] = DEFAULT_MODEL,
+        str,
+        typer.Option(help=f"A model's name (see `xmguard models list`) or a folder with weights. {WITHOUT_A_NAME}"),
+    ] = "",
     device: Annotated[str, typer.Option(help="Where the model runs, for example cpu or cuda:0.")] = "cpu",
     dtype: Annotated[str, typer.Option(help="float32, or bfloat16 for half the memory.")] = "float32",
     profile: Annotated[

@@ -340,7 +340,7 @@ def test_the_demo_shows_a_picture_and_a_text_that_contradict_each_other(monkeypa
     source = load_plugins().models.get("smolvlm-tiny")
     if source is None or source.path() is None:
         pytest.skip("smolvlm-tiny is not pulled, or its plugin holds no weights yet")
-    demo._act(Console(width=80), demo.PICTURE_MODEL)
+    demo._act(Console(width=80), demo.PICTURE_MODEL, demo.PICTURES)
     shown = capsys.readouterr().out
     for expected in ("picture: [picture: 224 x 224 PNG]", "CONFLICT", "CONSISTENT", 'modality_pair="image-text"'):
         assert expected in shown

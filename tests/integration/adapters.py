@@ -5,8 +5,10 @@ import json
 
 import torch
 from peft import LoraConfig, TaskType, get_peft_model
-from transformers import AutoModelForSequenceClassification, DynamicCache
+from safetensors.torch import load_file
+from transformers import AutoModelForCausalLM, AutoModelForSequenceClassification, DynamicCache
 
+from tests.integration.eager import Eager
 from xmguard.bias import REMOVE
 from xmguard.calibration import ProbeSource
 
@@ -80,3 +82,54 @@ class Adapted:
         rows, keys = torch.arange(start, mask.shape[1])[:, None], torch.arange(mask.shape[1])
         sliding = mask.masked_fill(keys <= rows - config.sliding_window, LOWEST)
         return {"full_attention": mask[None, None], "sliding_attention": sliding[None, None]}
+
+
+EVERY_MODULE = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "down_proj")
+
+
+def save_adapter(model_folder, folder, *, strength=0.2, modules=EVERY_MODULE, **lora):
+    """A LoRA of a whole language model as PEFT saves it, with an update that is not zero."""
+    torch.manual_seed(8)
+    base = AutoModelForCausalLM.from_pretrained(model_folder)
+    settings = {"r": 4, "lora_alpha": 12, "target_modules": list(modules)} | lora
+    peft = get_peft_model(base, LoraConfig(task_type=TaskType.CAUSAL_LM, **settings))
+    for name, parameter in peft.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(parameter, std=strength) if strength else torch.nn.init.zeros_(parameter)
+    peft.save_pretrained(folder)
+    return folder
+
+
+class AdaptedEager(Eager):
+    """The reference where an adapter acts on the rows after the context and on no others.
+
+    It holds the changed weights; every adapted layer runs the context's rows once more with its own.
+    """
+
+    def __init__(self, model_folder, adapter_folder, *, scaling=3.0, dtype=torch.float32):
+        super().__init__(model_folder, dtype=dtype)
+        saved = load_file(adapter_folder / "adapter_model.safetensors")
+        self.own, self.context_tokens = {}, 0
+        for key in (key for key in saved if "lora_A" in key):
+            module = self.model.get_submodule(key.removeprefix("base_model.model.").removesuffix(".lora_A.weight"))
+            self.own[module] = module.weight.detach().clone()
+            module.weight.data += scaling * saved[key.replace("lora_A", "lora_B")].to(dtype) @ saved[key].to(dtype)
+            module.register_forward_hook(self.untouched_context)
+
+    def untouched_context(self, module, inputs, output):
+        context = slice(self.context_tokens)
+        output[:, context] = torch.nn.functional.linear(inputs[0][:, context], self.own[module], module.bias)
+        return output
+
+    def run(self, ids, span_map, *args, **kwargs):
+        self.context_tokens = span_map.context_tokens
+        return super().run(ids, span_map, *args, **kwargs)
+
+
+def write_card(folder, base, base_sha256, acts_on, **changes):
+    """The card of an adapter's folder, as training writes it."""
+    digest = hashlib.sha256((folder / "adapter_model.safetensors").read_bytes()).hexdigest()
+    card = {"name": "trained", "base_model": str(base), "base_sha256": base_sha256, "license": "Apache-2.0"}
+    card |= {"adapter": {"acts_on": acts_on, "sha256": digest}} | changes
+    (folder / "xmguard.json").write_text(json.dumps(card))
+    return folder

@@ -71,7 +71,7 @@ def assert_parity(backend, eager, bias, prompt=None, steps=STEPS):
     """Tokens, logits, log-probabilities, entropies, contributions and masses equal the reference."""
     prompt = prompt or backend.encode(THREE, Prompt.STANDARD)
     session = Spy(backend.loaded, prompt, Stop())
-    branch = Branch("joint", prompt.joint_tail, bias, measured=True)
+    branch = Branch("joint", prompt.joint_tail, bias, measured=True, answers=True)
     before_tokens = len(session.logits)
     tokens = decode(session, [branch], steps)["joint"]
     ids = [*prompt.context_ids, *prompt.joint_tail]

@@ -34,7 +34,7 @@ def without_weights(folder):
 
 
 def test_every_picture_is_a_small_file_of_the_size_that_is_shown():
-    examples = demo._examples(demo.PICTURE_MODEL)
+    examples = demo._examples(demo.PICTURES)
     spans = [span for example in examples for span in example.request.spans if span.media]
     assert len(spans) == len(examples)
     for span in spans:
@@ -46,7 +46,7 @@ def test_every_picture_is_a_small_file_of_the_size_that_is_shown():
 
 
 def test_the_picture_is_contradicted_by_one_text_and_confirmed_by_the_other():
-    conflict, consistent = (example.request for example in demo._examples(demo.PICTURE_MODEL))
+    conflict, consistent = (example.request for example in demo._examples(demo.PICTURES))
     assert conflict.question == consistent.question
     assert conflict.spans[0] == consistent.spans[0]
     assert (conflict.spans[1].text, consistent.spans[1].text) == (
@@ -55,8 +55,8 @@ def test_the_picture_is_contradicted_by_one_text_and_confirmed_by_the_other():
     )
 
 
-def test_the_default_model_is_asked_about_texts_only():
-    examples = demo._examples(demo.DEFAULT_MODEL)
+def test_the_first_part_is_about_texts_only():
+    examples = demo._examples(demo.TEXTS)
     assert len(examples) == 3
     assert all(demo._shown(span) == span.text for example in examples for span in example.request.spans)
 

@@ -31,8 +31,9 @@ def contribution_norms(segment_out: Tensor, weights: Tensor, factors: Tensor) ->
     Args:
         segment_out: o_k, [segment, batch, head, query, head_dim].
         weights: a_k, [segment, batch, head, query].
-        factors: R_h of `norm_factors`.
+        factors: R_h of `norm_factors`, or one for each entry of the batch, [batch, head, ...].
     """
-    projected = torch.einsum("sbhqd,hed->sbhqe", segment_out.to(factors.dtype), factors)
+    product = "sbhqd,hed->sbhqe" if factors.ndim == 3 else "sbhqd,bhed->sbhqe"
+    projected = torch.einsum(product, segment_out.to(factors.dtype), factors)
     norms: Tensor = torch.linalg.vector_norm(projected, dim=-1)
     return weights.to(factors.dtype) * norms

@@ -15,6 +15,7 @@ from xmguard.cli import render
 from xmguard.cli.connection import connect
 from xmguard.cli.flags import parse_numbers, parse_spans, read_text
 from xmguard.cli.terminal import output, printable, progress
+from xmguard.models.resolve import WITHOUT_A_NAME
 from xmguard.plugins import load_plugins
 from xmguard.request import AnswerRequest, Decoding, Detail, OnConflict, OnError, Prompt, Rebalance, Scope
 from xmguard.response import AnswerResponse, CheckResponse, ConflictVerdict, Decision, Delta, Done, Event, Started
@@ -24,7 +25,10 @@ EXIT_UNDETERMINED = 4
 
 Server = Annotated[str, typer.Option(metavar="HOST:PORT", help="Ask this server instead of loading a model here.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the response as proto3 JSON.")]
-Model = Annotated[str, typer.Option(help="A name from `xmguard models list`, a folder, or owner/name on the hub.")]
+Model = Annotated[
+    str,
+    typer.Option(help=f"A name from `xmguard models list`, a folder, or owner/name on the hub. {WITHOUT_A_NAME}"),
+]
 ProfileFile = Annotated[
     Path | None,
     typer.Option("--profile", metavar="FILE", help="A profile in place of the one that comes with the model."),

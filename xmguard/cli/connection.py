@@ -10,7 +10,9 @@ from typing import Protocol
 
 from xmguard.cli.terminal import progress
 from xmguard.errors import InvalidRequest
-from xmguard.loading import DEFAULT_MODEL, load_guard
+from xmguard.loading import load_guard
+from xmguard.models.resolve import default_model
+from xmguard.plugins import load_plugins
 from xmguard.request import AnswerRequest
 from xmguard.response import AnswerResponse, CheckResponse, Event
 
@@ -55,7 +57,8 @@ def connect(
         with Client(server, timeout=SERVER_SECONDS) as client:
             yield client, request
     else:
-        name = request.model or DEFAULT_MODEL
+        registry = load_plugins()
+        name = request.model or default_model(registry)
         with progress(f"loading {name}") as step:
-            guard = load_guard(name, profile=profile, progress=step)
+            guard = load_guard(name, profile=profile, registry=registry, progress=step)
         yield guard, replace(request, model="")

@@ -31,7 +31,7 @@ from xmguard.cli import render
 from xmguard.cli.ask import show_stream
 from xmguard.cli.terminal import one_line, output, printable, progress
 from xmguard.errors import ErrorCode, Reason, SetupIncomplete, XmguardError
-from xmguard.loading import DEFAULT_MODEL
+from xmguard.models.resolve import DEFAULTS, default_model
 from xmguard.parts import IMAGE
 from xmguard.plugins import ALLOW_LIST, Registry, load_plugins
 from xmguard.request import AnswerRequest, Detail, OnConflict, Rebalance
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 
 PICTURE_MODEL = "smolvlm-tiny"
 PICTURE_MODEL_PLUGIN = "xmguard-smolvlm-tiny"
+TEXTS, PICTURES = "texts", "pictures"
+"""Kinds of questions, as the file of them has them."""
 EPSILONS = (0.0, 0.5, 1.0, 2.0)
 """Nats added to one span of a server's first question: to its picture, or else to the span that is used least."""
 
@@ -72,14 +74,15 @@ def demo() -> None:
     """
     registry = load_plugins()
     with progress("looking for the model") as step:
-        registry.models.items[DEFAULT_MODEL].pull(progress=step)  # does nothing when it is there
+        # Does nothing when it is there; the preferred models may build on the last one.
+        registry.models.items[DEFAULTS[-1]].pull(progress=step)
     console = output()
-    _act(console, DEFAULT_MODEL)
+    _act(console, default_model(registry), TEXTS)
     console.print()
     if lacking := _lacking_for_pictures(registry):
         console.print(Text(f"Not shown, a picture and a text that contradict each other: {lacking}", style="yellow"))
     else:
-        _act(console, PICTURE_MODEL)
+        _act(console, PICTURE_MODEL, PICTURES)
 
 
 def _lacking_for_pictures(registry: Registry) -> str:
@@ -100,11 +103,11 @@ def _lacking_for_pictures(registry: Registry) -> str:
     return ""
 
 
-def _act(console: Console, model: str) -> None:
-    """Everything with one model and a server of its own."""
+def _act(console: Console, model: str, kind: str) -> None:
+    """Everything with one model and a server of its own: what it is asked is of one kind."""
     from xmguard.client import Client
 
-    examples = _examples(model)
+    examples = _examples(kind)
     with _server(model) as served, Client(served.address) as client:
         console.print(
             Text(f"server with {model} on {served.address}, metrics on {served.metrics}", style="dim"), soft_wrap=True
@@ -116,12 +119,12 @@ def _act(console: Console, model: str) -> None:
     console.print(Text("The server stopped cleanly.", style="green"))
 
 
-def _examples(model: str) -> list[_Example]:
-    """What that model is asked. Pictures are files beside the requests; their spans name the media type only."""
+def _examples(kind: str) -> list[_Example]:
+    """What a model is asked. Pictures are files beside the requests; their spans name the media type only."""
     from xmguard import wire
 
     folder = files("xmguard.cli")
-    entries = json.loads((folder / "demo_requests.json").read_text(encoding="utf-8"))[model].values()
+    entries = json.loads((folder / "demo_requests.json").read_text(encoding="utf-8"))[kind].values()
     examples = []
     for entry in entries:
         request = wire.from_json(AnswerRequest, json.dumps(entry["request"]))

@@ -21,8 +21,9 @@ from xmguard.cli.ask import ProfileFile
 from xmguard.cli.terminal import ABSENT, output, printable, progress
 from xmguard.contracts import SelfCheck
 from xmguard.errors import ErrorCode, Reason, SetupIncomplete, XmguardError
-from xmguard.loading import DEFAULT_MODEL, load_guard
-from xmguard.models.resolve import resolve
+from xmguard.loading import load_guard
+from xmguard.models.checkpoint import holds_adapter
+from xmguard.models.resolve import WITHOUT_A_NAME, default_model, resolve
 from xmguard.plugins import Registry, load_plugins
 
 _REQUIREMENT = re.compile(
@@ -32,7 +33,9 @@ _FOR_DEVELOPERS = "dev"
 
 
 def doctor(
-    model: Annotated[str, typer.Option(help="The model to test the steering of: a name or a folder.")] = DEFAULT_MODEL,
+    model: Annotated[
+        str, typer.Option(help=f"The model to test the steering of: a name or a folder. {WITHOUT_A_NAME}")
+    ] = "",
     device: Annotated[str, typer.Option(help="Where the test runs, for example cpu or cuda:0.")] = "cpu",
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
     profile: ProfileFile = None,
@@ -46,6 +49,7 @@ def doctor(
     console.print(_table("installed", _installed()))
     console.print(_table("torch", _torch()))
     registry = load_plugins()
+    model = model or default_model(registry)
     console.print(
         _table("plugins", ((p.name, f"{p.version}: {', '.join(p.provides) or ABSENT}") for p in registry.plugins))
     )
@@ -158,7 +162,7 @@ def _steerable(registry: Registry) -> Iterator[tuple[str, str]]:
 def _examination(model: str, registry: Registry) -> Examination:
     folder = Path(model).expanduser()
     # A folder is looked at even where resolving the name would say that it is no model's.
-    if model in registry.models.names() or not folder.is_dir():
+    if model in registry.models.names() or not folder.is_dir() or holds_adapter(folder):
         folder = resolve(model, registry).path
     try:
         return examine(folder, registry.architectures.items)

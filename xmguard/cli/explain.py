@@ -17,7 +17,9 @@ from xmguard.cli.flags import refuse_unwritable, write_bytes
 from xmguard.cli.terminal import errors, output, printable, progress
 from xmguard.errors import InvalidRequest, SetupIncomplete
 from xmguard.explanation import Explanation
-from xmguard.loading import DEFAULT_MODEL, load_guard
+from xmguard.loading import load_guard
+from xmguard.models.resolve import default_model
+from xmguard.plugins import load_plugins
 
 
 def explain(
@@ -60,9 +62,10 @@ def explain(
     if npz_file and png_file and Path(npz_file).resolve() == Path(png_file).resolve():
         raise InvalidRequest.field("--png", f"{png_file} is the file of --npz; name another one")
 
-    name = request.model or DEFAULT_MODEL
+    registry = load_plugins()
+    name = request.model or default_model(registry)
     with progress(f"loading {name}") as step:
-        guard = load_guard(name, device=device, dtype=dtype, profile=profile, progress=step)
+        guard = load_guard(name, device=device, dtype=dtype, profile=profile, registry=registry, progress=step)
         step("answering")
         # A loaded guard has only this one model, so the request no longer names it.
         put = replace(request, model="")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -11,8 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from xmguard.cli.terminal import output, printable, progress
+from xmguard.contracts import ModelSource
 from xmguard.errors import ModelNotFound
-from xmguard.plugins import load_plugins
+from xmguard.models.resolve import default_model, resolve
+from xmguard.plugins import Registry, load_plugins
 from xmguard.profile_reader import read_profile
 
 app = typer.Typer(no_args_is_help=True, help="List and fetch models.")
@@ -20,20 +21,24 @@ app = typer.Typer(no_args_is_help=True, help="List and fetch models.")
 
 @app.command("list")
 def list_models() -> None:
-    """List the models known by name, and where they are."""
+    """List the models known by name, and where they are; marked is the one taken where none is named."""
     table = Table(box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False)
     for heading in ("model", "licence", "summary", "verdict", "folder"):
         table.add_column(heading, overflow="fold")
-    for source in load_plugins().models:
+    registry = load_plugins()
+    default = default_model(registry)
+    for source in registry.models:
         path = source.path()
         folder = str(path) if path else "not pulled"
-        cells = (source.name, source.license, source.summary, _verdict(source.profile or path), folder)
+        name = f"{source.name} (default)" if source.name == default else source.name
+        cells = (name, source.license, source.summary, _verdict(source, registry), folder)
         table.add_row(*(Text(printable(cell)) for cell in cells))
     output().print(table)
 
 
-def _verdict(place: Path | None) -> str:
-    """What the model's own profile says of its verdict; whether it fits is known when the model is loaded."""
+def _verdict(source: ModelSource, registry: Registry) -> str:
+    """What the model's profile says of its verdict; whether it fits is known when the model is loaded."""
+    place = resolve(source.name, registry).profile if source.path() else source.profile
     profile = None if place is None else read_profile(place)
     fitted = None if profile is None else profile.verdict
     return "not calibrated" if fitted is None else f"calibrated for {fitted.fitted_for.dtype} on {fitted.fitted_on}"

@@ -1,7 +1,7 @@
 """From the name of a model to the folder it lies in.
 
 A name is one that a plugin knows, a folder, or `owner/name` on the model hub. Looks at names only; whether the model
-in the folder may be loaded is the backend's decision.
+in the folder may be loaded is the backend's decision. A folder that holds an adapter leads on to its base.
 """
 
 from __future__ import annotations
@@ -10,9 +10,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from xmguard.errors import ModelNotFound, SetupIncomplete
+from xmguard.errors import ModelNotFound, ModelRefused, SetupIncomplete
+from xmguard.models.checkpoint import AdapterSource, holds_adapter, read_adapter_card
 from xmguard.plugins import Registry
 
+DEFAULTS = ("smollm2-mixed", "smollm2")
+"""The models that are taken where none is named, the preferred first."""
+WITHOUT_A_NAME = f"Without it: the first of {', '.join(DEFAULTS)} that is on this machine."
+"""`default_model` in words, for the help of options."""
 ALLOWED_FILES = ("*.safetensors", "*.json", "*.jinja", "tokenizer.model", "merges.txt", "vocab.txt")
 """What is taken from the hub: weights without code in them, settings, tokenizer. No Python, no pickles."""
 
@@ -26,15 +31,44 @@ class ResolvedModel:
     name: str
     """What it is called in requests and reports."""
     path: Path
+    """Folder with the model's settings, weights and tokenizer."""
     profile: Path
     """Folder or file whose profile is the model's, if it holds one."""
+    adapters: tuple[AdapterSource, ...] = ()
+    """What is put onto the weights, in this order."""
+
+    @property
+    def whole(self) -> Path:
+        """`path`, for those that read no adapters.
+
+        Raises:
+            ModelRefused: it has one.
+        """
+        if self.adapters:
+            raise ModelRefused(self.name, ["it is an adapter on a base, and a whole model is needed; merge it first"])
+        return self.path
 
 
-def resolve(name: str, registry: Registry) -> ResolvedModel:
+def default_model(registry: Registry) -> str:
+    """The name of the model that is taken where none is named: the first of `DEFAULTS` that is on this machine.
+
+    The last of them if none is: what is said then names it, and how to get it.
+    """
+    sources = (registry.models.get(name) for name in DEFAULTS)
+    return next((source.name for source in sources if source is not None and source.path()), DEFAULTS[-1])
+
+
+def resolve(name: str, registry: Registry, *, above: tuple[Path, ...] = ()) -> ResolvedModel:
     """Find a model. A plugin's name wins over a folder of the same name: write `./name` for the folder.
 
+    Args:
+        name: what was asked for.
+        registry: the plugins.
+        above: folders of adapters whose base is looked for.
+
     Raises:
-        ModelNotFound: there is no such model here; the message says what to do.
+        ModelNotFound: there is no such model here, or not its base; the message says what to do.
+        ModelRefused: it is an adapter whose card is no good, with every reason found.
         SetupIncomplete: a hub name was given and the hub's client is not installed.
     """
     source = registry.models.get(name)
@@ -42,10 +76,10 @@ def resolve(name: str, registry: Registry) -> ResolvedModel:
         path = source.path()
         if path is None:
             raise ModelNotFound(f"model {name!r} is not on this machine yet; run: xmguard models pull {name}")
-        return ResolvedModel(name, path, source.profile or path)
+        return _from_folder(path, registry, above, name, source.profile)
     folder = Path(name).expanduser()
     if folder.is_dir() and name.strip():
-        return _from_folder(folder.resolve())
+        return _from_folder(folder.resolve(), registry, above)
     if folder.is_file():
         raise ModelNotFound(f"{name} is a file; a model is a folder with config.json and *.safetensors in it")
     if _HUB_NAME.fullmatch(name):
@@ -57,10 +91,32 @@ def resolve(name: str, registry: Registry) -> ResolvedModel:
     )
 
 
-def _from_folder(folder: Path) -> ResolvedModel:
-    if not (folder / "config.json").is_file():
+def _from_folder(
+    folder: Path, registry: Registry, above: tuple[Path, ...], name: str | None = None, profile: Path | None = None
+) -> ResolvedModel:
+    """The model in a folder that is there; `name` and `profile` as a plugin gives them."""
+    if holds_adapter(folder):
+        return _from_adapter(folder, registry, above, name, profile)
+    if name is None and not (folder / "config.json").is_file():
         raise ModelNotFound(f"{folder} holds no config.json, so it is not a model folder as save_pretrained writes it")
-    return ResolvedModel(folder.name, folder, folder)
+    return ResolvedModel(name or folder.name, folder, profile or folder)
+
+
+def _from_adapter(
+    folder: Path, registry: Registry, above: tuple[Path, ...], name: str | None, profile: Path | None
+) -> ResolvedModel:
+    """An adapter's base with the adapter; what is known of the base holds where the card brings no profile."""
+    if folder in above:
+        raise ModelRefused(str(folder), ["it is an adapter on a base that comes back to it"])
+    card = read_adapter_card(folder)
+    beside = folder / card.base_model
+    is_folder = card.base_model not in registry.models.names() and beside.is_dir()
+    try:
+        base = resolve(str(beside) if is_folder else card.base_model, registry, above=(*above, folder))
+    except ModelNotFound as error:
+        raise ModelNotFound(f"{name or folder} is an adapter on {card.base_model}: {error}") from error
+    own = folder if card.profiled else base.profile
+    return ResolvedModel(name or card.name, base.path, profile or own, (*base.adapters, card.adapter))
 
 
 def _from_hub(name: str) -> Path:

@@ -17,7 +17,9 @@ from rich.text import Text
 
 from xmguard.cli.terminal import output, printable, progress
 from xmguard.errors import InvalidRequest, SetupIncomplete
-from xmguard.loading import DEFAULT_MODEL, load_guard
+from xmguard.loading import load_guard
+from xmguard.models.resolve import WITHOUT_A_NAME, default_model
+from xmguard.plugins import load_plugins
 
 if TYPE_CHECKING:
     from xmguard import Guard
@@ -44,8 +46,9 @@ _KNOBS: Mapping[Analysis, Knob] = {Analysis.SWEEP: "epsilon", Analysis.TARGET_SH
 def analyse(
     analysis: Annotated[Analysis, typer.Argument(help="What is looked at.")],
     model: Annotated[
-        str, typer.Option(help="A model's name (see `xmguard models list`) or a folder with weights.")
-    ] = DEFAULT_MODEL,
+        str,
+        typer.Option(help=f"A model's name (see `xmguard models list`) or a folder with weights. {WITHOUT_A_NAME}"),
+    ] = "",
     suite: Annotated[str, typer.Option(help="A suite of `xmguard bench list`.")] = "clqa-mini",
     option: Annotated[
         list[str] | None,
@@ -98,8 +101,10 @@ def analyse(
     chosen = [] if knob is None else _settings(knob, amounts, steer, scopes)
     asking = Asking(prompt, max_tokens)
     wanted = pairs(whole_items(cases(suite, told(option), with_suites()), items))
+    registry = load_plugins()
+    model = model or default_model(registry)
     with progress(f"loading {model}") as step:
-        guard = load_guard(model, device=device, dtype=dtype, progress=step)
+        guard = load_guard(model, device=device, dtype=dtype, registry=registry, progress=step)
     folder = out or Path("build/bench/analyses") / analysis.value
     if chosen:
         found = _swept(guard, wanted, asking, chosen, folder)

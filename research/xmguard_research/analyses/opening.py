@@ -84,7 +84,8 @@ def opened(guard: Guard, case: Case, asking: Asking) -> Iterator[Opened]:
         raise InvalidRequest(named, reason=error.reason) from error
     session = guard.backend.open(prompt, Stop())
     try:
-        yield Opened(valid.context, prompt, session, Branch("joint", prompt.joint_tail, AttentionBias(), measured=True))
+        joint = Branch("joint", prompt.joint_tail, AttentionBias(), measured=True, answers=True)
+        yield Opened(valid.context, prompt, session, joint)
     finally:
         session.close()
 

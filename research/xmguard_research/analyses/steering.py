@@ -123,7 +123,7 @@ def answers(guard: Guard, case: Case, settings: dict[str, Setting | None], askin
         contributions = list(before.contributions.values())
         weaker = contributions.index(min(contributions))
         branches = [
-            Branch(name, on.prompt.joint_tail, _bias(guard, before, setting, weaker))
+            Branch(name, on.prompt.joint_tail, _bias(guard, before, setting, weaker), answers=True)
             for name, setting in settings.items()
         ]
         said: dict[str, list[int]] = {branch.name: [] for branch in branches}

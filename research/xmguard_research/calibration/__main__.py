@@ -227,8 +227,8 @@ def _read(path: Path) -> dict[str, Gathered]:
 
 
 def _fitted_for(guard: Guard) -> FittedFor:
-    stamp = guard.stamp
-    return FittedFor(stamp.model_hash, stamp.engine, stamp.dtype)
+    backend = guard.backend
+    return FittedFor(backend.evidence_hash, backend.engine, backend.dtype)
 
 
 if __name__ == "__main__":

@@ -64,7 +64,7 @@ class _Put:
     """Settings to the keys of their rows."""
 
     def branch(self, setting: str, bias: AttentionBias) -> Branch:
-        return Branch(f"{self.prompt} {setting}", self.encoded.joint_tail, bias, measured=True)
+        return Branch(f"{self.prompt} {setting}", self.encoded.joint_tail, bias, measured=True, answers=True)
 
 
 class Answering:

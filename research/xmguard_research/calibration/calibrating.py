@@ -155,11 +155,11 @@ def fitted_verdict(
             held_out = tuning.out_of_fold(cases, wanted)
         except ValueError as error:  # what fitting says of pairs that no weights can be had from
             raise InvalidRequest.field("--pairs", str(error)) from error
-    stamp = guard.stamp
+    backend = guard.backend
     how = "all weights fitted" if anew or guard.profile is None else f"recalibrated from {guard.profile.name}"
     verdict = tuning.profile(
         fitted,
-        FittedFor(stamp.model_hash, stamp.engine, stamp.dtype),
+        FittedFor(backend.evidence_hash, backend.engine, backend.dtype),
         f"{described}, {datetime.now(UTC).date()}, {how}",
     )
     fresh = {language_pair(*case.pair.languages) for case in cases}
@@ -217,8 +217,8 @@ def _fitted_for(guard: Guard) -> VerdictProfile | None:
     verdict = None if guard.profile is None else guard.profile.verdict
     if verdict is None:
         return None
-    known, stamp = verdict.fitted_for, guard.stamp
-    return verdict if (known.model_hash, known.engine) == (stamp.model_hash, stamp.engine) else None
+    known, backend = verdict.fitted_for, guard.backend
+    return verdict if (known.model_hash, known.engine) == (backend.evidence_hash, backend.engine) else None
 
 
 def _features(guard: Guard, start: VerdictProfile | None, anew: bool) -> tuple[str, ...]:

@@ -13,7 +13,9 @@ from rich.text import Text
 from xmguard import Guard
 from xmguard.cli.terminal import output, printable, progress
 from xmguard.errors import InvalidRequest, SetupIncomplete
-from xmguard.loading import DEFAULT_MODEL, load_guard
+from xmguard.loading import load_guard
+from xmguard.models.resolve import WITHOUT_A_NAME, default_model
+from xmguard.plugins import load_plugins
 
 _PROMPTS, _AIM = "instructed", "detection"
 
@@ -32,8 +34,9 @@ def calibrate(
         typer.Option(help="A suite of `xmguard bench list`, in place of --pairs: fits heads and policies as well."),
     ] = None,
     model: Annotated[
-        str, typer.Option(help="A model's name (see `xmguard models list`) or a folder with safetensors weights.")
-    ] = DEFAULT_MODEL,
+        str,
+        typer.Option(help=f"A model's name (see `xmguard models list`) or a folder with weights. {WITHOUT_A_NAME}"),
+    ] = "",
     device: Annotated[str, typer.Option(help="Where the model runs, for example cpu or cuda:0.")] = "cpu",
     dtype: Annotated[str, typer.Option(help="float32, or bfloat16; a verdict is calibrated for one of them.")] = (
         "float32"
@@ -95,8 +98,10 @@ def calibrate(
         raise InvalidRequest.field(f"--{strange[0]}", "belongs to --suite; leave it out, or give a suite")
 
     def load() -> Guard:
-        with progress(f"loading {model}") as step:
-            return load_guard(model, device=device, dtype=dtype, profile=profile, progress=step)
+        registry = load_plugins()
+        name = model or default_model(registry)
+        with progress(f"loading {name}") as step:
+            return load_guard(name, device=device, dtype=dtype, profile=profile, registry=registry, progress=step)
 
     try:
         if pairs is not None:
@@ -106,7 +111,7 @@ def calibrate(
             _on_suite(suite, tried, load, out, refit=refit, force=force)
     except ImportError as error:
         raise SetupIncomplete(f'a package is missing ({error}); run: pip install "xmguard[research]"') from error
-    options = [("--model", model, DEFAULT_MODEL), ("--device", device, "cpu"), ("--dtype", dtype, "float32")]
+    options = [("--model", model, ""), ("--device", device, "cpu"), ("--dtype", dtype, "float32")]
     given = "".join(f" {flag} {value}" for flag, value, usual in options if value != usual)
     _say(f"wrote {out}; next: xmguard serve{given} --profile {out}")
 

@@ -49,7 +49,7 @@ def main(
     """Train the probe on everything, and without each fold: every item can be judged by one that has not seen it."""
     recipe = Recipe()
     registry = load_plugins()
-    folder = resolve(model, registry).path
+    folder = resolve(model, registry).whole
     encoder = PromptEncoder(AutoTokenizer.from_pretrained(folder), registry, model, probe_task=recipe.task)
     examples = statement_examples(list(lines(statements)))
     wanted = [part for part in parts.split(",") if not (place(out, part) / "probe.json").exists()]

@@ -67,7 +67,7 @@ def run(settings: Settings, *, tell: Progress, keep: Callable[[Report], None]) -
     torch.set_num_threads(settings.threads)
     machine = describe_machine(threads=torch.get_num_threads())
     report = Report(machine, asdict(settings))
-    folder = resolve(settings.model, load_plugins()).path
+    folder = resolve(settings.model, load_plugins()).whole
     with tempfile.TemporaryDirectory() as scratch:
         models = Models(folder, endless(folder, Path(scratch)), settings.dtype)
         report = replace(report, settings={**report.settings, "model_hash": models.backend.model_hash})

@@ -24,6 +24,7 @@ class TransformersBackend:
     architecture: str
     dtype: str
     model_hash: str
+    evidence_hash: str
     modalities: tuple[str, ...]
     engine: str = "transformers"
 

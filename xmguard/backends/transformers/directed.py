@@ -51,7 +51,7 @@ def directed(loaded: LoadedModel, rows: Rows, read: Sequence[int], said: Sequenc
     reading = _PartReading(rows)
     ids = torch.tensor([list(read)], device=model.device)
     with _Watch(model) as watch:
-        forward(loaded, ids, rows.rotary, cache, reading, keep=1)
+        forward(loaded, ids, rows.rotary, cache, reading, keep=1, adapted=rows.adapted)
     unembedding = model.get_output_embeddings().weight[list(said)].float()
     config = model.config.get_text_config(decoder=True)
     scale = getattr(config, "logit_scale", 1.0) / getattr(config, "logits_scaling", 1.0)
@@ -63,7 +63,8 @@ def directed(loaded: LoadedModel, rows: Rows, read: Sequence[int], said: Sequenc
             onto = watch.after_attention[number].back(onto)
         parts = reading.parts[number]  # [segment, head, query, head_dim]
         heads, queries, head_dim = parts.shape[1:]
-        onto = (onto @ projection.weight.float()).view(queries, heads, head_dim)
+        weight = projection.weight.float() if rows.adapted is None else rows.adapted.weight(projection)
+        onto = (onto @ weight).view(queries, heads, head_dim)
         layers.append(torch.einsum("shqd,qhd->hsq", parts.float(), onto))
     return torch.stack(layers)
 

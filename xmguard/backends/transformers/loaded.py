@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor
 
+from xmguard.backends.transformers.answer_adapter import AnswerAdapter
 from xmguard.backends.transformers.probe import Probe
 
 
@@ -26,6 +27,8 @@ class LoadedModel:
     """Tokens of prompt and answer together."""
     probe: Probe | None = None
     """Of a pair of spans; None for a model whose profile brings none."""
+    adapter: AnswerAdapter | None = None
+    """Of the joint answer; None where the model itself gives it."""
     suppressed: tuple[int, ...] = ()
     """Token ids that are never said: `suppress_tokens` of the generation configuration."""
     few_rows: frozenset[int] = frozenset()

@@ -6,7 +6,7 @@ Never runs a model's own code and never unpickles: the folder is judged by `fami
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from transformers import (
 
 from xmguard.attention.head_norms import norm_factors
 from xmguard.backends.transformers import attention, few_rows
+from xmguard.backends.transformers.adapters import read_adapters
 from xmguard.backends.transformers.backend import TransformersBackend
 from xmguard.backends.transformers.families import examine
 from xmguard.backends.transformers.families.layout import context_length, output_projections, text_section
@@ -31,6 +32,7 @@ from xmguard.backends.transformers.processors import load_processor
 from xmguard.backends.transformers.prompting import PromptEncoder
 from xmguard.calibration import ProbeSource
 from xmguard.errors import InvalidRequest, ModelRefused
+from xmguard.models.checkpoint import AdapterSource
 from xmguard.parts import IMAGE
 from xmguard.plugins import Registry
 
@@ -45,6 +47,7 @@ def load(
     device: str = "cpu",
     dtype: str = "float32",
     probe: ProbeSource | None = None,
+    adapters: Sequence[AdapterSource] = (),
     progress: Callable[[str], None] = lambda step: None,
 ) -> TransformersBackend:
     """Load a model folder.
@@ -55,6 +58,7 @@ def load(
         device: a torch device, for example `cpu` or `cuda:0`.
         dtype: `float32` or `bfloat16`.
         probe: the profile's, if it brings one.
+        adapters: put onto the weights, in this order.
         progress: told each step in words.
 
     Raises:
@@ -67,6 +71,8 @@ def load(
     found = examine(path, registry.architectures.items)
     if found.reasons:
         raise ModelRefused(str(path), found.reasons)
+    progress("hashing the weights")
+    onto = read_adapters(adapters, _hash(path))
     attention.install()
     reads_pictures = IMAGE in found.modalities
     processor = load_processor(path, _OPTIONS) if reads_pictures else None
@@ -74,6 +80,7 @@ def load(
     progress("reading the weights")
     model = _model(path, dtype, AutoModelForImageTextToText if reads_pictures else AutoModelForCausalLM)
     model.to(device).eval().requires_grad_(False)
+    onto.merge(model)
     progress("trying how a few rows are multiplied fastest")
     one_by_one = few_rows.install(model)
     progress("factoring the output projections")
@@ -81,7 +88,6 @@ def load(
     factors = tuple(
         norm_factors(projection.weight, config.num_attention_heads) for projection in output_projections(model)
     )
-    progress("hashing the weights")
     fitted = None if probe is None else load_probe(probe, model)
     loaded = LoadedModel(
         model=model,
@@ -90,6 +96,7 @@ def load(
         end_ids=_end_ids(model, tokenizer),
         context_length=context_length(config),
         probe=fitted,
+        adapter=onto.answering(model),
         suppressed=_suppressed(model),
         few_rows=one_by_one,
     )
@@ -106,7 +113,8 @@ def load(
         encoder=encoder,
         architecture=type(model).__name__,
         dtype=dtype,
-        model_hash=_hash(path),
+        model_hash=onto.model_hash,
+        evidence_hash=onto.evidence_hash,
         modalities=found.modalities,
     )
     if model.config.model_type in registry.architectures.items:

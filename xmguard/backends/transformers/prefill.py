@@ -6,6 +6,7 @@ is prefilled again under it. Knows nothing of branches.
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from dataclasses import replace
 from functools import cached_property
 
@@ -15,6 +16,7 @@ from transformers import DynamicCache
 
 from xmguard.attention.segments import Segmentation
 from xmguard.backends.transformers import attention
+from xmguard.backends.transformers.answer_adapter import Adapted
 from xmguard.backends.transformers.attention import PlainReading, Reading
 from xmguard.backends.transformers.branch_reading import BranchReading
 from xmguard.backends.transformers.context_inputs import ContextInputs, context_inputs
@@ -45,6 +47,7 @@ def forward(
     *,
     keep: int | Tensor,
     types: Tensor | None = None,
+    adapted: Adapted | None = None,
 ) -> Tensor:
     """Logits of the last `keep` positions, or of those it lists, [batch, kept, vocabulary].
 
@@ -56,19 +59,21 @@ def forward(
         reading: how keys are read.
         keep: see above.
         types: as `ContextInputs.types`.
+        adapted: the entries of the batch that an answer adapter acts on.
 
     Raises:
         RuntimeError: a layer did not read through xmguard's attention, so the bias would silently be missing there.
     """
-    output = loaded.model(
-        **{"inputs_embeds" if read.is_floating_point() else "input_ids": read},
-        position_ids=positions,
-        past_key_values=cache,
-        use_cache=True,
-        logits_to_keep=keep,
-        **({} if types is None else {"token_type_ids": types}),
-        **{attention.KEYWORD: reading},
-    )
+    with nullcontext() if adapted is None else adapted.applied(read.device):
+        output = loaded.model(
+            **{"inputs_embeds" if read.is_floating_point() else "input_ids": read},
+            position_ids=positions,
+            past_key_values=cache,
+            use_cache=True,
+            logits_to_keep=keep,
+            **({} if types is None else {"token_type_ids": types}),
+            **{attention.KEYWORD: reading},
+        )
     missing = set(range(len(loaded.factors))) - reading.layers
     if missing:
         raise RuntimeError(f"layers {sorted(missing)} did not read through xmguard's attention")

@@ -16,6 +16,7 @@ from transformers import DynamicCache
 
 from xmguard.attention.head_norms import contribution_norms
 from xmguard.attention.segments import Segmentation
+from xmguard.backends.transformers.answer_adapter import Adapted
 from xmguard.backends.transformers.attention import AttentionCall
 from xmguard.backends.transformers.branch_reading import BranchReading, segmented_layers
 from xmguard.backends.transformers.branches import BranchBatch
@@ -80,13 +81,21 @@ class StepRecorder:
         """Keep the queries of one step."""
         self._steps.append(reading.calls)
 
-    def measure(self, batch: BranchBatch, kept: Tensor, steering: Steering | None, into: Sequence[Recording]) -> None:
+    def measure(
+        self,
+        batch: BranchBatch,
+        kept: Tensor,
+        steering: Steering | None,
+        adapted: Adapted | None,
+        into: Sequence[Recording],
+    ) -> None:
         """Measure what was kept and forget it.
 
         Args:
             batch: the caches, whose last columns are the kept steps.
             kept: the batch entries whose queries were kept, [kept].
             steering: what these are read with.
+            adapted: those of these that an answer adapter acts on.
             into: one per kept entry.
         """
         steps = len(self._steps)
@@ -101,6 +110,7 @@ class StepRecorder:
             own_start=batch.own_start[kept],
             key_mask=None if key_mask is None else key_mask[kept],
             steering=steering,
+            adapted=adapted,
         )
         calls = {
             layer: replace(first, query=torch.cat([step[layer].query for step in self._steps], dim=2))
@@ -152,11 +162,17 @@ def _measured(loaded: LoadedModel, rows: Rows, calls: Sequence[AttentionCall]) -
     outs, weights = (_by_layer(tensor, len(calls)) for tensor in (states.out, merged.weights))
     norms = torch.stack(
         [
-            contribution_norms(out, weight, loaded.factors[call.layer])
+            contribution_norms(out, weight, _factors(loaded, rows, call.layer))
             for call, out, weight in zip(calls, outs, weights, strict=True)
         ]
     )
     return norms, weights, torch.zeros_like(weights) if epsilon is None else _by_layer(epsilon, len(calls))
+
+
+def _factors(loaded: LoadedModel, rows: Rows, layer: int) -> Tensor:
+    """R_h of a layer, or one for each entry of the batch."""
+    factors = loaded.factors[layer]
+    return factors if rows.adapted is None else rows.adapted.factors(layer, factors)
 
 
 def _by_layer(tensor: Tensor, layers: int) -> Tensor:

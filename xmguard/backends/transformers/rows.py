@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from xmguard.attention.segments import Segmentation
+from xmguard.backends.transformers.answer_adapter import Adapted
 from xmguard.backends.transformers.context_keys import ContextKeys
 from xmguard.backends.transformers.steering import Steering
 
@@ -29,6 +30,8 @@ class Rows:
     """bool [batch, own key], False for padding."""
     steering: Steering | None
     """None leaves attention as it is."""
+    adapted: Adapted | None = None
+    """The entries that an answer adapter acts on; None where it acts on none."""
 
     @property
     def rotary(self) -> Tensor:

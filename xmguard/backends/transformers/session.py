@@ -14,6 +14,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from xmguard.attention.segments import Segmentation
+from xmguard.backends.transformers.answer_adapter import Adapted, adapted
 from xmguard.backends.transformers.attention import AttentionCall, Reading
 from xmguard.backends.transformers.branch_reading import BranchReading
 from xmguard.backends.transformers.branches import BranchBatch, BranchState
@@ -158,6 +159,7 @@ class TransformersSession:
                 self._prompt.span_map,
                 readable=every_span.view(-1, 1, 1, 1) & reads,
             ),
+            adapted=self._adapted([branch]),
         )
         read = [branch.tail[-1], *answer[:-1]]
         logits = directed(self._loaded, rows, read, answer, caches.cache).mean(-1)
@@ -219,7 +221,7 @@ class TransformersSession:
         padded = [[*branch.tail, *[0] * (width - len(branch.tail))] for branch in branches]
         ends = torch.tensor(sorted({length - 1 for length in lengths}), device=self._device)
         ids = torch.tensor(padded, device=self._device)
-        logits = self._forward(ids, rows.rotary, cache, reading, keep=ends)
+        logits = self._forward(ids, rows, cache, reading, keep=ends)
         self._branch_tokens -= ids.numel() - sum(lengths)
         column = {int(end) + 1: index for index, end in enumerate(ends)}
         for row, (branch, length) in enumerate(zip(branches, lengths, strict=True)):
@@ -266,6 +268,7 @@ class TransformersSession:
             own_start=positions[:, 0],
             key_mask=None,
             steering=self._steering(branches, generated=False),
+            adapted=self._adapted(branches),
         )
 
     # -- decoding ----------------------------------------------------------------------------------------------------
@@ -296,17 +299,9 @@ class TransformersSession:
     def _advance(self, batch: DecodingBatch, next_ids: Sequence[int]) -> None:
         caches = batch.caches
         ids = torch.tensor(next_ids, device=self._device).unsqueeze(-1)
-        rows = Rows(
-            segments=self._segments,
-            own=Segmentation.from_spans([], caches.width + 1),
-            context=caches.context,
-            positions=caches.positions.unsqueeze(-1),
-            own_start=caches.own_start,
-            key_mask=caches.key_mask(1),
-            steering=batch.steering,
-        )
+        rows = self._rows_after(caches, 1, batch.branches, batch.steering)
         reading = BranchReading(rows, measured_rows(batch.branches, self._device))
-        batch.logits = self._forward(ids, rows.rotary, caches.cache, reading, keep=1)[:, -1]
+        batch.logits = self._forward(ids, rows, caches.cache, reading, keep=1)[:, -1]
         caches.positions = caches.positions + 1
         if reading.kept is not None:
             batch.steps.keep(reading)
@@ -319,7 +314,8 @@ class TransformersSession:
             return
         branches = [branch for branch in batch.branches if branch.measured]
         steering = self._steering(branches, generated=True)
-        batch.steps.measure(batch.caches, measured, steering, [self._generated[branch.name] for branch in branches])
+        recordings = [self._generated[branch.name] for branch in branches]
+        batch.steps.measure(batch.caches, measured, steering, self._adapted(branches), recordings)
 
     # -- scoring -----------------------------------------------------------------------------------------------------
 
@@ -342,18 +338,9 @@ class TransformersSession:
             caches = BranchBatch(states)
             # Padding on the right is read by nothing that is scored: attention is causal.
             ids = torch.tensor([[*ids[:-1], *[0] * (width - len(ids) + 1)] for _, ids in pairs], device=self._device)
-            columns = torch.arange(width, device=self._device)
-            positions = caches.positions.unsqueeze(-1) + columns
-            rows = Rows(
-                segments=self._segments,
-                own=Segmentation.from_spans([], caches.width + width),
-                context=caches.context,
-                positions=positions,
-                own_start=caches.own_start,
-                key_mask=caches.key_mask(width),
-                steering=self._steering([branch for branch, _ in pairs], generated=True),
-            )
-            scored = self._forward(ids, rows.rotary, caches.cache, BranchReading(rows), keep=width)
+            branches = [branch for branch, _ in pairs]
+            rows = self._rows_after(caches, width, branches, self._steering(branches, generated=True))
+            scored = self._forward(ids, rows, caches.cache, BranchReading(rows), keep=width)
             self._branch_tokens -= ids.numel() - sum(len(answer) - 1 for _, answer in pairs)
             logits = torch.cat([first, scored], dim=1)
         logprobs = torch.log_softmax(logits.float(), dim=-1)
@@ -364,15 +351,26 @@ class TransformersSession:
 
     # -- shared ------------------------------------------------------------------------------------------------------
 
-    def _forward(
-        self, ids: Tensor, positions: Tensor, cache: DynamicCache, reading: Reading, *, keep: int | Tensor
-    ) -> Tensor:
+    def _forward(self, ids: Tensor, rows: Rows, cache: DynamicCache, reading: Reading, *, keep: int | Tensor) -> Tensor:
         """Logits of some positions (`forward`), [batch, kept, vocabulary].
 
         The tokens count as the branches', padding included: whoever pads takes that off again.
         """
         self._branch_tokens += ids.numel()
-        return forward(self._loaded, ids, positions, cache, reading, keep=keep)
+        return forward(self._loaded, ids, rows.rotary, cache, reading, keep=keep, adapted=rows.adapted)
+
+    def _rows_after(self, caches: BranchBatch, new: int, branches: Sequence[Branch], steering: Steering | None) -> Rows:
+        """The next `new` rows of branches that have caches of their own."""
+        return Rows(
+            segments=self._segments,
+            own=Segmentation.from_spans([], caches.width + new),
+            context=caches.context,
+            positions=caches.positions.unsqueeze(-1) + torch.arange(new, device=self._device),
+            own_start=caches.own_start,
+            key_mask=caches.key_mask(new),
+            steering=steering,
+            adapted=self._adapted(branches),
+        )
 
     def _steering(self, branches: Sequence[Branch], *, generated: bool) -> Steering | None:
         """What rows after the context are read with."""
@@ -380,6 +378,10 @@ class TransformersSession:
         biases = [branch.bias for branch in branches]
         applied = [bias if generated or bias.scope is not Scope.GENERATED else none for bias in biases]
         return steer(self._loaded, applied, self._prompt.span_map)
+
+    def _adapted(self, branches: Sequence[Branch]) -> Adapted | None:
+        """Which of them the answer adapter reads."""
+        return adapted(self._loaded.adapter, [branch.answers for branch in branches])
 
     def _group(self, branch: Branch) -> tuple[int, bool]:
         """Branches of one group run together: they read one context, and all see most of it or all see little."""
