@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from xmguard_research.mixing.generators.replies import PHRASINGS
+
 Code = Literal["en", "zh", "tr", "is", "es", "fr", "de"]
 Size = Literal["short", "long", "mixed"]
 Case = Literal["twins", "consistent", "one-answers", "none-answers"]
@@ -29,7 +31,7 @@ class Options(BaseModel):
     seed: int = Field(default=0, ge=0)
     """Events, names, values and the order of everything depend on it."""
     size: Size = "mixed"
-    """Of sources: `short` is two sentences, `long` 60 to 200 words; `mixed` draws one for each event."""
+    """Of sources: `short` is two sentences, `long` 50 to 170 words; `mixed` draws one for each event."""
     split: Literal["train", "dev"] = "train"
     """Events and names of which texts; those of `dev` are not in `train`."""
 
@@ -56,11 +58,14 @@ class PairsOptions(CrossOptions):
     kinds: dict[Case, Weight] = Field(
         default={"twins": 4.0, "consistent": 1.0, "one-answers": 2.0, "none-answers": 1.0}
     )
-    """How many events become each, in relation: `twins` a conflict and its control, two items that differ in one
-    source's answer and the reply; the others one item each, none of them a conflict."""
+    """How many events become each, in relation; a case that is not named is not made.
+
+    `twins` are a conflict and its control, two items that differ in one source's answer and the reply. The others are
+    one item each, none of them a conflict.
+    """
     third: Weight = Field(default=0.1, le=1)
     """Share of events that get a third source, which does not answer. Not under `explicit`."""
-    phrasings: int = Field(default=3, ge=1, le=3)
+    phrasings: int = Field(default=3, ge=1, le=PHRASINGS)
     """How many ways there are to say the same in a reply."""
 
     @model_validator(mode="after")
