@@ -68,7 +68,7 @@ class TokenCounter:
         return sum(self._parts(message.content) + 1 for message in messages if message.role == ASSISTANT)
 
     def read(self, messages: Sequence[Message]) -> int:
-        """All tokens of a conversation, with those of the chat template."""
+        """All tokens of a conversation, with those of the chat template up to the end of the last reply."""
         frame = self._frame(tuple(message.role for message in messages))
         return frame + sum(self._parts(message.content) for message in messages)
 
@@ -100,7 +100,11 @@ class TokenCounter:
             if not found or marker in rest:
                 raise ModelRefused(self._base, ["its chat template does not repeat every message once and in order"])
             pieces.append(before)
-        return sum(len(self._tokenizer(piece, add_special_tokens=False)["input_ids"]) for piece in (*pieces, rest))
+        ids = [self._tokenizer(piece, add_special_tokens=False)["input_ids"] for piece in (*pieces, rest)]
+        end = self._tokenizer.eos_token_id
+        if end in ids[-1]:  # a conversation is over with its last reply, whatever the template writes after it
+            ids[-1] = ids[-1][: ids[-1].index(end) + 1]
+        return sum(map(len, ids))
 
     def _rendered(self, roles: Sequence[str], texts: Sequence[str]) -> str:
         messages: list[dict[str, Any]] = [

@@ -9,14 +9,16 @@ import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from importlib import import_module
 from itertools import islice
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from xmguard.errors import InvalidRequest
 from xmguard_research.mixing.items import Image, Item, item, picture_below
 from xmguard_research.mixing.recipe import Recipe, Source
+
+_OURS = "Apache-2.0"
+"""Licence of what our generators write."""
 
 Generators = Mapping[str, Callable[[Mapping[str, Any]], Iterable[Mapping[str, Any]]]]
 """By name: from options to items as `items.item` reads them; a picture's path is absolute there."""
@@ -60,6 +62,7 @@ def _read(
         items = _file(source, recipe.folder / Path(source.path).expanduser(), f"{field}.path")
     elif source.generator is not None:
         items = _generated(source, field, generators)
+        license_ = license_ or (_OURS if generators is None else None)
     else:
         from xmguard_research.mixing.hub import rows
 
@@ -115,9 +118,9 @@ def _lines(file: Path, field: str) -> Iterator[tuple[int, str]]:
 
 
 def _generated(source: Source, field: str, generators: Generators | None) -> Iterator[Item]:
-    known = generators
-    if known is None:
-        known = cast("Generators", import_module("xmguard_research.mixing.generators").GENERATORS)
+    from xmguard_research.mixing.generators import GENERATORS
+
+    known = GENERATORS if generators is None else generators
     make = known.get(str(source.generator))
     if make is None:
         names = ", ".join(sorted(known)) or "none"
