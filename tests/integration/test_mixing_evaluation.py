@@ -1,6 +1,7 @@
 """A tiny model asked by the evaluation of checkpoints: it says and reads what the guard says of it, once."""
 
 import json
+from copy import copy
 
 import pytest
 import typer
@@ -69,19 +70,16 @@ def test_nothing_is_asked_twice_and_what_was_cut_short_is_asked_again(guard, con
     assert path.read_text() == written
 
 
-def test_responses_under_another_setting_or_adapter_are_refused(guard, conflicts, tmp_path, monkeypatch):
+def test_responses_under_another_setting_or_of_other_weights_are_refused(guard, conflicts, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluating, "TOKENS", 2)
-    (tmp_path / "model").mkdir()
-    adapter = tmp_path / "model" / "adapter_model.safetensors"
-    adapter.write_bytes(b"one")
-    evaluate(guard, conflicts[:1], tmp_path, source=adapter.parent)
-    adapter.write_bytes(b"other")
+    evaluate(guard, conflicts[:1], tmp_path)
+    backend = copy(guard.backend)
+    backend.model_hash = "0" * 64
     with pytest.raises(typer.BadParameter, match="choose another file"):
-        evaluate(guard, conflicts[:1], tmp_path, source=adapter.parent)
-    adapter.write_bytes(b"one")
+        evaluate(Guard(backend, guard.registry, model="other"), conflicts[:1], tmp_path)
     monkeypatch.setattr(evaluating, "TOKENS", 3)
     with pytest.raises(typer.BadParameter, match="choose another file"):
-        evaluate(guard, conflicts[:1], tmp_path, source=adapter.parent)
+        evaluate(guard, conflicts[:1], tmp_path)
 
 
 def test_a_question_is_right_if_it_makes_the_expected_claim_or_holds_its_words(guard):

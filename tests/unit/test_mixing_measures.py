@@ -131,8 +131,19 @@ def test_a_rate_that_is_the_same_for_every_topic_still_has_an_interval():
     detection, less = (number(found, what).estimate for what in ("detection", "detection - false alarms"))
     assert detection.value == detection.high == 1.0
     assert 0.3 < detection.low < 0.6
-    assert less.value == 1.0
-    assert -0.1 < less.low < 0.4
+    assert less.value == less.high == 1.0
+    assert less.low == pytest.approx(1.0 - math.hypot(1.0 - detection.low, 1.0 - detection.low))
+
+
+def test_a_difference_of_arms_that_is_the_same_for_every_topic_still_has_an_interval():
+    def rows(reported):
+        return {0: [response(item, ("en", "es"), True, reported) for item in "abc"]}
+
+    found = measures.comparisons({"instance": rows(True), "none": rows(False)}, [("instance", "none")], resamples=DRAWS)
+    less = number(found, "difference in detection").estimate
+    alone = number(measures.of_arms({"instance": rows(True)}, resamples=DRAWS), "detection").estimate
+    assert less.value == less.high == 1.0
+    assert less.low == pytest.approx(1.0 - math.hypot(1.0 - alone.low, 1.0 - alone.low))
 
 
 def arms():

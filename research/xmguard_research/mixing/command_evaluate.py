@@ -62,7 +62,7 @@ def evaluate(
     every = [one for suite in wanted for one in posed(suite)]
     with progress(f"loading {model}") as step:
         guard = load_guard(model, device=device, dtype=dtype, progress=step)
-    rows = evaluated(guard, every, out, source=source)
+    rows = evaluated(guard, every, out)
     numbers = measures.of_checkpoint(rows)
     stamp = guard.stamp
     about = {"model": model, "model_hash": stamp.model_hash, "dtype": stamp.dtype, "version": stamp.xmguard_version}

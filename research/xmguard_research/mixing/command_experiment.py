@@ -52,12 +52,14 @@ def experiment(
     try:
         from xmguard_research.mixing import experiment as running
         from xmguard_research.mixing.arms import Experiment
+        from xmguard_research.mixing.command_train import hush
     except ImportError as error:
         raise SetupIncomplete(f'a package is missing ({error}); run: pip install "xmguard[research]"') from error
     read = Experiment.read(shipped(file), [*(TINY if tiny else ()), *(changes or ())])
     if plan:
         _plan(read, out)
         return
+    hush()
     console = errors()
     running.run(read, out, only or (), lambda line: console.print(Text(printable(line)), soft_wrap=True))
     _write(read, out)

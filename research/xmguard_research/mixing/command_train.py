@@ -48,7 +48,7 @@ def train(
         from xmguard_research.mixing.training import run_training
 
         read = Recipe.read(recipe or _TINY, changes or ())
-        _hush()
+        hush()
         with _bar(main) as show:
             made = run_training(read, data, out, force=force, tell=_say if main else _nothing, show=show)
     except ImportError as error:
@@ -69,7 +69,7 @@ def _nothing(line: str) -> None:
     """Said by another process."""
 
 
-def _hush() -> None:
+def hush() -> None:
     """Silence the bars and notices of the libraries, which would break into ours."""
     import warnings
 

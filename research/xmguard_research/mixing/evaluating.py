@@ -31,7 +31,6 @@ RESPONSES = "responses.jsonl"
 TOKENS = 48
 """That a response may have: room for what two sources say, a date each, and whether they agree."""
 _DIGITS = 8
-_ADAPTER = "adapter_model.safetensors"
 
 
 @dataclass(frozen=True)
@@ -70,21 +69,20 @@ class Response:
     """Contribution of each source: mean ||u|| over layers, heads and the prompt's reader rows."""
 
 
-def evaluate(guard: Guard, every: Iterable[Posed], folder: Path, *, source: Path | None = None) -> list[Response]:
+def evaluate(guard: Guard, every: Iterable[Posed], folder: Path) -> list[Response]:
     """Every case under every prompt, in order; those that the folder has are not asked again.
 
     Args:
         guard: with the checkpoint.
         every: what is asked.
         folder: of `RESPONSES`.
-        source: the checkpoint's folder, whose adapter is part of what produced a response.
 
     Raises:
         InvalidRequest: a case cannot be asked of this model; it is named.
         typer.BadParameter: the folder holds what another checkpoint, setting or version said.
     """
     wanted = list(every)
-    origin = made_by(guard, source)
+    origin = made_by(guard)
     path = folder / RESPONSES
     done = known(path, Response, origin)
     keys = {posed.case.id: {name: key(posed, name) for name in posed.prompts} for posed in wanted}
@@ -99,11 +97,9 @@ def evaluate(guard: Guard, every: Iterable[Posed], folder: Path, *, source: Path
     return [done[keys[posed.case.id][name]] for posed in wanted for name in posed.prompts]
 
 
-def made_by(guard: Guard, source: Path | None) -> str:
-    """What makes a response what it is: weights, adapter, dtype, version, length and judge."""
-    adapter = None if source is None else source / _ADAPTER
-    mark = "" if adapter is None or not adapter.is_file() else f" +{sha256(adapter.read_bytes()).hexdigest()}"
-    return f"{producer(guard)}{mark} {TOKENS} tokens {RuleJudge.produced_by}"
+def made_by(guard: Guard) -> str:
+    """What makes a response what it is: weights and adapters, dtype, version, length and judge."""
+    return f"{producer(guard)} {TOKENS} tokens {RuleJudge.produced_by}"
 
 
 def respond(guard: Guard, posed: Posed, produced_by: str, judge: RuleJudge) -> list[Response]:

@@ -28,7 +28,9 @@ from xmguard_research.mixing.recipe import Recipe
 
 FILE, CARD = "experiment.json", "xmguard.json"
 DATA, MODEL, EVALUATION = "data", "model", "evaluation"
-INSTANCES, MANIFEST = "instances.jsonl", "manifest.json"
+INSTANCES = "instances.jsonl"
+TOLD = 10
+"""How often something is said of a training."""
 
 Tell = Callable[[str], None]
 """Told in words what is done."""
@@ -176,28 +178,19 @@ def asked(experiment: Experiment) -> list[Posed]:
     return [one for part in experiment.evaluation for one in posed(part.wanted)]
 
 
-def is_trained(recipe: Recipe, folder: Path) -> bool:
-    """Whether a run's checkpoint is there, of this recipe."""
-    try:
-        card = json.loads((folder / MODEL / CARD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
-    return bool(card["training"]["recipe_sha256"] == recipe.digest)
-
-
 def train(recipe: Recipe, folder: Path, tell: Tell) -> None:
     """Build and train, unless it is done.
 
     Raises:
-        XmguardError: as `building.build` and `training.run_training`.
+        XmguardError: as `training.run_training`.
     """
-    if is_trained(recipe, folder):
-        return
-    from xmguard_research.mixing import building, training
+    from xmguard_research.mixing import training
 
-    tell("building data")
-    data = building.build(recipe, folder / DATA).folder
-    training.run_training(recipe, data, folder, tell=tell)
+    def show(line: str, step: int, steps: int) -> None:
+        if steps and step % max(1, steps // TOLD) == 0:
+            tell(line)
+
+    training.run_training(recipe, None, folder, tell=tell, show=show)
     gc.collect()  # of what was trained nothing is needed for the next
 
 
@@ -305,7 +298,7 @@ def _evaluate(experiment: Experiment, one: Checkpoint, every: Sequence[Posed]) -
 
     untouched = one.arm == UNTOUCHED
     guard = load_guard(experiment.base if untouched else str(one.model), dtype=experiment.dtype)
-    rows = evaluate(guard, every, one.evaluation, source=None if untouched else one.model)
+    rows = evaluate(guard, every, one.evaluation)
     numbers = measures.of_checkpoint(rows, one.name)
     stamp = guard.stamp
     about = {"model": one.name, "model_hash": stamp.model_hash, "dtype": stamp.dtype, "version": stamp.xmguard_version}

@@ -2,14 +2,14 @@
 
 An arm is what is trained in one way from several seeds; a checkpoint by itself is an arm of one. Items are drawn
 together in every checkpoint, and seeds too (`crossed`). Where every item says the same, draws have no width: a rate
-then has Wilson's interval (`metrics.share`), and a difference of rates one made of theirs (Newcombe 1998, method 10).
+then has Wilson's interval (`metrics.share`), and a difference of rates one made of theirs (Zou and Donner 2008).
 Knows neither files nor figures.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from xmguard_research.metrics import RESAMPLES, Estimate, share
@@ -159,28 +159,20 @@ def _number(
 
 
 def _with_width(estimate: Estimate, quantity: Quantity, taken: Sequence[Sequence[Response]]) -> Estimate:
-    """The interval of a rate, or of a difference of rates, whose draws are all the same; else as it is."""
-    if quantity.rate:
-        rates = [_share(rows, *quantity.columns) for rows in taken]
-    elif quantity.what == BALANCED and len(taken) == 1:
-        rates = [_share(taken[0], *quantity.columns[:2]), _share(taken[0], *quantity.columns[2:])]
-    else:
+    """The interval of a sum of shares whose draws are all the same, from the shares' own; else as it is.
+
+    Of one arm, or of the first minus the second. Zou and Donner 2008, which is Newcombe's for a difference of two.
+    """
+    if not quantity.shares:
         return estimate
-    if len(rates) == 1:
-        return rates[0]
-    one, other = rates
-    return Estimate(estimate.value, *_newcombe(one, other), estimate.undefined)
-
-
-def _share(
-    rows: Sequence[Response], counted: Callable[[Response], float], asked: Callable[[Response], float]
-) -> Estimate:
-    own = [row for row in rows if asked(row)]
-    return share([bool(counted(row)) for row in own], [row.item for row in own])
-
-
-def _newcombe(one: Estimate, other: Estimate) -> tuple[float, float]:
-    """Interval of the first minus the second, from theirs."""
-    p, low, high = one.value or 0.0, one.low or 0.0, one.high or 0.0
-    q, under, over = other.value or 0.0, other.low or 0.0, other.high or 0.0
-    return p - q - math.hypot(p - low, over - q), p - q + math.hypot(high - p, q - under)
+    below = above = 0.0
+    for sign, rows in zip((1.0, -1.0), taken, strict=False):
+        for weight, counted, asked in quantity.shares:
+            own = [row for row in rows if asked(row)]
+            part = share([bool(counted(row)) for row in own], [row.item for row in own])
+            if part.value is None or part.low is None or part.high is None:
+                return estimate
+            ends = sign * weight * (part.low - part.value), sign * weight * (part.high - part.value)
+            below, above = below + min(ends) ** 2, above + max(ends) ** 2
+    value = estimate.value or 0.0
+    return Estimate(value, value - math.sqrt(below), value + math.sqrt(above), estimate.undefined)

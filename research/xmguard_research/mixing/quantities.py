@@ -36,8 +36,13 @@ class Quantity:
     columns: tuple[Column, ...]
     function: Function
     """Of the columns' sums."""
-    rate: bool = False
-    """Whether it is a share, the first sum of the second."""
+    weights: tuple[float, ...] = ()
+    """Of shares, where it is a sum of such: each is a column's sum over the next one's. Empty where it is not."""
+
+    @property
+    def shares(self) -> list[tuple[float, Column, Column]]:
+        """The shares that it is a weighted sum of: weight, what is counted, and out of what."""
+        return list(zip(self.weights, self.columns[::2], self.columns[1::2], strict=True)) if self.weights else []
 
 
 @dataclass(frozen=True)
@@ -92,14 +97,20 @@ def _gap(a: Array, b: Array, rows: Array) -> Array:
     return np.abs(a - b) / rows
 
 
-def _less(found: Array, conflicts: Array, alarms: Array, controls: Array) -> Array:
-    return found / conflicts - alarms / controls
+def _of_shares(what: str, *shares: tuple[float, tuple[Column, Column]]) -> Quantity:
+    weights = tuple(weight for weight, _ in shares)
+
+    def total(*sums: Array) -> Array:
+        parts = zip(weights, sums[::2], sums[1::2], strict=True)
+        return np.asarray(sum(weight * counted / asked for weight, counted, asked in parts))
+
+    return Quantity(what, tuple(column for _, pair in shares for column in pair), total, weights)
 
 
 OF_CONFLICTS = (
-    Quantity(DETECTION, _found(True), np.divide, rate=True),
-    Quantity(FALSE_ALARMS, _found(False), np.divide, rate=True),
-    Quantity(BALANCED, (*_found(True), *_found(False)), _less),
+    _of_shares(DETECTION, (1.0, _found(True))),
+    _of_shares(FALSE_ALARMS, (1.0, _found(False))),
+    _of_shares(BALANCED, (1.0, _found(True)), (-1.0, _found(False))),
 )
 OF_READING = (
     Quantity(LOG_RATIO, _side(lambda row: row.norms), _log_ratio),
@@ -110,8 +121,8 @@ OF_READING = (
     Quantity(SPREAD, (lambda row: abs(log(row.norms[0] / row.norms[1])), _one), np.divide),
 )
 OF_QUESTIONS = (
-    Quantity(EXACT, (lambda row: float(row.exact is True), _one), np.divide, rate=True),
-    Quantity(HOLDS, (lambda row: float(row.holds is True), _one), np.divide, rate=True),
+    _of_shares(EXACT, (1.0, (lambda row: float(row.exact is True), _one))),
+    _of_shares(HOLDS, (1.0, (lambda row: float(row.holds is True), _one))),
 )
 MEANINGS = {
     DETECTION: "share of conflicts whose response reports one, by the rule judge",
@@ -169,16 +180,13 @@ def _shortfall(suite: str, variant: str, prompt: str) -> Cell:
     first, second = variant.split("-")
     variants = (f"{first}-{first}", f"{second}-{second}", variant)
 
-    def of(column: Column, name: str) -> Column:
-        return lambda row: column(row) if row.variant == name else 0.0
+    def of(name: str) -> tuple[Column, Column]:
+        found, asked = _found(True)
+        return (lambda row: found(row) * (row.variant == name), lambda row: asked(row) * (row.variant == name))
 
-    def short(*sums: Array) -> Array:
-        one, other, across = (found / asked for found, asked in zip(sums[::2], sums[1::2], strict=True))
-        return np.asarray((one + other) / 2 - across)
-
-    columns = tuple(of(column, name) for name in variants for column in _found(True))
+    short = _of_shares(SHORTFALL, *zip((0.5, 0.5, -1.0), map(of, variants), strict=True))
 
     def takes(row: Response) -> bool:
         return (row.suite, row.prompt, row.task) == (suite, prompt, CONFLICT) and row.variant in variants
 
-    return Cell(suite, variant, prompt, CONFLICT, (Quantity(SHORTFALL, columns, short),), takes)
+    return Cell(suite, variant, prompt, CONFLICT, (short,), takes)
