@@ -230,8 +230,13 @@ def test_an_unknown_generator_and_what_one_refuses_are_named(tmp_path: Path):
 def test_our_generators_are_known_by_name_and_their_licence_too(tmp_path: Path):
     options = {"language": "es", "topics": 4, "size": "short"}
     source = {"name": "s", "modality": "es", "generator": "reading", "options": options}
-    (found,) = read(recipe(tmp_path, tmp_path, [source], strategy="dataset"))
+
+    def ours(**changes: Any):
+        return read(recipe(tmp_path, tmp_path, [source | changes], strategy="dataset"))
+
+    (found,) = ours()
     assert len(found.items) == 4
     assert found.license == "Apache-2.0"
     assert found.items[0].messages[0].content[0] == "Here are some sources.\n\n"
-    assert "data.sources[0].options" in refusal(tmp_path, source | {"options": {"language": "xx"}})
+    with pytest.raises(InvalidRequest, match=r"data\.sources\[0\]\.options: generator 'reading' refuses them"):
+        ours(options={"language": "xx"})
