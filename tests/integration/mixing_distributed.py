@@ -6,11 +6,11 @@ import sys
 from pathlib import Path
 
 import torch
-from mixing_runs import conversation, make_recipe
 from torch import distributed
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import fully_shard
 
+from tests.integration.mixing_runs import conversation, make_recipe
 from xmguard.plugins import load_plugins
 from xmguard_research.mixing.collating import AnswerCollator, row
 from xmguard_research.mixing.encoding import InstanceEncoder
@@ -43,9 +43,9 @@ def main(folder):
     whole, gradients = trained(copy.deepcopy(model), batch)
 
     mesh = init_device_mesh("cpu", (distributed.get_world_size(),))
-    for layer in model.base_model.model.model.layers:
-        fully_shard(layer, mesh=mesh)
-    fully_shard(model, mesh=mesh)
+    for part in (*model.base_model.model.model.layers, model):
+        fully_shard(part, mesh=mesh)
+        part.set_force_sum_reduction_for_comms(True)  # gloo does not average
     sharded, found = trained(model, batch)
     furthest = max(
         (found[name] - grad).abs().max().item() / grad.abs().max().item() for name, grad in gradients.items()

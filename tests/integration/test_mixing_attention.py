@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from mixing_runs import conversation, make_recipe
 from torch.nn.functional import cross_entropy
 
+from tests.integration.mixing_runs import conversation, make_recipe
 from xmguard.plugins import load_plugins
 from xmguard.testing.tiny import make_model, make_tokenizer
 from xmguard_research.mixing.collating import AnswerCollator, WholeCollator, row

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 import torch
-from mixing_runs import make_data, make_recipe
 from safetensors.torch import load_file
 
+from tests.integration.mixing_runs import make_data, make_recipe
 from xmguard.testing.tiny import make_model
 from xmguard_research.mixing.training import run_training
 
@@ -30,7 +30,7 @@ def test_two_processes_train_what_one_does_and_read_shards_as_the_whole(tmp_path
         env={**os.environ, "OMP_NUM_THREADS": "1", "PYTHONPATH": os.pathsep.join(sys.path), "CUDA_VISIBLE_DEVICES": ""},
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=280,
     )
     assert done.returncode == 0, done.stderr[-3000:]
 

@@ -2,20 +2,22 @@
 
 import json
 import resource
+from argparse import Namespace
 from hashlib import sha256
 
 import pytest
 import torch
-from mixing_runs import SIX_STEPS, conversation, make_data, make_recipe
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
 
+from tests.integration.mixing_runs import SIX_STEPS, conversation, make_data, make_recipe
 from xmguard.errors import InvalidRequest, ModelRefused
 from xmguard.testing.tiny import make_model
 from xmguard_research.mixing.digest import sha256 as file_sha256
 from xmguard_research.mixing.exporting import export
 from xmguard_research.mixing.modelling import Base, load_model
 from xmguard_research.mixing.run import Run
+from xmguard_research.mixing.throughput import KINDS, measure, table
 from xmguard_research.mixing.training import run_training
 from xmguard_research.mixing.watching import TrainingStopped
 
@@ -101,13 +103,13 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_weights(trained, tmp_path)
 
 
 def test_another_recipes_run_is_replaced_only_by_force(base, trained, tmp_path):
-    recipe, data, whole = trained
+    _, data, whole = trained
     other = make_recipe(base, seed=1)
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "run.json").write_bytes((whole.path / "run.json").read_bytes())
     (folder / "model").mkdir()
-    with pytest.raises(InvalidRequest, match="run of another recipe; .* --force"):
+    with pytest.raises(InvalidRequest, match=r"run of another recipe; .* --force"):
         run_training(other, data, folder)
     assert (folder / "model").is_dir()
     run_training(other, data, folder, force=True)
@@ -210,3 +212,11 @@ def test_data_of_another_recipe_and_broken_lines_are_named(trained, tmp_path):
         stream.write('{"id": "i2", ')
     with pytest.raises(InvalidRequest, match=r"instances.jsonl:3: is not JSON"):
         run_training(recipe, data, tmp_path / "run")
+
+
+def test_the_speed_of_every_kind_of_step_can_be_measured(base):
+    given = Namespace(model=str(base), batch=2, tokens=64, trained=8, steps=1, threads=torch.get_num_threads())
+    found = {kind: measure(kind, given) for kind in KINDS}
+    assert all(one["read_per_second"] == pytest.approx(8 * one["trained_per_second"]) for one in found.values())
+    assert all(one["peak_gigabytes"] > 0 for one in found.values())
+    assert len(table(found).splitlines()) == 1 + len(KINDS)

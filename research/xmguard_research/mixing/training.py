@@ -14,6 +14,7 @@ import torch
 from transformers import IntervalStrategy, PrinterCallback
 from trl import SFTConfig
 
+from xmguard.backends.transformers.families.layout import context_length
 from xmguard.errors import InvalidRequest
 from xmguard.plugins import load_plugins
 from xmguard_research.mixing import building, checkpoint, curves
@@ -79,6 +80,7 @@ def run_training(
     if not len(train):
         raise InvalidRequest.field("--data", f"{files[0]} holds no instances; build the data again")
     model = load_model(base, recipe.train)
+    _check_fits(train, validation, context_length(model.config.get_text_config(decoder=True)))
     order = train.order(recipe.train, arguments.per_device_train_batch_size * arguments.world_size)
     amounts = train.amounts(order, recipe.instances_per_step)
     watch = Watch(run.metrics, amounts, show)
@@ -106,6 +108,15 @@ def run_training(
         ) from error
     trainer.accelerator.wait_for_everyone()
     return run.model
+
+
+def _check_fits(train: Rows, validation: Rows, most: int) -> None:
+    longest = max(len(one.ids) for one in (*train.encoded, *validation.encoded))
+    if longest > most:
+        raise InvalidRequest.field(
+            "data.items",
+            f"makes an instance of {longest} tokens, and the base reads {most}; give fewer, or shorter items",
+        )
 
 
 def _manifest(folder: Path, recipe: Recipe) -> dict[str, Any]:
@@ -154,7 +165,7 @@ def _arguments(recipe: Recipe, run: Run) -> SFTConfig:
         "disable_tqdm": True,
         "label_names": ["labels"],
         "remove_unused_columns": False,
-        "gradient_checkpointing": False,
+        "activation_checkpointing": False,
         "packing": False,  # it would keep items from attending to each other
         "max_length": None,
         "dataset_kwargs": {"skip_prepare_dataset": True},

@@ -1,0 +1,22 @@
+"""`xmguard mix train`: what it takes, and the recipe that comes with it."""
+
+import pytest
+
+from xmguard.errors import InvalidRequest
+from xmguard_research.mixing import command_train
+from xmguard_research.mixing.generators import GENERATORS
+from xmguard_research.mixing.recipe import Recipe
+
+
+@pytest.mark.parametrize("given", [{}, {"tiny": True, "recipe": "recipe.yaml"}], ids=["neither", "both"])
+def test_it_takes_a_recipe_or_the_tiny_one(given, tmp_path):
+    with pytest.raises(InvalidRequest, match="either a recipe or --tiny"):
+        command_train.train(tmp_path, **given)
+
+
+def test_the_tiny_recipe_can_be_read_and_made():
+    recipe = Recipe.read(command_train._TINY)
+    assert recipe.name == "tiny"
+    for source in recipe.data.sources:
+        item = next(GENERATORS[source.generator](source.options))
+        assert item["messages"][-1]["role"] == "assistant"
