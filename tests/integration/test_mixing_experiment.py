@@ -8,8 +8,8 @@ from xmguard.testing.tiny import make_model
 from xmguard_research.mixing import evaluating, experiment, reporting, training
 from xmguard_research.mixing.arms import Experiment
 
-# Of PEFT and transformers, about old names.
-pytestmark = pytest.mark.filterwarnings("ignore:.*gradient_checkpointing:FutureWarning")
+# Of PEFT, about an old name.
+pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 
 
 def source(name, modality, generator, **options):
