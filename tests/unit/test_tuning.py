@@ -122,8 +122,7 @@ def test_too_few_pairs_are_refused_with_what_there_is_and_what_is_needed(everyth
 
 
 @pytest.mark.parametrize("directions", [None, DIRECTIONS])
-def test_what_is_said_of_a_pair_does_not_depend_on_the_labels_of_its_fold(directions, monkeypatch):
-    monkeypatch.setattr(fitting, "STRENGTHS", (0.01, 1.0))  # to choose between two is to look at labels
+def test_what_is_said_of_a_pair_does_not_depend_on_the_labels_of_its_fold(directions):
     everything = known()
     held = fitting_fold(everything[0].pair.item)
     turned = dict(zip(Label, [*Label][1:] + [*Label][:1], strict=True))
