@@ -17,7 +17,7 @@ from xmguard.guard import Guard
 from xmguard.loading import load_guard
 from xmguard.profile import Profile
 from xmguard.profile_reader import read_profile
-from xmguard_research.calibration import calibrating, fitting, tuning
+from xmguard_research.calibration import calibrating, tuning
 from xmguard_research.calibration.calibrating import ADAPTER_FILES, COSTLY, calibrated, refuse_existing
 from xmguard_research.calibration.command import calibrate
 from xmguard_research.calibration.gathering import Gathered
@@ -32,14 +32,6 @@ def items() -> list[str]:
     """One name in every fold."""
     names = {fitting_fold(f"item {number}"): f"item {number}" for number in range(100)}
     return [names[number] for number in range(FOLDS)]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def short():
-    """One penalty that is tried."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(fitting, "STRENGTHS", (0.1,))
-        yield
 
 
 @pytest.fixture(scope="module")
