@@ -129,7 +129,8 @@ def _train(
             curves.draw(run.metrics, run.path / "curves")
     except OSError as error:
         raise TrainingStopped(
-            f"{run.path} cannot be written: {reason(error)}. The last checkpoint is kept; the same command goes on from it"
+            f"{run.path} cannot be written: {reason(error)}. "
+            "The last checkpoint is kept; the same command goes on from it"
         ) from error
     trainer.accelerator.wait_for_everyone()
     return run.model
