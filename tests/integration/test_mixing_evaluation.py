@@ -1,7 +1,7 @@
 """A tiny model asked by the evaluation of checkpoints: it says and reads what the guard says of it, once."""
 
 import json
-from copy import copy
+from dataclasses import replace
 
 import pytest
 import typer
@@ -73,8 +73,7 @@ def test_nothing_is_asked_twice_and_what_was_cut_short_is_asked_again(guard, con
 def test_responses_under_another_setting_or_of_other_weights_are_refused(guard, conflicts, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluating, "TOKENS", 2)
     evaluate(guard, conflicts[:1], tmp_path)
-    backend = copy(guard.backend)
-    backend.model_hash = "0" * 64
+    backend = replace(guard.backend, model_hash="0" * 64)
     with pytest.raises(typer.BadParameter, match="choose another file"):
         evaluate(Guard(backend, guard.registry, model="other"), conflicts[:1], tmp_path)
     monkeypatch.setattr(evaluating, "TOKENS", 3)

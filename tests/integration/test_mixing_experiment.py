@@ -1,6 +1,7 @@
 """A whole experiment on a tiny model with random weights: trained, asked, reported, and done once."""
 
 import json
+from importlib.metadata import entry_points
 
 import pytest
 
@@ -79,10 +80,13 @@ def scenes(name, generator="scene-reading", **options):
 
 
 def test_an_experiment_across_modalities_trains_on_pictures_and_asks_about_them(tmp_path, monkeypatch):
+    if "image" not in {entry.name for entry in entry_points(group="xmguard")}:
+        pytest.skip("xmguard-image is not installed")
     try:
         assets.art("noto")
     except SetupIncomplete as missing:
         pytest.skip(str(missing))
+    monkeypatch.setenv("XMGUARD_PLUGINS", "image")
     monkeypatch.setattr(evaluating, "TOKENS", 2)
     content = made(make_picture_model(tmp_path / "base", "Llava")).model_dump(mode="json")
     content["stage"]["data"]["trained_tokens"] = 300

@@ -123,8 +123,8 @@ def test_replies_name_the_sources_that_say_so(pairs):
         answers = [answer for answer in one["meta"]["answers"] if answer is not None]
         assert all(answer in reply(one) for answer in answers), one["id"]
         assert one["meta"]["conflict"] == (len(set(answers)) == 2)
-        if one["meta"]["conflict"]:
-            numbered = [str(number) for number, answer in enumerate(one["meta"]["answers"], 1) if answer is not None]
+        if one["meta"]["prompt"] != "explicit":
+            numbered = [str(number) for number, _ in enumerate(one["meta"]["answers"], 1)]
             said = reply(one)
             for answer in sorted(answers, key=len, reverse=True):
                 said = said.replace(answer, "")
@@ -157,9 +157,11 @@ def phrased(item):
 def test_one_phrasing_is_used_where_one_is_asked_for():
     items = made("pairs", topics=60, phrasings=1, prompts={"standard": 1}, third=0, size="short")
     assert {phrased(one) for one in items} == {
-        "The sources disagree: source 1 says …, source 2 says ….",
-        "….",
-        "The sources do not say.",
+        "Source 1: …. Source 2: …. The sources disagree.",
+        "Source 1: …. Source 2: …. The sources agree.",
+        "Source 1: …. Source 2: not stated.",
+        "Source 1: not stated. Source 2: ….",
+        "Source 1: not stated. Source 2: not stated.",
     }
 
 

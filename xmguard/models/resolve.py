@@ -45,7 +45,8 @@ class ResolvedModel:
             ModelRefused: it has one.
         """
         if self.adapters:
-            raise ModelRefused(self.name, ["it is an adapter on a base, and a whole model is needed; merge it first"])
+            whole = "it is an adapter on a base, and a whole model is needed; merge it first: xmguard mix export"
+            raise ModelRefused(self.name, [whole])
         return self.path
 
 
@@ -83,8 +84,7 @@ def resolve(name: str, registry: Registry, *, above: tuple[Path, ...] = ()) -> R
     if folder.is_file():
         raise ModelNotFound(f"{name} is a file; a model is a folder with config.json and *.safetensors in it")
     if _HUB_NAME.fullmatch(name):
-        path = _from_hub(name)
-        return ResolvedModel(name, path, path)
+        return _from_folder(_from_hub(name), registry, above, name)
     known = ", ".join(registry.models.names()) or "none"
     raise ModelNotFound(
         f"no model {name!r}: it is none of the names known here ({known}), no folder, and no hub name (owner/name)"

@@ -14,22 +14,10 @@ from rich import box
 from rich.table import Table
 
 from xmguard_research.benchmarks.cases import Case
-from xmguard_research.benchmarks.rates import rates, shown
+from xmguard_research.benchmarks.rates import Rule, rates, shown
 from xmguard_research.metrics import Bootstrap, Estimate, auroc, won_within_items
 from xmguard_research.verdict.baselines import NEUTRAL, foreign_numbers, without_model, word_overlap
 from xmguard_research.verdict.pairs import Label, Pair
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How often a rule says that texts contradict each other, in one variant; None where there is nothing to ask."""
-
-    name: str
-    variant: str
-    detected: float | None
-    """Share of conflicts."""
-    false_alarms: float | None
-    """Share of controls."""
 
 
 @dataclass(frozen=True)
@@ -77,10 +65,14 @@ def separations(cases: Iterable[Case]) -> list[Separation]:
 
 
 def overlap(pairs: Sequence[Pair]) -> tuple[Estimate, Estimate]:
-    """AUROC of word overlap over all pairs, and with each conflict compared to the controls of its own item only."""
-    items = [pair.item for pair in pairs]
+    """AUROC of word overlap; see `ranked`."""
+    return ranked(pairs, [word_overlap(pair) for pair in pairs])
+
+
+def ranked(pairs: Sequence[Pair], scores: Sequence[float]) -> tuple[Estimate, Estimate]:
+    """AUROC over all pairs, and with each conflict compared to the controls of its own item only; intervals by item."""
+    items, labels = [pair.item for pair in pairs], [pair.conflict for pair in pairs]
     bootstrap = Bootstrap(items)
-    labels, scores = [pair.conflict for pair in pairs], [word_overlap(pair) for pair in pairs]
     return (
         bootstrap.estimate(auroc, labels, scores),
         bootstrap.of_sums(np.divide, *won_within_items(items, labels, scores)),

@@ -3,9 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import TypeVar
 
 K = TypeVar("K", bound=Hashable)
+
+
+@dataclass(frozen=True)
+class Rule:
+    """How often a rule says that sources contradict each other, in one variant; None where there is nothing to ask."""
+
+    name: str
+    variant: str
+    detected: float | None
+    """Share of conflicts."""
+    false_alarms: float | None
+    """Share of controls."""
 
 
 def rates(said: Iterable[tuple[K, bool, bool]]) -> Mapping[K, tuple[float | None, float | None]]:

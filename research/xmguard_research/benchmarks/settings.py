@@ -5,7 +5,7 @@ Values and their reading; inspect_ai hands them over as words. Knows no suite.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import cached_property
 from pathlib import Path
@@ -70,9 +70,7 @@ class Settings:
         Raises:
             InvalidRequest: one is not known, or there is a choice where the pairing leaves none.
         """
-        wanted = listed(self.prompts)
-        if unknown := [name for name in wanted if name not in PROMPTS]:
-            raise InvalidRequest.field("prompts", f"{unknown[0]!r} is not one of {', '.join(PROMPTS)}")
+        wanted = some_of(PROMPTS, "prompts", self.prompts)
         if not self._paired:
             return wanted
         if wanted != list(PROMPTS):
@@ -172,6 +170,18 @@ def listed(words: str | Sequence[str]) -> list[str]:
     """
     parts = words.split(",") if isinstance(words, str) else words
     return [part.strip() for part in parts if part.strip()]
+
+
+def some_of(known: Collection[str], field: str, words: str | Sequence[str]) -> list[str]:
+    """What is `listed`, all of it known.
+
+    Raises:
+        InvalidRequest: something else is among it; `field` says where.
+    """
+    wanted = listed(words)
+    if unknown := [one for one in wanted if one not in known]:
+        raise InvalidRequest.field(field, f"{unknown[0]!r} is not one of {', '.join(known)}")
+    return wanted
 
 
 def _parameter(text: str) -> tuple[str, float]:

@@ -39,7 +39,7 @@ class TokenCounter:
         folder = base_folder(base, registry)
         self._reader: Any = None
         if pictures:
-            processor, self._reader = _picture_reader(base, folder)
+            processor, self._reader = _picture_reader(base, folder, registry)
             self._tokenizer: Any = processor.tokenizer
             self._template = getattr(processor, "chat_template", None) or self._tokenizer.chat_template
         else:
@@ -137,15 +137,14 @@ def base_folder(base: str, registry: Registry) -> Path:
     return resolve(base, registry).path
 
 
-def _picture_reader(base: str, folder: Path) -> tuple[Any, Any]:
+def _picture_reader(base: str, folder: Path, registry: Registry) -> tuple[Any, Any]:
     from transformers import AutoConfig
 
     from xmguard.backends.transformers.families import examine
     from xmguard.backends.transformers.pictures import PictureReader
     from xmguard.backends.transformers.processors import load_processor
-    from xmguard.plugins import load_plugins
 
-    examine(folder, load_plugins().architectures.items)  # registers the classes that a plugin brings
+    examine(folder, registry.architectures.items)  # registers the classes that a plugin brings
     config = AutoConfig.from_pretrained(folder, **_OPTIONS)
     placeholder = getattr(config, "image_token_id", None)
     if placeholder is None:

@@ -28,8 +28,8 @@ from xmguard_research.mixing.posing import Posed
 from xmguard_research.results import append, known, producer
 
 RESPONSES = "responses.jsonl"
-TOKENS = 24
-"""That a response may have: a conflict that is mentioned at all is mentioned early, and an answer is short."""
+TOKENS = 48
+"""That a response may have: room for what two sources say, a date each, and whether they agree."""
 _DIGITS = 8
 
 

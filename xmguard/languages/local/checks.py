@@ -107,8 +107,5 @@ def _matches_nothing(pattern: str) -> bool:
 
 def _unfolded(field: str, texts: Collection[str]) -> Iterator[str]:
     """Text is folded before it is looked at, so what is not folded is never found."""
-    for text in texts:
-        if stray := [letter for letter in text if folded(letter) != letter]:
-            letters = " ".join(dict.fromkeys(stray))
-            yield f"{field}: {letters} never occurs in folded text; write {folded(''.join(dict.fromkeys(stray)))!r}"
-            return
+    if stray := [letter for letter in dict.fromkeys("".join(texts)) if folded(letter) != letter]:
+        yield f"{field}: {' '.join(stray)} never occurs in folded text; write {folded(''.join(stray))!r}"

@@ -8,31 +8,17 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-import numpy as np
-
 from xmguard_research.benchmarks.cmqa.items import Item, Source
-from xmguard_research.benchmarks.rates import rates
-from xmguard_research.metrics import Bootstrap, Estimate, auroc, won_within_items
+from xmguard_research.benchmarks.rates import Rule, rates
+from xmguard_research.metrics import Estimate
 from xmguard_research.scenes.concepts import COUNT_WORDS, THINGS
 
 ORACLE = "oracle"
 """Knows what each source answers: what a perfect reader gets, by construction."""
-
-
-@dataclass(frozen=True)
-class Rule:
-    """How often a rule says that sources contradict each other."""
-
-    name: str
-    variant: str
-    detected: float | None
-    """Share of conflicts."""
-    false_alarms: float | None
-    """Share of controls."""
 
 
 @dataclass(frozen=True)
@@ -66,6 +52,7 @@ def _said(item: Item) -> Iterator[tuple[str, bool]]:
 def rankings(items: Iterable[Item]) -> list[Ranking]:
     """Shared words of two texts, and what a classifier makes of the words or the spec of one source alone."""
     # scikit-learn takes a second to import.
+    from xmguard_research.benchmarks.baselines import ranked
     from xmguard_research.verdict.baselines import from_words, word_overlap
     from xmguard_research.verdict.pairs import Label, Pair
 
@@ -93,7 +80,9 @@ def rankings(items: Iterable[Item]) -> list[Ranking]:
         }
         if variant == "text-text":
             scores["word overlap"] = [word_overlap(pair) for pair in pairs]
-        found += [_ranking(name, variant, own, values) for name, values in scores.items()]
+        for name, values in scores.items():
+            said = [0.0 if value is None else value for value in values]
+            found.append(Ranking(name, variant, *ranked(pairs, said)))
     return found
 
 
@@ -119,18 +108,6 @@ def _document(source: Source) -> str:
         return source.told.text
     scene = source.scene
     return " ".join([scene.layout.name, *(f"{name} {value}" for name, value in scene.items), str(scene.look)])
-
-
-def _ranking(name: str, variant: str, items: Sequence[Item], scores: Sequence[float | None]) -> Ranking:
-    said = [0.0 if score is None else score for score in scores]
-    triples, labels = [item.triple for item in items], [item.conflict for item in items]
-    bootstrap = Bootstrap(triples)
-    return Ranking(
-        name,
-        variant,
-        bootstrap.estimate(auroc, labels, said),
-        bootstrap.of_sums(np.divide, *won_within_items(triples, labels, said)),
-    )
 
 
 _RULES: Mapping[str, Callable[[Item], bool]] = {

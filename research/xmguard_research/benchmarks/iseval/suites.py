@@ -9,11 +9,10 @@ from typing import Any
 from inspect_ai.scorer import Scorer
 
 from xmguard import AnswerResponse, Span
-from xmguard.errors import InvalidRequest
 from xmguard_research.benchmarks.iseval.flaws import flaw_named
 from xmguard_research.benchmarks.iseval.problems import Item, items
 from xmguard_research.benchmarks.probes import Facts, Found, Probe, judged, measured, picture, scored
-from xmguard_research.benchmarks.settings import Settings, listed
+from xmguard_research.benchmarks.settings import Settings, some_of
 from xmguard_research.scenes import draw
 
 PER_CATEGORY = 12
@@ -72,9 +71,7 @@ def iseval(
     per_category: int = PER_CATEGORY, asked: str = "spontaneous,guided", style: str = "noto", seed: int = 0
 ) -> Iterator[Probe]:
     """Small sums whose premises are flawed in one of seven ways, or sound; told in words, or with a picture."""
-    prompts = listed(asked)
-    if unknown := [prompt for prompt in prompts if prompt not in PROMPTS]:
-        raise InvalidRequest.field("asked", f"{unknown[0]!r} is not one of {', '.join(PROMPTS)}")
+    prompts = some_of(PROMPTS, "asked", asked)
     return (
         probe
         for item in items(per_category, seed=seed)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from random import Random
-from typing import Any
 
 from xmguard_research.benchmarks.mmir.page import Element, Kind, Relation, Values, other
+from xmguard_research.benchmarks.mmir.relations import belongs, one_name, one_thing
 from xmguard_research.scenes.concepts import CITIES, MONTHS, NAMES, THINGS, a
 
 EVENTS: Mapping[str, Sequence[str]] = {
@@ -72,11 +72,6 @@ def _elements(values: Values) -> list[Element]:
     ]
 
 
-def _another_hint(values: Values, random: Random) -> dict[str, Any]:
-    event = other(tuple(EVENTS), values["event"])(random)
-    return {"hint": random.choice(EVENTS[event])}
-
-
 POSTER = Kind(
     "poster",
     _propose,
@@ -90,33 +85,9 @@ POSTER = Kind(
             lambda values, random: {"unpaid": not values["free"]},
             lambda values: (("admission", "free" if values["free"] else "charged"), ("ticket", "tickets")),
         ),
-        Relation(
-            "identity",
-            "picture",
-            "caption",
-            lambda values: values["thing"] == values["shown"],
-            lambda values, random: {"shown": other(tuple(THINGS), values["thing"])(random)},
-            lambda values: (
-                (values["shown"], THINGS[values["shown"]].plural),
-                (values["thing"], THINGS[values["thing"]].plural),
-            ),
-        ),
-        Relation(
-            "identity",
-            "guest",
-            "met",
-            lambda values: values["guest"] == values["met"],
-            lambda values, random: {"met": other(NAMES, values["guest"])(random)},
-            lambda values: ((values["guest"],), (values["met"],)),
-        ),
-        Relation(
-            "contextual",
-            "event",
-            "hint",
-            lambda values: values["hint"] in EVENTS[values["event"]],
-            _another_hint,
-            lambda values: ((values["event"],), (values["hint"],)),
-        ),
+        one_thing("picture", "caption"),
+        one_name("guest", "met", ("guest", "met")),
+        belongs("event", "hint", EVENTS),
         Relation(
             "quantitative",
             "stalls",

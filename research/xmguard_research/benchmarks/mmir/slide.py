@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from random import Random
-from typing import Any
 
 from xmguard_research.benchmarks.mmir.page import Element, Kind, Relation, Values, other
+from xmguard_research.benchmarks.mmir.relations import belongs, one_name, one_thing
 from xmguard_research.scenes.concepts import CITIES, MONTHS, NAMES, THINGS
 
 QUARTERS = ("Q1", "Q2", "Q3", "Q4")
@@ -56,11 +56,6 @@ def _elements(values: Values) -> list[Element]:
     ]
 
 
-def _another_closing(values: Values, random: Random) -> dict[str, Any]:
-    topic = other(tuple(CLOSINGS), values["topic"])(random)
-    return {"closing": random.choice(CLOSINGS[topic])}
-
-
 SLIDE = Kind(
     "slide",
     _propose,
@@ -74,31 +69,12 @@ SLIDE = Kind(
             lambda values, random: {"best": other(QUARTERS, values["best"])(random)},
             lambda values: (("chart", "bar", "bars", "graph"), (f"best: {values['best']}", values["best"])),
         ),
-        Relation(
-            "identity",
-            "title",
-            "picture",
-            lambda values: values["thing"] == values["shown"],
-            lambda values, random: {"shown": other(tuple(THINGS), values["thing"])(random)},
-            lambda values: (
-                (values["thing"], THINGS[values["thing"]].plural),
-                (values["shown"], THINGS[values["shown"]].plural),
-            ),
-        ),
-        Relation(
-            "identity",
-            "speaker",
-            "author",
-            lambda values: values["speaker"] == values["author"],
-            lambda values, random: {"author": other(NAMES, values["speaker"])(random)},
-            lambda values: ((values["speaker"],), (values["author"],)),
-        ),
-        Relation(
-            "contextual",
+        one_thing("title", "picture"),
+        one_name("speaker", "author", ("speaker", "author")),
+        belongs(
             "topic",
             "closing",
-            lambda values: values["closing"] in CLOSINGS[values["topic"]],
-            _another_closing,
+            CLOSINGS,
             lambda values: ((values["topic"], "sales"), (values["closing"], values["closing"].removeprefix("Next: "))),
         ),
         Relation(

@@ -10,7 +10,6 @@ from typing import Any
 from inspect_ai.scorer import Scorer
 
 from xmguard import AnswerResponse
-from xmguard.errors import InvalidRequest
 from xmguard.languages.sentences import sentences
 from xmguard_research.benchmarks.mmir.drawing import draw
 from xmguard_research.benchmarks.mmir.page import Item, Page
@@ -19,7 +18,7 @@ from xmguard_research.benchmarks.mmir.poster import POSTER
 from xmguard_research.benchmarks.mmir.slide import SLIDE
 from xmguard_research.benchmarks.mmir.web import WEB
 from xmguard_research.benchmarks.probes import Facts, Found, Probe, judged, measured, picture, scored
-from xmguard_research.benchmarks.settings import Settings, listed
+from xmguard_research.benchmarks.settings import Settings, some_of
 
 PER_RELATION = 2
 KINDS = (WEB, SLIDE, POSTER)
@@ -88,9 +87,7 @@ def mmir(
     per_relation: int = PER_RELATION, asked: str = "open,choice", style: str = "noto", seed: int = 0
 ) -> Iterator[Probe]:
     """Web pages, slides and posters with two elements that do not fit together, and the same ones without."""
-    prompts = listed(asked)
-    if unknown := [prompt for prompt in prompts if prompt not in PROMPTS]:
-        raise InvalidRequest.field("asked", f"{unknown[0]!r} is not one of {', '.join(PROMPTS)}")
+    prompts = some_of(PROMPTS, "asked", asked)
     return (
         probe
         for item in made(KINDS, per_relation, seed=seed)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from random import Random
-from typing import Any
 
 from xmguard_research.benchmarks.mmir.page import Element, Kind, Relation, Values, other
+from xmguard_research.benchmarks.mmir.relations import belongs, one_name, one_thing
 from xmguard_research.scenes.concepts import CITIES, MONTHS, NAMES, THINGS
 
 MAKERS = ("Belden", "Corvin", "Farrow", "Hallis", "Lorvik", "Menta", "Ostra", "Tilden")
@@ -77,11 +77,6 @@ def _elements(values: Values) -> list[Element]:
     ]
 
 
-def _another_slogan(values: Values, random: Random) -> dict[str, Any]:
-    shop = other(tuple(SHOPS), values["shop"])(random)
-    return {"slogan": random.choice(SHOPS[shop])}
-
-
 WEB = Kind(
     "web",
     _propose,
@@ -98,33 +93,9 @@ WEB = Kind(
                 ("washing machine",) if values["machine"] else ("wipe", "dry"),
             ),
         ),
-        Relation(
-            "identity",
-            "title",
-            "picture",
-            lambda values: values["thing"] == values["shown"],
-            lambda values, random: {"shown": other(tuple(THINGS), values["thing"])(random)},
-            lambda values: (
-                (values["thing"], THINGS[values["thing"]].plural),
-                (values["shown"], THINGS[values["shown"]].plural),
-            ),
-        ),
-        Relation(
-            "identity",
-            "maker",
-            "review",
-            lambda values: values["maker"] == values["thanked"],
-            lambda values, random: {"thanked": other(MAKERS, values["maker"])(random)},
-            lambda values: ((values["maker"],), (values["thanked"],)),
-        ),
-        Relation(
-            "contextual",
-            "shop",
-            "slogan",
-            lambda values: values["slogan"] in SHOPS[values["shop"]],
-            _another_slogan,
-            lambda values: ((values["shop"],), (values["slogan"],)),
-        ),
+        one_thing("title", "picture"),
+        one_name("maker", "review", ("maker", "thanked"), MAKERS),
+        belongs("shop", "slogan", SHOPS),
         Relation(
             "quantitative",
             "picture",

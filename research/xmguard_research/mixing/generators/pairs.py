@@ -94,8 +94,8 @@ class _Asked:
     def _item(
         self, name: str, case: str, told: list[Told], size: str, prompt: Prompt, random: Random
     ) -> dict[str, Any]:
-        answers = [(number, one.answer) for number, one in enumerate(told, 1) if one.answer is not None]
-        said = reply(answers, len(told), prompt, self.options.phrasings, random)
+        said = reply([one.answer for one in told], prompt, self.options.phrasings, random)
+        answer = next((one.answer for one in told if one.answer is not None), None)
         meta = of_topic(self.topic, size, self.options)
         codes = "-".join(one.language for one in told)
         return item(
@@ -104,7 +104,7 @@ class _Asked:
             self.topic.question,
             prompt,
             said,
-            meta | {"case": case, "name": name, "answer": answers[0][1] if answers else None},
+            meta | {"case": case, "name": name, "answer": answer},
         )
 
 

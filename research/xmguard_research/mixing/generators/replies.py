@@ -1,69 +1,58 @@
-"""What is replied to a question over two or more sources, in a few phrasings each. Knows no source but its number."""
+"""What is replied to a question over two or more sources, in a few phrasings each. Knows no source but its number.
+
+Whatever comes of it, a reply first says what each source answers, in English and in order. So a small model decides
+whether sources disagree with both answers written down before it, where it has only to compare them.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import combinations
 from random import Random
 
 from xmguard.request import Prompt
 
-Answer = tuple[int, str]
-"""Number of a source, from 1, and what it answers."""
 
-_CONFLICT = (
-    "The sources disagree: source {i} says {a}, source {j} says {b}.",
-    "The sources contradict each other: source {i} says {a}, but source {j} says {b}.",
-    "The sources give different answers: {a} according to source {i}, {b} according to source {j}.",
-    "There is a contradiction between the sources. Source {i} says {a}, while source {j} says {b}.",
-)
-_ALIKE = ("{a}.", "Sources {i} and {j} say {a}.", "{a}, as sources {i} and {j} say.", "The answer is {a}.")
-_ALIKE_OF_TWO = ("{a}.", "Both sources say {a}.", "{a}, as both sources say.", "The answer is {a}.")
-_ONE = ("{a}.", "Source {i} says {a}.", "{a}, according to source {i}.", "The answer is {a}.")
-_NONE = (
-    "The sources do not say.",
-    "None of the sources says that.",
-    "The sources do not answer the question.",
-    "That is not stated in the sources.",
-)
-_DIFFERENT = (
-    "No. Source {i} says {a}, source {j} says {b}.",
-    "No. Source {i} says {a}, but source {j} says {b}.",
-    "No, the sources disagree: source {i} says {a}, source {j} says {b}.",
-    "No. The answer of source {i} is {a}, that of source {j} is {b}.",
-)
-_SAME = (
-    "Yes. Both say {a}.",
-    "Yes. Both sources say {a}.",
-    "Yes, both sources say {a}.",
-    "Yes. The answer of both is {a}.",
-)
-PHRASINGS = len(_CONFLICT)
+@dataclass(frozen=True)
+class _Phrasing:
+    """One way of saying everything."""
+
+    answers: str
+    """What a source answers."""
+    silent: str
+    """That it does not answer."""
+    differ: str
+    alike: str
 
 
-def reply(answers: Sequence[Answer], sources: int, prompt: Prompt, phrasings: int, random: Random) -> str:
+_PHRASINGS = (
+    _Phrasing("Source {i}: {a}.", "Source {i}: not stated.", "The sources disagree.", "The sources agree."),
+    _Phrasing("Source {i} says {a}.", "Source {i} does not say.", "They contradict each other.", "They say the same."),
+    _Phrasing("According to source {i}: {a}.", "Source {i} does not say.", "That is a contradiction.", "They agree."),
+)
+PHRASINGS = len(_PHRASINGS)
+
+
+def reply(answers: Sequence[str | None], prompt: Prompt, phrasings: int, random: Random) -> str:
     """What a reader of the sources would reply.
 
     Args:
-        answers: of the sources that answer, two at most.
-        sources: how many were read.
-        prompt: how it was asked; under `EXPLICIT` every source answers.
+        answers: of every source, None where it does not answer.
+        prompt: how it was asked. Under `EXPLICIT`, where every source answers, the reply begins with yes or no.
         phrasings: how many are in use, up to `PHRASINGS`. The first is as frequent as all others together.
         random: draws one.
     """
-    ways = _ways(answers, sources, prompt)[:phrasings]
-    weights = [max(1, len(ways) - 1), *[1] * (len(ways) - 1)]
-    (way,) = random.choices(ways, weights)
-    numbered = zip(("i", "j"), ("a", "b"), answers, strict=False)
-    slots = {key: said for i, a, (number, answer) in numbered for key, said in ((i, number), (a, answer))}
-    return way.format(**slots)
-
-
-def _ways(answers: Sequence[Answer], sources: int, prompt: Prompt) -> Sequence[str]:
-    if len(answers) < 2:
-        return _ONE if answers else _NONE
-    differ = answers[0][1] != answers[1][1]
+    ways = _PHRASINGS[:phrasings]
+    (way,) = random.choices(ways, [max(1, len(ways) - 1), *[1] * (len(ways) - 1)])
+    said = [
+        way.silent.format(i=number) if answer is None else way.answers.format(i=number, a=answer)
+        for number, answer in enumerate(answers, 1)
+    ]
+    given = [answer for answer in answers if answer is not None]
+    differ = any(one != other for one, other in combinations(given, 2))
     if prompt is Prompt.EXPLICIT:
-        return _DIFFERENT if differ else _SAME
-    if differ:
-        return _CONFLICT
-    return _ALIKE_OF_TWO if sources == len(answers) else _ALIKE
+        said.insert(0, "No." if differ else "Yes.")
+    if len(given) > 1:
+        said.append(way.differ if differ else way.alike)
+    return " ".join(said)

@@ -8,6 +8,7 @@ from typing import Literal, Self, get_args
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from xmguard_research.mixing.generators.options import EXPLICIT, PromptName, Weight
+from xmguard_research.mixing.generators.replies import PHRASINGS
 from xmguard_research.scenes.pictures import LAYOUTS
 from xmguard_research.scenes.spec import Layout
 
@@ -78,7 +79,7 @@ class ScenePairsOptions(SceneOptions):
     )
     """How many topics become each, in relation: `twins` a conflict and its control, two items that differ in one
     scene's answer and the reply; the others one item each, none of them a conflict."""
-    phrasings: int = Field(default=3, ge=1, le=4)
+    phrasings: int = Field(default=3, ge=1, le=PHRASINGS)
     """How many ways there are to say the same in a reply."""
 
     @model_validator(mode="after")

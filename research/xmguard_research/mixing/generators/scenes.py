@@ -80,8 +80,7 @@ def scene_pairs(options: ScenePairsOptions) -> Iterator[Record]:
         prompt = Prompt[_drawn(asks, random).upper()]
         said = random.random()
         for name, sources in asked.sources.items():
-            answers = [(number, one.answer) for number, one in enumerate(sources, 1) if one.answer is not None]
-            replied = reply(answers, len(sources), prompt, options.phrasings, Random(said))
+            replied = reply([one.answer for one in sources], prompt, options.phrasings, Random(said))
             about = _about(asked.scene, asked.fact) | {"case": case, "name": name}
             labels = "-".join(modalities)
             id_ = f"scene-pairs/{asked.scene.id}/{labels}/{prompt.name.lower()}/{name}"
