@@ -227,8 +227,8 @@ def _read(path: Path) -> dict[str, Gathered]:
 
 
 def _fitted_for(guard: Guard) -> FittedFor:
-    backend = guard.backend
-    return FittedFor(backend.evidence_hash, backend.engine, backend.dtype)
+    stamp = guard.stamp
+    return FittedFor(guard.backend.evidence_hash, stamp.engine, stamp.dtype)
 
 
 if __name__ == "__main__":

@@ -155,11 +155,11 @@ def fitted_verdict(
             held_out = tuning.out_of_fold(cases, wanted)
         except ValueError as error:  # what fitting says of pairs that no weights can be had from
             raise InvalidRequest.field("--pairs", str(error)) from error
-    backend = guard.backend
+    stamp = guard.stamp
     how = "all weights fitted" if anew or guard.profile is None else f"recalibrated from {guard.profile.name}"
     verdict = tuning.profile(
         fitted,
-        FittedFor(backend.evidence_hash, backend.engine, backend.dtype),
+        FittedFor(guard.backend.evidence_hash, stamp.engine, stamp.dtype),
         f"{described}, {datetime.now(UTC).date()}, {how}",
     )
     fresh = {language_pair(*case.pair.languages) for case in cases}
@@ -217,8 +217,8 @@ def _fitted_for(guard: Guard) -> VerdictProfile | None:
     verdict = None if guard.profile is None else guard.profile.verdict
     if verdict is None:
         return None
-    known, backend = verdict.fitted_for, guard.backend
-    return verdict if (known.model_hash, known.engine) == (backend.evidence_hash, backend.engine) else None
+    known, read_from = verdict.fitted_for, guard.backend.evidence_hash
+    return verdict if (known.model_hash, known.engine) == (read_from, guard.stamp.engine) else None
 
 
 def _features(guard: Guard, start: VerdictProfile | None, anew: bool) -> tuple[str, ...]:
