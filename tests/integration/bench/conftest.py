@@ -14,8 +14,8 @@ def pytest_collection_modifyitems(items):
             item.add_marker(here("ignore::pytest.PytestUnraisableExceptionWarning"))
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def _collected():
-    """What inspect_ai leaves open is collected here, not in some other test that then fails for it."""
+    """What inspect_ai leaves open is collected here, not in a test of another folder that then fails for it."""
     yield
     gc.collect()
