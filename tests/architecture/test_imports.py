@@ -5,7 +5,8 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Sequence
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -117,16 +118,19 @@ def modules() -> dict[str, Path]:
 MODULES = modules()
 
 
-def imports(module: str) -> Iterator[tuple[int, str]]:
+@cache
+def imports(module: str) -> Sequence[tuple[int, str]]:
     """Line and full name of everything a module imports, also inside functions and for typing."""
+    found = []
     for node in ast.walk(ast.parse(MODULES[module].read_text(encoding="utf-8"))):
         if isinstance(node, ast.Import):
-            yield from ((node.lineno, alias.name) for alias in node.names)
+            found += [(node.lineno, alias.name) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             assert node.level == 0, f"{module}:{node.lineno}: imports are absolute"
             for alias in node.names:
                 inner = f"{node.module}.{alias.name}"
-                yield node.lineno, inner if inner in MODULES else str(node.module)
+                found.append((node.lineno, inner if inner in MODULES else str(node.module)))
+    return found
 
 
 def within(module: str, packages: tuple[str, ...]) -> bool:
@@ -139,27 +143,38 @@ def layer(module: str) -> int:
     return levels[0]
 
 
-@pytest.mark.parametrize("module", sorted(set(MODULES) - set(FREE)))
-def test_a_module_imports_only_its_own_layer_and_lower_ones(module: str):
-    wrong = []
-    for line, name in imports(module):
+def forbidden(is_wrong: Callable[[str, str], bool]) -> list[str]:
+    """Every import that is wrong, of a module and what it imports."""
+    return [
+        f"{module}, line {line}: {name}"
+        for module in sorted(MODULES)
+        for line, name in imports(module)
+        if is_wrong(module, name)
+    ]
+
+
+def test_a_module_imports_only_its_own_layer_and_lower_ones():
+    def is_wrong(module: str, name: str) -> bool:
         top = name.split(".")[0]
-        if name in FREE or top not in ("xmguard", "xmguard_server", "xmguard_research"):
-            continue
+        if {module, name} & set(FREE) or top not in ("xmguard", "xmguard_server", "xmguard_research"):
+            return False
         sideways = layer(name) == layer("xmguard_server") and top != module.split(".")[0]
-        if layer(name) > layer(module) or sideways:
-            wrong.append(f"line {line}: {name}")
-    assert not wrong, f"{module} may not import {wrong}"
+        return layer(name) > layer(module) or sideways
+
+    assert forbidden(is_wrong) == []
 
 
-@pytest.mark.parametrize("module", sorted(MODULES))
-def test_a_module_imports_only_the_outside_packages_it_may(module: str):
-    wrong = []
-    for line, name in imports(module):
+def test_every_module_belongs_to_a_layer():
+    for module in set(MODULES) - set(FREE):
+        layer(module)
+
+
+def test_a_module_imports_only_the_outside_packages_it_may():
+    def is_wrong(module: str, name: str) -> bool:
         allowed = MESSAGES if within(name, ("xmguard.v1",)) else ONLY.get(name.split(".")[0])
-        if allowed is not None and not within(module, allowed):
-            wrong.append(f"line {line}: {name}")
-    assert not wrong, f"{module} may not import {wrong}"
+        return allowed is not None and not within(module, allowed)
+
+    assert forbidden(is_wrong) == []
 
 
 def test_values_need_the_standard_library_only():

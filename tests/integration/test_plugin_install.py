@@ -41,8 +41,9 @@ def listed(done: subprocess.CompletedProcess[str]) -> dict[str, dict[str, object
 
 
 def test_an_installed_plugin_is_listed_with_version_and_what_it_provides(installed: Path):
-    assert listed(plugins(installed))["later"] == {"name": "later", "version": "0.1.0", "provides": ["policy:later"]}
-    assert listed(plugins(installed))["image"] == {"name": "image", "version": "0.1.0", "provides": ["modality:image"]}
+    found = listed(plugins(installed))
+    assert found["later"] == {"name": "later", "version": "0.1.0", "provides": ["policy:later"]}
+    assert found["image"] == {"name": "image", "version": "0.1.0", "provides": ["modality:image"]}
 
 
 def test_the_allow_list_hides_it(installed: Path):

@@ -37,9 +37,11 @@ ADAPTER = Stage("adapter", share=0.9, projector_rate=1e-2, adapter_rate=1e-2, ba
 SETTINGS = Recipe(rank=4, alpha=8, minutes=None, tokens=5400, cells_for_a_token=1, stages=(GROUNDING, ADAPTER))
 
 
-@pytest.fixture(autouse=True)
-def _narrow(monkeypatch):
-    narrow(monkeypatch)
+@pytest.fixture(scope="module", autouse=True)
+def _narrow():
+    with pytest.MonkeyPatch.context() as patch:
+        narrow(patch)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -59,7 +61,7 @@ def gallery(base, processor, tmp_path_factory):
     return Gallery(folder, 5)
 
 
-@pytest.fixture(params=["grounding", "adapter"])
+@pytest.fixture(scope="module", params=["grounding", "adapter"])
 def learn(request, base, gallery, processor, registry):
     """Trains the stage, always from the same start, into a folder; returns what it has learned."""
     prompter = Prompter(processor, registry)
@@ -91,6 +93,13 @@ def learn(request, base, gallery, processor, registry):
     return train
 
 
+@pytest.fixture(scope="module")
+def unbroken(learn, tmp_path_factory):
+    """What a run that nothing stops has learned, and its folder."""
+    out = tmp_path_factory.mktemp("unbroken")
+    return learn(out), out
+
+
 @pytest.fixture
 def every_second_step(monkeypatch):
     """The clock goes on by a second whenever the loop reads it, which it does once a step and once a save."""
@@ -104,9 +113,9 @@ def log(out):
     return [(row["step"], row["loss"], row["tokens"]) for row in rows if "loss" in row]
 
 
-def test_a_stopped_run_gives_what_an_unbroken_one_gives(learn, every_second_step, tmp_path):
-    unbroken = learn(tmp_path / "unbroken", **every_second_step)
-    steps = len(log(tmp_path / "unbroken"))
+def test_a_stopped_run_gives_what_an_unbroken_one_gives(learn, unbroken, every_second_step, tmp_path):
+    learned, folder = unbroken
+    steps = len(log(folder))
     assert steps > 12  # of three an epoch
     with pytest.raises(KeyboardInterrupt):
         learn(tmp_path / "stopped", stop=11, **every_second_step)
@@ -115,8 +124,8 @@ def test_a_stopped_run_gives_what_an_unbroken_one_gives(learn, every_second_step
     assert (saved, logged[-1]) == (8, 9)  # in the third epoch, and more was done after it was saved
     torch.manual_seed(99)  # of another process
     resumed = learn(tmp_path / "stopped", validate=lambda: {"all": 0.5}, **every_second_step)
-    assert all(torch.equal(value, resumed[name]) for name, value in unbroken.items())
-    assert log(tmp_path / "stopped") == log(tmp_path / "unbroken")
+    assert all(torch.equal(value, resumed[name]) for name, value in learned.items())
+    assert log(tmp_path / "stopped") == log(folder)
     draw_log(tmp_path / "stopped" / LOG, tmp_path / "log.png")
     newest = checkpoints.newest(tmp_path / "stopped", learn.stage)
     assert newest.passes == pytest.approx(steps / 3)
@@ -124,8 +133,8 @@ def test_a_stopped_run_gives_what_an_unbroken_one_gives(learn, every_second_step
     assert machine["torch"] == torch.__version__
 
 
-def test_checkpoints_that_were_being_written_are_deleted_with_a_word(learn, every_second_step, tmp_path):
-    unbroken = learn(tmp_path / "unbroken", **every_second_step)
+def test_checkpoints_that_were_being_written_are_deleted_with_a_word(learn, unbroken, every_second_step, tmp_path):
+    learned, folder = unbroken
     with pytest.raises(KeyboardInterrupt):
         learn(tmp_path, stop=9, **every_second_step)
     stage = tmp_path / learn.stage
@@ -140,10 +149,10 @@ def test_checkpoints_that_were_being_written_are_deleted_with_a_word(learn, ever
     assert checkpoints.newest(tmp_path, learn.stage) == whole
     told = []
     resumed = learn(tmp_path, tell=told.append, **every_second_step)
-    assert all(torch.equal(value, resumed[name]) for name, value in unbroken.items())
+    assert all(torch.equal(value, resumed[name]) for name, value in learned.items())
     assert [line.split(" ", 1)[1] for line in told] == ["was being written when the run was stopped: deleted"] * 2
     assert not (stage / "checkpoint-999").exists()
-    assert log(tmp_path) == log(tmp_path / "unbroken")
+    assert log(tmp_path) == log(folder)
 
 
 def test_starting_over_leaves_nothing_of_before(tmp_path):
@@ -243,9 +252,9 @@ def test_kept_pictures_are_all_there_or_damaged(tmp_path, monkeypatch):
         Gallery(tmp_path, 4)
 
 
-def test_what_a_checkpoint_holds_is_named_as_it_travels(learn, tmp_path):
-    learned = learn(tmp_path)
-    kept = load_file(checkpoints.newest(tmp_path, learn.stage).folder / TRAINED)
+def test_what_a_checkpoint_holds_is_named_as_it_travels(learn, unbroken):
+    learned, folder = unbroken
+    kept = load_file(checkpoints.newest(folder, learn.stage).folder / TRAINED)
     assert {name: value.shape for name, value in kept.items()} == {name: value.shape for name, value in learned.items()}
     parts = {name.split(".", 1)[0] for name in kept}
     assert parts == {"projector", "grounder" if learn.stage == "grounding" else "language_model"}

@@ -224,7 +224,7 @@ def test_no_text_of_the_picture_overlaps(spans: int, answered: bool):
         *(f"WWWWidentifier-{number}-of-the-archive-{'W' * 90}" for number in range(spans)), applied=spans < 6
     )
     figure = heatmap.draw(made if answered else withheld(made))
-    figure.canvas.draw()
+    figure.draw_without_rendering()
     assert figure.bbox.width == 1500
     texts = [panel.title for _, row in panels(figure) for panel in row]
     texts += [text for part in figure.subfigs for text in (part._suptitle, part._supxlabel, part._supylabel)]
