@@ -94,7 +94,7 @@ def quotes(verdict):
 def assert_brute_force(backend, eager, request, sentences, removals, verdict):
     """Every removal equals one pass of the reference under a mask, and the quote is the one that costs most.
 
-    `sentences` are the pieces of each span, in tokens: the reference is told nothing by the encoder.
+    `sentences` are the pieces of the first spans, in tokens: the reference is told nothing by the encoder.
     """
     context = Context(tuple(ContextSpan(span, "text", span.language) for span in request.spans), request.question)
     prompt = backend.encode(context, Prompt.STANDARD)
@@ -314,8 +314,8 @@ def test_the_sentence_that_holds_the_answer_is_quoted(embedded, smollm2_folder, 
     assert pair.evidence_b == Quote("A notice says that the ferry to Ransey leaves at 9:40 this summer.", 37, 103)
     assert response.verdict.reason.endswith("; see characters 40-75 of s1 and 37-103 of s2.")
     tokenizer = embedded.backend.loaded.tokenizer
-    lengths = [[len(tokenizer(piece)["input_ids"]) for piece in pieces] for pieces in (LEAFLET, NOTICE)]
-    assert_brute_force(embedded.backend, Eager(smollm2_folder), request, lengths, removals, response.verdict)
+    lengths = [len(tokenizer(piece)["input_ids"]) for piece in LEAFLET]
+    assert_brute_force(embedded.backend, Eager(smollm2_folder), request, [lengths], removals, response.verdict)
 
 
 @pytest.mark.model
