@@ -10,8 +10,8 @@ PROTO_STAMP := $(PROTO_VENV)/.installed
 GRPCIO_TOOLS := 1.71.2
 
 # Two workers of one thread each, and servers under test are processes of their own. Passive waiting keeps their thread
-# pools from spinning against each other. Bytecode is kept, with what pytest makes of assertions, which takes it longer
-# than all else of a collection; also where the environment says otherwise.
+# pools from spinning against each other. Bytecode and assertions as pytest rewrites them are kept, also where the
+# environment says otherwise: making them anew takes each worker and each process that a test starts seconds.
 TEST_ENVIRONMENT := HF_HUB_OFFLINE=1 TOKENIZERS_PARALLELISM=false OMP_NUM_THREADS=1 OMP_WAIT_POLICY=PASSIVE \
 	PYTHONDONTWRITEBYTECODE=
 

@@ -45,7 +45,7 @@ def test_a_familys_reference_can_fail(pair):
 def test_an_engine_that_drops_the_bias_fails(pair, monkeypatch):
     monkeypatch.setattr(TransformersSession, "_steering", lambda self, branches, generated: None)
     with pytest.raises(AssertionError):
-        assert_parity(*pair, BIASES["lift the second"])
+        assert_parity(*pair, BIASES["lift the second"], steps=4)
 
 
 def test_a_familys_self_test_passes(pair):

@@ -77,7 +77,7 @@ def test_the_reference_can_fail(pair):
 def test_an_engine_that_drops_the_bias_fails_the_parity_test(pair, monkeypatch):
     monkeypatch.setattr(TransformersSession, "_steering", lambda self, branches, generated: None)
     with pytest.raises(AssertionError):
-        assert_parity(*pair, BIASES["lift the second"])
+        assert_parity(*pair, BIASES["lift the second"], steps=4)
 
 
 def test_branches_decoded_together_equal_branches_decoded_alone(tiny_backend, tiny_folder, monkeypatch):

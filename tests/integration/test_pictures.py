@@ -82,7 +82,7 @@ def test_a_familys_reference_can_fail(family):
 def test_an_engine_that_drops_the_bias_fails(family, monkeypatch):
     monkeypatch.setattr(TransformersSession, "_steering", lambda self, branches, generated: None)
     with pytest.raises(AssertionError):
-        assert_parity(family.backend, family.eager, BIASES["lift the second"], family.prompt, STEPS)
+        assert_parity(family.backend, family.eager, BIASES["lift the second"], family.prompt, steps=4)
 
 
 def test_another_picture_is_another_context(family):
