@@ -45,6 +45,7 @@ from xmguard.response import (
     Usage,
 )
 from xmguard.span import Media, Span
+from xmguard_server import app
 from xmguard_server.app import Server, run
 from xmguard_server.config import ServerConfig
 from xmguard_server.metrics import Metrics
@@ -285,7 +286,8 @@ def main() -> None:
             time.sleep(3600)
         return guard
 
-    asyncio.run(run(config, metrics, load, lambda name, server: print(server.port, flush=True)))
+    with patch.object(app, "_STEP_GRACE", 0.2):  # as for a model that is still loading then
+        asyncio.run(run(config, metrics, load, lambda name, server: print(server.port, flush=True)))
 
 
 if __name__ == "__main__":

@@ -117,6 +117,12 @@ def test_another_recipes_run_is_replaced_only_by_force(base, trained, tmp_path):
     assert weights(Run(folder)) != weights(whole)
 
 
+def test_a_folder_that_is_trained_in_is_left_alone(trained, tmp_path):
+    with Run(tmp_path).held(), pytest.raises(InvalidRequest, match="is trained in by another process"):
+        run_training(*trained[:2], tmp_path)
+    assert [file.name for file in tmp_path.iterdir()] == [".lock"]
+
+
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_its_last_checkpoint(base, tmp_path):
     recipe = make_recipe(
         base, learning_rate=1e30, warmup=0.5, save_steps=1

@@ -215,6 +215,10 @@ def test_the_report_has_the_numbers_of_every_arm_and_of_every_comparison(result,
     assert "**Not shown** – clqa en-es: detection of instance minus that of dataset" in report
     assert re.search(r"\| instance \| 1 \| 50 \| 500 \|", report)
     assert "Not done yet" not in report
+    assert "2 topics, each in conflicts and controls" in report
+    head = "| arm | seed | en-es detection | en-es false alarms | en-es imbalance |"
+    assert head in report
+    assert "| dataset | 1 | 50 | 0 | 0.693 |" in report
 
 
 def test_what_is_worse_is_said_as_what_is_better_is(result):

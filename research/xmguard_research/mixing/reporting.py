@@ -13,11 +13,20 @@ from pathlib import Path
 from typing import Any
 
 from xmguard.errors import XmguardError
+from xmguard_research.metrics import Estimate
 from xmguard_research.mixing import figures, tables
-from xmguard_research.mixing.arms import NONE, UNTOUCHED, Experiment
+from xmguard_research.mixing.arms import NONE, UNTOUCHED, Evaluation, Experiment
 from xmguard_research.mixing.evaluating import RESPONSES, Response, key
 from xmguard_research.mixing.experiment import CARD, ArmsDiffer, Checkpoint, asked, evaluated
-from xmguard_research.mixing.measures import DIFFERENCE, REDUCTION, Checkpoints, Number, comparisons, of_arms
+from xmguard_research.mixing.measures import (
+    DIFFERENCE,
+    REDUCTION,
+    Checkpoints,
+    Number,
+    comparisons,
+    of_arms,
+    of_checkpoint,
+)
 from xmguard_research.mixing.posing import CONFLICT, ORDERED
 from xmguard_research.mixing.quantities import (
     BALANCED,
@@ -174,6 +183,8 @@ def markdown(result: Result, shown: Sequence[tuple[str, str]] = ()) -> str:
     for title, whats in sections:
         table = number_table(result.numbers, whats)
         parts += [f"## {title}", tables.markdown(table)] if len(table) > 1 else []
+    by_seed = seed_table(result)
+    parts += ["## Every seed, Standard prompt", tables.markdown(by_seed)] if len(by_seed[0]) > 2 else []
     for title, prefix in (("Differences between arms", DIFFERENCE), ("Reductions of imbalance", REDUCTION)):
         own = [one for one in result.compared if one.what.startswith(prefix)]
         if own:
@@ -207,6 +218,24 @@ def training_table(result: Result) -> tables.Table:
     return [head, *rows]
 
 
+def seed_table(result: Result) -> tables.Table:
+    """What is found across languages or modalities of every checkpoint by itself, without intervals."""
+    whats = (DETECTION, FALSE_ALARMS, IMBALANCE)
+    rows = []
+    columns: dict[str, None] = {}
+    for arm, checkpoints in result.arms.items():
+        for seed, responses in checkpoints.items():
+            found = _crossing(of_checkpoint(responses, resamples=1))
+            cells = {
+                f"{one.variant} {one.what}": tables.shown(_bare(one.estimate), one.what)
+                for one in found
+                if one.what in whats and one.prompt == STANDARD
+            }
+            columns |= dict.fromkeys(cells)
+            rows.append((arm, tables.ABSENT if seed is None else str(seed), cells))
+    return [("arm", "seed", *columns), *((arm, seed, *(cells[name] for name in columns)) for arm, seed, cells in rows)]
+
+
 def number_table(numbers: Sequence[Number], whats: Sequence[str], *, prefix: str = "") -> tables.Table:
     """A row for every variant, prompt and arm, a column for every quantity."""
     rows: dict[tuple[str, ...], dict[str, str]] = {}
@@ -222,13 +251,24 @@ def number_table(numbers: Sequence[Number], whats: Sequence[str], *, prefix: str
     return [("suite", "variant", "asked", "arm", *(what.removeprefix(prefix) for what in whats)), *body]
 
 
+def _bare(estimate: Estimate) -> Estimate:
+    return Estimate(estimate.value, estimate.value, estimate.value, 0)
+
+
 def _about(experiment: Experiment) -> str:
     arms = (f"`{arm}` ({', '.join(f'{k}: {v}' for k, v in own.items())})" for arm, own in experiment.arms.items())
     return (
         f"Base `{experiment.base}`, {len(experiment.seeds)} seed(s) of every arm that is trained. `{NONE}` is what all "
         "arms begin from: it was taught to read each language or modality, and to report conflicts within one. The "
         "arms were trained on the same items without any conflict, and differ in how these are put together: "
-        f"{'; '.join(arms)}."
+        f"{'; '.join(arms)}. Every checkpoint was asked {'; '.join(map(_asked, experiment.evaluation))}."
+    )
+
+
+def _asked(part: Evaluation) -> str:
+    return (
+        f"{part.suite} ({', '.join(part.variants)}): {part.items} topics, each in conflicts and controls and in both "
+        f"orders, and {part.questions} topics of questions with one answer"
     )
 
 

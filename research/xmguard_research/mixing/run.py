@@ -14,9 +14,12 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from xmguard.errors import InvalidRequest
 from xmguard.profile import CARD
@@ -55,6 +58,26 @@ class Run:
     def finished(self) -> bool:
         """Whether the model is there."""
         return (self.model / CARD).is_file()
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """No other process trains in the folder meanwhile.
+
+        Raises:
+            InvalidRequest: one does.
+        """
+        self.path.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.path / ".lock", blocking=False)
+        try:
+            lock.acquire()
+        except Timeout:
+            raise InvalidRequest.field(
+                "--out", f"{self.path} is trained in by another process; wait for its end, or choose another folder"
+            ) from None
+        try:
+            yield
+        finally:
+            lock.release()
 
     def claim(self, identity: Mapping[str, str], *, force: bool) -> None:
         """Make the folder this run's.

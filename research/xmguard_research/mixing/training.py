@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,19 @@ def run_training(
     """
     run = Run(out)
     arguments = _arguments(recipe, run)
+    with run.held() if arguments.process_index == 0 else nullcontext():
+        return _train(recipe, data, run, arguments, force, tell, show)
+
+
+def _train(
+    recipe: Recipe,
+    data: Path | None,
+    run: Run,
+    arguments: SFTConfig,
+    force: bool,
+    tell: Callable[[str], None],
+    show: Show,
+) -> Path:
     # The first process makes what is not there; the others find it.
     with arguments.main_process_first(local=False, desc="data"):
         folder = data or building.build(recipe, run.data, force=force, tell=show).folder
@@ -115,7 +129,8 @@ def run_training(
             curves.draw(run.metrics, run.path / "curves")
     except OSError as error:
         raise TrainingStopped(
-            f"{out} cannot be written: {reason(error)}. The last checkpoint is kept; the same command goes on from it"
+            f"{run.path} cannot be written: {reason(error)}. "
+            "The last checkpoint is kept; the same command goes on from it"
         ) from error
     trainer.accelerator.wait_for_everyone()
     return run.model
