@@ -188,7 +188,7 @@ class InstanceEncoder:
         mark = f"xmguard{secrets.token_hex(8)}marker"
         markers = [f"{mark}{index}x" for index in range(len(roles))]
         marked = re.compile(rf"{mark}\d+x")
-        reason = f"its chat template does not repeat {', '.join(roles)} once and in order"
+        reasons = []
         # Templates of models that read pictures may take messages in parts only. One that prints the parts as they are
         # repeats a marker.
         for contents in (markers, [[{"type": "text", "text": marker, marker: ""}] for marker in markers]):
@@ -199,13 +199,14 @@ class InstanceEncoder:
                 )
             except Exception as error:  # a template is a program and fails in its own way
                 why = " ".join(str(error).split())[:200]
-                reason = f"its chat template takes no conversation of {', '.join(roles)}: {why}"
+                reasons.append(f"its chat template takes no conversation of {', '.join(roles)}: {why}")
                 continue
             if marked.findall(text) == markers:
                 return [
                     tuple(self._tokenizer(one, add_special_tokens=False)["input_ids"]) for one in marked.split(text)
                 ]
-        raise ModelRefused(self._model, [reason])
+            reasons.append(f"its chat template does not repeat {', '.join(roles)} once and in order")
+        raise ModelRefused(self._model, reasons[:1])
 
     def _without_template(self, roles: Sequence[str]) -> list[tuple[int, ...]]:
         """The same for a model without a chat template, which is served with a line feed before the reply."""
