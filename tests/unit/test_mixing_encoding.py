@@ -81,16 +81,21 @@ def test_a_reply_follows_what_the_template_asks_for_one_with():
 @pytest.mark.parametrize(
     ("template", "said"),
     [
-        ("{% for message in messages %}{{ message['role'] }}<|im_end|>{% endfor %}", "once and in order"),
+        (
+            "{% for message in messages %}{% if message['role'] == 'user' %}{{ message['content'] }}{% endif %}"
+            "<|im_end|>{% endfor %}",
+            "once and in order",
+        ),
         ("{% for message in messages %}{{ message['content'] }}\n{% endfor %}", "no token that ends an answer"),
-        ("{{ raise_exception('only one message') }}", "only one message"),
+        (
+            "{{ raise_exception('one only') if messages|length > 1 else messages[0]['content'] }}",
+            "no conversation of .*one only",
+        ),
     ],
-    ids=["drops what is said", "ends no reply", "refuses"],
+    ids=["drops replies", "ends no reply", "takes one message only"],
 )
 def test_a_template_that_cannot_be_cut_is_refused(template, said):
-    tokenizer = make_tokenizer()
-    encode = InstanceEncoder(tokenizer, load_plugins(), "tiny", frozenset({tokenizer.eos_token_id}))
-    tokenizer.chat_template = template
+    encode, _ = encoder(template)
     with pytest.raises(ModelRefused, match=said):
         encode.encode(instance((("so?",), "yes")))
 
@@ -99,7 +104,7 @@ def test_a_picture_and_a_conversation_without_a_reply_are_refused_by_the_instanc
     encode, _ = encoder()
     pictured = instance((("what?",), "a dog"))
     pictured["messages"][0]["content"].insert(0, {"type": "image", "path": "dog.png"})
-    with pytest.raises(InvalidRequest, match=r"one: messages\[0\]: holds a picture, and tiny reads none"):
+    with pytest.raises(InvalidRequest, match=r"one: messages\[0\]: holds a picture"):
         encode.encode(pictured)
     unanswered = {**instance((("what?",), "a dog")), "messages": instance((("what?",), "a dog"))["messages"][:1]}
     with pytest.raises(InvalidRequest, match="one: holds no user message with an assistant message"):

@@ -14,6 +14,7 @@ from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
+from peft.tuners.tuners_utils import BaseTunerLayer
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, GenerationConfig
 from transformers.utils import GENERATION_CONFIG_NAME
 
@@ -132,12 +133,17 @@ def load_model(base: Base, train: Train) -> Any:
     )
     if base.adapter is None:
         try:
-            return get_peft_model(model, config)
+            adapted = get_peft_model(model, config)
         except ValueError as error:
             said = " ".join(str(error).split())[:200]
             raise InvalidRequest.field("train.modules", f"cannot be adapted in {base.name}: {said}") from error
-    _check_same(base, train)
-    return PeftModel.from_pretrained(model, base.adapter, is_trainable=True)
+    else:
+        _check_same(base, train)
+        adapted = PeftModel.from_pretrained(model, base.adapter, is_trainable=True)
+    for module in adapted.modules():
+        if isinstance(module, BaseTunerLayer):
+            module.cast_input_dtype_enabled = False  # to float32, from which autocast would copy it back
+    return adapted
 
 
 def merged(model: Any, base: Base) -> Any:
