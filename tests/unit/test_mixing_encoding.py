@@ -87,7 +87,10 @@ def test_a_reply_follows_what_the_template_asks_for_one_with():
             "once and in order",
         ),
         ("{% for message in messages %}{{ message['content'] }}\n{% endfor %}", "no token that ends an answer"),
-        ("{{ raise_exception('one only') if messages|length > 1 else messages[0]['content'] }}", "once and in order"),
+        (
+            "{{ raise_exception('one only') if messages|length > 1 else messages[0]['content'] }}",
+            "no conversation of .*one only",
+        ),
     ],
     ids=["drops replies", "ends no reply", "takes one message only"],
 )

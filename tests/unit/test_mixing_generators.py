@@ -42,7 +42,7 @@ def pairs():
 
 
 def test_options_give_the_same_items_again_and_a_seed_or_split_gives_others():
-    for name in GENERATORS:
+    for name in ("reading", "pairs", "cross"):
         first = made(name, topics=8, seed=3)
         assert first == made(name, topics=8, seed=3)
         assert first == [one for one in made(name, topics=9, seed=3) if one["id"] in {same["id"] for same in first}]

@@ -92,10 +92,8 @@ class InstanceEncoder:
             ModelRefused: its chat template does not repeat a user's message exactly once, unchanged.
         """
         self._tokenizer = tokenizer
-        self._template = template or getattr(tokenizer, "chat_template", None)
-        self._plain: Callable[[str], Sequence[int]] = PromptEncoder(
-            tokenizer, registry, model, template=self._template
-        ).ids
+        self._template = template
+        self._plain: Callable[[str], Sequence[int]] = PromptEncoder(tokenizer, registry, model, template=template).ids
         self._pictures = pictures
         self._folder = folder
         self._model = model
@@ -185,31 +183,30 @@ class InstanceEncoder:
 
     def _pieces(self, roles: Sequence[str], *, asks: bool) -> list[tuple[int, ...]]:
         """Token ids before, between and after messages of these roles, one more than there are messages."""
-        if not self._template:
+        if not (self._template or getattr(self._tokenizer, "chat_template", None)):
             return self._without_template(roles)
         mark = f"xmguard{secrets.token_hex(8)}marker"
         markers = [f"{mark}{index}x" for index in range(len(roles))]
         marked = re.compile(rf"{mark}\d+x")
-        said: list[Any] = [{"role": role, "content": marker} for role, marker in zip(roles, markers, strict=True)]
-        text = self._rendered_text(said, asks)
-        if not marked.search(text):
-            # Templates of models that read pictures may take messages in parts only.
-            parts = [one | {"content": [{"type": "text", "text": one["content"]}]} for one in said]
-            text = self._rendered_text(parts, asks)
-        if marked.findall(text) != markers:
-            wanted = ", ".join(roles)
-            raise ModelRefused(self._model, [f"its chat template does not repeat {wanted} once and in order"])
-        return [tuple(self._tokenizer(piece, add_special_tokens=False)["input_ids"]) for piece in marked.split(text)]
-
-    def _rendered_text(self, conversation: list[Any], asks: bool) -> str:
-        """A conversation in the template; empty where the template cannot take it."""
-        try:
-            text: str = self._tokenizer.apply_chat_template(
-                conversation, chat_template=self._template, tokenize=False, add_generation_prompt=asks
-            )
-        except Exception:  # a template is a program and fails in its own way
-            return ""
-        return text
+        reasons = []
+        # Templates of models that read pictures may take messages in parts only. One that prints the parts as they are
+        # repeats a marker.
+        for contents in (markers, [[{"type": "text", "text": marker, marker: ""}] for marker in markers]):
+            said = [{"role": role, "content": content} for role, content in zip(roles, contents, strict=True)]
+            try:
+                text: str = self._tokenizer.apply_chat_template(
+                    said, chat_template=self._template, tokenize=False, add_generation_prompt=asks
+                )
+            except Exception as error:  # a template is a program and fails in its own way
+                why = " ".join(str(error).split())[:200]
+                reasons.append(f"its chat template takes no conversation of {', '.join(roles)}: {why}")
+                continue
+            if marked.findall(text) == markers:
+                return [
+                    tuple(self._tokenizer(one, add_special_tokens=False)["input_ids"]) for one in marked.split(text)
+                ]
+            reasons.append(f"its chat template does not repeat {', '.join(roles)} once and in order")
+        raise ModelRefused(self._model, reasons[:1])
 
     def _without_template(self, roles: Sequence[str]) -> list[tuple[int, ...]]:
         """The same for a model without a chat template, which is served with a line feed before the reply."""
