@@ -21,16 +21,19 @@ PLUGINS := $(filter-out plugins/xmguard-later,$(wildcard plugins/xmguard-*))
 SPEED := research/results/speed.json
 WORK ?= build/verdict
 VLM ?= build/tiny_vlm
+MIXED ?= build/mixed
+ADAPTER := plugins/xmguard-smollm2-mixed/src/xmguard_smollm2_mixed/weights
 YARDSTICKS = --statements $(STATEMENTS) --parallel $(PARALLEL) --probe $(WORK)/probe --work $(WORK)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test verdict vlm bench lint families proto clean
+.PHONY: help setup demo test verdict vlm mixed bench lint families proto clean
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## install into .venv and put the default models into the cache
 	$(BIN)/python -m xmguard models pull smollm2
+	$(BIN)/python -m xmguard models pull smollm2-mixed
 	$(BIN)/python -m xmguard models pull smolvlm-tiny
 
 demo: setup ## real server, real client, three questions, one steered
@@ -52,6 +55,12 @@ vlm: $(STAMP) ## train smolvlm-tiny, or go on with $(VLM), put the weights into 
 	$(BIN)/python -m xmguard_research.tiny_vlm train --out $(VLM)
 	$(BIN)/python -m xmguard_research.tiny_vlm export $(VLM)
 	$(BIN)/python -m xmguard_research.tiny_vlm evaluate --readme plugins/xmguard-smolvlm-tiny/README.md
+
+mixed: setup ## train smollm2-mixed, or go on with $(MIXED), put its adapter into its plugin, measure it; an hour
+	$(BIN)/python -m xmguard mix train research/xmguard_research/mixing/recipes/smollm2-mixed.yaml --out $(MIXED)
+	cp $(MIXED)/model/* $(ADAPTER)
+	$(BIN)/python -m xmguard mix evaluate $(ADAPTER) --out $(MIXED)/evaluation --items 8 --questions 6 --prompts standard \
+		--variants en-en,es-es,de-de,fr-fr,tr-tr,zh-zh,is-is,en-es,en-de,en-fr,en-tr,en-zh,en-is --write
 
 bench: setup ## measure what steering costs, into research/results and the README; about 40 minutes
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m xmguard_research.speed --out $(SPEED)

@@ -154,6 +154,17 @@ class Eager:
         logits = step.logits[len(ids) - 1 : -1]
         return logits.argmax(-1).tolist(), logits, step
 
+    def greedy(self, ids, span_map, bias, steps, measure=False):
+        """Greedy tokens and the logits each was chosen from."""
+        ids, tokens, logits = list(ids), [], []
+        prompt_tokens = len(ids)
+        for _ in range(steps):
+            step = self.run(ids, span_map, bias, prompt_tokens, measure)
+            logits.append(step.logits[-1])
+            tokens.append(int(step.logits[-1].argmax()))
+            ids.append(tokens[-1])
+        return tokens, torch.stack(logits)
+
     def _mask(self, length, span_map, bias, prompt_tokens):
         """Causal, plus the paper's Eq. 2 for the rows that read with the bias; [query, key]."""
         mask = torch.full((length, length), LOWEST).triu(1)

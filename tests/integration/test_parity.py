@@ -70,8 +70,8 @@ def test_every_member_of_the_family_is_read_and_steered_exactly(pair, kind):
 
 
 def test_the_reference_can_fail(pair):
-    """A bias of 2 nats changes some of 32 tokens, so an engine that dropped it could not pass the parity test."""
-    assert tokens_that_a_bias_changes(*pair) >= 2
+    """A bias of 2 nats changes at least 8 of 32 tokens, so an engine that dropped it could not pass the parity test."""
+    assert tokens_that_a_bias_changes(*pair) >= 8
 
 
 def test_an_engine_that_drops_the_bias_fails_the_parity_test(pair, monkeypatch):
