@@ -13,6 +13,7 @@ from transformers import AutoModelForCausalLM
 from tests.integration.mixing_runs import SIX_STEPS, conversation, make_data, make_recipe
 from xmguard.errors import InvalidRequest, ModelRefused
 from xmguard.testing.tiny import make_model
+from xmguard_research.mixing import checkpoint
 from xmguard_research.mixing.digest import sha256 as file_sha256
 from xmguard_research.mixing.exporting import export
 from xmguard_research.mixing.modelling import Base, load_model
@@ -78,6 +79,12 @@ def test_a_run_leaves_an_adapter_its_card_metrics_and_curves(base, trained):
     assert lines[-1]["read_tokens"] == said["training"]["read_tokens"]
     assert (run.path / "curves.svg").stat().st_size > 1000
     assert (run.path / "curves.png").stat().st_size > 1000
+
+
+def test_a_base_whose_card_tells_of_another_kind_of_training_has_no_parent_recipe(tmp_path):
+    (tmp_path / "xmguard.json").write_text('{"training": {"style": "noto"}}', encoding="utf-8")
+    said = checkpoint.card(make_recipe(tmp_path), Base("other", tmp_path), {}, {"steps": 1})
+    assert said["training"]["parents"] == []
 
 
 def test_a_stopped_run_goes_on_and_ends_with_the_same_weights(trained, tmp_path):

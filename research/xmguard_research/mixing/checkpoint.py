@@ -34,6 +34,7 @@ def card(recipe: Recipe, base: Base, data: Mapping[str, Any], spent: Mapping[str
         spent: tokens, steps and seconds.
     """
     before = base.card.get("training", {})
+    parent = before.get("recipe_sha256")  # other models' cards tell of their training in their own way
     adapter = {} if recipe.train.method == "full" else {"adapter": {"acts_on": recipe.train.acts_on}}
     return {
         "name": recipe.name,
@@ -45,7 +46,7 @@ def card(recipe: Recipe, base: Base, data: Mapping[str, Any], spent: Mapping[str
             "recipe": recipe.model_dump(mode="json", exclude_none=True),
             "recipe_sha256": recipe.digest,
             # Recipes whose training this one went on from, the first of them first.
-            "parents": [*before.get("parents", []), *([before["recipe_sha256"]] if before else [])],
+            "parents": [*before.get("parents", []), *([parent] if parent else [])],
             "git": commit() or "unknown",
             "data": {key: data[key] for key in ("sources", "files", "tokenizer_sha256", "git") if key in data},
             **spent,
