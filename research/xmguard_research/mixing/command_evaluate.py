@@ -130,9 +130,9 @@ def _show(numbers: list[Number], out: Path) -> None:
         quantities.LOG_RATIO_PER_TOKEN,
     )
     questions = (quantities.EXACT, quantities.HOLDS)
-    parts = [
-        tables.markdown(tables.of_checkpoint(numbers, conflicts, conflicts=True)),
-        tables.markdown(tables.of_checkpoint(numbers, questions, conflicts=False)),
-        f"wrote {out}",
+    asked = [
+        tables.of_checkpoint(numbers, conflicts, conflicts=True),
+        tables.of_checkpoint(numbers, questions, conflicts=False),
     ]
+    parts = [*(tables.markdown(table) for table in asked if len(table) > 1), f"wrote {out}"]
     console.print(Text(printable("\n\n".join(parts))), soft_wrap=True)

@@ -89,7 +89,7 @@ def shown(estimate: Estimate, what: str) -> str:
     if estimate.value is None or estimate.low is None or estimate.high is None:
         return ABSENT
     if any(what.endswith(name) for name in RATES):
-        numbers = [f"{100 * one:.0f}" for one in (estimate.value, estimate.low, estimate.high)]
+        numbers = [f"{100 * one:z.0f}" for one in (estimate.value, estimate.low, estimate.high)]
     else:
         numbers = [f"{one:.3g}" for one in (estimate.value, estimate.low, estimate.high)]
     return numbers[0] if estimate.low == estimate.high else f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
