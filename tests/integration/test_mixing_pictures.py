@@ -229,7 +229,13 @@ def test_a_model_that_is_told_more_of_its_pictures_is_refused(tmp_path, name, sa
 
 def test_a_picture_that_cannot_be_trained_on_is_named(family, tmp_path):
     (family.data / "broken.png").write_bytes(b"nothing")
-    for name, said in (("nowhere.png", "cannot be read"), ("broken.png", "is no image"), ("a.gif", "convert it")):
+    (family.data / "a.gif").write_bytes(b"GIF89a")
+    for name, said in (
+        ("nowhere.png", "is not there"),
+        ("../a.png", "lies outside"),
+        ("broken.png", "is no image"),
+        ("a.gif", "convert it"),
+    ):
         with pytest.raises(InvalidRequest, match=f"{name}.*{said}"):
             family.encoder.encode(instance(turn(image(name))))
     asked = {"id": "one", "messages": [*turn(text(SAID))[:1], {"role": "assistant", "content": [image("a.png")]}]}

@@ -11,7 +11,7 @@ import shutil
 import subprocess
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
@@ -99,7 +99,7 @@ def build(
     read = sources.read(recipe, generators, lambda step: tell(step, 0, 0))
     counter = _counter(recipe, read, tell)
     if there is not None and not force:
-        differs = _difference(there, recipe, read, counter) or _altered(there, out)
+        differs = _difference(there, recipe, read, counter) or altered(there, out)
         if not differs:
             return Built(out, there, unchanged=True)
         raise InvalidRequest.field("--out", f"{out} holds other data: {differs}; --force replaces it, or give another")
@@ -278,7 +278,8 @@ def _difference(there: dict[str, Any], recipe: Recipe, read: Iterable[sources.Re
     return f"source {', '.join(changed)} held other items" if changed else ""
 
 
-def _altered(there: dict[str, Any], folder: Path) -> str:
+def altered(there: Mapping[str, Any], folder: Path) -> str:
+    """Which file of a folder is not as its manifest says any more; empty if all are."""
     for name, digest in there["files"].items():
         file = folder / name
         if not file.is_file() or sha256(file.read_bytes()).hexdigest() != digest:

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from xmguard_research.mixing.arms import Experiment
 
 TOKENS_A_SECOND = 350
-"""Read in training SmolLM2-135M on two cores; only for what `--plan` says."""
+"""Of SmolLM2-135M on two cores, for what `--plan` says; less than `throughput` measures: runs validate too."""
 TINY = (
     "stage.data.trained_tokens=400",
     "training.data.trained_tokens=400",

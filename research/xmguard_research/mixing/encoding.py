@@ -18,6 +18,7 @@ from typing import Any
 from xmguard.backends.transformers.prompting import PromptEncoder
 from xmguard.errors import InvalidRequest, ModelRefused
 from xmguard.plugins import Registry
+from xmguard_research.mixing.items import picture_below
 from xmguard_research.mixing.pictures import InstancePictures, Placed
 
 Instance = Mapping[str, Any]
@@ -139,13 +140,20 @@ class InstanceEncoder:
             raise InvalidRequest.field(field, f"holds a picture and is of {role}; only a user's messages may")
         return Placed(str(self._folder / path), start)
 
+    def _file(self, path: str, field: str) -> str:
+        try:
+            picture_below(self._folder)(path)
+        except ValueError as error:
+            raise InvalidRequest.field(field, str(error)) from error
+        return str(self._folder / path)
+
     def _part(self, part: Mapping[str, Any], field: str) -> Sequence[int]:
         if part["type"] == "image":
             if self._pictures is None:
                 raise InvalidRequest.field(
                     field, f"holds a picture, and {self._model} reads none; take a base that does"
                 )
-            return self._pictures.ids(str(self._folder / part["path"]))
+            return self._pictures.ids(self._file(part["path"], field))
         try:
             return self._plain(part["text"])
         except InvalidRequest as error:

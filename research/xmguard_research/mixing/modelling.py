@@ -73,7 +73,8 @@ def find_base(name: str, registry: Registry) -> Base:
         ModelNotFound: it is not on this machine.
         ModelRefused: a checkpoint folder whose card names no base, or another one than lies here.
     """
-    folder = Path(name).expanduser()
+    source = registry.models.get(name)
+    folder = (source.path() if source else None) or Path(name).expanduser()
     if not (folder / ADAPTER).is_file():
         return _resolved(name, registry)
     card = Base(name, folder, folder).card
@@ -86,7 +87,7 @@ def find_base(name: str, registry: Registry) -> Base:
 
 
 def _resolved(name: str, registry: Registry) -> Base:
-    path = resolve(name, registry).path
+    path = resolve(name, registry).whole
     return Base(name, path, reads_pictures=IMAGE in examine(path, registry.architectures.items).modalities)
 
 

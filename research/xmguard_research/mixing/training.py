@@ -158,6 +158,8 @@ def _manifest(folder: Path, recipe: Recipe) -> dict[str, Any]:
         raise InvalidRequest.field("--data", f"{file} cannot be read; make it with: xmguard mix build") from error
     if manifest.get("data_sha256") != recipe.data_digest:
         raise InvalidRequest.field("--data", f"{folder} was built of another base or `data` than this recipe's")
+    if changed := building.altered(manifest, folder):
+        raise InvalidRequest.field("--data", f"{folder}: {changed}; build it again with: xmguard mix build --force")
     return manifest
 
 
