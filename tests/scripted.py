@@ -233,7 +233,7 @@ def serving(
         served.stop()
 
 
-def eventually(condition: Callable[[], bool], seconds: float = 20.0) -> None:
+def eventually(condition: Callable[[], bool], seconds: float = 5.0) -> None:
     """Wait until it holds."""
     deadline = time.monotonic() + seconds
     while not condition():

@@ -88,10 +88,10 @@ def interpreted():
 CASES = [
     *((1, biases, oddities) for biases in BIASES for oddities in ODDITIES),
     # Of several rows every bias and every oddity; how they cross is the business of the kernels' own tests.
-    (3, "none", "soft cap and sinks"),
-    (3, "constant", "window"),
-    (3, "by head", "plain"),
-    (3, "rule", "window"),
+    (5, "none", "soft cap and sinks"),
+    (5, "constant", "window"),
+    (5, "by head", "plain"),
+    (5, "rule", "window"),
 ]
 
 
@@ -103,7 +103,7 @@ def test_the_kernels_read_what_the_cpu_reads(interpreted, queries, biases, oddit
 
 
 def test_a_context_is_prefilled_through_the_kernels_too(interpreted):
-    arguments = (3, BIASES["none"], False, {})
+    arguments = (5, BIASES["none"], False, {})
     for got, want in zip(interpreted(*arguments), read(*arguments), strict=True):
         torch.testing.assert_close(got, want, rtol=2e-5, atol=2e-5)
 

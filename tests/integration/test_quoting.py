@@ -319,6 +319,15 @@ def test_the_sentence_that_holds_the_answer_is_quoted(embedded, smollm2_folder, 
 
 
 @pytest.mark.model
+def test_a_text_of_one_sentence_is_its_quote(embedded):
+    verdict = embedded.check(asking("".join(LEAFLET), "The ferry to Ransey leaves at 9:40.")).verdict
+    assert quotes(verdict) == {
+        "s1": Quote("The ferry to Ransey leaves at 8:15.", 40, 75),
+        "s2": Quote("The ferry to Ransey leaves at 9:40.", 0, 35),
+    }
+
+
+@pytest.mark.model
 def test_a_span_that_disagrees_with_two_has_one_quote(embedded):
     third = "It is a small island. Its ferry, the ferry to Ransey, leaves at 9:40. It carries cars."
     verdict = embedded.check(asking("".join(LEAFLET), "".join(NOTICE), third)).verdict
@@ -331,13 +340,10 @@ def test_a_span_that_disagrees_with_two_has_one_quote(embedded):
 
 
 @pytest.mark.model
-def test_a_text_of_many_sentences_is_searched_in_passages_first_and_one_of_one_is_its_quote(
-    embedded, monkeypatch, removals
-):
+def test_a_text_of_many_sentences_is_searched_in_passages_first(embedded, monkeypatch, removals):
     monkeypatch.setattr(quoting, "MAX_PASSAGES", 3)
     long = "".join([*LEAFLET[::2], LEAFLET[1], NOTICE[2], " It is quiet here.", " Rain is likely.", " Bring a coat."])
     (pair,) = embedded.check(asking(long, "The ferry to Ransey leaves at 9:40.")).verdict.disagreements
     assert pair.evidence_a.text == LEAFLET[1].strip()
     assert pair.evidence_a.start == long.index(LEAFLET[1]) + 1
-    assert pair.evidence_b == Quote("The ferry to Ransey leaves at 9:40.", 0, 35)
     assert max(int(name.split()[-1]) for name in removals) == 2

@@ -314,7 +314,7 @@ PIECES = st.sampled_from(
 )
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=300, deadline=None)
 @given(
     st.one_of(
         st.text(max_size=80), st.lists(PIECES, max_size=5).map(" ".join), st.lists(PIECES, max_size=4).map("".join)

@@ -62,7 +62,8 @@ def check(interpreted):
     return run
 
 
-@pytest.mark.parametrize(("groups", "head_dim"), [(1, 16), (3, 16), (8, 16), (3, 64), (1, 80), (8, 80)])
+@pytest.mark.parametrize("groups", [1, 3, 8])
+@pytest.mark.parametrize("head_dim", [16, 64, 80])
 def test_heads_that_share_a_key_head_match_the_reference(check, groups, head_dim):
     case = Case(groups=groups, head_dim=head_dim, rows=1, kv_heads=2 if groups < 8 else 1)
     check(case, case.epsilon())
@@ -80,13 +81,10 @@ def test_more_segments_than_one_tile_of_the_merge_match_the_reference(check):
     check(case, case.epsilon())
 
 
-def test_every_bias_matches_the_reference(check):
-    """One for each row of two heads in two branches, each under another one in another segment."""
-    case = Case(kv_heads=1, rows=2)
-    biases = torch.tensor([-INF, -30.0, -1.5, 0.0, 0.5, 2.0, 8.0, 20.0])
-    epsilon = torch.stack([torch.zeros(8), biases, biases.roll(3)]).view(3, case.branches, case.heads, case.rows)
-    got = check(case, epsilon)
-    assert (got.weights[epsilon == -INF] == 0).all()
+@pytest.mark.parametrize("bias", [-INF, -30.0, -1.5, 0.0, 2.0, 8.0])
+def test_every_bias_matches_the_reference(check, bias):
+    got = check(Case(), torch.tensor([0.0, bias, 0.5]).view(3, 1, 1, 1))
+    assert bias > -INF or (got.weights[1] == 0).all()
 
 
 def test_no_bias_matches_the_reference(check):
@@ -141,7 +139,7 @@ def test_window_soft_cap_and_sinks_match_the_reference(check, window, soft_cap, 
     check(case, case.epsilon())
 
 
-@pytest.mark.parametrize(("rows", "window"), [(16, None), (24, 11), (41, None)])
+@pytest.mark.parametrize(("rows", "window"), [(16, None), (33, 11), (70, None)])
 def test_causal_tails_match_the_reference(check, rows, window):
     """Of several tiles of rows, with chunks that none, only the first or only the last rows of a tile see."""
     case = Case(rows=rows, own=rows + 3, kv_heads=1, groups=1, padding=(0, 3), window=window, chunk=7)
