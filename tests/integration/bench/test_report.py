@@ -165,6 +165,14 @@ def browser():
         started.close()
 
 
+@pytest.fixture(scope="module")
+def expect(browser):
+    """What waits until the page is as it is said to be, and fails when it does not become so."""
+    from playwright.sync_api import expect
+
+    return expect
+
+
 @pytest.fixture
 def page(browser, report):
     """The report, opened; whatever it complains of or asks for fails the test."""
@@ -194,22 +202,23 @@ def test_nothing_overflows_on_screens_or_on_paper(page):
     assert page.pdf(prefer_css_page_size=True).startswith(b"%PDF")
 
 
-def test_a_number_opens_the_responses_behind_it(page):
+def test_a_number_opens_the_responses_behind_it(page, expect):
     block = page.locator("section.block", has_text="saying/model")
     block.locator("tbody a", has_text="50%").first.click()
     dialog = page.locator("dialog")
-    assert dialog.locator("#list-title").inner_text() == "doors, standard, en-en: conflicts said"
-    assert dialog.locator(".response").count() == 2
+    # The page follows its address once the browser says that it has changed, which is after the click has returned.
+    expect(dialog.locator("#list-title")).to_have_text("doors, standard, en-en: conflicts said")
+    expect(dialog.locator(".response")).to_have_count(2)
     assert HOSTILE in dialog.locator(".responses").inner_text()
     dialog.get_by_role("button", name="not counted").click()
-    assert dialog.locator(".response").count() == 1
+    expect(dialog.locator(".response")).to_have_count(1)
     page.keyboard.press("Escape")
-    assert not dialog.is_visible()
-    assert "#list" not in page.url
+    expect(dialog).to_be_hidden()
+    page.wait_for_url(lambda address: "#list" not in address)
     block.locator("tr", has_text="text-image").locator("a", has_text="1").last.click()
-    assert dialog.locator("img").evaluate("one => one.naturalWidth") == 160
+    expect(dialog.locator("img")).to_have_js_property("naturalWidth", 160)
     page.go_back()
-    assert not dialog.is_visible()
+    expect(dialog).to_be_hidden()
 
 
 def test_a_filter_hides_what_is_not_chosen_and_gives_it_back(page):
