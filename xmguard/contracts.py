@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol, runtime_checkable
 
+from xmguard.abilities import Ability
 from xmguard.bias import AttentionBias, RebalancePlan
 from xmguard.context import Context, ContextSpan, EncodedPrompt, SpanMap
 from xmguard.deadline import Stop
@@ -21,6 +22,7 @@ from xmguard.profile import Profile
 from xmguard.prompt_text import PromptText
 from xmguard.request import AnswerRequest, Decoding, Prompt, Rebalance
 from xmguard.response import AnswerResponse, CheckResponse
+from xmguard.usage import SessionUsage
 
 
 @runtime_checkable
@@ -197,29 +199,21 @@ class Token:
 
     branch: str
     id: int
-    logprob: float
-    """Nats, under the branch's distribution at temperature 1."""
-    entropy: float
-    """Nats over the vocabulary, same distribution."""
+    logprob: float | None
+    """Nats, under the branch's distribution at temperature 1; None where the engine is not told."""
+    entropy: float | None
+    """Nats over the vocabulary, same distribution; None without `Ability.ENTROPY`."""
     last: bool
     """Whether the branch ends here: at `is_end`, or at its token budget."""
     is_end: bool
     """Whether this token ends the text and is no part of it: end of sequence, or the line break of a single line."""
 
 
-@dataclass(frozen=True)
-class SessionUsage:
-    """Tokens a session has run so far."""
-
-    context_tokens: int
-    branch_tokens: int
-    """Tail, generated and scored tokens over all branches, each as often as it was run."""
-    cached_tokens: int
-    """Context tokens that branches after the first read from the shared cache."""
-
-
 class Session(Protocol):
-    """One request's context inside an engine. Not thread-safe; closed by its owner."""
+    """One request's context inside an engine. Not thread-safe; closed by its owner.
+
+    What takes an ability that the backend lacks raises NotImplementedError.
+    """
 
     def prepare(self, branches: Sequence[Branch]) -> None:
         """Run the tails of branches together, which is cheaper. A branch that is not prepared is when first used."""
@@ -253,7 +247,11 @@ class Session(Protocol):
         ...
 
     def directed(self, branch: Branch, answer: Sequence[int]) -> DirectedContribution:
-        """Logits that each span adds to the tokens of an answer that follows the branch's tail; at least one."""
+        """Logits that each span adds to the tokens of an answer that follows the branch's tail; at least one.
+
+        Raises:
+            NotImplementedError: the engine does not tell; the message says why.
+        """
         ...
 
     def recut(self, span_map: SpanMap) -> Session:
@@ -293,13 +291,21 @@ class Backend(Protocol):
     architecture: str
     dtype: str
     model_hash: str
-    """SHA-256 of what answers: over the weight files and the adapters on them, hexadecimal."""
+    """SHA-256 of what answers: over the weight files and the adapters on them, hexadecimal; empty if nobody tells."""
     evidence_hash: str
     """SHA-256 of what the verdict is read from: `model_hash`, unless an adapter acts on the joint answer alone."""
     context_length: int
-    """Tokens of prompt and answer together."""
+    """Tokens of prompt and answer together; 0 if nobody tells, and then what is too long is refused when it is read."""
+    lacks: Mapping[Ability, str]
+    """What it cannot do, each with the reason for people; empty for an engine that sees into its model."""
     modalities: tuple[str, ...]
     """Modalities whose parts it encodes: `text`, and `image` for a model that reads pictures."""
+    concurrency: int
+    """Sessions that may be open at once, each on a thread of its own."""
+    agrees_with: tuple[str, ...]
+    """Other engines whose numbers are its own, so that what was fitted for them in this dtype holds for it."""
+    failure: str
+    """Why it can run nothing any more; empty while it can."""
 
     def encode(self, context: Context, prompt: Prompt) -> EncodedPrompt:
         """Tokens of the prompt and where each span landed.
@@ -328,6 +334,10 @@ class Backend(Protocol):
 
     def self_test(self) -> Sequence[SelfCheck]:
         """Check on the loaded model that a bias does exactly what it says."""
+        ...
+
+    def close(self) -> None:
+        """Free the model; what still runs on it fails."""
         ...
 
 
@@ -371,7 +381,7 @@ class GuardEvent:
 
 @runtime_checkable
 class Observer(Protocol):
-    """Sees every finished request. What it raises is counted and logged; it never reaches the caller."""
+    """Sees every finished request, on its thread. What it raises is counted and logged; it never reaches the caller."""
 
     name: str
 

@@ -37,6 +37,7 @@ class Reason(Enum):
     MODEL_REFUSED = "MODEL_REFUSED"
     PLUGIN_FAILED = "PLUGIN_FAILED"
     SETUP_INCOMPLETE = "SETUP_INCOMPLETE"
+    ENGINE_FAILED = "ENGINE_FAILED"
     QUEUE_FULL = "QUEUE_FULL"
     SERVER_UNREACHABLE = "SERVER_UNREACHABLE"
     SHUTTING_DOWN = "SHUTTING_DOWN"
@@ -141,6 +142,16 @@ class SetupIncomplete(XmguardError):
 
     code = ErrorCode.FAILED_PRECONDITION
     reason = Reason.SETUP_INCOMPLETE
+
+
+class EngineError(XmguardError):
+    """What runs the model failed, refused or cannot be reached, and the whole request with it.
+
+    The message says what to do. `code` is UNAVAILABLE where asking again may help.
+    """
+
+    code = ErrorCode.UNAVAILABLE
+    reason = Reason.ENGINE_FAILED
 
 
 class DeadlineExceeded(XmguardError):

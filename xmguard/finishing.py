@@ -86,9 +86,9 @@ def finish(
         if ended is FinishReason.STOP:  # of an answer that was cut nothing is known
             verdict = replace(verdict, model_reported=_reported(run, raw, registry))
 
-    if raw:
+    if raw and rebalanced.after is not None:
         run.generated = run.session.generated(rebalanced.joint)
-    if run.request.detail.toward_answer:
+    if run.request.detail.toward_answer and rebalanced.after is not None:
         _direct(run, rebalanced.joint)
     yield Done(
         AnswerResponse(
@@ -111,10 +111,13 @@ def finish(
 def _direct(run: Run, joint: Branch) -> None:
     """The contributions toward the answer, or a warning why there are none."""
     answer = [token.id for token in run.said if not token.is_end]
-    if answer:
-        run.directed = run.session.directed(joint, answer)
-    else:
+    if not answer:
         run.warnings.append("detail.toward_answer: there is no answer to point to; the field is absent")
+        return
+    try:
+        run.directed = run.session.directed(joint, answer)
+    except NotImplementedError as error:
+        run.warnings.append(f"detail.toward_answer: {error}; the field is absent")
 
 
 def _withheld(run: Run, verdict: ConflictVerdict) -> FinishReason | None:

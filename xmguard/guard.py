@@ -1,7 +1,7 @@
 """What one Answer does, from spans and a question to a verdict and an answer. Reads top to bottom.
 
 Knows no engine, no transport and no policy by name: it puts together what the registry and the backend offer. Runs in
-the caller's thread, one request at a time; a server queues.
+the caller's thread, as many requests at a time as the backend takes; a server queues.
 """
 
 from __future__ import annotations
@@ -12,20 +12,22 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from itertools import chain
+from threading import Lock
 
 from xmguard import __version__
+from xmguard.abilities import Ability, absences
 from xmguard.alone import AloneReading
 from xmguard.bias import REMOVE, RebalancePlan
 from xmguard.context import EncodedPrompt
 from xmguard.contracts import Backend, Branch, GuardEvent, Observer, Token
 from xmguard.deadline import Stop
-from xmguard.errors import InvalidRequest, ModelNotFound, Reason
+from xmguard.description import describe
+from xmguard.errors import InvalidRequest, ModelNotFound, ModelRefused, Reason
 from xmguard.evidence import Evidence
 from xmguard.explanation import Explanation
 from xmguard.finishing import finish
 from xmguard.judging import Judge
 from xmguard.language_tags import language_warnings
-from xmguard.parts import readable
 from xmguard.planning import check_profile, plan_bias
 from xmguard.plugins import Registry
 from xmguard.profile import Profile
@@ -39,17 +41,16 @@ from xmguard.response import (
     Event,
     Limits,
     ModelInfo,
-    PolicyInfo,
     Stamp,
     Started,
 )
 from xmguard.run import Rebalanced, Run
 from xmguard.together import require_alike, require_same_reading
-from xmguard.validation import ValidRequest, validate
+from xmguard.validation import MEASURE_ONLY, ValidRequest, validate
 
 log = logging.getLogger(__name__)
 
-UNPROFILED = Profile("", "none")
+UNPROFILED = Profile("", MEASURE_ONLY)
 """What a request gets that names no policy from a model without a profile: nobody has measured a bias for it."""
 
 
@@ -85,9 +86,10 @@ class Guard:
         self.profile = profile
         self._unnamed = profile or UNPROFILED
         # One token of the context is kept for an answer.
-        self.limits = Limits(max_prompt_tokens=backend.context_length - 1)
+        self.limits = Limits(max_prompt_tokens=max(0, backend.context_length - 1))
         self.observer_failures: Counter[str] = Counter()
         """How often each observer raised."""
+        self._counting = Lock()
         self._observers = (*registry.observers, *observers)
         self._judge = Judge(backend, registry, profile)
 
@@ -168,7 +170,13 @@ class Guard:
         return response
 
     def explain(self, request: AnswerRequest, *, stop: Stop | None = None) -> Explanation:
-        """Answer, and hand out the numbers behind the reports, head by head; raises what `stream` raises."""
+        """Answer, and hand out the numbers behind the reports, head by head; raises what `stream` raises.
+
+        Raises:
+            ModelRefused: its engine measures nothing.
+        """
+        if cannot := self.backend.lacks.get(Ability.MEASURE):
+            raise ModelRefused(self.model, [f"there is nothing to explain it by: {cannot}"])
         wanted = replace(request, detail=replace(request.detail, toward_answer=True))
         run = self._open(wanted, stop or Stop(), "", 0.0)
         try:
@@ -207,11 +215,18 @@ class Guard:
             InvalidRequest, ModalityNotSupported: it cannot be answered, with every violation found; for the reason
                 `PROMPT_TOO_LONG` if the model's context does not hold it.
         """
-        valid = validate(request, model=self.model, profile=self._unnamed, limits=self.limits, registry=self.registry)
+        valid = validate(
+            request,
+            model=self.model,
+            profile=self._unnamed,
+            limits=self.limits,
+            registry=self.registry,
+            unsteerable=self.backend.lacks.get(Ability.STEER, ""),
+        )
         prompt = self.backend.encode(valid.context, valid.request.prompt)
         tail = max(map(len, (prompt.joint_tail, prompt.alone_tail, prompt.probe_tail)))
         length = len(prompt.context_ids) + tail
-        if length > self.limits.max_prompt_tokens:
+        if length > self.limits.max_prompt_tokens > 0:
             raise InvalidRequest.field(
                 "question" if tail > len(prompt.context_ids) else "spans",
                 f"the prompt takes {length} tokens; the model's context holds {self.backend.context_length}, "
@@ -228,20 +243,8 @@ class Guard:
         """
         if model and model != self.model:
             raise ModelNotFound(f"model: {model!r} is not served here; served: {self.model}")
-        registry = self.registry
-        return ModelInfo(
-            model=self.model,
-            engine=self.backend.engine,
-            architecture=self.backend.architecture,
-            version=__version__,
-            plugins=registry.plugins,
-            modalities=readable(registry.modalities.names(), self.backend.modalities),
-            languages=registry.languages.names(),
-            policies=tuple(PolicyInfo(p.name, p.summary, dict(p.parameters)) for p in registry.policies),
-            limits=self.limits,
-            profile=self.stamp.profile,
-            calibration=self._judge.calibration,
-            stamp=self.stamp,
+        return describe(
+            self.backend, self.registry, limits=self.limits, calibration=self._judge.calibration, stamp=self.stamp
         )
 
     @property
@@ -283,6 +286,7 @@ class Guard:
                 "the model does not see them"
             )
         run.warnings += language_warnings(run.valid.context, self.registry)
+        run.warnings += (f"engine {self.backend.engine}: {absent}" for absent in absences(self.backend.lacks))
 
     def _answer(self, run: Run) -> Iterator[Event]:
         """Steps 3 to 8."""
@@ -328,6 +332,8 @@ class Guard:
         """Steps 3 and 4: measure without bias, let the policy decide, measure again under its bias."""
         unbiased = run.unbiased
         run.session.prepare([unbiased, *(alone.prepared if run.needs_alone else ())])
+        if cannot := self.backend.lacks.get(Ability.MEASURE):
+            return Rebalanced(unbiased, unbiased, None, None, RebalancePlan(None, f"nothing can be measured: {cannot}"))
         before = run.session.measure(unbiased)
         wanted = run.request.rebalance
         plan = plan_bias(self.registry.policies.items[wanted.policy], before, wanted, self.profile)
@@ -374,5 +380,6 @@ class Guard:
             try:
                 observer.observe(event)
             except Exception:  # an observer may raise anything
-                self.observer_failures[observer.name] += 1
+                with self._counting:
+                    self.observer_failures[observer.name] += 1
                 log.exception("observer %s failed", observer.name)

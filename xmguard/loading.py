@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
-from xmguard.calibration import ProbeSource
 from xmguard.contracts import Backend, Observer
-from xmguard.errors import ModelRefused, SetupIncomplete
+from xmguard.errors import InvalidRequest, ModelRefused, SetupIncomplete
 from xmguard.guard import Guard
-from xmguard.models.resolve import ResolvedModel, default_model, resolve
+from xmguard.models.checkpoint import AdapterSource
+from xmguard.models.resolve import default_model, resolve
 from xmguard.plugins import Registry, load_plugins
 from xmguard.profile_reader import read_profile
+from xmguard.providers import BackendProvider
 
 DEFAULT_ENGINE = "transformers"
 
@@ -20,6 +22,8 @@ DEFAULT_ENGINE = "transformers"
 def load_guard(
     model: str = "",
     *,
+    engine: str = DEFAULT_ENGINE,
+    options: Mapping[str, Any] | None = None,
     device: str = "cpu",
     dtype: str = "float32",
     observers: Sequence[Observer] = (),
@@ -30,7 +34,10 @@ def load_guard(
     """Load a model and everything around it.
 
     Args:
-        model: a name of `xmguard models list`, a folder, or a hub name; empty is `default_model`.
+        model: a name of `xmguard models list`, a folder, or a hub name; empty is `default_model`. A remote engine's
+            own name for it, as it is.
+        engine: a name of `xmguard plugins list` (backend).
+        options: the engine's own, by name; one it does not have is refused.
         device: a torch device.
         dtype: `float32` or `bfloat16`.
         observers: see every finished request, beside those that plugins bring.
@@ -39,6 +46,7 @@ def load_guard(
         progress: told each step in words.
 
     Raises:
+        InvalidRequest: no such engine, device, dtype or option.
         PluginError: a plugin cannot be used.
         ModelNotFound: no such model here.
         ModelRefused: it cannot be loaded safely or read exactly, or its profile is no good, with every reason.
@@ -47,28 +55,42 @@ def load_guard(
     tell = progress or (lambda step: None)
     tell("loading plugins")
     plugins = registry or load_plugins()
-    found = resolve(model or default_model(plugins), plugins)
-    chosen = read_profile(profile or found.profile)
+    provider = plugins.backends.get(engine)
+    if provider is None:
+        raise InvalidRequest.field("engine", f"is {engine!r}; one of {', '.join(plugins.backends.names())}")
+    place: Path | str = model
+    adapters: Sequence[AdapterSource] = ()
+    name, own = model, None
+    if not provider.remote:
+        found = resolve(model or default_model(plugins), plugins)
+        place, name, adapters, own = found.path, found.name, found.adapters, found.profile
+    known = profile or own
+    chosen = None if known is None else read_profile(known)
     if profile is not None and chosen is None:
         raise ModelRefused(str(profile), ["is not there, or holds no profile; xmguard calibrate writes one"])
     probe = None if chosen is None or chosen.verdict is None else chosen.verdict.probe
-    tell(f"starting the {DEFAULT_ENGINE} engine")
-    backend = _load_backend(plugins, found, device, dtype, probe, tell)
-    return Guard(backend, plugins, model=found.name, profile=chosen, observers=observers)
+    tell(f"starting the {engine} engine")
+    backend: Backend = _loader(provider)(
+        place,
+        registry=plugins,
+        device=device,
+        dtype=dtype,
+        probe=probe,
+        adapters=adapters,
+        options=options,
+        progress=tell,
+    )
+    try:
+        return Guard(backend, plugins, model=name, profile=chosen, observers=observers)
+    except BaseException:
+        backend.close()
+        raise
 
 
-def _load_backend(
-    registry: Registry,
-    found: ResolvedModel,
-    device: str,
-    dtype: str,
-    probe: ProbeSource | None,
-    tell: Callable[[str], None],
-) -> Backend:
-    provider = registry.backends.items[DEFAULT_ENGINE]
+def _loader(provider: BackendProvider) -> Callable[..., Backend]:
     module, function = provider.target.split(":")
     try:
-        load = getattr(import_module(module), function)
+        load: Callable[..., Backend] = getattr(import_module(module), function)
     except ImportError as error:
         if _interrupted(error):
             raise KeyboardInterrupt from error
@@ -76,16 +98,7 @@ def _load_backend(
             f"engine {provider.name!r} needs a package that is not installed ({error}); "
             f'run: pip install "{provider.requires}"'
         ) from error
-    backend: Backend = load(
-        found.path,
-        registry=registry,
-        device=device,
-        dtype=dtype,
-        probe=probe,
-        adapters=found.adapters,
-        progress=tell,
-    )
-    return backend
+    return load
 
 
 def _interrupted(error: BaseException | None) -> bool:

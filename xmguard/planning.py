@@ -10,6 +10,7 @@ import logging
 from collections.abc import Sequence
 from dataclasses import replace
 
+from xmguard.abilities import Ability
 from xmguard.bias import MAX_EPSILON, AttentionBias, RebalancePlan, ShareRule
 from xmguard.context import Context, ContextSpan, EncodedPrompt
 from xmguard.contracts import Backend, Branch, RebalancePolicy
@@ -82,9 +83,12 @@ def check_profile(profile: Profile, model: str, backend: Backend, registry: Regi
 
     Raises:
         ModelRefused: it names an unknown policy, parameter or feature, the policy refuses its values, its heads are not
-            the model's, or the model was loaded without its probe; with every reason found.
+            the model's, or the model was loaded without its probe, with every reason found; or its engine measures
+            nothing.
         PluginError: the policy itself broke.
     """
+    if cannot := backend.lacks.get(Ability.MEASURE):
+        raise ModelRefused(model, [f"{CARD}: profile: engine {backend.engine} can follow none: {cannot}"])
     prompt = backend.encode(_EXAMPLE, Prompt.STANDARD)
     measured = _measured(backend, prompt)
     layers, heads = len(measured.norms), len(measured.norms[0])

@@ -15,9 +15,17 @@ class BackendProvider:
     name: str
     summary: str
     target: str
-    """`module:function`; called as `function(path, registry=..., device=..., dtype=..., probe=..., progress=...)`."""
+    """`module:function`; called as `function(path, registry=..., device=..., dtype=..., probe=..., adapters=...,
+    options=..., progress=...)`, `path` being a model's folder, or its name where the engine is `remote`."""
     requires: str
     """The extra to install when the import fails, for example `xmguard[hf]`."""
+    remote: bool = False
+    """Whether models run elsewhere, so that their names mean nothing on this machine."""
+    support: str = ""
+    """`module:function` without arguments: (name, description) of what it can do on this machine, for `xmguard doctor`.
+
+    Empty for an engine about which there is nothing particular to say.
+    """
 
 
 @dataclass(frozen=True)

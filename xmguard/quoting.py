@@ -18,7 +18,7 @@ from xmguard.alone import AloneReading, span_sentences
 from xmguard.bias import REMOVE, AttentionBias
 from xmguard.context import Characters, SpanMap, SpanTokens
 from xmguard.contracts import Branch, Token
-from xmguard.errors import Cancelled, DeadlineExceeded
+from xmguard.errors import Cancelled, DeadlineExceeded, EngineError
 from xmguard.plugins import Registry
 from xmguard.response import ConflictVerdict, Quote
 from xmguard.run import Run
@@ -52,7 +52,7 @@ class _Search:
         self.left = sorted({sentence for sentence in self._sentence_of if sentence is not None})
         """Sentences with tokens that may still be the one."""
         self.answer = tuple(token.id for token in said)
-        self._own = math.fsum(token.logprob for token in said)
+        self._own = math.fsum(token.logprob for token in said if token.logprob is not None)
         self._drop = math.inf  # a span of one sentence has no other
 
     def _sentence(self, origin: Characters) -> int:
@@ -124,12 +124,13 @@ def quote_disagreements(verdict: ConflictVerdict, run: Run, alone: AloneReading,
 
     Raises:
         Cancelled, DeadlineExceeded: the request's `Stop` said so.
+        EngineError: the engine failed, and the whole request with it.
     """
     if not verdict.disagreements:
         return verdict
     try:
         return with_quotes(verdict, _quotes(verdict, run, alone, registry))
-    except (Cancelled, DeadlineExceeded):
+    except (Cancelled, DeadlineExceeded, EngineError):
         raise
     except Exception:  # an engine or modality plugin may raise anything; the decision is made and stays
         log.exception("quoting the disagreements of request %s failed", run.request_id)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from xmguard.context import Context
 from xmguard.measurement import DirectedContribution, Measurement
@@ -21,8 +21,8 @@ class AloneAnswer:
 
 def span_reports(
     context: Context,
-    before: Measurement,
-    after: Measurement,
+    before: Measurement | None,
+    after: Measurement | None,
     *,
     bias: Mapping[str, float] | None,
     generated: Measurement | None = None,
@@ -34,7 +34,7 @@ def span_reports(
 
     Args:
         context: the request's spans.
-        before: reader rows without bias.
+        before: reader rows without bias; None where nothing was measured, and then every number of it is absent.
         after: the same rows under the applied bias.
         bias: mean epsilon per span in nats, or None when none was applied.
         generated: rows of generated tokens, if any were measured.
@@ -43,35 +43,40 @@ def span_reports(
         layers: whether to report every layer and head.
     """
     reports = []
-    for span, tokens in zip(context.spans, before.span_map, strict=True):
+    for index, span in enumerate(context.spans):
         answer = (alone or {}).get(span.id)
-        reports.append(
-            SpanReport(
-                span_id=span.id,
-                modality=span.modality,
-                language=span.language,
-                tokens=len(tokens),
+        report = SpanReport(
+            span_id=span.id,
+            modality=span.modality,
+            language=span.language,
+            bias=None if bias is None else bias.get(span.id, 0.0),
+            answer_alone=answer.text if answer else "",
+            entropy_alone=answer.entropy if answer else None,
+            contribution_generated=(
+                generated.contributions[span.id] if generated is not None and generated.rows else None
+            ),
+            toward_answer=None if directed is None else directed.toward[span.id],
+        )
+        if before is not None and after is not None:
+            report = replace(
+                report,
+                tokens=len(before.span_map.spans[index]),
                 contribution_before=before.contributions[span.id],
                 contribution_after=after.contributions[span.id],
                 share_before=before.shares[span.id],
                 share_after=after.shares[span.id],
                 attention_before=before.attention[span.id],
                 attention_after=after.attention[span.id],
-                bias=None if bias is None else bias.get(span.id, 0.0),
-                answer_alone=answer.text if answer else "",
-                entropy_alone=answer.entropy if answer else None,
                 layers=_layers(span.id, before, after) if layers else (),
-                contribution_generated=(
-                    generated.contributions[span.id] if generated is not None and generated.rows else None
-                ),
-                toward_answer=None if directed is None else directed.toward[span.id],
             )
-        )
+        reports.append(report)
     return tuple(reports)
 
 
-def imbalance(before: Measurement, after: Measurement) -> Imbalance:
-    """How unevenly the spans were used, before and after."""
+def imbalance(before: Measurement | None, after: Measurement | None) -> Imbalance:
+    """How unevenly the spans were used, before and after; nothing is known of it where nothing was measured."""
+    if before is None or after is None:
+        return Imbalance()
     contributions = before.contributions
     several = len(contributions) > 1
     return Imbalance(

@@ -265,7 +265,7 @@ class Limits:
     max_media_bytes: int = 8 * 2**20
     max_message_bytes: int = 32 * 2**20
     max_prompt_tokens: int = 0
-    """The model's context length in tokens."""
+    """The model's context length in tokens; 0 where only whoever runs the model knows it."""
     max_tokens: int = 1024
     """New tokens of one answer."""
 

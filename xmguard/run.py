@@ -12,25 +12,27 @@ from dataclasses import dataclass, field
 from xmguard.alone import AloneReading
 from xmguard.bias import AttentionBias, RebalancePlan
 from xmguard.context import EncodedPrompt
-from xmguard.contracts import Branch, Session, SessionUsage, Token
+from xmguard.contracts import Branch, Session, Token
 from xmguard.deadline import Stop
 from xmguard.explanation import Explanation
 from xmguard.measurement import DirectedContribution, Measurement
 from xmguard.reports import span_reports
 from xmguard.request import AnswerRequest, Scope
 from xmguard.response import AnswerResponse, Delta, Rebalancing, SpanReport, Usage
+from xmguard.usage import SessionUsage
 from xmguard.validation import ValidRequest
 
 
 @dataclass(frozen=True)
 class Rebalanced:
-    """The joint reading, measured without and with the policy's bias."""
+    """The joint reading, measured without and with the policy's bias where the engine measures."""
 
     unbiased: Branch
     joint: Branch
     """The same branch as `unbiased` when nothing is applied."""
-    before: Measurement
-    after: Measurement
+    before: Measurement | None
+    """None where the engine measures nothing."""
+    after: Measurement | None
     plan: RebalancePlan
 
     @property
@@ -127,7 +129,7 @@ class Run:
             return None
         if rebalanced.joint.bias.scope is Scope.GENERATED and self.generated is not None:
             return self.generated.epsilon
-        return rebalanced.after.epsilon
+        return None if rebalanced.after is None else rebalanced.after.epsilon
 
     def _took_effect(self, rebalanced: Rebalanced) -> bool:
         """Whether any row was read with the bias."""
@@ -136,20 +138,33 @@ class Run:
         return self.generated is not None and self.generated.rows > 0
 
     def explanation(self, response: AnswerResponse) -> Explanation:
-        """The numbers behind the reports of an answer."""
-        return Explanation(response, self.measured.before, self.measured.after, self.generated, self.directed)
+        """The numbers behind the reports of an answer.
+
+        Raises:
+            RuntimeError: nothing was measured.
+        """
+        before, after = self.measured.before, self.measured.after
+        if before is None or after is None:
+            raise RuntimeError("the engine measures nothing")
+        return Explanation(response, before, after, self.generated, self.directed)
 
     def usage(self) -> Usage:
         """What the request has cost so far."""
         spent = self.session.usage()
+        if spent.branches is None:
+            tail = len(self.prompt.joint_tail)
+            prompt, said = len(self.prompt.context_ids) + tail, len(self.said)
+            # The joint answer's own: its tail, and its tokens but the last, which is not read back.
+            own = tail + max(0, said - 1)
+        else:
+            prompt, said = (0, 0) if self.rebalanced is None else spent.branches.get(self.measured.joint.name, (0, 0))
+            own = prompt + said
         evidence = spent.branch_tokens + sum(one.context_tokens + one.branch_tokens for one in self.beside)
-        # The joint answer's own: its tail, and its tokens but the last, which is not read back.
-        joint = len(self.prompt.joint_tail) + max(0, len(self.said) - 1)
         return Usage(
-            prompt_tokens=len(self.prompt.context_ids) + len(self.prompt.joint_tail),
-            completion_tokens=len(self.said),
+            prompt_tokens=prompt,
+            completion_tokens=said,
             seconds=time.monotonic() - self.started,
             queue_seconds=self.queue_seconds,
             cached_tokens=spent.cached_tokens + sum(one.cached_tokens for one in self.beside),
-            evidence_tokens=max(0, evidence - joint),
+            evidence_tokens=max(0, evidence - own),
         )

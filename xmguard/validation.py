@@ -26,6 +26,8 @@ from xmguard.span import Span
 DEFAULT_MAX_TOKENS = 128
 BIASABLE = "fixed"
 """The policy that the contract gives `bias` to."""
+MEASURE_ONLY = "none"
+"""The policy that steers nothing."""
 MAX_LABEL = 128
 """Characters of a span's id or source: both are quoted in sentences."""
 MAX_CHARACTERS_PER_TOKEN = 64
@@ -51,9 +53,17 @@ class ValidRequest:
 
 
 def validate(
-    request: AnswerRequest, *, model: str, profile: Profile, limits: Limits, registry: Registry
+    request: AnswerRequest, *, model: str, profile: Profile, limits: Limits, registry: Registry, unsteerable: str = ""
 ) -> ValidRequest:
-    """Check a request against what is served; `profile` has the policy, with its parameters, of one that names none.
+    """Check a request against what is served.
+
+    Args:
+        request: as it came.
+        model: the name of the served model.
+        profile: has the policy, with its parameters, of a request that names none.
+        limits: what a request may hold.
+        registry: the plugins.
+        unsteerable: why the served model cannot be steered; empty if it can.
 
     Raises:
         ModelNotFound: the request names another model.
@@ -67,6 +77,9 @@ def validate(
     spans = _spans(request.spans, limits, registry, found)
     ids = [span.id for span in spans]
     rebalance = _rebalance(request.rebalance, profile.default(spans), ids, registry, found)
+    if unsteerable and rebalance.policy != MEASURE_ONLY:
+        only = f'is {rebalance.policy!r}, and the served model cannot be steered: {unsteerable}; send "{MEASURE_ONLY}"'
+        found.append(FieldViolation("rebalance.policy", f"{only}, or leave it empty"))
     decoding = _decoding(request.decoding, limits, found)
     threshold = request.conflict_threshold
     if threshold is not None and not 0.0 <= threshold <= 1.0:  # NaN fails the comparison too
@@ -124,8 +137,10 @@ def _spans(
 
 
 def _too_long(request: AnswerRequest, limits: Limits) -> list[FieldViolation]:
-    """Texts that cannot fit into the context whatever their tokens are."""
+    """Texts that cannot fit into the context whatever their tokens are; none where its length is not known."""
     tokens = limits.max_prompt_tokens
+    if not tokens:
+        return []
     texts = {f"spans[{index}].text": span.text or "" for index, span in enumerate(request.spans)}
     return [
         FieldViolation(field, f"holds {len(text)} characters, more than the model's context of {tokens} tokens takes")

@@ -1,4 +1,4 @@
-"""Composes the server and runs its life: listen, load, serve, drain, stop.
+"""Composes the server and runs its life: listen, load, serve, drain, stop; and what happens when the engine fails.
 
 Listens before the model is loaded, with health NOT_SERVING, so that an orchestrator can tell "starting" from "gone".
 Knows how to load nothing: it is given a function that does.
@@ -21,7 +21,7 @@ from grpc_reflection.v1alpha import reflection
 from prometheus_client import start_http_server
 
 from xmguard.deadline import Stop
-from xmguard.errors import SetupIncomplete
+from xmguard.errors import EngineError, SetupIncomplete
 from xmguard.wire import SERVICE
 from xmguard_server.config import ServerConfig
 from xmguard_server.interceptors import Observability
@@ -31,6 +31,8 @@ from xmguard_server.worker import Worker
 
 _WATCHERS_GRACE = 0.5
 """Seconds for what is left once every request is answered: health watchers, which never end by themselves."""
+_PULSE = 0.25
+"""Seconds between two looks at whether the engine still runs."""
 _STEP_GRACE = 5.0
 """Seconds a cancelled request may take to reach the end of its step."""
 
@@ -86,10 +88,25 @@ class Server:
         """Load the guard on the model thread, then serve. Raises what `load` raises."""
         async with aclosing(self._worker.admit(lambda waited: (load(),), Stop())) as loaded:
             guard = await anext(loaded)
+        self._worker.widen(guard.backend.concurrency)
         self._servicer.guard = guard
         self._metrics.watch_observers(lambda: guard.observer_failures)
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
         return guard
+
+    async def failed(self) -> EngineError:
+        """Wait until the engine under the served guard fails; from then on health says NOT_SERVING, and none is served.
+
+        What was running has ended with UNAVAILABLE by then, or is about to: the engine's sessions see to it.
+        """
+        guard = self._servicer.guard
+        while guard is None or not guard.backend.failure:
+            await asyncio.sleep(_PULSE)
+            guard = self._servicer.guard
+        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        self._servicer.guard = None
+        await asyncio.to_thread(guard.backend.close)
+        return EngineError(f"the engine failed: {guard.backend.failure}; see the log above")
 
     async def stop(self) -> None:
         """Say NOT_SERVING, refuse what is new, let what is in flight finish within the grace, and close everything."""
@@ -101,6 +118,8 @@ class Server:
         except TimeoutError:
             logger.warning("requests were still running after %g s and are cut off", self._config.grace)
         await asyncio.to_thread(self._worker.stop, _STEP_GRACE)
+        if self._servicer.guard is not None:
+            await asyncio.to_thread(self._servicer.guard.backend.close)
         await self._grpc.stop(_WATCHERS_GRACE)
         if self._metrics_http is not None:
             await asyncio.to_thread(self._metrics_http.shutdown)
@@ -118,10 +137,10 @@ async def run(
     load: Callable[[], ServedGuard],
     ready: Callable[[str, Server], None],
 ) -> None:
-    """Serve until SIGTERM or SIGINT. `ready` is called with the served model's name once requests are answered.
+    """Serve until SIGTERM or SIGINT. `ready` is called with the served model's name whenever requests are answered.
 
     Raises:
-        XmguardError: a port is taken, or the model cannot be loaded.
+        XmguardError: a port is taken, the model cannot be loaded, or its engine failed and is not to be started again.
     """
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -130,17 +149,26 @@ async def run(
     server = Server(config, metrics)
     try:
         await server.start()
-        loading = asyncio.create_task(server.load(load))
         signalled = asyncio.create_task(stopping.wait())
-        await asyncio.wait((loading, signalled), return_when=asyncio.FIRST_COMPLETED)
-        if loading.done():
+        while await _first(loading := asyncio.create_task(server.load(load)), signalled):
             ready(loading.result().describe().model, server)
-            await signalled
-        else:
-            loading.cancel()
+            if not await _first(failing := asyncio.create_task(server.failed()), signalled):
+                break
+            if not config.restarts:
+                raise failing.result()
+            logger.error("%s; loading the model again", failing.result())
         logger.info("stopping: refusing new requests, finishing those in flight")
     finally:
         await server.stop()
+
+
+async def _first(task: asyncio.Task[Any], other: asyncio.Task[Any]) -> bool:
+    """Whether a task is done before another; if not, it is cancelled."""
+    await asyncio.wait((task, other), return_when=asyncio.FIRST_COMPLETED)
+    if not task.done():
+        task.cancel()
+        return False
+    return True
 
 
 def _options(config: ServerConfig) -> tuple[tuple[str, int], ...]:

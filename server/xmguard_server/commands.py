@@ -11,8 +11,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from xmguard.cli.engine import (
+    BaseUrl,
+    Concurrency,
+    EngineName,
+    EngineOption,
+    Experimental,
+    TensorParallel,
+    engine_options,
+)
 from xmguard.errors import SetupIncomplete
-from xmguard.loading import load_guard
+from xmguard.loading import DEFAULT_ENGINE, load_guard
 from xmguard.models.resolve import WITHOUT_A_NAME
 from xmguard.plugins import load_plugins
 from xmguard_server.config import ServerConfig
@@ -34,6 +43,12 @@ def serve(
         str,
         typer.Option(help=f"A model's name (see `xmguard models list`) or a folder with weights. {WITHOUT_A_NAME}"),
     ] = "",
+    engine: EngineName = DEFAULT_ENGINE,
+    tensor_parallel: TensorParallel = 1,
+    concurrency: Concurrency = 0,
+    base_url: BaseUrl = "",
+    engine_option: EngineOption = None,
+    experimental: Experimental = False,
     device: Annotated[str, typer.Option(help="Where the model runs, for example cpu or cuda:0.")] = "cpu",
     dtype: Annotated[str, typer.Option(help="float32, or bfloat16 for half the memory.")] = "float32",
     profile: Annotated[
@@ -45,6 +60,9 @@ def serve(
     max_queue: Annotated[
         int, typer.Option(min=0, help="Requests that may wait for the model; one more gets RESOURCE_EXHAUSTED.")
     ] = DEFAULTS.max_queue,
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Load the model again when its engine fails; without it the server ends.")
+    ] = DEFAULTS.restarts,
     grace: Annotated[
         float, typer.Option(min=0, help="Seconds that requests in flight may take to finish after SIGTERM or Ctrl-C.")
     ] = DEFAULTS.grace,
@@ -71,13 +89,24 @@ def serve(
         print(message, file=sys.stderr, flush=True)
 
     log_to_stderr()
-    config = ServerConfig(host=host, port=port, metrics_port=metrics_port, max_queue=max_queue, grace=grace)
+    config = ServerConfig(
+        host=host, port=port, metrics_port=metrics_port, max_queue=max_queue, restarts=restart, grace=grace
+    )
+    options = engine_options(
+        engine_option,
+        tensor_parallel=tensor_parallel,
+        concurrency=concurrency,
+        experimental=experimental,
+        base_url=base_url,
+    )
     registry = load_plugins()
     metrics = Metrics(registry)
 
     def load() -> Guard:
         guard = load_guard(
             model,
+            engine=engine,
+            options=options,
             device=device,
             dtype=dtype,
             observers=[metrics],

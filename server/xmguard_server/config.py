@@ -23,6 +23,8 @@ class ServerConfig:
     """For callers that set none."""
     max_deadline: float = 300.0
     """Cap on what callers set; `xmguard --server` waits this long too."""
+    restarts: bool = False
+    """Whether a model whose engine fails is loaded again; else the server ends, for whoever watches it to restart."""
     grace: float = 45.0
     """How long a stopping server lets requests in flight finish."""
     max_message_bytes: int = Limits().max_message_bytes

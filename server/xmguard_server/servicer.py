@@ -24,8 +24,31 @@ from xmguard_server.metrics import Metrics
 from xmguard_server.worker import Worker
 
 
+class ServedBackend(Protocol):
+    """What a server needs of the model under a guard. Safe on any thread."""
+
+    @property
+    def concurrency(self) -> int:
+        """Requests that may run at once."""
+        ...
+
+    @property
+    def failure(self) -> str:
+        """Why nothing can be answered any more; empty while it can."""
+        ...
+
+    def close(self) -> None:
+        """Free the model; what still runs on it fails."""
+        ...
+
+
 class ServedGuard(Protocol):
-    """What a server needs of a guard. Called on one thread only, except `describe`."""
+    """What a server needs of a guard. Called on as many threads at once as its backend takes, `describe` on any."""
+
+    @property
+    def backend(self) -> ServedBackend:
+        """The model under it."""
+        ...
 
     @property
     def observer_failures(self) -> Mapping[str, int]:

@@ -1,4 +1,4 @@
-"""The one thread that runs the model, and the bounded first-in-first-out queue in front of it.
+"""The threads that run the model, and the bounded first-in-first-out queue in front of them.
 
 asyncio stays on its own thread, so health answers while the model computes. Knows nothing of gRPC or of what the work
 is: it iterates what it is given and hands each item to whoever awaits it.
@@ -65,7 +65,7 @@ class Job(Generic[T]):
         self._stop.cancel()
 
     def run(self) -> None:
-        """Do the work; called on the model thread."""
+        """Do the work; called on a model thread."""
         waited = time.monotonic() - self._submitted
         error: Exception | None = None
         try:
@@ -88,23 +88,23 @@ class Job(Generic[T]):
 
 
 class Worker:
-    """Admits jobs to the queue and runs them one by one on its own thread."""
+    """Admits jobs to the queue and runs them on its own threads: one, until there are to be more."""
 
     def __init__(self, *, max_queue: int) -> None:
-        """`max_queue` jobs may wait while one runs."""
+        """`max_queue` jobs may wait while every thread runs one."""
         self._max_queue = max_queue
         self._changed = threading.Condition()
         self._waiting: deque[Job[Any]] = deque()
-        self._running: Job[Any] | None = None
+        self._running: set[Job[Any]] = set()
         self._draining = False
         self._stopped = False
         self._mean_seconds = _FIRST_GUESS_SECONDS
-        self._thread = threading.Thread(target=self._loop, name="xmguard-model", daemon=True)
+        self._threads = [self._thread()]
 
     @property
     def running(self) -> int:
-        """Jobs on the model: 0 or 1."""
-        return int(self._running is not None)
+        """Jobs on the model."""
+        return len(self._running)
 
     @property
     def waiting(self) -> int:
@@ -112,13 +112,21 @@ class Worker:
         return len(self._waiting)
 
     def start(self) -> None:
-        """Start the thread."""
-        self._thread.start()
+        """Start the first thread."""
+        self._threads[0].start()
+
+    def widen(self, threads: int) -> None:
+        """Run so many jobs at once from now on; never fewer than before."""
+        with self._changed:
+            more = [self._thread() for _ in range(threads - len(self._threads))]
+            self._threads += more
+        for thread in more:
+            thread.start()
 
     async def admit(self, work: Callable[[float], Iterable[T]], stop: Stop) -> AsyncGenerator[T, None]:
         """Queue the work and give its items as they come.
 
-        `work` is called, on the model thread, with the seconds it waited.
+        `work` is called, on a model thread, with the seconds it waited.
 
         However the caller leaves, the work is cancelled and its place is free again within one step of it. Close the
         iterator (`contextlib.aclosing`): a dropped one is closed only when it is collected.
@@ -146,21 +154,26 @@ class Worker:
             self._draining = True
 
     def stop(self, timeout: float) -> None:
-        """Cancel what is left and end the thread, waiting at most `timeout` seconds for its current step."""
+        """Cancel what is left and end the threads, waiting at most `timeout` seconds for their current steps."""
         with self._changed:
             self._draining = self._stopped = True
-            for job in (*self._waiting, *([self._running] if self._running else [])):
+            for job in (*self._waiting, *self._running):
                 job.cancel()
             self._changed.notify_all()
-        if self._thread.is_alive():
-            self._thread.join(timeout)
+        end = time.monotonic() + timeout
+        for thread in self._threads:
+            if thread.is_alive():
+                thread.join(max(0.0, end - time.monotonic()))
+
+    def _thread(self) -> threading.Thread:
+        return threading.Thread(target=self._loop, name="xmguard-model", daemon=True)
 
     def _enqueue(self, work: Callable[[float], Iterable[T]], stop: Stop) -> Job[T]:
         job = Job(work, stop)
         with self._changed:
             if self._draining:
                 raise _shutting_down()
-            if self.running + self.waiting > self._max_queue:
+            if self.running + self.waiting >= self._max_queue + len(self._threads):
                 delay = max(1.0, self._mean_seconds)
                 raise XmguardError(
                     f"{self.waiting} requests are waiting, which is the limit; ask again in {delay:.0f} s",
@@ -176,17 +189,18 @@ class Worker:
         while (job := self._next()) is not None:
             started = time.monotonic()
             job.run()
-            self._mean_seconds += 0.2 * (time.monotonic() - started - self._mean_seconds)
             with self._changed:
-                self._running = None
+                self._mean_seconds += 0.2 * (time.monotonic() - started - self._mean_seconds)
+                self._running.remove(job)
 
     def _next(self) -> Job[Any] | None:
         with self._changed:
             self._changed.wait_for(lambda: self._waiting or self._stopped)
             if not self._waiting:
                 return None
-            self._running = self._waiting.popleft()
-            return self._running
+            job = self._waiting.popleft()
+            self._running.add(job)
+            return job
 
 
 def _shutting_down() -> XmguardError:

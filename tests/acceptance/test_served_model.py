@@ -21,8 +21,9 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from rich.console import Console
 
+from tests.bad_input import BAD, CONFLICT
 from tests.unit import command_line
-from xmguard import AnswerRequest, Client, Decision, Decoding, Detail, Media, OnError, Rebalance, Span, wire
+from xmguard import Client, Decision, Decoding, OnError, Rebalance, Span, wire
 from xmguard.cli import demo
 from xmguard.errors import InvalidRequest, ModelNotFound
 from xmguard.plugins import load_plugins
@@ -31,15 +32,6 @@ from xmguard.response import FinishReason, Status
 
 pytestmark = pytest.mark.model
 
-CONFLICT = AnswerRequest(
-    spans=(
-        Span(text="The mayor said that 340 people were evacuated before the storm."),
-        Span(text="According to the coast guard, 90 people were brought to safety before the storm."),
-    ),
-    question="How many people were evacuated?",
-    decoding=Decoding(max_tokens=12),
-    detail=Detail(alone_answers=True),
-)
 READY = re.compile(r"xmguard: serving smollm2 on 127\.0\.0\.1:(\d+), metrics on (http://127\.0\.0\.1:\d+/metrics)")
 
 
@@ -186,27 +178,6 @@ def test_an_abandoned_stream_frees_the_model(client):
     started = time.monotonic()
     assert client.answer(replace(CONFLICT, decoding=Decoding(max_tokens=1))).usage.queue_seconds < 5
     assert time.monotonic() - started < 60
-
-
-BAD = {
-    "empty question": (replace(CONFLICT, question=""), "question"),
-    "no spans": (replace(CONFLICT, spans=()), "spans"),
-    "65 spans": (replace(CONFLICT, spans=CONFLICT.spans[:1] * 65), "spans"),
-    "duplicate ids": (replace(CONFLICT, spans=(Span("a", "x"), Span("a", "y"))), "spans[1].id"),
-    "media without a plugin": (
-        replace(CONFLICT, spans=(*CONFLICT.spans, Span(media=Media("image/png", b"\x89PNG")))),
-        "spans[2].media.media_type",
-    ),
-    "bias on no span": (
-        replace(CONFLICT, rebalance=Rebalance("fixed", bias={"z": 1.0})),
-        'rebalance.bias["z"]',
-    ),
-    "NaN bias": (replace(CONFLICT, rebalance=Rebalance("fixed", bias={"s1": math.nan})), 'rebalance.bias["s1"]'),
-    "bias out of range": (replace(CONFLICT, rebalance=Rebalance("fixed", bias={"s1": 21.0})), 'rebalance.bias["s1"]'),
-    "unknown policy": (replace(CONFLICT, rebalance=Rebalance("magic")), "rebalance.policy"),
-    "unknown parameter": (replace(CONFLICT, rebalance=Rebalance("none", {"x": 1.0})), 'rebalance.parameters["x"]'),
-    "past the context": (replace(CONFLICT, spans=(Span(text="word " * 9000), CONFLICT.spans[1])), "spans"),
-}
 
 
 @pytest.mark.parametrize(("request_", "field"), BAD.values(), ids=BAD.keys())

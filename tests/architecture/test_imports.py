@@ -18,6 +18,7 @@ LAYERS = (
     tuple(
         f"xmguard.{name}"
         for name in [
+            "abilities",
             "bias",
             "calibration",
             "context",
@@ -34,6 +35,7 @@ LAYERS = (
             "request",
             "response",
             "span",
+            "usage",
         ]
     ),
     ("xmguard.contracts", "xmguard.hookspecs", "xmguard.plugins"),
@@ -56,6 +58,7 @@ LAYERS = (
         for name in [
             "guard",
             "alone",
+            "description",
             "featuring",
             "finishing",
             "judging",
@@ -80,20 +83,35 @@ FREE = ("xmguard",)
 ONLY = {
     "torch": (
         "xmguard.attention",
+        "xmguard.backends.low_rank",
+        "xmguard.backends.pictures",
+        "xmguard.backends.share_rules",
         "xmguard.backends.transformers",
+        "xmguard.backends.vllm",
         "xmguard.cli.doctor",
         "xmguard.models.conversion",
         "xmguard.testing",
         "xmguard_research",
     ),
     "transformers": (
+        "xmguard.backends.processors",
+        "xmguard.backends.tokenizer",
         "xmguard.backends.transformers",
+        "xmguard.backends.vllm",
         "xmguard.models.conversion",
         "xmguard.testing",
         "xmguard_research",
     ),
-    "triton": ("xmguard.attention.triton_kernels", "xmguard.attention.triton_segments"),
+    "triton": (
+        "xmguard.attention.triton_kernels",
+        "xmguard.attention.triton_paged",
+        "xmguard.attention.triton_paged_decode",
+        "xmguard.attention.triton_paged_reads",
+        "xmguard.attention.triton_paged_tiles",
+        "xmguard.attention.triton_segments",
+    ),
     "matplotlib": ("xmguard.cli.heatmap", "xmguard_research"),
+    "openai": ("xmguard.backends.openai", "xmguard_research"),
     "vllm": ("xmguard.backends.vllm",),
     "grpc": ("xmguard.client", "xmguard.v1", "xmguard_server"),
     "google": ("xmguard.wire", "xmguard.v1"),
@@ -184,11 +202,14 @@ def test_values_need_the_standard_library_only():
 
 
 def test_engines_do_not_know_each_other():
-    for module in MODULES:
-        if within(module, ("xmguard.backends.transformers",)):
-            assert not [name for _, name in imports(module) if within(name, ("xmguard.backends.vllm",))]
-        if within(module, ("xmguard.backends.vllm",)):
-            assert not [name for _, name in imports(module) if within(name, ("xmguard.backends.transformers",))]
+    engines = {name.split(".")[2] for name in MODULES if name.startswith("xmguard.backends.") and name.count(".") > 2}
+    packages = tuple(f"xmguard.backends.{engine}" for engine in sorted(engines))
+    assert set(packages) >= {f"xmguard.backends.{engine}" for engine in ("openai", "transformers", "vllm")}
+    for own in packages:
+        others = tuple(package for package in packages if package != own)
+        for module in MODULES:
+            if within(module, (own,)):
+                assert not [name for _, name in imports(module) if within(name, others)], module
 
 
 def test_plugins_import_neither_server_nor_internals_of_engines():

@@ -12,9 +12,10 @@ from torch.distributed.fsdp import fully_shard
 
 from tests.integration.mixing_runs import conversation, make_recipe
 from xmguard.plugins import load_plugins
+from xmguard_research.mixing.bases import Base
 from xmguard_research.mixing.collating import AnswerCollator, row
 from xmguard_research.mixing.encoding import InstanceEncoder
-from xmguard_research.mixing.modelling import Base, load_model
+from xmguard_research.mixing.modelling import load_model
 from xmguard_research.mixing.readers import load_reader
 from xmguard_research.mixing.trainer import after_context, negative_log_likelihood
 from xmguard_research.mixing.training import run_training

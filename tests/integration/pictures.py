@@ -11,7 +11,7 @@ from transformers import AttentionInterface, AttentionMaskInterface, AutoModelFo
 from transformers.masking_utils import eager_mask
 
 from tests.integration.eager import LOWEST, Eager, first_row, recording_eager
-from xmguard.backends.transformers.processors import load_processor
+from xmguard.backends.processors import load_processor
 from xmguard.context import Context, ContextSpan
 from xmguard.hookspecs import hookimpl
 from xmguard.parts import ImagePart

@@ -13,7 +13,8 @@ from tests.integration.parity import BIASES, HEADS, RULES, THREE, assert_parity,
 from tests.integration.test_directed import ANSWER
 from tests.integration.test_directed import reference as direct_path
 from tests.integration.test_together import REQUESTS
-from xmguard.backends.transformers import few_rows, low_rank
+from xmguard.backends import low_rank
+from xmguard.backends.transformers import few_rows
 from xmguard.backends.transformers.answer_adapter import AnswerAdapter
 from xmguard.backends.transformers.families.layout import output_projections
 from xmguard.backends.transformers.loader import load

@@ -4,6 +4,7 @@ import json
 import shutil
 from dataclasses import replace
 
+import huggingface_hub
 import pytest
 import torch
 from peft import PeftModel
@@ -141,7 +142,7 @@ def test_an_adapter_on_an_adapted_model_is_put_onto_both(adapter, tiny_folder, t
     assert torch.equal(found.loaded.model.state_dict()[weight], first.loaded.model.state_dict()[weight])
     third = shutil.copytree(adapter, tmp_path / "third")
     write_card(third, second, found.model_hash, "all")
-    with pytest.raises(ModelRefused, match="its base has an adapter of the joint answer"):
+    with pytest.raises(ModelRefused, match=r"base has an adapter of the joint answer.*; train that adapter further"):
         load_guard(str(third), registry=registry)
 
 
@@ -195,9 +196,13 @@ def test_an_adapter_of_another_base_and_with_other_weights_is_refused_with_every
     found = load_file(adapter / "adapter_model.safetensors")
     save_file({name: tensor + 1 for name, tensor in found.items()}, adapter / "adapter_model.safetensors")
     reasons = refused(adapter, registry)
-    assert f"it was trained on a base that hashes to {'ab' * 32}, this one to {tiny_backend.model_hash}" in reasons
+    assert (
+        f"it was trained on a base that hashes to {'ab' * 32}, this one to {tiny_backend.model_hash}; put that base"
+        in reasons
+    )
     assert "its adapter has weights that hash to " in reasons
     assert "; its card names " in reasons
+    assert reasons.endswith("; get its folder again, as a whole")
 
 
 def test_what_a_card_lacks_is_named_all_at_once(adapter, tiny_folder, registry):
@@ -210,7 +215,11 @@ def test_what_a_card_lacks_is_named_all_at_once(adapter, tiny_folder, registry):
     (adapter / "xmguard.json").write_text("[]")
     assert refused(adapter, registry).count("is not a text") == 5
     (adapter / "xmguard.json").unlink()
-    assert "names the base model, cannot be read: " in refused(adapter, registry)
+    said = refused(adapter, registry)
+    assert "names the base model, cannot be read: " in said
+    assert said.endswith(
+        "; give a checkpoint of xmguard mix train, or merge the adapter with PEFT and give the merged folder"
+    )
 
 
 @pytest.mark.parametrize("acts_on", ["all", "answer"])
@@ -224,13 +233,25 @@ def test_what_is_no_plain_adapter_or_does_not_fit_is_refused(adapter, tiny_folde
     assert sorted(refused(adapter, registry).split("; ")) == [
         "its adapter adapts model.layers.9.mlp.up_proj, which is no linear layer that it runs",
         "its adapter has an update of model.layers.0.mlp.up_proj that does not fit the model",
+        "train it again on this model",
     ]
     save_file(tensors | {"base_model.model.lm_head.weight": torch.ones(2)}, adapter / "adapter_model.safetensors")
     config = json.loads((adapter / "adapter_config.json").read_text())
     write_card(adapter, tiny_folder, tiny_backend.model_hash, acts_on)
-    assert refused(adapter, registry) == "its adapter holds base_model.model.lm_head.weight, which nothing here reads"
+    assert refused(adapter, registry) == (
+        "its adapter holds base_model.model.lm_head.weight, which nothing here reads; "
+        "train and save it without modules_to_save and embeddings"
+    )
     (adapter / "adapter_config.json").write_text(json.dumps(config | {"use_dora": True}))
-    assert refused(adapter, registry) == "its adapter is no plain LoRA adapter: use_dora"
+    assert refused(adapter, registry) == (
+        "its adapter is no plain LoRA adapter: use_dora; train it again with PEFT's defaults of these"
+    )
+    (adapter / "adapter_config.json").write_text(json.dumps(config))
+    save_file({}, adapter / "adapter_model.safetensors")
+    write_card(adapter, tiny_folder, tiny_backend.model_hash, acts_on)
+    assert refused(adapter, registry) == (
+        "its adapter holds no low-rank update, so it would change nothing; save it again with PEFT"
+    )
 
 
 def test_a_layer_that_text_does_not_run_through_cannot_answer(tmp_path, registry):
@@ -248,17 +269,27 @@ def test_a_layer_that_text_does_not_run_through_cannot_answer(tmp_path, registry
     save_file({f"{key}A.weight": down, f"{key}B.weight": up}, adapter / "adapter_model.safetensors")
     (adapter / "adapter_config.json").write_text(json.dumps({"peft_type": "LORA", "r": 2, "lora_alpha": 4}))
     write_card(adapter, model, backend.model_hash, "answer")
-    assert refused(adapter, registry).startswith(f"its adapter adapts {name}, which does not run a text's rows")
+    said = refused(adapter, registry)
+    assert said.startswith(f"its adapter adapts {name}, which does not run a text's rows")
+    assert said.endswith("; train it without these layers, or to act on all rows")
     write_card(adapter, model, backend.model_hash, "all")
     merged = load_guard(str(adapter), registry=registry).backend.loaded.model
     torch.testing.assert_close(merged.get_submodule(name).weight, linear.weight + 4.0)  # 4 / 2 * (1 + 1)
+
+
+@pytest.mark.parametrize("below", ["", "/../secret"])
+def test_an_adapter_of_the_hub_names_no_folder_of_this_machine(adapter, tiny_folder, registry, monkeypatch, below):
+    write_card(adapter, f"{tiny_folder}{below}", "ab", "all")
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, **options: str(adapter))
+    with pytest.raises(ModelRefused, match="no model known here and no hub name; download it"):
+        resolve("owner/name", registry)
 
 
 def test_a_base_that_leads_back_is_refused(adapter, registry, tmp_path):
     second = shutil.copytree(adapter, tmp_path / "second")
     write_card(adapter, second, "ab", "all")
     write_card(second, adapter, "ab", "all")
-    assert "comes back to it" in refused(adapter, registry)
+    assert "comes back to it; give its card another base_model" in refused(adapter, registry)
 
 
 # -- the default -----------------------------------------------------------------------------------------------------

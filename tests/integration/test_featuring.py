@@ -7,8 +7,8 @@ import pytest
 
 from tests.integration.adapters import Adapted
 from xmguard.alone import AloneReading
+from xmguard.backends.prompting import PromptEncoder
 from xmguard.backends.transformers.loader import load
-from xmguard.backends.transformers.prompting import PromptEncoder
 from xmguard.backends.transformers.session import TransformersSession
 from xmguard.bias import REMOVE, AttentionBias
 from xmguard.calibration import FeatureWeight, Fit, FittedFor, VerdictProfile

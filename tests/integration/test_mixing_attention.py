@@ -7,9 +7,10 @@ from torch.nn.functional import cross_entropy
 from tests.integration.mixing_runs import conversation, make_recipe
 from xmguard.plugins import load_plugins
 from xmguard.testing.tiny import make_model, make_tokenizer
+from xmguard_research.mixing.bases import Base
 from xmguard_research.mixing.collating import AnswerCollator, WholeCollator, row
 from xmguard_research.mixing.encoding import InstanceEncoder
-from xmguard_research.mixing.modelling import Base, load_model
+from xmguard_research.mixing.modelling import load_model
 from xmguard_research.mixing.trainer import after_context, negative_log_likelihood
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")

@@ -18,10 +18,16 @@ from xmguard_research.mixing.training import run_training
 pytestmark = pytest.mark.filterwarnings("ignore:.*is_gradient_checkpointing:FutureWarning")
 
 
+def metrics(run):
+    """Losses in their order, by name."""
+    lines = map(json.loads, (run / "metrics.jsonl").read_text(encoding="utf-8").splitlines())
+    return [(name, line[name]) for line in lines for name in ("loss", "validation_loss") if name in line]
+
+
 def test_two_processes_train_what_one_does_and_read_shards_as_the_whole(tmp_path):
     base = make_model(tmp_path / "base")
     recipe = make_recipe(base)
-    make_data(tmp_path / "data", recipe, count=8)
+    make_data(tmp_path / "data", recipe, count=5)  # the last step has one for the first process alone
     settings = files("xmguard_research.mixing") / "fsdp.yaml"
     script = Path(__file__).with_name("mixing_distributed.py")
     launch = [sys.executable, "-m", "accelerate.commands.launch", "--config_file", str(settings)]
@@ -39,6 +45,9 @@ def test_two_processes_train_what_one_does_and_read_shards_as_the_whole(tmp_path
     ours, wanted = (load_file(tmp_path / run / "model" / "adapter_model.safetensors") for run in ("out", "one"))
     for name, tensor in wanted.items():
         torch.testing.assert_close(ours[name], tensor, rtol=1e-2, atol=1e-3)
+    losses, of_one = (metrics(tmp_path / run) for run in ("out", "one"))
+    assert [name for name, _ in losses] == ["loss", "loss", "validation_loss"]
+    assert [loss for _, loss in losses] == pytest.approx([loss for _, loss in of_one], rel=1e-3)
 
     said = json.loads((tmp_path / "sharded.json").read_text(encoding="utf-8"))
     assert said["processes"] == 2

@@ -142,3 +142,11 @@ def test_a_line_of_the_responses_is_an_object_of_its_own(guard, conflicts, tmp_p
     evaluate(guard, conflicts[:1], tmp_path)
     rows = [json.loads(line) for line in (tmp_path / RESPONSES).read_text().splitlines()]
     assert len({row["key"] for row in rows}) == len(rows) == len(PROMPTS)
+
+
+def test_what_is_chosen_by_is_asked_beside_what_is_measured(guard, conflicts, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluating, "TOKENS", 2)
+    dev = list(posed(Wanted("dev", ("en-es",), 1, 0, prompts=("standard",))))[:1]
+    found = evaluate(guard, [*dev, *conflicts[:1]], tmp_path)
+    assert [row.suite for row in found] == ["dev"] + ["clqa"] * len(PROMPTS)
+    assert found[0].tokens != found[1].tokens

@@ -60,6 +60,7 @@ def test_an_experiment_trains_asks_and_reports_every_arm_once(tmp_path, monkeypa
     assert set(found.arms) == {"none", "dataset", "instance"}
     steps = {(one["arm"], one["items"], one["steps"]) for one in found.trainings if one["arm"] != "none"}
     assert len({(items, count) for _, items, count in steps}) == 1
+    assert all(one["items"] and one["instances"] for one in found.trainings)
     assert {arm for arm, *_ in steps} == {"dataset", "instance"}
     base, *others = [found.of("imbalance", arm=arm)[0].estimate.value for arm in ("none", "dataset", "instance")]
     assert all(abs(other - base) > 1e-6 for other in others)

@@ -18,9 +18,10 @@ from xmguard.plugins import load_plugins
 from xmguard.request import Prompt
 from xmguard.span import Media, Span
 from xmguard.testing.tiny_pictures import make_picture_model
+from xmguard_research.mixing.bases import Base, find_base
 from xmguard_research.mixing.collating import AnswerCollator, WholeCollator, row
 from xmguard_research.mixing.encoding import IGNORED, InstanceEncoder
-from xmguard_research.mixing.modelling import Base, check_pictures, find_base, load_model
+from xmguard_research.mixing.modelling import check_pictures, load_model
 from xmguard_research.mixing.readers import load_reader
 from xmguard_research.mixing.recipe import Train
 from xmguard_research.mixing.trainer import after_context, negative_log_likelihood
@@ -228,6 +229,11 @@ def test_a_model_that_is_told_more_of_its_pictures_is_refused(tmp_path, name, sa
 
 
 def test_a_picture_that_cannot_be_trained_on_is_named(family, tmp_path):
+    (family.data / "lost.png").write_bytes((family.data / "a.png").read_bytes())
+    encoded = family.encoder.encode(instance(turn(image("lost.png"))))
+    (family.data / "lost.png").unlink()  # between the first look and the step that trains on it
+    with pytest.raises(InvalidRequest, match=r"lost\.png: cannot be read: No such file.*; build the data again"):
+        WholeCollator(0, pictures=family.reader.pictures)([row(encoded)])
     (family.data / "broken.png").write_bytes(b"nothing")
     (family.data / "a.gif").write_bytes(b"GIF89a")
     for name, said in (

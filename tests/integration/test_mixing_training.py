@@ -2,6 +2,7 @@
 
 import json
 import resource
+import shutil
 from argparse import Namespace
 from hashlib import sha256
 
@@ -9,14 +10,16 @@ import pytest
 import torch
 from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM
+from trl import SFTConfig
 
 from tests.integration.mixing_runs import SIX_STEPS, conversation, make_data, make_recipe
-from xmguard.errors import InvalidRequest, ModelRefused
+from xmguard.errors import InvalidRequest, ModelRefused, XmguardError
 from xmguard.testing.tiny import make_model
 from xmguard_research.mixing import checkpoint
+from xmguard_research.mixing.bases import Base
 from xmguard_research.mixing.digest import sha256 as file_sha256
 from xmguard_research.mixing.exporting import export
-from xmguard_research.mixing.modelling import Base, load_model
+from xmguard_research.mixing.modelling import load_model
 from xmguard_research.mixing.run import Run
 from xmguard_research.mixing.throughput import KINDS, measure, table
 from xmguard_research.mixing.training import run_training
@@ -61,6 +64,9 @@ def test_a_run_leaves_an_adapter_its_card_metrics_and_curves(base, trained):
     assert said["base_sha256"] == file_sha256(base / "model.safetensors")
     assert said["adapter"] == {"acts_on": "all", "sha256": sha256(weights(run)).hexdigest()}
     assert said["training"]["recipe_sha256"] == recipe.digest
+    whose = json.loads((run.path / "run.json").read_text(encoding="utf-8"))
+    assert whose["base_sha256"] == said["base_sha256"]
+    assert whose["instances_per_forward"] == "2"
     assert said["training"]["steps"] == 6
     assert said["training"]["trained_tokens"] == sum(
         len(conversation(index)["messages"][1]["content"][0]["text"]) + 1 for index in range(SIX_STEPS)
@@ -130,6 +136,13 @@ def test_a_folder_that_is_trained_in_is_left_alone(trained, tmp_path):
     assert [file.name for file in tmp_path.iterdir()] == [".lock"]
 
 
+def test_a_process_that_sees_several_gpus_is_refused_before_anything_is_made(base, tmp_path, monkeypatch):
+    monkeypatch.setattr(SFTConfig, "n_gpu", 2)
+    with pytest.raises(InvalidRequest, match=r"CUDA_VISIBLE_DEVICES: shows 2 GPUs .* accelerate launch"):
+        run_training(make_recipe(base), None, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_loss_that_is_no_number_stops_the_run_and_keeps_its_last_checkpoint(base, tmp_path):
     recipe = make_recipe(
         base, learning_rate=1e30, warmup=0.5, save_steps=1
@@ -161,6 +174,24 @@ def test_a_checkpoint_that_cannot_be_written_stops_the_run_and_leaves_none_of_it
     assert run.newest.name == "checkpoint-2"
 
 
+def test_what_cannot_be_written_and_what_cannot_be_read_are_told_apart(trained, tmp_path):
+    recipe, data, _ = trained
+    run = Run(tmp_path / "run")
+
+    def blocked(line, step, steps):
+        run.metrics.unlink()
+        run.metrics.mkdir()
+
+    with pytest.raises(TrainingStopped, match=r"metrics\.jsonl cannot be written: .*Is a directory.*the same command"):
+        run_training(recipe, data, run.path, show=blocked)
+
+    def unread(line, step, steps):
+        (tmp_path / "gone").read_bytes()
+
+    with pytest.raises(TrainingStopped, match=r"gone cannot be read: .*No such file.*the same command"):
+        run_training(recipe, data, tmp_path / "other", show=unread)
+
+
 def test_an_adapter_of_the_answer_takes_one_question_and_is_not_merged(base, tmp_path):
     recipe = make_recipe(base, acts_on="answer", precision="bf16")
     with pytest.raises(InvalidRequest, match="instance i0 holds 2 replies"):
@@ -179,16 +210,23 @@ def test_training_goes_on_from_a_checkpoint_folder_of_the_same_shape(trained, tm
     following = make_recipe(first.model, learning_rate=1e-3)
     run = Run(tmp_path / "run")
     run_training(following, make_data(tmp_path / "data", following, count=4), run.path)
+    whose = json.loads((run.path / "run.json").read_text(encoding="utf-8"))
+    assert whose["adapter_sha256"] == sha256(weights(first)).hexdigest()
     assert card(run)["training"]["parents"] == [recipe.digest]
     assert card(run)["base_model"] == card(first)["base_model"]
     assert metrics(run)[0]["loss"] < metrics(first)[0]["loss"]
     wider = make_recipe(first.model, rank=8)
     with pytest.raises(InvalidRequest, match=r"train.rank: is 8, and the adapter .* has 4"):
         load_model(Base("tiny", recipe.folder / "tiny", first.model), wider.train)
+    with pytest.raises(InvalidRequest, match=r"train.dropout: is 0.5, and the adapter .* has 0.0"):
+        load_model(Base("tiny", recipe.folder / "tiny", first.model), make_recipe(first.model, dropout=0.5).train)
 
 
 def test_an_exported_checkpoint_is_a_plain_model_with_the_same_logits(base, trained, tmp_path):
-    _, _, run = trained
+    run = Run(tmp_path / "run")
+    shutil.copytree(trained[2].model, run.model)
+    measured = card(run) | {"benchmarks": [{"what": "detection", "value": 1.0}]}
+    (run.model / "xmguard.json").write_text(json.dumps(measured), encoding="utf-8")
     export(run.model, tmp_path / "merged")
     ids = torch.arange(40).reshape(2, 20)
     from peft import PeftModel
@@ -200,9 +238,22 @@ def test_an_exported_checkpoint_is_a_plain_model_with_the_same_logits(base, trai
         wanted, found, without = (model(input_ids=ids).logits for model in (adapted, merged, plain))
     torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
     assert (without - wanted).abs().max() > 0.1
-    assert "adapter" not in json.loads((tmp_path / "merged" / "xmguard.json").read_text(encoding="utf-8"))
+    said = json.loads((tmp_path / "merged" / "xmguard.json").read_text(encoding="utf-8"))
+    assert "adapter" not in said
+    assert said["benchmarks"] == []
     with pytest.raises(InvalidRequest, match="holds something already"):
         export(run.model, tmp_path / "merged")
+
+
+def test_an_export_that_fills_the_disk_is_said_and_leaves_nothing(trained, tmp_path):
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (8192, before[1]))
+    try:
+        with pytest.raises(XmguardError, match=r"merged cannot be written: .*\. Nothing was changed"):
+            export(trained[2].model, tmp_path / "merged")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+    assert not list(tmp_path.iterdir())
 
 
 def test_all_weights_can_be_trained(base, tmp_path):

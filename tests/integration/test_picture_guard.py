@@ -6,9 +6,9 @@ from types import SimpleNamespace
 import pytest
 
 from tests.integration.pictures import KIND, context, registry_with_sketches, sketch
+from xmguard.backends.pictures import PictureReader
+from xmguard.backends.processors import load_processor
 from xmguard.backends.transformers.loader import load
-from xmguard.backends.transformers.pictures import PictureReader
-from xmguard.backends.transformers.processors import load_processor
 from xmguard.calibration import FeatureWeight, Fit, FittedFor, VerdictProfile
 from xmguard.errors import ErrorCode, InvalidRequest, ModalityNotSupported, ModelRefused, Reason
 from xmguard.evidence import Bounds

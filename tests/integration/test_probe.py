@@ -191,6 +191,9 @@ def fresh(tiny_folder, tmp_path):
     return Adapted(tiny_folder, tmp_path / "model" / "adapter")
 
 
+ANOTHER = "; fit it again for this model, or give another --profile"
+
+
 def refused(source, backend):
     with pytest.raises(ModelRefused) as caught:
         load_probe(source, backend.loaded.model)
@@ -204,7 +207,8 @@ def test_another_hash_is_refused_before_the_file_is_parsed(fresh, tiny_backend):
     found = hashlib.sha256(b"not tensors").hexdigest()
     assert (
         refused(source, tiny_backend)
-        == f"the probe has weights that hash to {found}; the profile names {source.sha256}"
+        == f"the probe has weights that hash to {found}; the profile names {source.sha256}; "
+        "get its folder again, as a whole"
     )
     assert refused(replace(source, sha256=found), tiny_backend).startswith("the probe cannot be read: ")
 
@@ -221,16 +225,16 @@ def test_a_missing_file_is_named(fresh, tiny_backend, file):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"use_dora": True}, "no plain LoRA adapter: use_dora"),
+        ({"use_dora": True}, "no plain LoRA adapter: use_dora; train it again with"),
         ({"use_rslora": True}, "no plain LoRA adapter: use_rslora"),
         ({"bias": "all"}, "no plain LoRA adapter: bias"),
         ({"lora_bias": True, "rank_pattern": {"q_proj": 2}}, "no plain LoRA adapter: lora_bias, rank_pattern"),
         ({"alora_invocation_tokens": [1]}, "no plain LoRA adapter: alora_invocation_tokens"),
         ({"init_lora_weights": "pissa"}, "no plain LoRA adapter: init_lora_weights"),
-        ({"peft_type": "IA3"}, "no LoRA adapter"),
-        ({"r": 0}, "without usable r and lora_alpha"),
+        ({"peft_type": "IA3"}, "is no LoRA adapter: its adapter_config.json says so; train a LoRA in its place"),
+        ({"r": 0}, "without usable r and lora_alpha; give it those that it was trained with"),
         ({"lora_alpha": None}, "without usable r and lora_alpha"),
-        ({"r": 2}, "an update of model.layers.0.mlp.down_proj that does not fit the model"),
+        ({"r": 2}, "model.layers.1.self_attn.v_proj that does not fit the model; train it again on this model"),
     ],
 )
 def test_an_adapter_that_does_something_else_is_refused(fresh, tiny_backend, changes, reason):
@@ -262,7 +266,7 @@ def test_an_unknown_key_and_a_wrong_shape_are_named(fresh, tiny_backend):
         return refused(source, tiny_backend)
 
     assert refuses(**{"base_model.model.score.bias": torch.ones(3)}) == (
-        "the probe holds base_model.model.score.bias, which nothing here reads"
+        "the probe holds base_model.model.score.bias, which nothing here reads" + ANOTHER
     )
     assert "layers.0.self_attn.q_proj that does not fit" in refuses(**{key: kept[key][:, :-1].contiguous()})
     assert "layers.0.self_attn.q_proj that does not fit" in refuses(**{key: kept[key][:-1].contiguous()})
@@ -270,18 +274,18 @@ def test_an_unknown_key_and_a_wrong_shape_are_named(fresh, tiny_backend):
         **{f"{prefix}o_proj.lora_B.weight": torch.ones(48, 4)}
     )
     assert "adapts model.layers.9.self_attn.q_proj" in refuses(**{key.replace("0", "9"): kept[key].clone()})
-    assert refuses(**{score: torch.ones(2, 48)}) == "the probe has no classifier that is 3 by 48"
+    assert refuses(**{score: torch.ones(2, 48)}) == "the probe has no classifier that is 3 by 48" + ANOTHER
 
 
 def test_an_adapter_without_a_classifier_is_refused(fresh, tiny_backend):
     source = changed(fresh, lambda tensors: tensors.pop("base_model.model.score.weight"))
-    assert refused(source, tiny_backend) == "the probe has no classifier that is 3 by 48"
+    assert refused(source, tiny_backend) == "the probe has no classifier that is 3 by 48" + ANOTHER
 
 
 @pytest.mark.parametrize("layers", [0, 4])
 def test_more_layers_than_the_model_has_are_refused(fresh, tiny_backend, layers):
     source = replace(fresh.source, layers=layers)
-    assert refused(source, tiny_backend) == f"the probe runs {layers} layers, the model has 3"
+    assert refused(source, tiny_backend) == f"the probe runs {layers} layers, the model has 3{ANOTHER}"
 
 
 def test_fewer_layers_than_are_adapted_are_refused(fresh, tiny_backend):

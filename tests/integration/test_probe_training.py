@@ -8,8 +8,8 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM
 
+from xmguard.backends.prompting import PromptEncoder
 from xmguard.backends.transformers.loader import load
-from xmguard.backends.transformers.prompting import PromptEncoder
 from xmguard.bias import AttentionBias
 from xmguard.context import Context, ContextSpan
 from xmguard.contracts import Branch

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from xmguard.backends.transformers.prompting import PromptEncoder
+from xmguard.backends.prompting import PromptEncoder
 from xmguard.context import Context, ContextSpan
 from xmguard.errors import ModelRefused, PluginError
 from xmguard.hookspecs import hookimpl

@@ -9,8 +9,8 @@ import torch
 
 from tests.integration.eager import Eager
 from xmguard import quoting
+from xmguard.backends.prompting import PromptEncoder
 from xmguard.backends.transformers.loader import load
-from xmguard.backends.transformers.prompting import PromptEncoder
 from xmguard.backends.transformers.session import TransformersSession
 from xmguard.bias import REMOVE, AttentionBias
 from xmguard.context import Context, ContextSpan, SpanMap, SpanTokens

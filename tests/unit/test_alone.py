@@ -37,7 +37,7 @@ def read(*answers: str, asked_in: str = "en", modalities=()) -> tuple[Evidence, 
     spans = tuple(ContextSpan(Span(id=name, text="text"), kind, "en") for name, kind in zip(ids, kinds, strict=True))
     context = Context(spans, "How much?", asked_in)
     prompt = SimpleNamespace(span_map=SimpleNamespace(ids=ids), alone_tail=(0,))
-    reading = AloneReading(SimpleNamespace(text=said), context, prompt)
+    reading = AloneReading(SimpleNamespace(text=said, lacks={}), context, prompt)
     for branch, answer in zip(reading.branches, answers, strict=True):
         words = [WORDS.index(word) for word in answer.split()]
         for word in words:

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from tests import chat_api
 from tests.unit.command_line import one_error_line, xmguard
 from xmguard.cli import doctor
 from xmguard.contracts import SelfCheck
@@ -30,12 +31,19 @@ def test_doctor_says_that_a_model_is_steered_exactly_and_tests_it_where_it_is_to
     asked = {}
 
     class Engine:
+        closed = False
+
+        def close(self):
+            self.closed = True
+
         def self_test(self):
             return [SelfCheck("epsilon 0", True, "changes nothing"), SelfCheck("removal", asked["device"] == "cpu", "")]
 
+    engine = Engine()
+
     def load_guard(model: str, **settings: object):
         asked.update(settings, model=model)
-        return SimpleNamespace(backend=Engine(), describe=lambda: ModelInfo(calibration="calibrated on 40 pairs"))
+        return SimpleNamespace(backend=engine, describe=lambda: ModelInfo(calibration="calibrated on 40 pairs"))
 
     monkeypatch.setattr(doctor, "load_guard", load_guard)
     monkeypatch.chdir(steerable)
@@ -43,6 +51,7 @@ def test_doctor_says_that_a_model_is_steered_exactly_and_tests_it_where_it_is_to
     assert result.exit_code == 0, result.output
     assert (asked["model"], asked["device"], asked["dtype"]) == (".", "cpu", "bfloat16")
     assert asked["profile"] == Path("p.json")
+    assert engine.closed
     for expected in ("LlamaForCausalLM", "policy fixed", "self-test on ., cpu, bfloat16", "changes nothing"):
         assert expected in result.stdout
     said = " ".join(result.stdout.split())
@@ -102,3 +111,12 @@ def test_doctor_says_that_a_gpu_is_slower_without_triton(monkeypatch: pytest.Mon
     monkeypatch.setitem(sys.modules, "triton", None)
     shown = " ".join(xmguard("doctor", "--model", "nowhere").stdout.split())
     assert "triton not installed: a GPU would take the slower path" in shown
+
+
+def test_doctor_shows_what_an_api_offers_and_lacks():
+    with chat_api.serving() as api:
+        result = xmguard("doctor", "--engine", "openai", "--model", chat_api.MODEL, "--base-url", api.url)
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.stdout.split())
+    assert "log-probabilities passed offered, with the 20 likeliest tokens" in said
+    assert "contributions passed absent: an API of chat completions" in said

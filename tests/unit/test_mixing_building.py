@@ -4,20 +4,28 @@ from __future__ import annotations
 
 import errno
 import json
+import shutil
 from collections import Counter
 from hashlib import sha256
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import ExifTags
 from PIL import Image as Pictures
 
 from tests.unit.mixing_recipes import recipe, records, write
-from xmguard.errors import ErrorCode, InvalidRequest, ModelNotFound, ModelRefused, XmguardError
+from xmguard.errors import ErrorCode, InvalidRequest, ModelRefused, XmguardError
+from xmguard.plugins import load_plugins
 from xmguard_research.mixing import building
+from xmguard_research.mixing.bases import find_base
 from xmguard_research.mixing.building import build, describe, plan
 from xmguard_research.mixing.counting import TokenCounter
+from xmguard_research.mixing.encoding import Encoded
+from xmguard_research.mixing.instances import DRAWING
 from xmguard_research.mixing.items import Message
+from xmguard_research.mixing.readers import encoder_of, load_reader
 from xmguard_research.mixing.recipe import Recipe
 
 ANSWER = len("It is en 10.") + 1
@@ -121,6 +129,37 @@ def test_what_is_read_is_what_the_template_writes_around_the_texts(tiny_folder: 
     assert counter.trained([Message("assistant", ("<think>",))]) == 8
 
 
+def test_as_many_tokens_are_counted_as_training_encodes(tmp_path: Path, tiny_folder: Path, told):
+    """With a template that asks for a reply with more than it repeats, and ends one with more than a token."""
+    from transformers import AutoTokenizer
+
+    base = tmp_path / "base"
+    shutil.copytree(tiny_folder, base)
+    tokenizer = AutoTokenizer.from_pretrained(base)
+    tokenizer.chat_template = (
+        "{% for one in messages %}<|im_start|>{{ one.role }}\n{{ one.content }}"
+        "{% if one.role == 'assistant' %} over{% endif %}<|im_end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|im_start|>assistant\n<think>\n{% endif %}"
+    )
+    tokenizer.save_pretrained(base)
+    recipe = told(trained_tokens=600).model_copy(update={"base": str(base)})
+    manifest = build(recipe, tmp_path / "data").manifest
+    encoded = as_trained(base, tmp_path / "data")
+    assert manifest["trained_tokens"] == sum(one.trained for one in encoded) == manifest["drawn_tokens"]
+    assert manifest["read_tokens"] == sum(len(one.ids) for one in encoded)
+    assert manifest["longest_instance"] == max(len(one.ids) for one in encoded)
+    reply = rows(tmp_path / "data")[0]["messages"][-1]["content"][0]["text"]
+    assert len(encoded[0].targets[-1]) == len(f"{reply} over") + 1
+
+
+def as_trained(base: Path, data: Path) -> list[Encoded]:
+    """The instances of a data folder as training encodes them."""
+    registry = load_plugins()
+    found = find_base(str(base), registry)
+    encoder = encoder_of(found, load_reader(found, registry), registry, data)
+    return [encoder.encode(row) for row in rows(data)]
+
+
 def test_held_out_items_are_in_no_instance(told, tmp_path: Path):
     manifest = build(told(), tmp_path / "data").manifest
     held = {(one["source"], one["id"]) for row in rows(tmp_path / "data", "validation.jsonl") for one in row["items"]}
@@ -222,6 +261,7 @@ def test_every_step_is_told_to_its_end(told, tmp_path: Path):
     assert all(done == of for step, (done, of) in steps.items() if step.startswith(("counting", "writing")))
 
 
+@pytest.mark.usefixtures("_pictures_are_read")
 def test_pictures_are_copied_once_each_and_found_from_the_instances(tmp_path: Path, tiny_pictures: Path):
     for index in range(2):
         Pictures.new("RGB", (40 + 8 * index, 40), "red").save(tmp_path / f"{index}.png")
@@ -260,6 +300,32 @@ def test_pictures_are_copied_once_each_and_found_from_the_instances(tmp_path: Pa
     assert manifest["read_tokens"] > 2 * plain.manifest["read_tokens"]
 
 
+@pytest.mark.usefixtures("_pictures_are_read")
+def test_pictures_that_are_turned_or_shrunk_count_as_they_are_trained_on(tmp_path: Path, tiny_pictures: Path):
+    turned = Pictures.Exif()
+    turned[ExifTags.Base.Orientation] = 6
+    Pictures.new("RGB", (160, 40), "red").save(tmp_path / "turned.jpg", exif=turned)
+    Pictures.new("RGB", (2401, 1601), "red").save(tmp_path / "large.png")
+    art = []
+    for name in ("turned.jpg", "large.png", "turned.jpg"):
+        asked = {"role": "user", "content": [{"type": "image", "path": name}]}
+        art.append({"id": f"{len(art)}", "messages": [asked, {"role": "assistant", "content": "Red."}]})
+    write(tmp_path / "art.jsonl", art)
+    source = {"name": "art", "modality": "art", "path": "art.jsonl"}
+    manifest = build(
+        recipe(tmp_path, tiny_pictures, [source], strategy="dataset", items=1, trained_tokens=10), tmp_path / "data"
+    ).manifest
+    assert manifest["instances"] == 2
+    assert manifest["read_tokens"] == sum(len(one.ids) for one in as_trained(tiny_pictures, tmp_path / "data"))
+
+
+@pytest.fixture
+def _pictures_are_read(monkeypatch: pytest.MonkeyPatch):
+    if "image" not in {entry.name for entry in entry_points(group="xmguard")}:
+        pytest.skip("xmguard-image is not installed")
+    monkeypatch.setenv("XMGUARD_PLUGINS", "image")
+
+
 @pytest.fixture(scope="module")
 def tiny_pictures(tmp_path_factory: pytest.TempPathFactory) -> Path:
     from xmguard.testing.tiny_pictures import make_picture_model
@@ -277,14 +343,26 @@ def test_a_base_that_reads_no_pictures_is_refused_where_there_are_some(tmp_path:
         plan(told)
 
 
+def test_data_that_another_version_drew_is_refused_but_by_a_run_that_has_begun(told, tmp_path: Path):
+    out = tmp_path / "data"
+    manifest = build(told(), out).manifest
+    before = {name: value for name, value in manifest.items() if name != "drawing"}
+    (out / "manifest.json").write_text(json.dumps(before), encoding="utf-8")
+    with pytest.raises(InvalidRequest, match="another version of xmguard drew it"):
+        build(told(), out)
+    assert build(told(), out, begun=True).unchanged
+    assert build(told(), out, force=True).manifest["drawing"] == DRAWING
+
+
 def test_a_checkpoint_with_an_adapter_counts_as_its_base_does(told, tmp_path: Path, tiny_folder: Path):
     checkpoint = tmp_path / "run" / "model"
     checkpoint.mkdir(parents=True)
+    (checkpoint / "adapter_config.json").write_text("{}", encoding="utf-8")
     (checkpoint / "xmguard.json").write_text(json.dumps({"base_model": str(tiny_folder)}), encoding="utf-8")
     counter = TokenCounter(str(checkpoint), pictures=False)
     assert counter.sha256 == TokenCounter(str(tiny_folder), pictures=False).sha256
     (checkpoint / "xmguard.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(ModelNotFound, match="names no base_model"):
+    with pytest.raises(ModelRefused, match=r"no xmguard\.json names the base"):
         TokenCounter(str(checkpoint), pictures=False)
 
 

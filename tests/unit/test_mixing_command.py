@@ -75,6 +75,25 @@ def test_mistakes_are_one_line_and_status_2(told: str, tmp_path: Path):
     assert not (tmp_path / "data").exists()
 
 
+@pytest.mark.parametrize(
+    ("command", "package"),
+    [
+        (("build", "recipe.yaml", "--dry-run"), "xmguard_research.mixing.building"),
+        (("train", "recipe.yaml", "--out", "run"), "xmguard_research.mixing.training"),
+        (("export", "model", "--out", "merged"), "xmguard_research.mixing.exporting"),
+        (("evaluate", "model", "--out", "found"), "xmguard_research.mixing.measures"),
+        (("experiment", "crosslingual", "--out", "out"), "xmguard_research.mixing.experiment"),
+        (("report", "out"), "xmguard_research.mixing.experiment"),
+    ],
+)
+def test_every_command_says_which_package_is_missing(monkeypatch: pytest.MonkeyPatch, command, package: str):
+    import xmguard_research.mixing
+
+    monkeypatch.setitem(sys.modules, package, None)  # as if a package that it imports were not there
+    monkeypatch.delattr(xmguard_research.mixing, package.rpartition(".")[2], raising=False)
+    assert 'run: pip install "xmguard[research]"' in one_error_line(xmguard("mix", *command))
+
+
 def test_the_command_loads_nothing_heavy_before_it_is_called():
     heavy = ("torch", "transformers", "numpy", "pydantic", "datasets", "trl", "peft")
     program = f"import xmguard_research.mixing.command, sys; print([name for name in {heavy!r} if name in sys.modules])"

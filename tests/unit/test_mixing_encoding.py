@@ -3,7 +3,7 @@
 import pytest
 
 from xmguard import Span
-from xmguard.backends.transformers.prompting import PromptEncoder
+from xmguard.backends.prompting import PromptEncoder
 from xmguard.context import Context, ContextSpan
 from xmguard.errors import InvalidRequest, ModelRefused
 from xmguard.languages.english.prompts import PROMPT_TEXT

@@ -4,19 +4,23 @@ import csv
 import json
 import re
 from collections import Counter
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 import yaml
 
 from xmguard.errors import InvalidRequest, XmguardError
+from xmguard_research.metrics import Estimate
 from xmguard_research.mixing import experiment as running
 from xmguard_research.mixing import figures, reporting
 from xmguard_research.mixing.arms import Experiment
 from xmguard_research.mixing.command_experiment import TINY, shipped
+from xmguard_research.mixing.crossed import Crossed
 from xmguard_research.mixing.evaluating import RESPONSES, Response, key
 from xmguard_research.mixing.experiment import ArmsDiffer, Made, asked, claim, evaluated, opened, require_equal
+from xmguard_research.mixing.measures import Number
 from xmguard_research.mixing.posing import CONFLICT
 
 READING = {"name": "reading", "modality": "en", "generator": "reading", "options": {"topics": 4}}
@@ -42,9 +46,9 @@ def content(**changes):
     return json.loads(json.dumps({**CONTENT, **changes}))
 
 
-def made(arm="dataset", seed=0, steps=4, turns="multi", trained_tokens=50, drawn=("a", "b")):
+def made(arm="dataset", seed=0, steps=4, turns="multi", trained_tokens=50, drawn=("a", "b"), held="same"):
     counted = Counter(("reading", name) for name in drawn)
-    return Made(arm, seed, 4, len(drawn), trained_tokens, 100, steps, turns, counted)
+    return Made(arm, seed, 4, len(drawn), trained_tokens, 100, steps, turns, counted, {"reading": held})
 
 
 def test_the_shipped_experiments_can_be_read_whole_and_tiny():
@@ -67,6 +71,14 @@ def test_an_experiment_is_refused_with_everything_that_is_wrong_in_it(tmp_path):
     assert Experiment.read(file, ["seeds=[7]", "training.data.trained_tokens=30"]).seeds == [7]
     with pytest.raises(InvalidRequest, match="leads nowhere"):
         Experiment.read(file, ["seeds.x.y=1"])
+    for change in ("seeds.-1=1", "seeds.9=1"):
+        with pytest.raises(InvalidRequest, match=r"--set: .* leads nowhere"):
+            Experiment.read(file, [change])
+    with pytest.raises(InvalidRequest, match="--set seeds:1: is no YAML"):
+        Experiment.read(file, ["seeds=[1"])
+    file.write_text(file.read_text() + "seeds: [5]\n")
+    with pytest.raises(InvalidRequest, match=r"small\.yaml:\d+: is no YAML: 'seeds' is there twice"):
+        Experiment.read(file)
 
 
 def test_a_recipe_has_what_sets_its_arm_apart_and_its_seed(tmp_path):
@@ -83,6 +95,8 @@ def test_arms_of_other_items_steps_or_tokens_are_refused():
     require_equal([made(), made("instance"), made(seed=1, steps=9), made("instance", seed=1, steps=9)])
     with pytest.raises(ArmsDiffer, match="not of the same items"):
         require_equal([made(), made("instance", drawn=("a", "c"))])
+    with pytest.raises(ArmsDiffer, match="not of the same items"):
+        require_equal([made(), made("instance", held="other")])
     with pytest.raises(ArmsDiffer, match="4 and 5 steps"):
         require_equal([made(), made("instance", steps=5)])
     with pytest.raises(ArmsDiffer, match="50 and 51 trained tokens"):
@@ -105,6 +119,55 @@ def test_items_that_do_not_say_whether_they_are_conflicts_are_refused(tmp_path):
     experiment = Experiment.parse(content(training={"data": {"trained_tokens": 100, "sources": [mine, SPANISH]}}))
     with pytest.raises(InvalidRequest, match="does not say that it is none"):
         running.require_no_conflict(experiment, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("meta", "said"),
+    [
+        ({}, "does not say whether it is a conflict"),
+        ({"conflict": "no"}, "does not say whether it is a conflict"),
+        ({"conflict": True}, "is a conflict, and does not say of what"),
+        ({"conflict": True, "modalities": ["text", "image"]}, "is a conflict across modalities"),
+    ],
+)
+def test_a_stage_says_of_every_item_whether_it_is_a_conflict_and_of_what(tmp_path, meta, said):
+    asked_and_told = [{"role": "user", "content": "Which?"}, {"role": "assistant", "content": "That."}]
+    (tmp_path / "mine.jsonl").write_text(json.dumps({"id": "one", "messages": asked_and_told, "meta": meta}) + "\n")
+    mine = {"name": "mine", "modality": "en", "path": "mine.jsonl"}
+    stage = {"data": {"strategy": "dataset", "items": 1, "trained_tokens": 100, "sources": [READING, mine]}}
+    with pytest.raises(InvalidRequest, match=rf"stage\.data\.sources\.mine: item one of .*mine.jsonl:1 {said}"):
+        running.require_no_conflict(Experiment.parse(content(stage=stage)), tmp_path)
+
+
+def test_a_stage_that_mixes_within_an_instance_is_refused():
+    stage = {"data": {"strategy": "instance", "items": 2, "trained_tokens": 100, "sources": [READING, SPANISH]}}
+    with pytest.raises(InvalidRequest, match=r"stage\.data\.strategy: is instance"):
+        Experiment.parse(content(stage=stage))
+
+
+@pytest.mark.parametrize("name", ["train.learning_rate", "data.trained_tokens", "data.seed"])
+def test_arms_differ_in_how_items_are_put_together_alone(name):
+    odd = {**CONTENT["arms"], "odd": {"data.items": 2, name: 1}}
+    with pytest.raises(InvalidRequest, match=rf"arms\.odd\.{name}: is nothing that arms may differ in"):
+        Experiment.parse(content(arms=odd))
+
+
+def test_what_cannot_be_done_is_refused_before_anything_is_trained(tmp_path, monkeypatch, tiny_folder):
+    def train(*ignored):
+        raise AssertionError("something is trained")
+
+    monkeypatch.setattr(running, "train", train)
+    wrong = content()
+    wrong["evaluation"][0]["variants"] = ["en-xx"]
+    with pytest.raises(InvalidRequest, match="xx"):
+        running.run(Experiment.parse(wrong), tmp_path / "asked")
+    uneven = content(base=str(tiny_folder), seeds=[0])
+    uneven["stage"]["data"]["trained_tokens"] = 1000
+    uneven["training"]["train"] = {"items_per_step": 2, "instances_per_forward": 1}
+    uneven["arms"]["concatenated"] = {"data.strategy": "dataset", "data.items": 2}
+    with pytest.raises(ArmsDiffer, match="steps"):
+        running.run(Experiment.parse(uneven), tmp_path / "steps")
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_stage_that_teaches_conflicts_across_languages_is_refused(tmp_path):
@@ -211,10 +274,17 @@ def test_the_report_has_the_numbers_of_every_arm_and_of_every_comparison(result,
     assert value("difference in detection", "instance", "dataset") == 0.5
     assert value("reduction of imbalance", "instance", "none") == pytest.approx(3.419, abs=1e-3)
     report = (tmp_path / "report.md").read_text()
-    assert "**Shown, above 1** – clqa en-es: imbalance of none over that of instance is 3.42 times." in report
+    alike = (
+        "clqa en-es: imbalance of none over that of instance is 3.42 times; all draws are equal (2 topics, 2 seeds)."
+    )
+    assert f"**Cannot be said** – {alike}" in report
     assert "**Not shown** – clqa en-es: detection of instance minus that of dataset" in report
     assert re.search(r"\| instance \| 1 \| 50 \| 500 \|", report)
     assert "Not done yet" not in report
+    count = report.count("- **Shown") + report.count("- **Not shown")
+    assert f"{count} of these statements have an interval, and none is corrected" in report
+    assert f"about {count / 20:.0f} of them would be shown by chance" in report
+    assert report.count("about 75% of cases with 4 topics and one seed") == 2
     assert "2 topics, each in conflicts and controls" in report
     head = "| arm | seed | en-es detection | en-es false alarms | en-es imbalance |"
     assert head in report
@@ -225,6 +295,50 @@ def test_what_is_worse_is_said_as_what_is_better_is(result):
     said = [line for line in reporting.statements(result) if "exact answers of instance minus those of dataset" in line]
     assert said
     assert all(line.startswith("**Shown, below 0**") for line in said)
+
+
+def number(what, value, low, high, items, seeds):
+    estimate = Estimate(value, low, high, 0)
+    return Number("instance", "none", "clqa", "en-es", "standard", CONFLICT, what, estimate, items, 8, seeds)
+
+
+def test_nothing_is_shown_by_draws_that_are_all_equal_and_every_statement_says_what_was_drawn(result):
+    def said(one):
+        return reporting.statements(replace(result, numbers=(), compared=(one,)))
+
+    reduction, less = "reduction of imbalance", "difference in detection"
+    assert said(number(reduction, 3.4, 3.4, 3.4, 1, 1)) == [
+        "**Cannot be said** – clqa en-es: imbalance of none over that of instance is 3.4 times; all draws are equal "
+        "(1 topic, 1 seed)."
+    ]
+    assert said(number(reduction, 3.4, 2.0, 4.0, 4, 3)) == [
+        "**Shown, above 1** – clqa en-es: imbalance of none over that of instance is 3.4 [2, 4] times (4 topics, "
+        "3 seeds)."
+    ]
+    assert said(number(less, -0.1, -0.5, 0.2, 9, 2)) == [
+        "**Not shown** – clqa en-es: detection of instance minus that of none, standard prompt is -10 [-50, 20] points "
+        "(more is better) (9 topics, 2 seeds); the interval holds 0."
+    ]
+
+
+def test_intervals_of_four_topics_are_worth_what_the_report_says():
+    generator = np.random.default_rng(0)
+    topics = list("abcd")
+    held = 0
+    for trial in range(200):
+        values = generator.normal(size=4)
+        draws = Crossed(topics, [0], resamples=200, seed=trial)
+        found = draws.mean(lambda one, count: one / count, {0: (topics, [values, [1.0] * 4])}).estimate()
+        held += found.low <= 0 <= found.high
+    assert 0.68 < held / 200 < 0.82
+
+
+def test_draws_that_differ_by_rounding_alone_have_no_interval():
+    topics = list("abcdefg")
+    drawn = Crossed(topics, [0]).mean(lambda one, other: one / other, {0: (topics, [[0.1] * 7, [0.7] * 7])})
+    assert drawn.draws.min() < drawn.draws.max()
+    found = drawn.estimate()
+    assert found.low == found.value == found.high
 
 
 def test_the_figures_show_the_numbers(result):
@@ -240,12 +354,30 @@ def test_the_figures_show_the_numbers(result):
     (axis,) = drawn["figure-6"].axes
     heights = [bar.get_height() for bar in axis.patches]
     assert heights == pytest.approx([1.386, 0.693, 0.405], abs=1e-3)
+    (first, second, third) = dict.fromkeys(bar.get_facecolor() for bar in axis.patches)
+    assert [max(one[:3]) - min(one[:3]) < 0.01 for one in (first, second, third)] == [True, True, False]
     (axis,) = drawn["figure-7"].axes
     plain = [bar.get_height() for bar in axis.patches if not bar.get_hatch()]
     hatched = [bar.get_height() for bar in axis.patches if bar.get_hatch()]
     assert plain == [1.0] * 6 + [0.0, 0.5, 1.0]
     assert hatched == [0.0] * 9
     assert [label.get_text() for label in axis.get_xticklabels()] == ["en-en", "es-es", "en-es"]
+
+
+def test_an_arm_that_joins_without_mixing_is_grey_and_one_that_mixes_blue(result):
+    arms = {**CONTENT["arms"], "concatenated": {"data.strategy": "dataset"}, "single": {"data.turns": "single"}}
+    experiment = Experiment.parse(content(arms=arms))
+    assert experiment.mixing == ["instance", "single"]
+    shades = figures.colours(["untouched", "none", *arms], experiment.mixing)
+    assert len(set(shades.values())) == len(shades)
+    assert {arm for arm, shade in shades.items() if shade in figures.BLUES} == {"instance", "single"}
+
+
+def test_the_report_says_of_the_stage_what_it_was_trained_on_and_no_more(result):
+    report = reporting.markdown(result)
+    assert "the base, trained on reading (reading), pairs (pairs)." in report
+    assert "the same items of reading (reading), lectura (reading), none of them a conflict" in report
+    assert "taught to read each" not in report
 
 
 def test_what_is_not_done_is_named_and_nothing_is_made_of_nothing(tmp_path):
@@ -258,6 +390,18 @@ def test_what_is_not_done_is_named_and_nothing_is_made_of_nothing(tmp_path):
     found = reporting.collect(experiment, tmp_path / "out")
     assert found.missing == ["instance/1"]
     assert "**Not done yet, and in no number below:** instance/1." in reporting.markdown(found)
+
+
+def test_arms_without_a_seed_in_common_are_said_not_to_be_compared(tmp_path):
+    experiment = Experiment.parse(content())
+    filled(experiment, tmp_path)
+    for arm, seed in (("instance", 0), ("dataset", 1)):
+        (tmp_path / "arms" / arm / f"seed-{seed}" / "evaluation" / RESPONSES).unlink()
+    found = reporting.collect(experiment, tmp_path)
+    said = reporting.statements(found)
+    assert "**Not compared** – instance with dataset: no seed of both is evaluated to the end." in said
+    assert not [line for line in said if "dataset" in line and "Not compared" not in line]
+    assert [line for line in said if "over that of instance" in line and "1 seed)" in line]
 
 
 def test_checkpoints_of_other_numbers_of_steps_are_not_compared(tmp_path):

@@ -2,6 +2,7 @@
 
 from collections import Counter, defaultdict
 from itertools import pairwise
+from pathlib import Path
 
 import pytest
 
@@ -12,8 +13,10 @@ from xmguard_research.benchmarks.clqa.languages import LANGUAGES
 from xmguard_research.benchmarks.clqa.topics import topics
 from xmguard_research.judge.rules import RuleJudge
 from xmguard_research.judge.values import Exchange
+from xmguard_research.mixing import corpus
 from xmguard_research.mixing.corpus import DEV, SPLITS, TRAIN
 from xmguard_research.mixing.generators import GENERATORS
+from xmguard_research.mixing.generators import options as settings
 from xmguard_research.mixing.generators.replies import PHRASINGS
 from xmguard_research.mixing.generators.told import Teller
 
@@ -75,6 +78,22 @@ def test_sizes_are_two_sentences_or_more_and_mixed_has_both():
     }
     assert max(lengths["short"]) < min(lengths["long"])
     assert {one["meta"]["size"] for one in made("reading", topics=40)} == {"short", "long"}
+
+
+@pytest.mark.parametrize(("code", "least", "most"), [("es", 54, 124), ("tr", 54, 124), ("zh", 126, 204)])
+def test_a_long_source_is_as_long_as_is_said(code, least, most):
+    said = "54 to 124 words, of Chinese 126 to 204 characters"
+    for file in (Path(corpus.__file__).with_name("README.md"), Path(settings.__file__)):
+        assert said in " ".join(file.read_text(encoding="utf-8").split())
+    told = [
+        sources(one)[0]
+        for split, topics in (("train", 200), (DEV, 126))
+        for one in made("reading", language=code, topics=topics, size="long", split=split)
+    ]
+    lengths = [len(one) if code == "zh" else len(one.split()) for one in told]
+    assert least <= min(lengths)
+    assert max(lengths) <= most
+    assert code != "tr" or min(lengths) == least
 
 
 def test_twins_differ_in_the_answer_of_one_source_and_in_the_reply(pairs):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.unit.mixing_recipes import recipe
-from xmguard.errors import InvalidRequest
+from xmguard.errors import InvalidRequest, SetupIncomplete
 from xmguard_research.mixing.sources import Read, read
 
 USER, REPLY = {"role": "user", "content": "What?"}, {"role": "assistant", "content": "That."}
@@ -30,6 +31,13 @@ def of_dataset(folder: Path, **source: Any) -> Read:
 
 def contents(found: Read) -> list[list[tuple[str, tuple[Any, ...]]]]:
     return [[(message.role, message.content) for message in one.messages] for one in found.items]
+
+
+def test_a_package_that_is_missing_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "set").mkdir()
+    monkeypatch.setitem(sys.modules, "datasets", None)
+    with pytest.raises(SetupIncomplete, match="pip install"):
+        of_dataset(tmp_path, messages="chat")
 
 
 def test_a_folder_of_json_lines_is_a_data_set(tmp_path: Path):

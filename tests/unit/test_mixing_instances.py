@@ -9,8 +9,10 @@ import pytest
 
 from tests.unit.mixing_recipes import item
 from xmguard.errors import InvalidRequest
+from xmguard_research.mixing.generators import GENERATORS
 from xmguard_research.mixing.instances import draw, hold_out, joined, mix
 from xmguard_research.mixing.items import Image, Item, Message
+from xmguard_research.mixing.items import item as read_item
 
 
 def sources(**counts: int) -> dict[str, list[Item]]:
@@ -201,3 +203,40 @@ def test_sources_that_share_ids_hold_out_the_same_ones():
     _, held = hold_out(items, 0)
     assert [one.id for one in held["a"]] == [one.id for one in held["b"]]
     assert [one.id for one in hold_out(items, 1)[1]["a"]] != [one.id for one in held["a"]]
+
+
+def generated(**generators) -> dict[str, list[Item]]:
+    return {
+        name: [
+            read_item(record, source=name, modality=name, where=name, picture=Image)
+            for record in GENERATORS[kind](options)
+        ]
+        for name, (kind, options) in generators.items()
+    }
+
+
+def test_no_held_out_topic_is_trained_on_in_another_language_or_as_a_twin():
+    told = {"topics": 60, "seed": 3}
+    items = generated(
+        en=("reading", told),
+        es=("reading", told | {"language": "es"}),
+        pairs=("pairs", told | {"languages": [["en", "en"]]}),
+    )
+    kept, held = hold_out(items, 0)
+    about = {one.meta["topic"] for some in held.values() for one in some}
+    assert {one.meta["topic"] for one in held["en"]} == {one.meta["topic"] for one in held["es"]}
+    assert len(held["pairs"]) > 1
+    assert all(one.meta["topic"] not in about for some in kept.values() for one in some)
+    assert all(len(kept[name]) > 0.9 * len(some) for name, some in items.items())
+
+
+def test_every_source_of_many_holds_out_an_item():
+    _, held = hold_out(sources(**{f"s{index}": 10 for index in range(65)}), 0)
+    assert {len(some) for some in held.values()} == {1}
+
+
+def test_a_source_of_nothing_but_held_out_topics_is_refused():
+    items = {"many": sources(a=50)["a"]}
+    first = hold_out(items, 0)[1]["many"][0]
+    with pytest.raises(InvalidRequest, match="everything in few is about what other sources hold out"):
+        hold_out({**items, "few": [first]}, 0)

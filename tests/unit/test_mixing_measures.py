@@ -78,6 +78,15 @@ def test_detection_and_false_alarms_are_shares_of_conflicts_and_of_controls_that
     assert number(found, "detection").items == 2
 
 
+def test_shares_that_all_agree_keep_an_interval_and_stay_shares():
+    rows = [response(topic, ("en", "es"), True, False) for topic in "abcdef"]
+    rows += [response(topic, ("en", "es"), False, True) for topic in "abcdef"]
+    found = measures.of_checkpoint(rows, resamples=DRAWS)
+    for what, least, most in (("detection", 0, 1), ("false alarms", 0, 1), ("detection - false alarms", -1, 1)):
+        estimate = number(found, what).estimate
+        assert least <= estimate.low < estimate.high <= most, what
+
+
 def test_orders_are_counted_together_and_apart():
     found = measures.of_checkpoint(ROWS, resamples=DRAWS)
     assert number(found, "detection", "en>es").estimate.value == 1.0
@@ -94,6 +103,7 @@ def test_the_imbalance_sets_english_against_the_other_language_in_whatever_order
     assert number(found, "log ratio").estimate.value == pytest.approx(math.log(3))
     assert number(found, "log ratio per token").estimate.value == pytest.approx(math.log(2 / 0.5))
     assert number(found, "absolute gap").estimate.value == pytest.approx(4.0)
+    assert number(found, "absolute gap per token").estimate.value == pytest.approx(1.5)
     flipped = measures.of_checkpoint([replace(row, norms=row.norms[::-1]) for row in rows], resamples=DRAWS)
     assert number(flipped, "log ratio").estimate.value == pytest.approx(-math.log(3))
     assert number(flipped, "imbalance").estimate.value == pytest.approx(math.log(3))
@@ -161,6 +171,10 @@ def arms():
     }
 
 
+ROWS_AT_ONE = [response(item, ("en", "es"), True, True, norms=(8.0, 1.0)) for item in "ab"]
+"""Of imbalance 3 (times log 2)."""
+
+
 def test_arms_are_means_over_their_seeds():
     found = measures.of_arms(arms(), resamples=DRAWS)
     assert number(found, "detection", arm="dataset").estimate.value == 0.5
@@ -175,6 +189,19 @@ def test_the_reduction_says_how_many_times_as_much_imbalance_the_other_arm_has()
     less = number(found, "difference in detection", against="dataset").estimate
     assert less.value == 0.5
     assert less.low < 0.5 < less.high
+
+
+def test_arms_are_compared_by_the_seeds_that_both_have_alone():
+    whole = arms()
+    both = {**whole, "dataset": {0: whole["dataset"][0]}, "instance": {1: whole["instance"][1], 0: ROWS_AT_ONE}}
+    pairs = [("instance", "dataset"), ("instance", "none")]
+    found = measures.comparisons(both, pairs, resamples=DRAWS)
+    less = number(found, "difference in imbalance", against="dataset")
+    assert less.estimate.value == pytest.approx((3 - 2) * math.log(2))
+    assert (less.seeds, less.estimate.undefined) == (1, 0)
+    assert number(found, "difference in imbalance", against="none").seeds == 2
+    apart = {"dataset": {0: whole["dataset"][0]}, "instance": {1: whole["instance"][1]}}
+    assert measures.comparisons(apart, pairs[:1], resamples=DRAWS) == []
 
 
 def test_arms_that_were_asked_different_things_are_not_compared():
@@ -214,29 +241,66 @@ def test_the_numbers_are_written_with_their_intervals_as_json_and_csv(tmp_path):
     summary = json.loads((tmp_path / tables.SUMMARY).read_text())
     assert summary["model"] == "es"
     row = next(row for row in summary["numbers"] if (row["what"], row["variant"]) == ("detection", "en-es"))
-    assert (row["value"], row["arm"], row["items"], row["rows"]) == (0.75, "es", 2, 8)
+    assert (row["value"], row["arm"], row["items"], row["rows"]) == (0.75, "es", 2, 4)
     header, *lines = (tmp_path / tables.TABLE).read_text().splitlines()
     assert len(lines) == len(found)
     assert header.split(",")[-3:] == ["value", "low", "high"]
 
 
-def test_the_card_gets_the_numbers_of_its_suites_once(tmp_path):
-    card = {"name": "es", "benchmarks": [{"suite": "clqa", "value": 9}, {"suite": "other", "value": 1}]}
+def test_the_card_gets_every_number_once_and_keeps_those_of_other_variants(tmp_path):
+    before = {"suite": "clqa", "variant": "en-es", "prompt": "standard", "what": "detection", "value": 9}
+    kept = [before | {"variant": "de-de", "value": 1}, before | {"suite": "other", "value": 1}]
+    card = {"name": "es", "benchmarks": [before, *kept]}
     (tmp_path / tables.CARD).write_text(json.dumps(card))
     found = measures.of_checkpoint(ROWS, resamples=DRAWS)
     for _ in range(2):
         tables.write_card(tmp_path, found)
     written = json.loads((tmp_path / tables.CARD).read_text())
     assert written["name"] == "es"
-    assert [row["value"] for row in written["benchmarks"] if row["suite"] == "other"] == [1]
-    own = [row for row in written["benchmarks"] if row["suite"] == "clqa"]
+    assert written["benchmarks"][:2] == kept
+    own = written["benchmarks"][2:]
     assert len(own) == len(found)
+    assert 9 not in [row["value"] for row in own]
     assert set(own[0]) == {"suite", "variant", "prompt", "what", "value", "low", "high", "items"}
+
+
+def test_the_card_keeps_what_was_chosen_by_apart_from_what_was_measured(tmp_path):
+    (tmp_path / tables.CARD).write_text("{}")
+    tables.write_card(tmp_path, measures.of_checkpoint(ROWS, resamples=DRAWS))
+    measured = json.loads((tmp_path / tables.CARD).read_text())["benchmarks"]
+    missed = [replace(row, suite="dev", key=f"dev/{row.key}", item=f"dev-{row.item}", reported=False) for row in ROWS]
+    tables.write_card(tmp_path, measures.of_checkpoint(missed, resamples=DRAWS))
+    rows = json.loads((tmp_path / tables.CARD).read_text())["benchmarks"]
+    assert [row for row in rows if row["suite"] == "clqa"] == measured
+    (chosen,) = [row for row in rows if (row["suite"], row["variant"], row["what"]) == ("dev", "en-es", "detection")]
+    assert chosen["value"] == 0.0
 
 
 def test_a_folder_without_a_card_is_refused(tmp_path):
     with pytest.raises(XmguardError, match=r"xmguard\.json cannot be read"):
         tables.write_card(tmp_path, [])
+
+
+def test_a_number_counts_the_responses_that_it_is_about_of_both_arms():
+    found = measures.of_checkpoint(ROWS, resamples=DRAWS)
+    assert [number(found, what).rows for what in ("detection", "false alarms", "imbalance")] == [4, 3, 8]
+    less = number(measures.comparisons(arms(), [("instance", "none")], resamples=DRAWS), "difference in detection")
+    assert (less.items, less.rows, less.seeds, less.against_rows, less.against_seeds) == (2, 4, 2, 2, 1)
+
+
+def test_draws_that_are_left_out_are_written_and_shown():
+    rows = [response("a", ("en", "es"), True, True), response("b", ("en", "es"), False, False)]
+    detection = number(measures.of_checkpoint(rows, resamples=DRAWS), "detection")
+    assert 0 < detection.estimate.undefined < DRAWS
+    assert tables.flat(detection)["undefined"] == detection.estimate.undefined
+    assert tables.shown(Estimate(0.5, 0.25, 0.75, 3), "detection") == "50 [25, 75] (3 draws left out)"
+
+
+def test_values_alone_are_those_of_the_intervals():
+    found = [(cell.variant, what, value) for cell, what, value in measures.values(ROWS)]
+    wanted = [(one.variant, one.what, one.estimate.value) for one in measures.of_checkpoint(ROWS, resamples=DRAWS)]
+    assert [name for *name, _ in found] == [name for *name, _ in wanted]
+    assert [value for *_, value in found] == pytest.approx([value for *_, value in wanted])
 
 
 def test_rates_are_shown_in_percent_and_what_is_undefined_as_absent():

@@ -220,8 +220,14 @@ def test_a_generator_shows_pictures_by_their_full_path(tmp_path: Path):
 def test_an_unknown_generator_and_what_one_refuses_are_named(tmp_path: Path):
     def picky(options):
         raise ValueError("there is no language 'xx'")
-        yield
 
+    def broken(options):
+        yield {"id": "x", "messages": [{"role": "user", "content": "What?"}, REPLY]}
+        raise ValueError("a mistake of its own")
+
+    mistaken = recipe(tmp_path, tmp_path, [{"name": "s", "modality": "en", "generator": "broken"}], strategy="dataset")
+    with pytest.raises(ValueError, match=r"^a mistake of its own$"):
+        read(mistaken, {"broken": broken})
     assert "there is no generator 'other'; known: picky" in refusal(tmp_path, {"generator": "other"}, picky=picky)
     error = refusal(tmp_path, {"generator": "picky"}, picky=picky)
     assert "data.sources[0].options: generator 'picky' refuses them: there is no language 'xx'" in error

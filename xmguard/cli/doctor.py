@@ -5,23 +5,26 @@ from __future__ import annotations
 import platform
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from importlib import import_module
 from importlib.metadata import PackageNotFoundError, packages_distributions, requires, version
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 from rich import box
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from xmguard import __version__
 from xmguard.backends.transformers.families import PICTURES, PROVEN, Examination, examine
 from xmguard.cli.ask import ProfileFile
+from xmguard.cli.engine import BaseUrl, EngineName, EngineOption, Experimental, TensorParallel, engine_options
 from xmguard.cli.terminal import ABSENT, output, printable, progress
 from xmguard.contracts import SelfCheck
 from xmguard.errors import ErrorCode, Reason, SetupIncomplete, XmguardError
-from xmguard.loading import load_guard
+from xmguard.loading import DEFAULT_ENGINE, load_guard
 from xmguard.models.checkpoint import holds_adapter
 from xmguard.models.resolve import WITHOUT_A_NAME, default_model, resolve
 from xmguard.plugins import Registry, load_plugins
@@ -36,6 +39,11 @@ def doctor(
     model: Annotated[
         str, typer.Option(help=f"The model to test the steering of: a name or a folder. {WITHOUT_A_NAME}")
     ] = "",
+    engine: EngineName = DEFAULT_ENGINE,
+    tensor_parallel: TensorParallel = 1,
+    base_url: BaseUrl = "",
+    engine_option: EngineOption = None,
+    experimental: Experimental = False,
     device: Annotated[str, typer.Option(help="Where the test runs, for example cpu or cuda:0.")] = "cpu",
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
     profile: ProfileFile = None,
@@ -55,20 +63,23 @@ def doctor(
     )
     console.print(_table("models", ((m.name, str(m.path() or "not pulled")) for m in registry.models)))
     console.print(_table("can be steered", _steerable(registry)))
-    examination = _examination(model, registry)
-    exactly = "no" if examination.reasons else "yes"
-    console.print(Text(printable(f"{model}: steered exactly: {exactly}"), style="bold"), soft_wrap=True)
-    console.print(_table(None, _grounds(examination)))
-    if examination.reasons:
-        count = len(examination.reasons)
-        raise XmguardError(
-            f"{model} is not steered exactly, for the {'reason' if count == 1 else f'{count} reasons'} listed; "
-            "xmguard does not load it",
-            code=ErrorCode.FAILED_PRECONDITION,
-            reason=Reason.MODEL_REFUSED,
-        )
-    checks, calibration = _self_test(model, device, dtype, profile, registry)
-    table = _table(f"self-test on {model}, {device}, {dtype}", ())
+    for provider in registry.backends:
+        if provider.name == engine and provider.support:
+            console.print(_table(f"engine {engine} on this machine", _support(provider.support)))
+    if engine == DEFAULT_ENGINE:  # another one judges a model when it loads it
+        _tell_examination(console, model, registry)
+    options = engine_options(
+        engine_option,
+        tensor_parallel=tensor_parallel,
+        concurrency=0,
+        experimental=experimental,
+        base_url=base_url,
+    )
+    checks, calibration = _self_test(
+        model, registry, engine=engine, options=options, device=device, dtype=dtype, profile=profile
+    )
+    named = () if engine == DEFAULT_ENGINE else (engine,)
+    table = _table(f"self-test on {', '.join((model, *named, device, dtype))}", ())
     for check in checks:
         mark = Text("passed", style="green") if check.passed else Text("FAILED", style="bold red")
         table.add_row(Text(check.name), Text.assemble(mark, f"  {printable(check.detail)}"))
@@ -82,6 +93,32 @@ def doctor(
             code=ErrorCode.FAILED_PRECONDITION,
             reason=Reason.MODEL_REFUSED,
         )
+
+
+def _tell_examination(console: Console, model: str, registry: Registry) -> None:
+    """Say whether the transformers engine steers a model exactly, and why not.
+
+    Raises:
+        XmguardError: it does not.
+    """
+    examination = _examination(model, registry)
+    exactly = "no" if examination.reasons else "yes"
+    console.print(Text(printable(f"{model}: steered exactly: {exactly}"), style="bold"), soft_wrap=True)
+    console.print(_table(None, _grounds(examination)))
+    if examination.reasons:
+        count = len(examination.reasons)
+        raise XmguardError(
+            f"{model} is not steered exactly, for the {'reason' if count == 1 else f'{count} reasons'} listed; "
+            "xmguard does not load it",
+            code=ErrorCode.FAILED_PRECONDITION,
+            reason=Reason.MODEL_REFUSED,
+        )
+
+
+def _support(target: str) -> Iterable[tuple[str, str]]:
+    module, function = target.split(":")
+    told: Iterable[tuple[str, str]] = getattr(import_module(module), function)()
+    return told
 
 
 def _table(title: str | None, rows: Iterable[tuple[str, str]]) -> Table:
@@ -178,11 +215,12 @@ def _grounds(examination: Examination) -> Iterator[tuple[str, str]]:
     yield from ((particular.name, particular.detail) for particular in examination.particulars)
 
 
-def _self_test(
-    model: str, device: str, dtype: str, profile: Path | None, registry: Registry
-) -> tuple[Sequence[SelfCheck], str]:
-    """What was tested, and what the verdict's probabilities were fitted to."""
+def _self_test(model: str, registry: Registry, **load: Any) -> tuple[Sequence[SelfCheck], str]:
+    """What was tested, and what the verdict's probabilities were fitted to; `load` is for `load_guard`."""
     with progress(f"loading {model}") as step:
-        guard = load_guard(model, device=device, dtype=dtype, profile=profile, registry=registry, progress=step)
-        step("testing")
-        return guard.backend.self_test(), guard.describe().calibration
+        guard = load_guard(model, registry=registry, progress=step, **load)
+        try:
+            step("testing")
+            return guard.backend.self_test(), guard.describe().calibration
+        finally:
+            guard.backend.close()

@@ -87,7 +87,7 @@ def spans_table(reports: Sequence[SpanReport], sources: Sequence[str], *, steere
         source = sources[index] if index < len(sources) else ""
         table.add_row(
             _lines((report.span_id, "bold"), (source, _BEFORE)),
-            _lines((_kind(report), ""), (f"{report.tokens} tok", _BEFORE)),
+            _lines((_kind(report), ""), (f"{report.tokens or ABSENT} tok", _BEFORE)),
             _pair(
                 _bar_cell(report.contribution_before, largest), _bar_cell(report.contribution_after, largest), steered
             ),

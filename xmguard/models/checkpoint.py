@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from enum import StrEnum
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +40,10 @@ class AdapterSource:
     """Of the model it was trained on, as `Backend.model_hash`."""
     acts_on: ActsOn
 
+    def onto(self, base_hash: str) -> str:
+        """`Backend.model_hash` of a base with this adapter on it."""
+        return sha256(f"{base_hash} {self.sha256} {self.acts_on}".encode()).hexdigest()
+
 
 @dataclass(frozen=True)
 class AdapterCard:
@@ -66,7 +71,10 @@ def read_adapter_card(folder: Path) -> AdapterCard:
     try:
         card = json.loads((folder / CARD).read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
-        said = f"it holds an adapter, and its {CARD}, which names the base model, cannot be read: {error}"
+        said = (
+            f"it holds an adapter, and its {CARD}, which names the base model, cannot be read: {error}; give a "
+            "checkpoint of xmguard mix train, or merge the adapter with PEFT and give the merged folder"
+        )
         raise ModelRefused(str(folder), [said]) from error
     reasons: list[str] = []
 

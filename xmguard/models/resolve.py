@@ -84,7 +84,7 @@ def resolve(name: str, registry: Registry, *, above: tuple[Path, ...] = ()) -> R
     if folder.is_file():
         raise ModelNotFound(f"{name} is a file; a model is a folder with config.json and *.safetensors in it")
     if _HUB_NAME.fullmatch(name):
-        return _from_folder(_from_hub(name), registry, above, name)
+        return _from_folder(_from_hub(name), registry, above, name, fetched=True)
     known = ", ".join(registry.models.names()) or "none"
     raise ModelNotFound(
         f"no model {name!r}: it is none of the names known here ({known}), no folder, and no hub name (owner/name)"
@@ -92,25 +92,50 @@ def resolve(name: str, registry: Registry, *, above: tuple[Path, ...] = ()) -> R
 
 
 def _from_folder(
-    folder: Path, registry: Registry, above: tuple[Path, ...], name: str | None = None, profile: Path | None = None
+    folder: Path,
+    registry: Registry,
+    above: tuple[Path, ...],
+    name: str | None = None,
+    profile: Path | None = None,
+    *,
+    fetched: bool = False,
 ) -> ResolvedModel:
     """The model in a folder that is there; `name` and `profile` as a plugin gives them."""
     if holds_adapter(folder):
-        return _from_adapter(folder, registry, above, name, profile)
+        return _from_adapter(folder, registry, above, name, profile, fetched=fetched)
     if name is None and not (folder / "config.json").is_file():
-        raise ModelNotFound(f"{folder} holds no config.json, so it is not a model folder as save_pretrained writes it")
+        raise ModelNotFound(
+            f"{folder} holds no config.json, so it is no model folder; give one that save_pretrained has written"
+        )
     return ResolvedModel(name or folder.name, folder, profile or folder)
 
 
 def _from_adapter(
-    folder: Path, registry: Registry, above: tuple[Path, ...], name: str | None, profile: Path | None
+    folder: Path,
+    registry: Registry,
+    above: tuple[Path, ...],
+    name: str | None,
+    profile: Path | None,
+    *,
+    fetched: bool,
 ) -> ResolvedModel:
     """An adapter's base with the adapter; what is known of the base holds where the card brings no profile."""
     if folder in above:
-        raise ModelRefused(str(folder), ["it is an adapter on a base that comes back to it"])
+        raise ModelRefused(
+            str(folder), ["it is an adapter on a base that comes back to it; give its card another base_model"]
+        )
     card = read_adapter_card(folder)
     beside = folder / card.base_model
     is_folder = card.base_model not in registry.models.names() and beside.is_dir()
+    if fetched and card.base_model not in registry.models.names() and not _HUB_NAME.fullmatch(card.base_model):
+        # What strangers wrote does not choose among the folders of this machine.
+        raise ModelRefused(
+            str(name),
+            [
+                f"its card names the base {card.base_model!r}, which is no model known here and no hub name; download "
+                "it, name its base in its card, and give the folder"
+            ],
+        )
     try:
         base = resolve(str(beside) if is_folder else card.base_model, registry, above=(*above, folder))
     except ModelNotFound as error:

@@ -1,4 +1,4 @@
-"""The built-in verdict estimator, offered through the same hook as a plugin's.
+"""The built-in verdict estimators, offered through the same hook as a plugin's.
 
 The other modules take evidence to a verdict and a verdict to words; none of them runs a model.
 """
@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from xmguard.contracts import EvidenceFeature, VerdictEstimator
 from xmguard.hookspecs import hookimpl
 from xmguard.verdict.features import built_in
+from xmguard.verdict.outright import OutrightEstimator
 from xmguard.verdict.provisional import ProvisionalEstimator
 
 
@@ -21,5 +22,5 @@ def xmguard_evidence_features() -> Iterable[EvidenceFeature]:
 
 @hookimpl
 def xmguard_verdict_estimators() -> Iterable[VerdictEstimator]:
-    """The hand-set estimator."""
-    return [ProvisionalEstimator()]
+    """The hand-set estimators."""
+    return [ProvisionalEstimator(), OutrightEstimator()]

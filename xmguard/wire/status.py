@@ -15,6 +15,7 @@ from google.rpc import code_pb2, error_details_pb2, status_pb2
 from xmguard.errors import (
     Cancelled,
     DeadlineExceeded,
+    EngineError,
     ErrorCode,
     FieldViolation,
     InvalidRequest,
@@ -44,6 +45,7 @@ _CLASSES: Mapping[Reason, type[XmguardError]] = {
     Reason.MODEL_NOT_FOUND: ModelNotFound,
     Reason.PLUGIN_FAILED: PluginError,
     Reason.SETUP_INCOMPLETE: SetupIncomplete,
+    Reason.ENGINE_FAILED: EngineError,
     Reason.DEADLINE_EXCEEDED: DeadlineExceeded,
     Reason.CANCELLED: Cancelled,
 }

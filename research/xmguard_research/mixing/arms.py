@@ -10,12 +10,13 @@ from copy import deepcopy
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 
-from xmguard.errors import ErrorCode, FieldViolation, InvalidRequest, Reason, XmguardError
+from xmguard.errors import FieldViolation, InvalidRequest
+from xmguard_research.mixing import strict
 from xmguard_research.mixing.posing import Wanted
 from xmguard_research.mixing.recipe import Name, Recipe, Text
+from xmguard_research.mixing.strict import Part, put
 
 NONE, UNTOUCHED, STAGE = "none", "untouched", "stage"
 """Arms that are not trained: the stage as it is, the base before it. And the name of what all arms begin from."""
@@ -23,13 +24,11 @@ AT_STAGE = "./stage/model"
 """Base of the arms' recipes, relative to the experiment's folder."""
 
 
-class _Part(BaseModel):
-    """Strict: a field that nobody reads would be a setting that is silently not applied."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
+APART = ("data.strategy", "data.items", "data.turns", "data.shuffle")
+"""What may set arms apart: how the same items are put together, and nothing of how a model is trained on them."""
 
 
-class Evaluation(_Part):
+class Evaluation(Part):
     """What every checkpoint is asked of one suite."""
 
     suite: Literal["clqa", "cmqa"]
@@ -42,7 +41,7 @@ class Evaluation(_Part):
         default=["standard", "instructed", "explicit"], min_length=1
     )
     size: Literal["short", "long"] = "short"
-    kinds: list[Text] = []
+    kinds: list[Text] = Field(default_factory=list)
     style: Text = "noto"
     seed: int | None = None
 
@@ -62,7 +61,7 @@ class Evaluation(_Part):
         )
 
 
-class Experiment(_Part):
+class Experiment(Part):
     """Everything that decides what is trained and asked."""
 
     name: Name
@@ -77,12 +76,12 @@ class Experiment(_Part):
     training: dict[str, Any]
     """`data` and `train` that the arms share; holds no conflict."""
     arms: dict[Name, dict[str, Any]] = Field(min_length=1)
-    """What sets an arm apart: dotted fields of a recipe and their values."""
+    """What sets an arm apart: some of `APART` and their values."""
     seeds: list[int] = Field(min_length=1)
     """Of the draw of items, their order, and training; one checkpoint each, of every arm."""
-    compare: list[tuple[Name, Name]] = []
+    compare: list[tuple[Name, Name]] = Field(default_factory=list)
     """Pairs of arms: the first minus the second."""
-    figures: list[Name] = []
+    figures: list[Name] = Field(default_factory=list)
     """Arms in the figures, in their order; empty for all that are trained, and `none`."""
     untouched: bool = False
     """Whether the base before the stage is evaluated too."""
@@ -114,22 +113,7 @@ class Experiment(_Part):
             InvalidRequest: with every field that is wrong.
             XmguardError: the file cannot be read.
         """
-        try:
-            content = yaml.safe_load(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-            raise XmguardError(
-                f"experiment {path} cannot be read: {' '.join(str(error).split())}; give a YAML file",
-                code=ErrorCode.INVALID_ARGUMENT,
-                reason=Reason.REQUEST_INVALID,
-            ) from error
-        if not isinstance(content, dict):
-            raise InvalidRequest.field(str(path), "is no experiment: its fields (name, base, stage, ...) are missing")
-        for change in changes:
-            name, separator, value = change.partition("=")
-            if not separator:
-                raise InvalidRequest.field("--set", f"{change!r} is not NAME=VALUE, for example seeds=[0]")
-            put(content, name, yaml.safe_load(value))
-        return cls.parse(content)
+        return cls.parse(strict.read(path, "experiment", changes))
 
     @classmethod
     def parse(cls, content: Mapping[str, Any]) -> Experiment:
@@ -149,10 +133,19 @@ class Experiment(_Part):
                     for one in error.errors()
                 ]
             ) from error
-        made.stage_recipe(Path())
-        for arm in made.arms:
+        if made.stage_recipe(Path()).data.strategy == "instance":
+            raise InvalidRequest.field(
+                "stage.data.strategy", "is instance, which is what arms are to show; give strategy: dataset and items"
+            )
+        for arm, own in made.arms.items():
             for seed in made.seeds:
                 made.recipe(arm, seed, Path())
+            if strange := [name for name in own if name not in APART]:
+                raise InvalidRequest.field(
+                    f"arms.{arm}.{strange[0]}",
+                    "is nothing that arms may differ in, or more than mixing is compared; put it into training, and "
+                    f"let arms differ in {', '.join(APART)}",
+                )
         return made
 
     def stage_recipe(self, folder: Path) -> Recipe:
@@ -177,29 +170,21 @@ class Experiment(_Part):
             **deepcopy(self.training),
         }
         for name, value in {**self.arms[arm], "data.seed": seed, "train.seed": seed}.items():
-            put(content, name, value)
+            try:
+                put(content, name, value)
+            except KeyError as error:
+                raise InvalidRequest.field(f"arms.{arm}", error.args[0]) from error
         return _recipe(content, folder, f"arms.{arm}")
+
+    @property
+    def mixing(self) -> list[str]:
+        """Arms that mix within an instance."""
+        return [arm for arm in self.arms if self.recipe(arm, 0, Path()).data.strategy == "instance"]
 
     @property
     def trained(self) -> dict[str, Any]:
         """What decides the checkpoints: an experiment that differs in it is another one. Arms are apart."""
         return self.model_dump(mode="json", include={"name", "base", "license", "stage", "training"})
-
-
-def put(content: dict[str, Any], name: str, value: Any) -> None:
-    """Put a value at a dotted name, in place.
-
-    Raises:
-        InvalidRequest: something on the way is no mapping and no list that long.
-    """
-    *way, last = name.split(".")
-    at: Any = content
-    try:
-        for step in way:
-            at = at[int(step)] if isinstance(at, list) else at.setdefault(step, {})
-        at[int(last) if isinstance(at, list) else last] = value
-    except (AttributeError, IndexError, TypeError, ValueError) as error:
-        raise InvalidRequest.field(name, "leads nowhere: something before its last dot has no such part") from error
 
 
 def _recipe(content: Mapping[str, Any], folder: Path, where: str) -> Recipe:

@@ -5,24 +5,21 @@ The folder appears when it is whole, or not at all. Trains nothing.
 
 from __future__ import annotations
 
-import errno
 import json
-import shutil
 import subprocess
-import tempfile
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
-from xmguard.errors import ErrorCode, InvalidRequest, Reason, XmguardError
+from xmguard.errors import InvalidRequest
 from xmguard_research.benchmarks import lines
 from xmguard_research.mixing import sources
 from xmguard_research.mixing.counting import TokenCounter
-from xmguard_research.mixing.instances import Drawn, Instance, draw, hold_out, mix
+from xmguard_research.mixing.folders import told, whole
+from xmguard_research.mixing.instances import DRAWING, Drawn, Instance, draw, hold_out, mix
 from xmguard_research.mixing.items import Image, Item
 from xmguard_research.mixing.recipe import Recipe
 
@@ -70,7 +67,7 @@ def plan(
         XmguardError: what a source, the base or the budget has wrong.
     """
     read = sources.read(recipe, generators, lambda step: tell(step, 0, 0))
-    return _mixed(recipe, read, _counter(recipe, read, tell), tell)
+    return mixed(recipe, read, counter_of(recipe, read, tell), tell)
 
 
 def build(
@@ -78,6 +75,7 @@ def build(
     out: Path,
     *,
     force: bool = False,
+    begun: bool = False,
     generators: sources.Generators | None = None,
     tell: Tell = lambda step, done, of: None,
 ) -> Built:
@@ -87,6 +85,7 @@ def build(
         recipe: says all.
         out: folder that is made.
         force: replace data of another recipe or of other sources.
+        begun: take data that an earlier version drew as it is: a run goes on with what it began with.
         generators: by name; None takes ours.
         tell: told the steps.
 
@@ -97,14 +96,14 @@ def build(
     if there is None and out.exists() and (not out.is_dir() or any(out.iterdir())):
         raise InvalidRequest.field("--out", f"{out} is there and holds no data of ours; give a new folder")
     read = sources.read(recipe, generators, lambda step: tell(step, 0, 0))
-    counter = _counter(recipe, read, tell)
+    counter = counter_of(recipe, read, tell)
     if there is not None and not force:
-        differs = _difference(there, recipe, read, counter) or altered(there, out)
+        differs = _difference(there, recipe, read, counter, begun=begun) or altered(there, out)
         if not differs:
             return Built(out, there, unchanged=True)
         raise InvalidRequest.field("--out", f"{out} holds other data: {differs}; --force replaces it, or give another")
-    planned = _mixed(recipe, read, counter, tell)
-    with _whole(out) as work:
+    planned = mixed(recipe, read, counter, tell)
+    with told(out), whole(out) as work:
         written = _write(planned, work, tell)
     return Built(out, written, unchanged=False)
 
@@ -128,12 +127,20 @@ def commit() -> str | None:
     return git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
 
 
-def _counter(recipe: Recipe, read: Sequence[sources.Read], tell: Tell) -> TokenCounter:
+def counter_of(recipe: Recipe, read: Sequence[sources.Read], tell: Tell = lambda step, done, of: None) -> TokenCounter:
+    """What counts the tokens of a recipe's base.
+
+    Raises:
+        XmguardError: what the base has wrong.
+    """
     tell("reading the base's tokenizer", 0, 0)
     return TokenCounter(recipe.base_model, pictures=any(item.pictures for each in read for item in each.items))
 
 
-def _mixed(recipe: Recipe, read: Sequence[sources.Read], counter: TokenCounter, tell: Tell) -> Plan:
+def mixed(
+    recipe: Recipe, read: Sequence[sources.Read], counter: TokenCounter, tell: Tell = lambda step, done, of: None
+) -> Plan:
+    """As `plan`, of sources that are read already, counted as `counter` does."""
     data = recipe.data
     kept, held = hold_out({each.source.name: each.items for each in read}, data.seed)
     spent = 0
@@ -196,6 +203,7 @@ def describe(planned: Plan, tell: Tell = lambda step, done, of: None) -> dict[st
     together = Counter("+".join(sorted(item.modality for item in one.items)) for one in planned.instances)
     return {
         "format": FORMAT,
+        "drawing": DRAWING,
         "name": recipe.name,
         "recipe_sha256": recipe.digest,
         "data_sha256": recipe.data_digest,
@@ -229,6 +237,7 @@ def _described(planned: Plan, read: sources.Read) -> dict[str, Any]:
         "sha256": read.sha256,
         "items": len(read.items),
         "held_out": len(planned.held[source.name]),
+        "left_out": len(read.items) - len(planned.held[source.name]) - drawn.available,
         "drawn": len(drawn.items),
         "passes": round(drawn.passes, 3),
         "trained_tokens": drawn.tokens,
@@ -267,8 +276,12 @@ def _manifest(folder: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and found.get("format") == FORMAT else None
 
 
-def _difference(there: dict[str, Any], recipe: Recipe, read: Iterable[sources.Read], counter: TokenCounter) -> str:
-    """In what a manifest is of another recipe, of other sources or another tokenizer; empty if in nothing."""
+def _difference(
+    there: dict[str, Any], recipe: Recipe, read: Iterable[sources.Read], counter: TokenCounter, *, begun: bool
+) -> str:
+    """In what a manifest is of another recipe, other sources, another tokenizer or drawing; empty if in nothing."""
+    if there.get("drawing") != DRAWING and not begun:
+        return "another version of xmguard drew it, and would draw other instances"
     if there["data_sha256"] != recipe.data_digest:
         return "its recipe was another"
     before = {source["name"]: source["sha256"] for source in there["sources"]}
@@ -285,39 +298,3 @@ def altered(there: Mapping[str, Any], folder: Path) -> str:
         if not file.is_file() or sha256(file.read_bytes()).hexdigest() != digest:
             return f"{name} was altered since"
     return ""
-
-
-@contextmanager
-def _whole(out: Path) -> Iterator[Path]:
-    """A folder to write into, which becomes `out` at the end; where that fails, nothing is left of it."""
-    work = None
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
-        (work / "new").mkdir()
-        yield work / "new"
-        _put(work / "new", out, work / "old")
-    except OSError as error:
-        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
-        said = "the disk is full; free some space" if full else f"{error.strerror or error}; give another --out"
-        raise XmguardError(
-            f"{out} cannot be written: {said}. Nothing was changed",
-            code=ErrorCode.RESOURCE_EXHAUSTED if full else ErrorCode.FAILED_PRECONDITION,
-            reason=Reason.SETUP_INCOMPLETE,
-        ) from error
-    finally:
-        if work is not None:
-            shutil.rmtree(work, ignore_errors=True)
-
-
-def _put(new: Path, out: Path, old: Path) -> None:
-    """Rename a folder to `out`, and what is there to `old`; both or neither."""
-    replaced = out.exists()
-    if replaced:
-        out.rename(old)
-    try:
-        new.rename(out)
-    except OSError:
-        if replaced:
-            old.rename(out)
-        raise

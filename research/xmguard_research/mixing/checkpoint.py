@@ -6,7 +6,6 @@ Knows nothing of training.
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,14 +13,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xmguard.backends.low_rank import CONFIG, WEIGHTS
 from xmguard.profile import CARD
+from xmguard_research.mixing.bases import Base
 from xmguard_research.mixing.building import commit
 from xmguard_research.mixing.digest import sha256
-from xmguard_research.mixing.modelling import ADAPTER, Base
+from xmguard_research.mixing.folders import whole
 from xmguard_research.mixing.readers import Reader
 from xmguard_research.mixing.recipe import Recipe
-
-WEIGHTS = "adapter_model.safetensors"
 
 
 def card(recipe: Recipe, base: Base, data: Mapping[str, Any], spent: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,7 +47,11 @@ def card(recipe: Recipe, base: Base, data: Mapping[str, Any], spent: Mapping[str
             # Recipes whose training this one went on from, the first of them first.
             "parents": [*before.get("parents", []), *([parent] if parent else [])],
             "git": commit() or "unknown",
-            "data": {key: data[key] for key in ("sources", "files", "tokenizer_sha256", "git") if key in data},
+            "data": {
+                key: data[key]
+                for key in ("instances", "items", "sources", "files", "tokenizer_sha256", "git")
+                if key in data
+            },
             **spent,
         },
         "benchmarks": [],
@@ -66,20 +69,19 @@ def write(
         folder: replaced if it is there.
         said: the card; the SHA-256 of the adapter is added to it.
         state: the model's weights by name, where the model itself may not hold them whole.
+
+    Raises:
+        OSError, RuntimeError, SafetensorError: it cannot be written; nothing is left of it.
     """
-    partial = folder.with_name(f"{folder.name}.partial")
-    shutil.rmtree(partial, ignore_errors=True)
     written = dict(said)
-    if "adapter" in said:
-        _adapter(model, partial, model.state_dict() if state is None else state)
-        written["adapter"] = {**said["adapter"], "sha256": sha256(partial / WEIGHTS)}
-    else:
-        model.save_pretrained(partial, state_dict=None if state is None else dict(state))
-        reader.save(partial)
-    (partial / CARD).write_text(json.dumps(written, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    if folder.exists():
-        shutil.rmtree(folder)
-    partial.rename(folder)
+    with whole(folder) as new:
+        if "adapter" in said:
+            _adapter(model, new, model.state_dict() if state is None else state)
+            written["adapter"] = {**said["adapter"], "sha256": sha256(new / WEIGHTS)}
+        else:
+            model.save_pretrained(new, state_dict=None if state is None else dict(state))
+            reader.save(new)
+        (new / CARD).write_text(json.dumps(written, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
 
 
 def _adapter(model: Any, folder: Path, state: Mapping[str, Tensor]) -> None:
@@ -88,7 +90,7 @@ def _adapter(model: Any, folder: Path, state: Mapping[str, Tensor]) -> None:
     halved = {name: tensor.detach().to(torch.float16) for name, tensor in state.items() if name in trained}
     model.save_pretrained(str(folder), state_dict=halved)
     (folder / "README.md").unlink(missing_ok=True)  # a template of PEFT's, to be filled in by hand
-    settings = folder / ADAPTER
+    settings = folder / CONFIG
     config = json.loads(settings.read_text(encoding="utf-8"))
     # The base's folder on this machine, and the order of a set, are nobody's business.
     config |= {"base_model_name_or_path": None, "target_modules": sorted(config["target_modules"])}

@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.text import Text
 
 from xmguard.cli.terminal import ABSENT, errors, output, printable
-from xmguard.errors import InvalidRequest, SetupIncomplete
+from xmguard.errors import InvalidRequest
+from xmguard_research.mixing.packages import needed
 
 
 def build(
@@ -35,7 +36,7 @@ def build(
     """
     if out is None and not dry_run:
         raise InvalidRequest.field("--out", "is missing; name the folder for the data, or give --dry-run")
-    try:
+    with needed():
         from xmguard_research.mixing import building
         from xmguard_research.mixing.recipe import Recipe
 
@@ -47,8 +48,6 @@ def build(
                 assert out is not None
                 built = building.build(read, out, force=force, tell=tell)
                 manifest, said = built.manifest, f"{'unchanged' if built.unchanged else 'wrote'}: {out}"
-    except ImportError as error:
-        raise SetupIncomplete(f'a package is missing ({error}); run: pip install "xmguard[research]"') from error
     _show(manifest)
     output().print(Text(printable(said)))
 

@@ -13,6 +13,7 @@ from rich.text import Text
 
 from xmguard.cli.terminal import output, printable, progress
 from xmguard.errors import InvalidRequest
+from xmguard_research.mixing.packages import needed
 
 if TYPE_CHECKING:
     from xmguard_research.mixing.measures import Number
@@ -25,14 +26,17 @@ MODALITIES = "text-text,image-image,text-image"
 def evaluate(
     model: Annotated[str, typer.Argument(help="A checkpoint folder, or a name of `xmguard models list`.")],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="For responses and numbers; the same goes on there.")],
-    suites: Annotated[str, typer.Option(help="Of clqa and cmqa, with commas.")] = "clqa",
+    suites: Annotated[str, typer.Option(help="Of clqa, cmqa and dev, with commas; dev is for choosing.")] = "clqa",
     variants: Annotated[
-        str, typer.Option(help=f"With commas. Without it clqa: {LANGUAGES}; cmqa: {MODALITIES}.", show_default=False)
+        str,
+        typer.Option(
+            help=f"With commas. Without it clqa and dev: {LANGUAGES}; cmqa: {MODALITIES}.", show_default=False
+        ),
     ] = "",
     items: Annotated[int, typer.Option(min=0, help="Topics that conflicts and controls are made of.")] = 8,
     questions: Annotated[int, typer.Option(min=0, help="Topics of questions with one answer.")] = 16,
     prompts: Annotated[str, typer.Option(help="With commas.")] = "standard,instructed,explicit",
-    size: Annotated[str, typer.Option(help="Of clqa's paragraphs: short or long.")] = "short",
+    size: Annotated[str, typer.Option(help="Of the paragraphs of clqa and dev: short or long.")] = "short",
     kinds: Annotated[str, typer.Option(help="Of cmqa's scenes, with commas; without it all.")] = "",
     seed: Annotated[int | None, typer.Option(help="Of the suites' items; without it their own.")] = None,
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "bfloat16",
@@ -46,30 +50,34 @@ def evaluate(
     with one answer are put over one source, and over two that are about
     different things. Writes responses.jsonl, summary.json and summary.csv.
     After a kill, the same command asks only what is missing.
-    """
-    wanted = wants(
-        suites, variants, items=items, questions=questions, prompts=prompts, size=size, kinds=kinds, seed=seed
-    )
-    from xmguard.loading import load_guard
-    from xmguard_research.mixing import measures, tables
-    from xmguard_research.mixing.evaluating import evaluate as evaluated
-    from xmguard_research.mixing.posing import posed
 
-    folder = Path(model)
-    source = folder if folder.is_dir() else None
-    if write and source is None:
-        raise InvalidRequest.field("--write", f"{model!r} is no folder, so it has no card to write into")
-    every = [one for suite in wanted for one in posed(suite)]
-    with progress(f"loading {model}") as step:
-        guard = load_guard(model, device=device, dtype=dtype, progress=step)
-    rows = evaluated(guard, every, out)
-    numbers = measures.of_checkpoint(rows)
-    stamp = guard.stamp
-    about = {"model": model, "model_hash": stamp.model_hash, "dtype": stamp.dtype, "version": stamp.xmguard_version}
-    tables.write(out, numbers, about)
-    if write and source is not None:
-        tables.write_card(source, numbers)
-    _show(numbers, out)
+    Choose between checkpoints by dev, and measure the chosen one by clqa:
+    dev is told as clqa is, from texts that neither training nor clqa has.
+    """
+    with needed():
+        wanted = wants(
+            suites, variants, items=items, questions=questions, prompts=prompts, size=size, kinds=kinds, seed=seed
+        )
+        from xmguard.loading import load_guard
+        from xmguard_research.mixing import measures, tables
+        from xmguard_research.mixing.evaluating import evaluate as evaluated
+        from xmguard_research.mixing.posing import posed
+
+        folder = Path(model)
+        source = folder if folder.is_dir() else None
+        if write and source is None:
+            raise InvalidRequest.field("--write", f"{model!r} is no folder, so it has no card to write into")
+        every = [one for suite in wanted for one in posed(suite)]
+        with progress(f"loading {model}") as step:
+            guard = load_guard(model, device=device, dtype=dtype, progress=step)
+        rows = evaluated(guard, every, out)
+        numbers = measures.of_checkpoint(rows)
+        stamp = guard.stamp
+        about = {"model": model, "model_hash": stamp.model_hash, "dtype": stamp.dtype, "version": stamp.xmguard_version}
+        tables.write(out, numbers, about)
+        if write and source is not None:
+            tables.write_card(source, numbers)
+        _show(numbers, out)
 
 
 def wants(
@@ -90,19 +98,21 @@ def wants(
     """
     from xmguard_research.benchmarks.cmqa.items import VARIANTS
     from xmguard_research.benchmarks.settings import listed
-    from xmguard_research.mixing.posing import CLQA, CMQA, Wanted
+    from xmguard_research.mixing.posing import CMQA, OF_LANGUAGES, SUITES, Wanted
 
     named = listed(variants)
     of_modalities = [one for one in named if one in VARIANTS]
     of_languages = [one for one in named if one not in VARIANTS]
-    given = {CLQA: of_languages or ([] if named else listed(LANGUAGES)), CMQA: of_modalities or listed(MODALITIES)}
+    given = dict.fromkeys(OF_LANGUAGES, of_languages or ([] if named else listed(LANGUAGES)))
+    given[CMQA] = of_modalities or listed(MODALITIES)
     chosen = listed(suites)
     if not chosen:
-        raise InvalidRequest.field("--suites", "names none; give clqa, cmqa or both")
+        raise InvalidRequest.field("--suites", f"names none; give some of {', '.join(SUITES)}")
     if of_modalities and CMQA not in chosen:
         raise InvalidRequest.field("--variants", f"{of_modalities[0]!r} is of cmqa, which --suites does not name")
-    if of_languages and CLQA not in chosen:
-        raise InvalidRequest.field("--variants", f"{of_languages[0]!r} is of clqa, which --suites does not name")
+    if of_languages and not set(OF_LANGUAGES) & set(chosen):
+        suited = " and ".join(OF_LANGUAGES)
+        raise InvalidRequest.field("--variants", f"{of_languages[0]!r} is of {suited}, which --suites does not name")
     return [
         Wanted(
             suite,
@@ -129,10 +139,9 @@ def _show(numbers: list[Number], out: Path) -> None:
         quantities.LOG_RATIO,
         quantities.LOG_RATIO_PER_TOKEN,
     )
-    questions = (quantities.EXACT, quantities.HOLDS)
     asked = [
         tables.of_checkpoint(numbers, conflicts, conflicts=True),
-        tables.of_checkpoint(numbers, questions, conflicts=False),
+        tables.of_checkpoint(numbers, quantities.ACCURACIES, conflicts=False),
     ]
     parts = [*(tables.markdown(table) for table in asked if len(table) > 1), f"wrote {out}"]
     console.print(Text(printable("\n\n".join(parts))), soft_wrap=True)

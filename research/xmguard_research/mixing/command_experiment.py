@@ -12,7 +12,7 @@ import typer
 from rich.text import Text
 
 from xmguard.cli.terminal import errors, output, printable
-from xmguard.errors import SetupIncomplete
+from xmguard_research.mixing.packages import needed
 
 if TYPE_CHECKING:
     from xmguard_research.mixing.arms import Experiment
@@ -49,29 +49,29 @@ def experiment(
     Every arm is trained on the same items, without any conflict, from every
     seed, after a stage that all begin from. What is done already stays.
     """
-    try:
+    with needed():
         from xmguard_research.mixing import experiment as running
         from xmguard_research.mixing.arms import Experiment
         from xmguard_research.mixing.command_train import hush
-    except ImportError as error:
-        raise SetupIncomplete(f'a package is missing ({error}); run: pip install "xmguard[research]"') from error
-    read = Experiment.read(shipped(file), [*(TINY if tiny else ()), *(changes or ())])
-    if plan:
-        _plan(read, out)
-        return
-    hush()
-    console = errors()
-    running.run(read, out, only or (), lambda line: console.print(Text(printable(line)), soft_wrap=True))
-    _write(read, out)
+
+        read = Experiment.read(shipped(file), [*(TINY if tiny else ()), *(changes or ())])
+        if plan:
+            _plan(read, out)
+            return
+        hush()
+        console = errors()
+        running.run(read, out, only or (), lambda line: console.print(Text(printable(line)), soft_wrap=True))
+        _write(read, out)
 
 
 def report(
     folder: Annotated[Path, typer.Argument(help="Folder of an experiment.")],
 ) -> None:
     """Write the report of an experiment again: tables, figures 6 and 7, CSV and JSON."""
-    from xmguard_research.mixing.experiment import opened
+    with needed():
+        from xmguard_research.mixing.experiment import opened
 
-    _write(opened(folder), folder)
+        _write(opened(folder), folder)
 
 
 def shipped(file: Path) -> Path:
@@ -101,12 +101,12 @@ def _plan(read: Experiment, out: Path) -> None:
     running.require_equal(arms)
     head = ("arm", "instances", "items", "trained tokens", "read tokens", "steps", "minutes a seed")
     stage = running.planned_stage(read, out)
-    rows = [_row(stage), *map(_row, arms)]
+    rows = [_row(stage), *(_row(one) for one in arms if one.seed == read.seeds[0])]
     cases = running.asked(read)
     contexts, responses = len(cases), sum(len(one.prompts) for one in cases)
     checkpoints = running.evaluated(read, out)
     done = [one.name for one in checkpoints if (one.evaluation / tables.SUMMARY).is_file()]
-    tokens = stage.read_tokens + len(read.seeds) * sum(one.read_tokens for one in arms)
+    tokens = stage.read_tokens + sum(one.read_tokens for one in arms)
     lines = [
         tables.markdown([head, *rows]),
         f"{len(checkpoints)} checkpoints, each asked {contexts} contexts with {responses} responses; evaluated "

@@ -9,7 +9,7 @@ import typer
 from rich.text import Text
 
 from xmguard.cli.terminal import output, printable, progress
-from xmguard.errors import SetupIncomplete
+from xmguard_research.mixing.packages import needed
 
 
 def export(
@@ -22,11 +22,9 @@ def export(
     vLLM and others load the folder. An adapter that acts on the answer alone
     cannot be merged.
     """
-    try:
+    with needed():
         from xmguard_research.mixing.exporting import export as write
 
         with progress(f"exporting {model}") as step:
             write(model, out, dtype=dtype, tell=step)
-    except ImportError as error:
-        raise SetupIncomplete(f'a package is missing ({error}); run: pip install "xmguard[research]"') from error
     output().print(Text(printable(f"wrote {out}")), soft_wrap=True)

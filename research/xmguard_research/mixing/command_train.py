@@ -13,7 +13,8 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
 from xmguard.cli.terminal import errors, output, printable
-from xmguard.errors import InvalidRequest, SetupIncomplete
+from xmguard.errors import InvalidRequest
+from xmguard_research.mixing.packages import needed
 
 _TINY = Path(__file__).parent / "recipes" / "tiny.yaml"
 
@@ -44,15 +45,14 @@ def train(
         raise InvalidRequest.field("RECIPE", "give either a recipe or --tiny")
     main = os.environ.get("RANK", "0") == "0"
     try:
-        from xmguard_research.mixing.recipe import Recipe
-        from xmguard_research.mixing.training import run_training
+        with needed():
+            from xmguard_research.mixing.recipe import Recipe
+            from xmguard_research.mixing.training import run_training
 
-        read = Recipe.read(recipe or _TINY, changes or ())
-        hush()
-        with _bar(main) as show:
-            made = run_training(read, data, out, force=force, tell=_say if main else _nothing, show=show)
-    except ImportError as error:
-        raise SetupIncomplete(f'a package is missing ({error}); run: pip install "xmguard[research]"') from error
+            read = Recipe.read(recipe or _TINY, changes or ())
+            hush()
+            with _bar(main) as show:
+                made = run_training(read, data, out, force=force, tell=_say if main else _nothing, show=show)
     except KeyboardInterrupt:
         if main:
             _say(f"stopped; the same command goes on from the last checkpoint in {out}")

@@ -19,10 +19,12 @@ from xmguard_research.metrics.draws import Array
 
 Function: TypeAlias = Callable[..., Array]
 """Of sums of columns, each [draw], to a number [draw]; nan where it is undefined."""
+_ROUNDING = 1e-9
+"""Draws that differ by less, in relation to the number, are the same."""
 
 
 @dataclass(frozen=True)
-class Drawn:
+class Replicates:
     """A number as it is, and under every draw."""
 
     value: float
@@ -30,11 +32,16 @@ class Drawn:
     """[draw]."""
 
     def estimate(self) -> Estimate:
-        """With its 95% interval; draws in which it is undefined are left out and counted."""
+        """With its 95% interval; draws in which it is undefined are left out and counted.
+
+        Draws that are all the same but for rounding have an interval of no width, which says nothing.
+        """
         defined = self.draws[np.isfinite(self.draws)]
         undefined = len(self.draws) - len(defined)
         if not np.isfinite(self.value) or not len(defined):
             return Estimate(None, None, None, undefined)
+        if np.ptp(defined) <= _ROUNDING * max(1.0, abs(self.value)):
+            return Estimate(self.value, self.value, self.value, undefined)
         low, high = np.percentile(defined, [2.5, 97.5])
         return Estimate(self.value, float(low), float(high), undefined)
 
@@ -66,7 +73,7 @@ class Crossed:
 
     def mean(
         self, function: Function, rows: Mapping[int | None, tuple[Sequence[str], Sequence[Sequence[float]]]]
-    ) -> Drawn:
+    ) -> Replicates:
         """Mean over checkpoints of a number that is made of sums of columns.
 
         Args:
@@ -92,18 +99,18 @@ class Crossed:
         # A checkpoint that is not drawn does not count, whatever its number: 0 times nan is nan.
         counted = np.where(times > 0, np.array(draws), 0.0)
         with np.errstate(divide="ignore", invalid="ignore"):
-            return Drawn(float(np.mean(values)), (counted * times).sum(0) / times.sum(0))
+            return Replicates(float(np.mean(values)), (counted * times).sum(0) / times.sum(0))
 
 
-def difference(one: Drawn, other: Drawn) -> Drawn:
+def difference(one: Replicates, other: Replicates) -> Replicates:
     """One minus the other, on the same draws."""
-    return Drawn(one.value - other.value, one.draws - other.draws)
+    return Replicates(one.value - other.value, one.draws - other.draws)
 
 
-def ratio(one: Drawn, other: Drawn) -> Drawn:
+def ratio(one: Replicates, other: Replicates) -> Replicates:
     """One over the other, on the same draws; undefined where the other is 0."""
     with np.errstate(divide="ignore", invalid="ignore"):
-        return Drawn(float(np.divide(one.value, other.value)), np.divide(one.draws, other.draws))
+        return Replicates(float(np.divide(one.value, other.value)), np.divide(one.draws, other.draws))
 
 
 def _times(generator: np.random.Generator, count: int, resamples: int) -> Array:

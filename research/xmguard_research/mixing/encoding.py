@@ -15,15 +15,14 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from xmguard.backends.transformers.prompting import PromptEncoder
+from xmguard.backends.prompting import PromptEncoder
 from xmguard.errors import InvalidRequest, ModelRefused
 from xmguard.plugins import Registry
-from xmguard_research.mixing.items import picture_below
+from xmguard_research.mixing.items import ASSISTANT, picture_below
 from xmguard_research.mixing.pictures import InstancePictures, Placed
 
 Instance = Mapping[str, Any]
 """A line of `instances.jsonl`: `id`, and `messages` whose contents are lists of parts."""
-ASSISTANT = "assistant"
 IGNORED = -100
 """The label of a token that is no target, as torch's cross-entropy has it."""
 
@@ -55,7 +54,7 @@ class Encoded:
 
 
 @dataclass(frozen=True)
-class _Frame:
+class Frame:
     """What a chat template puts around the messages of a conversation with certain roles."""
 
     before: tuple[tuple[int, ...], ...]
@@ -94,12 +93,13 @@ class InstanceEncoder:
         """
         self._tokenizer = tokenizer
         self._template = template
-        self._plain: Callable[[str], Sequence[int]] = PromptEncoder(tokenizer, registry, model, template=template).ids
+        self.ids: Callable[[str], Sequence[int]] = PromptEncoder(tokenizer, registry, model, template=template).ids
+        """Token ids of a text; raises InvalidRequest for one that can only be read as a control token."""
         self._pictures = pictures
         self._folder = folder
         self._model = model
         self._end_ids = end_ids
-        self._frames: dict[tuple[str, ...], _Frame] = {}
+        self._frames: dict[tuple[str, ...], Frame] = {}
 
     def encode(self, instance: Instance) -> Encoded:
         """Token ids of an instance, its targets, and where its task begins.
@@ -114,7 +114,7 @@ class InstanceEncoder:
         roles = tuple(message["role"] for message in messages)
         if ASSISTANT not in roles or "user" not in roles[: roles.index(ASSISTANT)]:
             raise InvalidRequest.field(instance["id"], "holds no user message with an assistant message after it")
-        frame = self._frame(roles)
+        frame = self.frame(roles)
         last_user = len(roles) - 1 - roles[::-1].index("user")
         ids: list[int] = []
         targets = []
@@ -155,17 +155,21 @@ class InstanceEncoder:
                 )
             return self._pictures.ids(self._file(part["path"], field))
         try:
-            return self._plain(part["text"])
+            return self.ids(part["text"])
         except InvalidRequest as error:
             raise InvalidRequest.field(field, error.violations[0].description) from error
 
-    def _frame(self, roles: tuple[str, ...]) -> _Frame:
-        """Rendered once for each sequence of roles."""
+    def frame(self, roles: tuple[str, ...]) -> Frame:
+        """What stands around messages of these roles, rendered once for each sequence of them.
+
+        Raises:
+            ModelRefused: the model's chat template cannot be cut at the messages.
+        """
         if roles not in self._frames:
             self._frames[roles] = self._rendered(roles)
         return self._frames[roles]
 
-    def _rendered(self, roles: tuple[str, ...]) -> _Frame:
+    def _rendered(self, roles: tuple[str, ...]) -> Frame:
         """A conversation in the template, cut at its messages.
 
         Before a reply stands what the template asks for one with, which is what is served; some templates write the
@@ -174,13 +178,14 @@ class InstanceEncoder:
         pieces = self._pieces(roles, asks=False)
         before, after, rest = [], [], pieces[0]
         for index, role in enumerate(roles):
-            opening = self._pieces(roles[:index], asks=True)[-1] if role == ASSISTANT else rest
+            # Nothing asks for a reply that comes first.
+            opening = self._pieces(roles[:index], asks=True)[-1] if index and role == ASSISTANT else rest
             before.append(opening)
             following = pieces[index + 1]
             end = self._end(following) if role == ASSISTANT else 0
             after.append(following[:end])
             rest = following[end:]
-        return _Frame(tuple(before), tuple(after))
+        return Frame(tuple(before), tuple(after))
 
     def _end(self, ids: Sequence[int]) -> int:
         """How many of the ids after a reply belong to it."""
@@ -219,6 +224,6 @@ class InstanceEncoder:
     def _without_template(self, roles: Sequence[str]) -> list[tuple[int, ...]]:
         """The same for a model without a chat template, which is served with a line feed before the reply."""
         start, end = self._tokenizer.bos_token_id, self._tokenizer.eos_token_id
-        feed = tuple(self._plain("\n"))
+        feed = tuple(self.ids("\n"))
         between = [(end, *feed) if role == ASSISTANT else feed for role in roles]
         return [() if start is None else (start,), *between]

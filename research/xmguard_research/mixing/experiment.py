@@ -18,17 +18,20 @@ from dataclasses import dataclass
 from functools import partial
 from math import ceil
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xmguard.errors import ErrorCode, InvalidRequest, Reason, XmguardError
+from xmguard.profile import CARD
 from xmguard_research.mixing.arms import NONE, STAGE, UNTOUCHED, Experiment
 from xmguard_research.mixing.evaluating import evaluate
 from xmguard_research.mixing.posing import Posed, posed
 from xmguard_research.mixing.recipe import Recipe
 
-FILE, CARD = "experiment.json", "xmguard.json"
+if TYPE_CHECKING:
+    from xmguard_research.mixing.building import Plan
+
+FILE = "experiment.json"
 DATA, MODEL, EVALUATION = "data", "model", "evaluation"
-INSTANCES = "instances.jsonl"
 TOLD = 10
 """How often something is said of a training."""
 
@@ -83,26 +86,38 @@ class Made:
     turns: str
     drawn: Counter[tuple[str, str]]
     """How often every item is there, by source and id."""
+    sources: dict[str, str]
+    """SHA-256 of each one's items."""
 
 
-def claim(experiment: Experiment, out: Path) -> None:
-    """Make `out` the folder of the experiment; seeds, arms and what is asked may be changed later.
+def require_own(experiment: Experiment, out: Path) -> None:
+    """Refuse a folder of another experiment; seeds, arms and what is asked may be changed.
 
     Raises:
         InvalidRequest: it holds another experiment.
     """
     file = out / FILE
-    content = experiment.model_dump(mode="json")
-    if file.exists():
-        there = Experiment.parse(json.loads(file.read_text(encoding="utf-8")))
-        differing = [name for name, value in experiment.trained.items() if there.trained[name] != value]
-        differing += [f"arms.{arm}" for arm, value in experiment.arms.items() if there.arms.get(arm, value) != value]
-        if differing:
-            raise InvalidRequest.field(
-                "--out", f"{out} holds an experiment with another {', another '.join(differing)}; choose another folder"
-            )
+    if not file.exists():
+        return
+    there = Experiment.parse(json.loads(file.read_text(encoding="utf-8")))
+    differing = [name for name, value in experiment.trained.items() if there.trained[name] != value]
+    differing += [f"arms.{arm}" for arm, value in experiment.arms.items() if there.arms.get(arm, value) != value]
+    if differing:
+        raise InvalidRequest.field(
+            "--out", f"{out} holds an experiment with another {', another '.join(differing)}; choose another folder"
+        )
+
+
+def claim(experiment: Experiment, out: Path) -> None:
+    """Make `out` the folder of the experiment.
+
+    Raises:
+        InvalidRequest: it holds another one.
+    """
+    require_own(experiment, out)
     out.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(content, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    content = json.dumps(experiment.model_dump(mode="json"), ensure_ascii=False, indent=1)
+    (out / FILE).write_text(content + "\n", encoding="utf-8")
 
 
 def opened(out: Path) -> Experiment:
@@ -146,7 +161,8 @@ def run(experiment: Experiment, out: Path, only: Sequence[str] = (), tell: Tell 
         tell: told what is done.
 
     Raises:
-        InvalidRequest: `only` names what is not there; a source of the arms holds a conflict; `out` is another's.
+        InvalidRequest: `only` names what is not there; what is asked is not there; a source of the arms holds a
+            conflict; `out` is another's.
         ArmsDiffer: they would not be trained on the same items in as many steps.
     """
     everything = evaluated(experiment, out)
@@ -157,14 +173,19 @@ def run(experiment: Experiment, out: Path, only: Sequence[str] = (), tell: Tell 
     def is_wanted(one: Checkpoint) -> bool:
         return not only or one.arm in only or one.name in only or (one.arm == NONE and STAGE in only)
 
-    claim(experiment, out)
-    wanted = [one for one in everything if is_wanted(one)]
+    every = asked(experiment)
+    require_own(experiment, out)
     require_no_conflict(experiment, out)
-    if any(one.arm != UNTOUCHED for one in wanted):
+    wanted = [one for one in everything if is_wanted(one)]
+    trains = any(one.arm != UNTOUCHED for one in wanted)
+    if trains and not (out / STAGE / MODEL / CARD).is_file():
+        tell("drawing what arms will be trained on")
+        require_equal(planned(experiment, out))
+    claim(experiment, out)
+    if trains:
         train(experiment.stage_recipe(out), out / STAGE, tell)
     if any(one.seed is not None for one in wanted):
         require_equal([built(experiment, one, out, tell) for one in trained(experiment, out)])
-    every = asked(experiment)
     for number, one in enumerate(wanted, start=1):
         place = f"[{number}/{len(wanted)}] {one.name}"
         if one.seed is not None:
@@ -201,27 +222,40 @@ def built(experiment: Experiment, one: Checkpoint, out: Path, tell: Tell) -> Mad
     assert one.seed is not None
     recipe = experiment.recipe(one.arm, one.seed, out)
     tell(f"{one.name}: building data")
-    made = building.build(recipe, one.folder / DATA)
-    with (made.folder / INSTANCES).open(encoding="utf-8") as lines:
+    made = building.build(recipe, one.folder / DATA, begun=True)
+    with (made.folder / building.INSTANCES).open(encoding="utf-8") as lines:
         drawn = Counter((item["source"], item["id"]) for line in lines for item in json.loads(line)["items"])
     return _made(one.arm, one.seed, recipe, made.manifest, drawn)
 
 
 def planned(experiment: Experiment, out: Path) -> list[Made]:
-    """The same of every arm's first seed, without writing anything: the stage's tokenizer is that of the base."""
-    seed = experiment.seeds[0]
-    return [_planned(arm, seed, experiment.recipe(arm, seed, out, base=experiment.base)) for arm in experiment.arms]
+    """The same of every arm and seed, without writing anything: the stage's tokenizer is that of the base."""
+    from xmguard_research.mixing import building, sources
+
+    recipes = {
+        (arm, seed): experiment.recipe(arm, seed, out, base=experiment.base)
+        for seed in experiment.seeds
+        for arm in experiment.arms
+    }
+    one = next(iter(recipes.values()))
+    read = sources.read(one)
+    counter = building.counter_of(one, read)
+    return [
+        _planned(arm, seed, recipe, building.mixed(recipe, read, counter)) for (arm, seed), recipe in recipes.items()
+    ]
 
 
 def planned_stage(experiment: Experiment, out: Path) -> Made:
     """The same of the stage."""
-    return _planned(STAGE, 0, experiment.stage_recipe(out))
-
-
-def _planned(arm: str, seed: int, recipe: Recipe) -> Made:
     from xmguard_research.mixing import building
 
-    plan = building.plan(recipe)
+    recipe = experiment.stage_recipe(out)
+    return _planned(STAGE, 0, recipe, building.plan(recipe))
+
+
+def _planned(arm: str, seed: int, recipe: Recipe, plan: Plan) -> Made:
+    from xmguard_research.mixing import building
+
     drawn = Counter((item.source, item.id) for instance in plan.instances for item in instance.items)
     return _made(arm, seed, recipe, building.describe(plan), drawn)
 
@@ -237,6 +271,7 @@ def _made(arm: str, seed: int, recipe: Recipe, manifest: dict[str, Any], drawn: 
         ceil(manifest["instances"] / recipe.instances_per_step),
         recipe.data.turns,
         drawn,
+        {source["name"]: source["sha256"] for source in manifest["sources"]},
     )
 
 
@@ -252,7 +287,7 @@ def require_equal(every: Sequence[Made]) -> None:
         first, *others = [one for one in every if one.seed == seed]
         for other in others:
             pair = f"arms {first.arm} and {other.arm}, seed {seed}"
-            if other.drawn != first.drawn:
+            if (other.drawn, other.sources) != (first.drawn, first.sources):
                 raise ArmsDiffer(f"{pair}: not of the same items; let arms differ in strategy, items and turns alone")
             if other.steps != first.steps:
                 raise ArmsDiffer(
@@ -267,10 +302,11 @@ def require_no_conflict(experiment: Experiment, out: Path) -> None:
     """Refuse a conflict in what arms are trained on, and one across languages or modalities in the stage.
 
     Raises:
-        InvalidRequest: an item is one, or does not say that it is none in `meta.conflict`.
+        InvalidRequest: an item is one, or does not say in `meta` what it is.
     """
     from xmguard_research.mixing import sources
 
+    # The sources are those of every arm and seed: arms differ in how items are put together alone.
     arm, seed = next(iter(experiment.arms)), experiment.seeds[0]
     for read in sources.read(experiment.recipe(arm, seed, out, base=experiment.base)):
         for item in read.items:
@@ -282,12 +318,21 @@ def require_no_conflict(experiment: Experiment, out: Path) -> None:
                 )
     for read in sources.read(experiment.stage_recipe(out)):
         for item in read.items:
-            mixed = [name for name in ("languages", "modalities") if len(set(item.meta.get(name, ()))) > 1]
-            if item.meta.get("conflict") is not False and mixed:
+            labels = {name: item.meta.get(name, ()) for name in ("languages", "modalities")}
+            mixed = [name for name, there in labels.items() if len(set(there)) > 1]
+            conflict = item.meta.get("conflict")
+            wrong = None
+            if conflict is not True and conflict is not False:
+                wrong = "does not say whether it is a conflict (meta.conflict)"
+            elif conflict and not any(labels.values()):
+                wrong = "is a conflict, and does not say of what (meta.languages or meta.modalities)"
+            elif conflict and mixed:
+                wrong = f"is a conflict across {mixed[0]}"
+            if wrong:
                 raise InvalidRequest.field(
                     f"stage.data.sources.{read.source.name}",
-                    f"item {item.id} is a conflict across {mixed[0]}; the stage teaches those within one alone, "
-                    "or nothing is left to see what mixing does",
+                    f"item {item.id} of {item.where} {wrong}; the stage teaches those within one language or modality "
+                    "alone, or nothing is left to see what mixing does",
                 )
 
 

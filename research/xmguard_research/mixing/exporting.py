@@ -10,7 +10,9 @@ import torch
 from xmguard.errors import InvalidRequest, ModelRefused
 from xmguard.plugins import load_plugins
 from xmguard_research.mixing import checkpoint
-from xmguard_research.mixing.modelling import OPTIONS, find_base, merged
+from xmguard_research.mixing.bases import OPTIONS, find_base
+from xmguard_research.mixing.folders import told
+from xmguard_research.mixing.modelling import merged
 from xmguard_research.mixing.readers import load_reader
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
@@ -29,6 +31,7 @@ def export(model: Path, out: Path, *, dtype: str = "float32", tell: Callable[[st
         InvalidRequest: an unknown dtype, or `out` holds something.
         ModelRefused: `model` is no checkpoint folder, or its adapter acts on the answer alone.
         ModelNotFound: its base is not on this machine.
+        XmguardError: `out` cannot be written; nothing is left of it.
     """
     if dtype not in DTYPES:
         raise InvalidRequest.field("--dtype", f"is {dtype!r}; one of {', '.join(DTYPES)}")
@@ -43,6 +46,10 @@ def export(model: Path, out: Path, *, dtype: str = "float32", tell: Callable[[st
     if base.adapter is not None:
         tell("merging the adapter")
         whole = merged(whole, base)
+    # Profile and benchmarks were measured with the adapter beside the weights, and in another dtype.
     card = {key: value for key, value in base.card.items() if key not in ("adapter", "profile")}
+    card |= {"dtype": dtype, "benchmarks": []}
+    reader = load_reader(base, registry)
     tell(f"writing {out}")
-    checkpoint.write(whole.to(DTYPES[dtype]), load_reader(base, registry), out, card | {"dtype": dtype})
+    with told(out):
+        checkpoint.write(whole.to(DTYPES[dtype]), reader, out, card)

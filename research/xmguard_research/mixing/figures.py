@@ -5,8 +5,9 @@ Bars with their 95% intervals, in the colours and type of the reports' figures. 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import cycle
 from typing import Any
 
 import matplotlib as mpl
@@ -19,8 +20,9 @@ from matplotlib.ticker import PercentFormatter
 from xmguard_research.metrics import Estimate
 from xmguard_research.reports.drawing import BLUE, FAINT, QUIET, SMALL, STYLE, TEXT, Drawing, drawable, drawn
 
-COLOURS = ("#d9d9d9", "#8c8c8c", BLUE, "#56b4e9", "#004a73", "#e69f00")
-"""By arm, from what is not trained on: greys for what does not mix within an instance, blues for what does."""
+UNTRAINED = {"untouched": "#f2f2f2", "none": "#d9d9d9"}
+GREYS, BLUES = ("#8c8c8c", "#5c5c5c", "#b3b3b3"), (BLUE, "#56b4e9", "#004a73")
+"""Of arms that are trained, in their order: greys for what does not mix within an instance, blues for what does."""
 ROW, PANEL, LEGEND = 1.9, 0.52, 0.75
 """Inches: height of a panel, width of a bar with its share of gaps, room for the legend."""
 HATCH = "////"
@@ -55,6 +57,7 @@ def figure(
     panels: Sequence[str],
     groups: Sequence[str],
     arms: Sequence[str],
+    mixing: Collection[str],
     series: Sequence[Bars],
     label: str,
     percent: bool = False,
@@ -65,10 +68,12 @@ def figure(
         panels: from top to bottom.
         groups: of bars, from left to right.
         arms: bars within a group, from left to right.
+        mixing: those that mix within an instance.
         series: beside each other within an arm.
         label: of the axis of values.
         percent: whether values are shares, on an axis from 0 to 1.
     """
+    shades = colours(arms, mixing)
     wide = len(arms) * len(series)
     made = Figure(
         figsize=(max(4.6, 1.0 + PANEL * len(groups) * (0.5 * wide + 0.7)), ROW * len(panels) + LEGEND),
@@ -77,32 +82,30 @@ def figure(
     FigureCanvasAgg(made)
     axes = list(made.subplots(len(panels), 1, squeeze=False, sharex=True, sharey=True)[:, 0])
     for panel, axis in zip(panels, axes, strict=True):
-        _panel(axis, panel, groups, arms, series)
+        _panel(axis, panel, groups, shades, series)
         if len(panels) > 1:
             axis.set_title(drawable(panel), fontsize=TEXT, fontweight="bold", loc="left")
         _plain(axis, percent=percent)
     axes[-1].set_xticks(range(len(groups)), [drawable(group) for group in groups])
     made.supylabel(label, fontsize=TEXT)
-    _legend(made, arms, series)
+    _legend(made, shades, series)
     return made
 
 
-def colours(arms: Sequence[str]) -> dict[str, str]:
-    """Colour of every arm.
+def colours(arms: Sequence[str], mixing: Collection[str]) -> dict[str, str]:
+    """Colour of every arm; `mixing` are those that mix within an instance.
 
-    >>> colours(["none", "dataset", "instance"])["instance"] == BLUE
+    >>> colours(["none", "dataset", "instance"], ["instance"])["instance"] == BLUE
     True
     """
-    fixed = {"untouched": "#f2f2f2", "none": COLOURS[0], "dataset": COLOURS[1], "instance": COLOURS[2]}
-    left = iter(COLOURS[3:] * len(arms))
-    return {arm: fixed[arm] if arm in fixed else next(left) for arm in arms}
+    greys, blues = cycle(GREYS), cycle(BLUES)
+    return {arm: UNTRAINED.get(arm) or next(blues if arm in mixing else greys) for arm in arms}
 
 
-def _panel(axis: Axes, panel: str, groups: Sequence[str], arms: Sequence[str], series: Sequence[Bars]) -> None:
-    shades = colours(arms)
-    step = 0.8 / (len(arms) * len(series))
+def _panel(axis: Axes, panel: str, groups: Sequence[str], shades: Mapping[str, str], series: Sequence[Bars]) -> None:
+    step = 0.8 / (len(shades) * len(series))
     for place, group in enumerate(groups):
-        for number, arm in enumerate(arms):
+        for number, arm in enumerate(shades):
             for beside, one in enumerate(series):
                 found = one.values.get((panel, group, arm))
                 if found is None or found.value is None:
@@ -113,7 +116,7 @@ def _panel(axis: Axes, panel: str, groups: Sequence[str], arms: Sequence[str], s
                     found.value,
                     width=step * 0.92,
                     color="white" if one.hatched else shades[arm],
-                    edgecolor=QUIET if one.hatched and shades[arm] == COLOURS[0] else shades[arm],
+                    edgecolor=QUIET if one.hatched and arm in UNTRAINED else shades[arm],
                     hatch=HATCH if one.hatched else None,
                     linewidth=0.8,
                     zorder=2,
@@ -122,7 +125,7 @@ def _panel(axis: Axes, panel: str, groups: Sequence[str], arms: Sequence[str], s
 
 
 def _interval(axis: Axes, at: float, found: Estimate) -> None:
-    if found.value is not None and found.low is not None and found.high is not None:
+    if found.value is not None and found.low is not None and found.high is not None and found.low < found.high:
         reach = [[max(0.0, found.value - found.low)], [max(0.0, found.high - found.value)]]
         axis.errorbar(
             [at], [found.value], yerr=reach, fmt="none", ecolor="#1a1a1a", elinewidth=0.9, capsize=1.8, zorder=3
@@ -144,10 +147,9 @@ def _plain(axis: Axes, *, percent: bool) -> None:
         axis.spines[side].set_visible(False)
 
 
-def _legend(figure: Figure, arms: Sequence[str], series: Sequence[Bars]) -> None:
-    shades = colours(arms)
+def _legend(figure: Figure, shades: Mapping[str, str], series: Sequence[Bars]) -> None:
     handles: list[Any] = [
-        Patch(facecolor=shades[arm], edgecolor=QUIET, linewidth=0.4, label=drawable(arm)) for arm in arms
+        Patch(facecolor=shade, edgecolor=QUIET, linewidth=0.4, label=drawable(arm)) for arm, shade in shades.items()
     ]
     if len(series) > 1:
         handles += [

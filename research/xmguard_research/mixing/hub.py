@@ -13,6 +13,7 @@ from typing import Any
 
 from xmguard.errors import InvalidRequest
 from xmguard_research.mixing.items import Image, picture_below
+from xmguard_research.mixing.packages import needed
 from xmguard_research.mixing.recipe import Source
 
 
@@ -50,7 +51,8 @@ def rows(source: Source, folder: Path, field: str) -> Rows:
                 field,
                 f"{name} is a data set with code ({scripts[0].name}), which is not run; give its files as parquet",
             )
-    import datasets
+    with needed():
+        import datasets
 
     datasets.disable_progress_bars()  # whoever reads shows a bar of their own
     try:

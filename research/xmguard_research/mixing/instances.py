@@ -20,9 +20,11 @@ from xmguard_research.mixing.items import ASSISTANT, SYSTEM, USER, Image, Item, 
 
 T = TypeVar("T")
 
+DRAWING = 2
+"""Raised when `hold_out`, `draw` or `mix` make something else of the same items; 1 was not written down."""
 VALIDATION_SHARE = Fraction(1, 50)
 VALIDATION_ITEMS = 64
-"""At most so many items are held out, of all sources together; in instances they are at most as many."""
+"""Held out of all sources together, but for one of each; in instances they are at most as many."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Drawn:
     items: tuple[Item, ...]
     """In the order of the draw; every item comes once before any comes again."""
     tokens: int
-    """That carry a loss: of answers, and one for the end of each."""
+    """That carry a loss: of answers, and of what ends each."""
     available: int
     """Items there were to draw from."""
 
@@ -54,18 +56,38 @@ class Instance:
 def hold_out(items: Mapping[str, Sequence[Item]], seed: int) -> tuple[dict[str, list[Item]], dict[str, list[Item]]]:
     """By source, the items to train on and those to validate on.
 
-    Of every source the same share (2 %), at least one item and at most its part of 64; the only item of a source is
-    trained on. Sources of equally many items that share ids, as translations do, hold out the same ones.
+    Of every source the same share (2 %), at least one item and at most its part of 64; nothing of a source that is
+    about one thing alone. What is about the same, in whatever source, is not trained on either: translations, twins,
+    other questions about it. `meta.topic` says what an item is about; without it, its id does.
+
+    Raises:
+        InvalidRequest: nothing of a source is left to train on.
     """
-    most = VALIDATION_ITEMS // len(items)
-    kept: dict[str, list[Item]] = {}
+    most = max(1, VALIDATION_ITEMS // len(items))
+
+    def place(item: Item) -> tuple[bytes, bytes]:
+        about, one = (sha256(f"{seed}/{name}".encode()).digest() for name in (topic(item), item.id))
+        return about, one
+
     held: dict[str, list[Item]] = {}
     for name, there in items.items():
-        count = 0 if len(there) == 1 else min(max(1, round(len(there) * VALIDATION_SHARE)), most)
-        held[name] = sorted(there, key=lambda item: sha256(f"{seed}/{item.id}".encode()).digest())[:count]
-        chosen = {item.id for item in held[name]}
-        kept[name] = [item for item in there if item.id not in chosen]
+        several = len({topic(item) for item in there}) > 1
+        count = min(max(1, round(len(there) * VALIDATION_SHARE)), most) if several else 0
+        held[name] = sorted(there, key=place)[:count]
+    about = {topic(item) for some in held.values() for item in some}
+    kept = {name: [item for item in there if topic(item) not in about] for name, there in items.items()}
+    if without := [name for name, some in kept.items() if not some]:
+        raise InvalidRequest.field(
+            "data.sources",
+            f"everything in {without[0]} is about what other sources hold out for validation; give it more topics "
+            "(meta.topic, or ids)",
+        )
     return kept, held
+
+
+def topic(item: Item) -> str:
+    """What it is about: items about the same are never split between training and validation."""
+    return str(item.meta.get("topic", item.id))
 
 
 def draw(

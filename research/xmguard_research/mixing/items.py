@@ -110,11 +110,6 @@ class Item:
         return tuple(zip(said[::2], said[1::2], strict=True))
 
     @property
-    def answers(self) -> tuple[tuple[str, ...], ...]:
-        """Texts of every reply, part by part."""
-        return tuple(tuple(map(str, reply.content)) for _, reply in self.turns)
-
-    @property
     def pictures(self) -> tuple[Image, ...]:
         """In order."""
         return tuple(part for message in self.messages for part in message.content if isinstance(part, Image))

@@ -1,4 +1,4 @@
-"""The model that is trained: a base as it is found on this machine, with an adapter or with all its weights free.
+"""The model that is trained: a base with an adapter, or with all its weights free.
 
 Knows no data.
 """
@@ -7,104 +7,26 @@ from __future__ import annotations
 
 import json
 import re
-from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from peft.tuners.tuners_utils import BaseTunerLayer
-from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForImageTextToText, GenerationConfig
-from transformers.utils import GENERATION_CONFIG_NAME
+from transformers import AutoConfig
 
-from xmguard.backends.transformers.families import examine
+from xmguard.backends.low_rank import CONFIG
 from xmguard.backends.transformers.families.layout import rope_index, text_section, types_its_tokens
 from xmguard.errors import InvalidRequest, ModelRefused
-from xmguard.models.resolve import resolve
-from xmguard.parts import IMAGE
-from xmguard.plugins import Registry
-from xmguard.profile import CARD
 from xmguard_research.mixing import grouped
-from xmguard_research.mixing.digest import sha256
+from xmguard_research.mixing.bases import OPTIONS, Base
 from xmguard_research.mixing.recipe import Train
-
-OPTIONS: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
-ADAPTER = "adapter_config.json"
-
-
-@dataclass(frozen=True)
-class Base:
-    """What a training starts from."""
-
-    name: str
-    """Of the model whose weights an adapter belongs to; it becomes the card's `base_model`."""
-    path: Path
-    """Its folder."""
-    adapter: Path | None = None
-    """Checkpoint folder whose adapter is trained further."""
-    reads_pictures: bool = False
-    """Whether it has a vision tower; that stays as it is."""
-
-    @property
-    def auto(self) -> Any:
-        """The class that loads it."""
-        return AutoModelForImageTextToText if self.reads_pictures else AutoModelForCausalLM
-
-    @cached_property
-    def sha256(self) -> str:
-        """Of its weight files, in name order, as the engine names a model."""
-        return sha256(*sorted(self.path.glob("*.safetensors")))
-
-    @property
-    def card(self) -> dict[str, Any]:
-        """Of the folder that training starts from; empty if it has none."""
-        try:
-            card: dict[str, Any] = json.loads(((self.adapter or self.path) / CARD).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            return {}
-        return card
-
-
-def find_base(name: str, registry: Registry) -> Base:
-    """Where a model lies; of a checkpoint folder with an adapter, where the adapter's base lies.
-
-    Raises:
-        ModelNotFound: it is not on this machine.
-        ModelRefused: a checkpoint folder whose card names no base, or another one than lies here.
-    """
-    source = registry.models.get(name)
-    folder = (source.path() if source else None) or Path(name).expanduser()
-    if not (folder / ADAPTER).is_file():
-        return _resolved(name, registry)
-    card = Base(name, folder, folder).card
-    if "base_model" not in card:
-        raise ModelRefused(name, [f"it holds an adapter, and no {CARD} names the base of it"])
-    base = replace(_resolved(card["base_model"], registry), adapter=folder)
-    if card.get("base_sha256") not in (None, base.sha256):
-        raise ModelRefused(name, [f"its adapter was made for other weights than {base.name} has here"])
-    return base
-
-
-def _resolved(name: str, registry: Registry) -> Base:
-    path = resolve(name, registry).whole
-    return Base(name, path, reads_pictures=IMAGE in examine(path, registry.architectures.items).modalities)
-
-
-def end_ids(base: Base, tokenizer: Any) -> frozenset[int]:
-    """Tokens with which the base ends an answer."""
-    found = [tokenizer.eos_token_id]
-    if (base.path / GENERATION_CONFIG_NAME).is_file():
-        declared = GenerationConfig.from_pretrained(base.path, **OPTIONS).eos_token_id
-        found += declared if isinstance(declared, list) else [declared]
-    return frozenset(token for token in found if token is not None)
 
 
 def load_model(base: Base, train: Train) -> Any:
     """The model to train: a PEFT model with float32 adapter weights, or the whole model.
 
-    Of a model that reads pictures the language model is trained. Weights that are not trained lie in the precision
-    they are multiplied in, so that none is cast at every step.
+    Of a model that reads pictures the language model is trained. Beside an adapter the weights that are not trained lie
+    in the precision they are multiplied in, on every device, so that none is cast at every step.
 
     Raises:
         InvalidRequest: the adapter that is to be trained further has another shape than the recipe says, or `modules`
@@ -210,12 +132,13 @@ def _frozen(model: Any, outside: str) -> Any:
 
 
 def _check_same(base: Base, train: Train) -> None:
-    """An adapter that is trained further keeps its shape and the rows it acts on."""
+    """An adapter that is trained further keeps its shape, its dropout and the rows it acts on."""
     assert base.adapter is not None
-    found = json.loads((base.adapter / ADAPTER).read_text(encoding="utf-8"))
+    found = json.loads((base.adapter / CONFIG).read_text(encoding="utf-8"))
     pairs = {
         "rank": (train.rank, found["r"]),
         "alpha": (train.alpha, found["lora_alpha"]),
+        "dropout": (train.dropout, found["lora_dropout"]),
         "modules": (sorted(train.modules), sorted(found["target_modules"])),
         "acts_on": (train.acts_on, base.card.get("adapter", {}).get("acts_on")),
     }

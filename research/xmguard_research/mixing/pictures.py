@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from xmguard import Media, Span
-from xmguard.backends.transformers.pictures import Picture, PictureReader
+from xmguard.backends.pictures import Picture, PictureReader
 from xmguard.context import ContextSpan
 from xmguard.contracts import Modality
 from xmguard.errors import InvalidRequest, SetupIncomplete
@@ -64,6 +64,11 @@ class InstancePictures:
         part = self._decoded(file)
         return self._run(part.width, part.height)
 
+    def count(self, content: bytes, suffix: str, name: str) -> int:
+        """Tokens of a picture that is no file yet; raises as `ids` does, by its name."""
+        part = self._part(content, suffix, name)
+        return len(self._run(part.width, part.height))
+
     def read(self, file: str) -> Picture:
         """What the model is given of a picture; raises as `ids` does."""
         return self._reader.read(self._decoded(file))
@@ -72,23 +77,28 @@ class InstancePictures:
         return self._reader.read(ImagePart(width, height, bytes(3 * width * height))).ids
 
     def _decoded(self, file: str) -> ImagePart:
-        if self._decoder is None:
-            raise SetupIncomplete("nothing installed here reads pictures; run: pip install ./plugins/xmguard-image")
         path = Path(file)
         try:
-            media = Media(MEDIA_TYPES[path.suffix.lower()], path.read_bytes())
-            (part,) = self._decoder.parts(ContextSpan(Span("s1", media=media), IMAGE, "und"))
-        except KeyError as error:
-            raise InvalidRequest.field(file, f"is no picture of {', '.join(MEDIA_TYPES)}; convert it") from error
+            content = path.read_bytes()
         except OSError as error:
             raise InvalidRequest.field(
                 file, f"cannot be read: {error.strerror or error}; build the data again"
             ) from error
+        return self._part(content, path.suffix.lower(), file)
+
+    def _part(self, content: bytes, suffix: str, name: str) -> ImagePart:
+        if self._decoder is None:
+            raise SetupIncomplete("nothing installed here reads pictures; run: pip install ./plugins/xmguard-image")
+        if suffix not in MEDIA_TYPES:
+            raise InvalidRequest.field(name, f"is no picture of {', '.join(MEDIA_TYPES)}; convert it")
+        media = Media(MEDIA_TYPES[suffix], content)
+        try:
+            (part,) = self._decoder.parts(ContextSpan(Span("s1", media=media), IMAGE, "und"))
         except InvalidRequest as error:
-            raise InvalidRequest.field(file, error.violations[0].description) from error
+            raise InvalidRequest.field(name, error.violations[0].description) from error
         if not isinstance(part, ImagePart):  # a modality of any plugin may have that name
             raise InvalidRequest.field(
-                file, "is read as text by the installed modality of pictures; train with another"
+                name, "is read as text by the installed modality of pictures; train with another"
             )
         return part
 

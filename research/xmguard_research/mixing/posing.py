@@ -1,6 +1,8 @@
 """What a checkpoint is asked: conflicts with their controls, and questions that have one answer.
 
-From the suites' own items, so that a checkpoint is measured on what everything else is measured on. Knows no model.
+From the suites' own items, so that a checkpoint is measured on what everything else is measured on. `dev` is made as
+CLQA is, of the generators' dev texts, to choose by: what was chosen on CLQA can no longer be measured by it. Knows no
+model.
 """
 
 from __future__ import annotations
@@ -8,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from xmguard import Span
 from xmguard.errors import InvalidRequest
@@ -16,8 +18,13 @@ from xmguard_research.analyses.groups import sides
 from xmguard_research.benchmarks.cases import Case
 from xmguard_research.benchmarks.protocol import PROMPTS
 
-CLQA, CMQA = "clqa", "cmqa"
-SUITES = (CLQA, CMQA)
+if TYPE_CHECKING:
+    from xmguard_research.benchmarks.clqa.corpus import Corpus
+
+CLQA, CMQA, DEV = "clqa", "cmqa", "dev"
+SUITES = (CLQA, CMQA, DEV)
+OF_LANGUAGES = (CLQA, DEV)
+"""Suites whose variants are languages."""
 CONFLICT, SINGLE, CROSS = "conflict", "single-source", "cross-source"
 """What is asked for: one answer from two sources that agree or do not; one from one source; one from two sources about
 different things, of which the question is about one."""
@@ -63,7 +70,7 @@ class Wanted:
     """Topics or triples that questions with one answer are made of."""
     prompts: tuple[str, ...] = tuple(PROMPTS)
     size: str = "short"
-    """Of CLQA's paragraphs."""
+    """Of the paragraphs of suites of languages."""
     kinds: tuple[str, ...] = ()
     """Of CMQA's scenes; empty for all."""
     style: str = "noto"
@@ -99,40 +106,49 @@ def posed(wanted: Wanted) -> Iterator[Posed]:
         InvalidRequest: the suite has no such variant, or not so many items.
         SetupIncomplete: art that its pictures need is not on this machine.
     """
-    made = (_clqa_pairs, _clqa_questions) if wanted.suite == CLQA else (_cmqa_pairs, _cmqa_questions)
+    made = (_told_pairs, _told_questions) if wanted.suite in OF_LANGUAGES else (_cmqa_pairs, _cmqa_questions)
     return chain.from_iterable(make(wanted) for make in made)
 
 
-def _clqa_pairs(wanted: Wanted) -> Iterator[Posed]:
+def _texts(suite: str) -> Corpus:
+    from xmguard_research.benchmarks.clqa import corpus as clqa
+    from xmguard_research.mixing import corpus as generated
+
+    return clqa.CLQA if suite == CLQA else generated.SPLITS[generated.DEV]
+
+
+def _told_pairs(wanted: Wanted) -> Iterator[Posed]:
     from xmguard_research.benchmarks.clqa.items import items, parse_variant
     from xmguard_research.benchmarks.clqa.suites import of_items
 
     chosen = [parse_variant(one) for one in wanted.variants]
     if not wanted.items:
         return
-    for case in of_items(items(wanted.items, seed=wanted.seed or 0, chosen=chosen, sizes=[wanted.size])):
+    corpus = _texts(wanted.suite)
+    drawn = items(wanted.items, seed=wanted.seed or 0, chosen=chosen, sizes=[wanted.size], corpus=corpus)
+    for case in of_items(drawn):
         labels = tuple(span.language for span in case.spans)
-        yield Posed(CLQA, CONFLICT, case, wanted.prompts, labels)
+        yield Posed(wanted.suite, CONFLICT, case, wanted.prompts, labels)
 
 
-def _clqa_questions(wanted: Wanted) -> Iterator[Posed]:
+def _told_questions(wanted: Wanted) -> Iterator[Posed]:
     """Every topic alone in every language; and beside the next topic in another, which is asked about taking turns."""
-    from xmguard_research.benchmarks.clqa.corpus import CLQA as CORPUS
     from xmguard_research.benchmarks.clqa.paragraphs import paragraph
     from xmguard_research.benchmarks.clqa.topics import Topic, topics
     from xmguard_research.benchmarks.clqa.values import written
 
-    drawn = list(topics(CORPUS, wanted.questions, seed=wanted.seed or 0)) if wanted.questions else []
+    corpus = _texts(wanted.suite)
+    drawn = list(topics(corpus, wanted.questions, seed=wanted.seed or 0)) if wanted.questions else []
 
     def source(topic: Topic, code: str) -> Span:
-        own = CORPUS.language(code)
+        own = corpus.language(code)
         return Span("s1", paragraph(topic, own, topic.first, wanted.size, topic.answers[0]).text, language=code)
 
     def posed(task: str, asked: Topic, sources: Sequence[tuple[Topic, str]]) -> Posed:
         labels = tuple(code for _, code in sources)
         spans = [source(topic, code) for topic, code in sources]
-        answer = written(asked.event.kind, asked.answers[0], CORPUS.english)
-        return _question(CLQA, task, asked.name, asked.question, spans, labels, answer)
+        answer = written(asked.event.kind, asked.answers[0], corpus.english)
+        return _question(wanted.suite, task, asked.name, asked.question, spans, labels, answer)
 
     for code in wanted.labels:
         for topic in drawn:
@@ -140,7 +156,7 @@ def _clqa_questions(wanted: Wanted) -> Iterator[Posed]:
     for first, second in wanted.crossing:
         for number, topic in enumerate(drawn):
             other = drawn[(number + 1) % len(drawn)]
-            if other.name != topic.name:
+            if other.event.name != topic.event.name:  # the last and the first may be of one event
                 yield posed(CROSS, topic, _turned(number, (topic, other), (first, second)))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import log
+from math import isfinite, log
 
 import numpy as np
 
@@ -22,8 +22,17 @@ from xmguard_research.mixing.posing import CONFLICT, CROSS, ORDERED, SINGLE
 DETECTION, FALSE_ALARMS, BALANCED, SHORTFALL = "detection", "false alarms", "detection - false alarms", "shortfall"
 LOG_RATIO, IMBALANCE = "log ratio", "imbalance"
 LOG_RATIO_PER_TOKEN, IMBALANCE_PER_TOKEN = "log ratio per token", "imbalance per token"
-GAP, SPREAD = "absolute gap", "spread"
+GAP, GAP_PER_TOKEN, SPREAD = "absolute gap", "absolute gap per token", "spread"
 EXACT, HOLDS = "exact", "holds"
+
+DETECTIONS, ACCURACIES = (DETECTION, FALSE_ALARMS, BALANCED, SHORTFALL), (EXACT, HOLDS)
+READINGS = (LOG_RATIO, IMBALANCE, LOG_RATIO_PER_TOKEN, IMBALANCE_PER_TOKEN, GAP, GAP_PER_TOKEN, SPREAD)
+RATES = (*DETECTIONS, *ACCURACIES)
+"""Shares, and differences of such."""
+SUBTRACTED = (*RATES, IMBALANCE, IMBALANCE_PER_TOKEN)
+"""Compared between arms by their difference."""
+DIVIDED = (IMBALANCE, IMBALANCE_PER_TOKEN, GAP, GAP_PER_TOKEN, SPREAD)
+"""Compared by their ratio."""
 
 Column = Callable[[Response], float]
 
@@ -38,6 +47,17 @@ class Quantity:
     """Of the columns' sums."""
     weights: tuple[float, ...] = ()
     """Of shares, where it is a sum of such: each is a column's sum over the next one's. Empty where it is not."""
+
+    def takes(self, row: Response) -> bool:
+        """Whether a response is one that it is about: of shares, one that is asked for them."""
+        return not self.weights or any(asked(row) for _, _, asked in self.shares)
+
+    def of(self, rows: Sequence[Response]) -> float | None:
+        """Its value; None where it is undefined."""
+        sums = (np.array([float(sum(map(column, rows)))]) for column in self.columns)
+        with np.errstate(divide="ignore", invalid="ignore"):
+            value = float(self.function(*sums)[0])
+        return value if isfinite(value) else None
 
     @property
     def shares(self) -> list[tuple[float, Column, Column]]:
@@ -118,6 +138,7 @@ OF_READING = (
     Quantity(LOG_RATIO_PER_TOKEN, _side(_per_token), _log_ratio),
     Quantity(IMBALANCE_PER_TOKEN, _side(_per_token), _absolute),
     Quantity(GAP, (*_side(lambda row: row.norms), _one), _gap),
+    Quantity(GAP_PER_TOKEN, (*_side(_per_token), _one), _gap),
     Quantity(SPREAD, (lambda row: abs(log(row.norms[0] / row.norms[1])), _one), np.divide),
 )
 OF_QUESTIONS = (
@@ -134,6 +155,7 @@ MEANINGS = {
     LOG_RATIO_PER_TOKEN: "the log ratio of contributions per token",
     IMBALANCE_PER_TOKEN: "its absolute value, in nats",
     GAP: "absolute difference of the two mean contributions",
+    GAP_PER_TOKEN: "absolute difference of the two mean contributions per token",
     SPREAD: "mean over contexts of the absolute log ratio of the two contributions: the order of reading is in it",
     EXACT: "share of answers that make the expected claim and no other",
     HOLDS: "share of answers that make it, or hold the expected answer word for word",

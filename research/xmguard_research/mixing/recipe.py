@@ -9,15 +9,15 @@ import difflib
 import hashlib
 import json
 import math
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, StringConstraints, ValidationError, model_validator
+from pydantic import Field, PrivateAttr, StringConstraints, ValidationError, model_validator
 
-from xmguard.errors import ErrorCode, FieldViolation, InvalidRequest, Reason, XmguardError
+from xmguard.errors import FieldViolation, InvalidRequest
+from xmguard_research.mixing import strict
+from xmguard_research.mixing.strict import Part
 
 Name = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*$", max_length=80)]
 Text = Annotated[str, StringConstraints(min_length=1)]
@@ -26,13 +26,7 @@ Text = Annotated[str, StringConstraints(min_length=1)]
 _COMBINATIONS = 2000
 
 
-class _Part(BaseModel):
-    """Strict: a field that nobody reads would be a setting that is silently not applied."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
-
-
-class Source(_Part):
+class Source(Part):
     """Items of one modality: a JSONL file, a data set that `datasets` loads, or a generator of ours."""
 
     name: Name
@@ -109,7 +103,7 @@ class Source(_Part):
         return self
 
 
-class Data(_Part):
+class Data(Part):
     """Which items are drawn, and how they become conversations."""
 
     seed: int = 0
@@ -149,7 +143,7 @@ class Data(_Part):
         return self
 
 
-class Train(_Part):
+class Train(Part):
     """How a model is trained."""
 
     method: Literal["lora", "full"] = "lora"
@@ -182,7 +176,7 @@ class Train(_Part):
         return self
 
 
-class Recipe(_Part):
+class Recipe(Part):
     """Everything that decides what a fine-tuned model is. The same recipe and sources give the same data."""
 
     name: Name
@@ -223,20 +217,7 @@ class Recipe(_Part):
             XmguardError: the file cannot be read.
         """
         file = Path(path)
-        try:
-            text = file.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            said = getattr(error, "strerror", None) or "not UTF-8"
-            raise XmguardError(
-                f"recipe {file} cannot be read: {said}; give a YAML file",
-                code=ErrorCode.INVALID_ARGUMENT,
-                reason=Reason.REQUEST_INVALID,
-            ) from error
-        content = _parsed(text, str(file))
-        if not isinstance(content, dict):
-            raise InvalidRequest.field(str(file), "is no recipe: its fields (name, base, data, ...) are missing")
-        for change in changes:
-            _change(content, change)
+        content = strict.read(file, "recipe", changes)
         return cls.parse(content, file.resolve().parent)
 
     @classmethod
@@ -278,50 +259,6 @@ class Recipe(_Part):
     def data_digest(self) -> str:
         """SHA-256 of what decides the data: the base, whose tokens are counted, and `data`."""
         return _digest(self.model_dump(mode="json", include={"base", "data"}))
-
-
-class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml publishes no types
-    """YAML without the last of two equal keys winning silently."""
-
-    def construct_mapping(self, node: Any, deep: bool = False) -> Any:
-        seen: set[Any] = set()
-        for key, _ in node.value:
-            if key.value in seen:
-                raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is there twice", key.start_mark)
-            seen.add(key.value)
-        return super().construct_mapping(node, deep)
-
-
-def _parsed(text: str, where: str) -> Any:
-    try:
-        return yaml.load(text, Loader=_Loader)  # a SafeLoader
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = "" if mark is None else f":{mark.line + 1}"
-        said = getattr(error, "problem", None) or " ".join(str(error).split())
-        raise InvalidRequest.field(f"{where}{line}", f"is no YAML: {said}") from error
-
-
-def _change(content: dict[str, Any], change: str) -> None:
-    """Apply one `NAME=VALUE` in place."""
-    name, separator, value = change.partition("=")
-    if not separator or not re.fullmatch(r"\w+(\.\w+)*", name):
-        raise InvalidRequest.field("--set", f"{change!r} is not NAME=VALUE, for example data.strategy=dataset")
-    *way, last = name.split(".")
-    at: Any = content
-    for step in way:
-        at = at.setdefault(step, {}) if isinstance(at, dict) else _element(at, step, name)
-    if isinstance(at, dict):
-        at[last] = _parsed(value, f"--set {name}")
-    else:
-        _element(at, last, name)
-        at[int(last)] = _parsed(value, f"--set {name}")
-
-
-def _element(of: Any, index: str, name: str) -> Any:
-    if not isinstance(of, list) or not index.isdecimal() or int(index) >= len(of):
-        raise InvalidRequest.field("--set", f"{name!r}: there is no {index!r} to change")
-    return of[int(index)]
 
 
 def _digest(content: Any) -> str:

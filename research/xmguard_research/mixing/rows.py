@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Hashable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ from datasets import Dataset
 
 from xmguard.errors import InvalidRequest
 from xmguard_research.mixing.collating import row
-from xmguard_research.mixing.encoding import Encoded, InstanceEncoder
+from xmguard_research.mixing.encoding import Encoded, Instance, InstanceEncoder
+from xmguard_research.mixing.items import USER
 from xmguard_research.mixing.ordering import LengthOrder
 from xmguard_research.mixing.recipe import Train
 from xmguard_research.mixing.watching import Amount
@@ -23,24 +24,33 @@ class Rows:
     """Encoded instances of one file."""
 
     encoded: tuple[Encoded, ...]
+    contexts: tuple[Hashable | None, ...] = ()
+    """What each is read after, as `context` has it; empty where contexts are not read apart."""
 
     def __len__(self) -> int:
         return len(self.encoded)
 
-    def dataset(self) -> Dataset:
-        """As TRL's trainer takes them."""
-        return Dataset.from_list([row(one) for one in self.encoded])
+    def missing(self, batch: int, processes: int) -> int:
+        """Rows without which the last forward pass, of `batch` rows over all processes, is not full for each of them.
 
-    def order(self, train: Train, batch: int) -> LengthOrder:
-        """The order of training, in forward passes of `batch` instances over all processes."""
-        contexts = [one.ids[: one.task] for one in self.encoded] if train.acts_on == "answer" else []
-        return LengthOrder([len(one.ids) for one in self.encoded], batch, train.seed, contexts)
+        Several processes need as many each, and would be given instances again.
+        """
+        return -len(self) % batch if processes > 1 else 0
+
+    def dataset(self, blank: int = 0) -> Dataset:
+        """As TRL's trainer takes them, and after them `blank` rows without a target."""
+        filler = [replace(min(self.encoded, key=lambda one: len(one.ids)), targets=())] * blank
+        return Dataset.from_list([row(one) for one in (*self.encoded, *filler)])
+
+    def order(self, train: Train, batch: int, blank: int = 0) -> LengthOrder:
+        """The order of training, in forward passes of `batch` instances over all processes, then blank rows."""
+        return LengthOrder([len(one.ids) for one in self.encoded], batch, train.seed, self.contexts, blank)
 
     def amounts(self, order: Iterable[int], step: int) -> Sequence[Amount]:
         """What was trained on until the end of each step of `step` instances."""
         trained = read = 0
         until = []
-        for index in order:
+        for index in (index for index in order if index < len(self)):
             one = self.encoded[index]
             trained, read = trained + one.trained, read + len(one.ids)
             until.append(Amount(trained, read))
@@ -55,7 +65,7 @@ def read_rows(file: Path, encoder: InstanceEncoder, train: Train) -> Rows:
     """
     if not file.is_file():
         raise InvalidRequest.field("--data", f"{file} is not there; make it with: xmguard mix build")
-    encoded = []
+    encoded, contexts = [], []
     with file.open(encoding="utf-8") as lines:
         for number, line in enumerate(lines, start=1):
             instance = _parsed(line, f"{file}:{number}")
@@ -73,7 +83,21 @@ def read_rows(file: Path, encoder: InstanceEncoder, train: Train) -> Rows:
                     "put the question after it, or give acts_on: all",
                 )
             encoded.append(one)
-    return Rows(tuple(encoded))
+            if train.acts_on == "answer":
+                contexts.append(context(instance, one))
+    return Rows(tuple(encoded), tuple(contexts))
+
+
+def context(instance: Instance, encoded: Encoded) -> Hashable | None:
+    """What is read before the task: equal for instances that can share it.
+
+    None where the task is all that is said: then the context is the chat template's, and that of every such instance.
+    """
+    (asked,) = (message for message in instance["messages"] if message["role"] == USER)
+    if len(asked["content"]) == 1:
+        return None
+    # The same tokens stand for whatever a picture shows.
+    return encoded.ids[: encoded.task], tuple(picture.file for picture in encoded.pictures)
 
 
 def _parsed(line: str, where: str) -> Any:

@@ -1,6 +1,6 @@
 """A run's folder: whose it is, where its parts lie, and what of it is whole.
 
-    run.json        recipe and data, by their SHA-256
+    run.json        what it is of: recipe, data and base by their SHA-256, instances in a forward pass
     data/           made by the run itself where none was given
     checkpoints/    the trainer's, to go on from
     metrics.jsonl   a line for every step and validation
@@ -24,6 +24,14 @@ from filelock import FileLock, Timeout
 from xmguard.errors import InvalidRequest
 from xmguard.profile import CARD
 
+_OTHER = {
+    "recipe_sha256": "another recipe",
+    "data_sha256": "other data",
+    "base_sha256": "another base of that name",
+    "adapter_sha256": "another adapter of that name",
+    "instances_per_forward": "another number of processes, or of instances that each reads at once",
+}
+"""What is not the same, by what tells."""
 _STATE = "trainer_state.json"
 """The trainer writes it last."""
 
@@ -83,7 +91,8 @@ class Run:
         """Make the folder this run's.
 
         Args:
-            identity: what the run is of; a run of the same goes on.
+            identity: what the run is of; a run of the same goes on. What an earlier version did not write is not
+                compared, nor is what a finished run has behind it.
             force: throw away what another run, or this one, has left.
 
         Raises:
@@ -91,10 +100,13 @@ class Run:
         """
         file = self.path / "run.json"
         found = json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
-        if found not in (None, identity) and not force:
-            other = "other data" if found["recipe_sha256"] == identity["recipe_sha256"] else "another recipe"
+        others = [] if found is None else [name for name, value in identity.items() if found.get(name, value) != value]
+        if self.finished:
+            others = [name for name in others if name != "instances_per_forward"]
+        if others and not force:
             raise InvalidRequest.field(
-                "--out", f"{self.path} holds a run of {other}; choose another folder, or replace it with --force"
+                "--out",
+                f"{self.path} holds a run of {_OTHER[others[0]]}; choose another folder, or replace it with --force",
             )
         if force:
             for folder in (self.checkpoints, self.model):

@@ -21,7 +21,9 @@ _OURS = "Apache-2.0"
 """Licence of what our generators write."""
 
 Generators = Mapping[str, Callable[[Mapping[str, Any]], Iterable[Mapping[str, Any]]]]
-"""By name: from options to items as `items.item` reads them; a picture's path is absolute there."""
+"""By name: from options to items as `items.item` reads them; a picture's path is absolute there.
+
+ValueError, raised when it is called, refuses the options; later on it is a mistake in the generator."""
 
 
 @dataclass(frozen=True)
@@ -126,13 +128,14 @@ def _generated(source: Source, field: str, generators: Generators | None) -> Ite
         names = ", ".join(sorted(known)) or "none"
         raise InvalidRequest.field(f"{field}.generator", f"there is no generator {source.generator!r}; known: {names}")
     try:
-        for number, record in enumerate(make(source.options), start=1):
-            where = f"generator {source.generator}, item {number}"
-            yield item(record, source=source.name, modality=source.modality, where=where, picture=_anywhere)
+        made = make(source.options)
     except ValueError as error:  # how generators refuse options
         raise InvalidRequest.field(
             f"{field}.options", f"generator {source.generator!r} refuses them: {error}"
         ) from error
+    for number, record in enumerate(made, start=1):
+        where = f"generator {source.generator}, item {number}"
+        yield item(record, source=source.name, modality=source.modality, where=where, picture=_anywhere)
 
 
 def _anywhere(path: str) -> Image:

@@ -11,31 +11,24 @@ from pathlib import Path
 from typing import Any
 
 from xmguard.errors import ErrorCode, Reason, XmguardError
+from xmguard.profile import CARD
 from xmguard_research.metrics import Estimate
 from xmguard_research.mixing.measures import Number
 from xmguard_research.mixing.posing import CONFLICT
-from xmguard_research.mixing.quantities import (
-    BALANCED,
-    DETECTION,
-    EXACT,
-    FALSE_ALARMS,
-    HOLDS,
-    MEANINGS,
-    SHORTFALL,
-)
+from xmguard_research.mixing.quantities import MEANINGS, RATES
 
-SUMMARY, TABLE, CARD = "summary.json", "summary.csv", "xmguard.json"
+SUMMARY, TABLE = "summary.json", "summary.csv"
 ABSENT = "–"
-RATES = (DETECTION, FALSE_ALARMS, BALANCED, SHORTFALL, EXACT, HOLDS)
 
 Table = Sequence[Sequence[str]]
 """Rows of cells; the first one names the columns."""
 
 
 def flat(number: Number) -> dict[str, Any]:
-    """A number as one row: the interval's ends beside it, digits that say something."""
+    """A number as one row: the interval's ends beside it, draws that it lacks, digits that say something."""
     row = asdict(number)
     estimate = row.pop("estimate")
+    row["undefined"] = estimate["undefined"]
     for name in ("value", "low", "high"):
         row[name] = None if estimate[name] is None else float(f"{estimate[name]:.6g}")
     return row
@@ -60,7 +53,7 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
 
 
 def write_card(folder: Path, numbers: Sequence[Number]) -> None:
-    """Put the numbers of a checkpoint into its card, in place of earlier ones of the same suites.
+    """Put the numbers of a checkpoint into its card, in place of earlier ones of the same quantities.
 
     Raises:
         XmguardError: the folder has no card that can be read.
@@ -76,23 +69,32 @@ def write_card(folder: Path, numbers: Sequence[Number]) -> None:
         ) from error
     names = ("suite", "variant", "prompt", "what", "value", "low", "high", "items")
     rows = [{name: row[name] for name in names} for row in map(flat, numbers)]
-    suites = {row["suite"] for row in rows}
-    kept = [row for row in card.get("benchmarks", []) if row.get("suite") not in suites]
+    written = {_of_what(row) for row in rows}
+    kept = [row for row in card.get("benchmarks", []) if _of_what(row) not in written]
     card["benchmarks"] = [*kept, *rows]
     beside = path.with_suffix(".json.new")
     beside.write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
     beside.replace(path)
 
 
+def _of_what(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    return tuple(row.get(name) for name in ("suite", "variant", "prompt", "what"))
+
+
 def shown(estimate: Estimate, what: str) -> str:
-    """A value with its interval, if that has a width: rates in percent, everything else with three digits."""
+    """A value with its interval, if that has a width, and how many draws are left out of it, if some are."""
     if estimate.value is None or estimate.low is None or estimate.high is None:
         return ABSENT
-    if any(what.endswith(name) for name in RATES):
-        numbers = [f"{100 * one:z.0f}" for one in (estimate.value, estimate.low, estimate.high)]
-    else:
-        numbers = [f"{one:.3g}" for one in (estimate.value, estimate.low, estimate.high)]
-    return numbers[0] if estimate.low == estimate.high else f"{numbers[0]} [{numbers[1]}, {numbers[2]}]"
+    value, low, high = (plain(one, what) for one in (estimate.value, estimate.low, estimate.high))
+    left_out = f" ({estimate.undefined} draws left out)" if estimate.undefined else ""
+    return (value if estimate.low == estimate.high else f"{value} [{low}, {high}]") + left_out
+
+
+def plain(value: float | None, what: str) -> str:
+    """A value alone: rates in percent, everything else with three digits."""
+    if value is None:
+        return ABSENT
+    return f"{100 * value:z.0f}" if any(what.endswith(name) for name in RATES) else f"{value:.3g}"
 
 
 def markdown(table: Table) -> str:

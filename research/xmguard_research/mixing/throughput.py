@@ -91,9 +91,10 @@ def _step(kind: str, given: Any, folder: Path) -> Callable[[], None]:
     from trl import SFTConfig, SFTTrainer
 
     from xmguard.plugins import load_plugins
+    from xmguard_research.mixing.bases import find_base
     from xmguard_research.mixing.collating import AnswerCollator, WholeCollator
     from xmguard_research.mixing.encoding import IGNORED
-    from xmguard_research.mixing.modelling import find_base, load_model
+    from xmguard_research.mixing.modelling import load_model
     from xmguard_research.mixing.ordering import LengthOrder
     from xmguard_research.mixing.readers import load_reader
     from xmguard_research.mixing.recipe import Train

@@ -6,7 +6,6 @@ base reads the context, without a gradient. Knows no files but its checkpoints, 
 
 from __future__ import annotations
 
-import errno
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -151,14 +150,4 @@ class MixingTrainer(SFTTrainer):  # type: ignore[misc]
         except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors hide the system's error
             folder = Path(self.args.output_dir) / f"checkpoint-{self.state.global_step}"
             shutil.rmtree(folder, ignore_errors=True)
-            raise TrainingStopped(
-                f"checkpoint {folder} cannot be written: {reason(error)}. Those before it are kept; the same command "
-                "goes on from the last of them"
-            ) from error
-
-
-def reason(error: Exception) -> str:
-    """Why something was not written, in a line."""
-    if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
-        return "the disk is full; free some space"
-    return " ".join(str(error).split())[:200] or type(error).__name__
+            raise TrainingStopped.unwritable(f"checkpoint {folder}", error) from error

@@ -12,22 +12,24 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from transformers import IntervalStrategy, PrinterCallback
 from trl import SFTConfig
 
-from xmguard.backends.transformers.families.layout import context_length
+from xmguard.backends.context_length import context_length
+from xmguard.backends.low_rank import WEIGHTS
 from xmguard.errors import InvalidRequest
 from xmguard.plugins import load_plugins
 from xmguard_research.mixing import building, checkpoint, curves
+from xmguard_research.mixing.bases import Base, find_base
 from xmguard_research.mixing.collating import AnswerCollator, WholeCollator
 from xmguard_research.mixing.digest import sha256
-from xmguard_research.mixing.encoding import InstanceEncoder
-from xmguard_research.mixing.modelling import check_pictures, end_ids, find_base, load_model
-from xmguard_research.mixing.readers import Reader, load_reader
+from xmguard_research.mixing.modelling import check_pictures, load_model
+from xmguard_research.mixing.readers import Reader, encoder_of, load_reader
 from xmguard_research.mixing.recipe import Recipe
 from xmguard_research.mixing.rows import Rows, read_rows
 from xmguard_research.mixing.run import Run
-from xmguard_research.mixing.trainer import MixingTrainer, reason
+from xmguard_research.mixing.trainer import MixingTrainer
 from xmguard_research.mixing.watching import Show, TrainingStopped, Watch
 
 
@@ -57,7 +59,7 @@ def run_training(
         InvalidRequest: data or recipe cannot be trained on, or `out` is another run's.
         ModelNotFound: the base is not on this machine.
         ModelRefused: the base cannot be trained.
-        TrainingStopped: the loss is no number any more, or something cannot be written.
+        TrainingStopped: the loss is no number any more, or something cannot be read or written.
     """
     run = Run(out)
     arguments = _arguments(recipe, run)
@@ -74,31 +76,23 @@ def _train(
     tell: Callable[[str], None],
     show: Show,
 ) -> Path:
+    registry = load_plugins()
+    base = find_base(recipe.base_model, registry)
+    batch = arguments.per_device_train_batch_size * arguments.world_size
     # The first process makes what is not there; the others find it.
     with arguments.main_process_first(local=False, desc="data"):
-        folder = data or building.build(recipe, run.data, force=force, tell=show).folder
+        folder = data or building.build(recipe, run.data, force=force, begun=True, tell=show).folder
         manifest = _manifest(folder, recipe)
         files = [folder / name for name in (building.INSTANCES, building.VALIDATION)]
         if arguments.process_index == 0:
-            digest = sha256(*files)
-            run.claim({"recipe_sha256": recipe.digest, "data_sha256": digest}, force=force)
+            run.claim(_identity(recipe, base, sha256(*files), batch), force=force)
             run.tidy()
         begun = run.newest
     if run.finished:
         tell(f"{run.model} is there already, of this recipe and data")
         return run.model
-    registry = load_plugins()
-    base = find_base(recipe.base_model, registry)
     reader = load_reader(base, registry)
-    encoder = InstanceEncoder(
-        reader.tokenizer,
-        registry,
-        base.name,
-        end_ids(base, reader.tokenizer),
-        template=reader.template,
-        pictures=reader.pictures,
-        folder=folder,
-    )
+    encoder = encoder_of(base, reader, registry, folder)
     train, validation = (read_rows(file, encoder, recipe.train) for file in files)
     if not len(train):
         raise InvalidRequest.field("--data", f"{files[0]} holds no instances; build the data again")
@@ -106,17 +100,22 @@ def _train(
     if any(one.pictures for one in train.encoded):
         check_pictures(base, model)
     _check_fits(train, validation, context_length(model.config.get_text_config(decoder=True)))
-    order = train.order(recipe.train, arguments.per_device_train_batch_size * arguments.world_size)
+    blank = [rows.missing(batch, arguments.world_size) for rows in (train, validation)]
+    order = train.order(recipe.train, batch, blank[0])
     amounts = train.amounts(order, recipe.instances_per_step)
     watch = Watch(run.metrics, amounts, show)
     tell(
         f"{len(train)} instances, {amounts[-1].trained:,} trained tokens of {amounts[-1].read:,} read, in "
         f"{len(amounts)} steps" + (f"; going on from {begun.name}" if begun else "")
     )
-    trainer = _trainer(recipe, arguments, model, reader, (train, validation), order, watch)
+    datasets = (train.dataset(blank[0]), validation.dataset(blank[1]) if len(validation) else None)
+    trainer = _trainer(recipe, arguments, model, reader, datasets, order, watch)
     try:
         trainer.train(resume_from_checkpoint=str(begun) if begun else None)
-        state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    except OSError as error:  # whoever writes meanwhile says so itself
+        raise TrainingStopped.unreadable(error.filename or "something that is trained on", error) from error
+    state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
+    try:
         if arguments.should_save:
             spent = {
                 "trained_tokens": amounts[-1].trained,
@@ -127,13 +126,22 @@ def _train(
             card = checkpoint.card(recipe, base, manifest, spent)
             checkpoint.write(trainer.accelerator.unwrap_model(trainer.model), reader, run.model, card, state)
             curves.draw(run.metrics, run.path / "curves")
-    except OSError as error:
-        raise TrainingStopped(
-            f"{run.path} cannot be written: {reason(error)}. "
-            "The last checkpoint is kept; the same command goes on from it"
-        ) from error
+    except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors hide the system's error
+        raise TrainingStopped.unwritable(run.path, error) from error
     trainer.accelerator.wait_for_everyone()
     return run.model
+
+
+def _identity(recipe: Recipe, base: Base, data: str, batch: int) -> dict[str, str]:
+    """What a run is of, by its SHA-256, and in how many instances over all processes its order is cut."""
+    adapter = {} if base.adapter is None else {"adapter_sha256": sha256(base.adapter / WEIGHTS)}
+    return {
+        "recipe_sha256": recipe.digest,
+        "data_sha256": data,
+        "base_sha256": base.sha256,
+        **adapter,
+        "instances_per_forward": str(batch),
+    }
 
 
 def _check_fits(train: Rows, validation: Rows, most: int) -> None:
@@ -167,7 +175,7 @@ def _arguments(recipe: Recipe, run: Run) -> SFTConfig:
     """The trainer's settings.
 
     Raises:
-        InvalidRequest: a step's instances cannot be divided among the processes.
+        InvalidRequest: a step's instances cannot be divided among the processes, or one process sees several GPUs.
     """
     train = recipe.train
     gpu = torch.cuda.is_available()
@@ -199,6 +207,12 @@ def _arguments(recipe: Recipe, run: Run) -> SFTConfig:
         "dataset_kwargs": {"skip_prepare_dataset": True},
     }
     made = SFTConfig(**arguments)
+    if made.n_gpu > 1:
+        raise InvalidRequest.field(
+            "CUDA_VISIBLE_DEVICES",
+            f"shows {made.n_gpu} GPUs to one process, which trains on one; start a process for each with accelerate "
+            "launch, or let it see one (CUDA_VISIBLE_DEVICES=0)",
+        )
     own, rest = divmod(recipe.instances_per_step, made.world_size)
     forward = min(train.instances_per_forward, own)
     if rest or own % forward:
@@ -213,19 +227,19 @@ def _arguments(recipe: Recipe, run: Run) -> SFTConfig:
 
 
 def _trainer(
-    recipe: Recipe, arguments: SFTConfig, model: Any, reader: Reader, rows: tuple[Rows, Rows], order: Any, watch: Watch
+    recipe: Recipe, arguments: SFTConfig, model: Any, reader: Reader, rows: tuple[Any, Any], order: Any, watch: Watch
 ) -> MixingTrainer:
     tokenizer = reader.tokenizer
     pad = tokenizer.eos_token_id if tokenizer.pad_token_id is None else tokenizer.pad_token_id
     collator = AnswerCollator if recipe.train.acts_on == "answer" else WholeCollator
     train, validation = rows
-    arguments.eval_strategy = IntervalStrategy("steps" if len(validation) else "no")
+    arguments.eval_strategy = IntervalStrategy("no" if validation is None else "steps")
     trainer = MixingTrainer(
         order=order,
         model=model,
         args=arguments,
-        train_dataset=train.dataset(),
-        eval_dataset=validation.dataset() if len(validation) else None,
+        train_dataset=train,
+        eval_dataset=validation,
         processing_class=tokenizer,
         data_collator=collator(pad, pictures=reader.pictures),
         callbacks=[watch],

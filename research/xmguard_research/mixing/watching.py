@@ -5,6 +5,7 @@ Knows no model.
 
 from __future__ import annotations
 
+import errno
 import json
 import math
 import time
@@ -26,6 +27,25 @@ class TrainingStopped(XmguardError):
 
     code = ErrorCode.FAILED_PRECONDITION
     reason = Reason.SETUP_INCOMPLETE
+
+    @classmethod
+    def unwritable(cls, what: object, error: Exception) -> TrainingStopped:
+        """Something of a run could not be written."""
+        return cls._failed(what, "written", error)
+
+    @classmethod
+    def unreadable(cls, what: object, error: OSError) -> TrainingStopped:
+        """Something that a run reads while it trains could not be read."""
+        return cls._failed(what, "read", error)
+
+    @classmethod
+    def _failed(cls, what: object, done: str, error: Exception) -> TrainingStopped:
+        why = " ".join(str(error).split())[:200] or type(error).__name__
+        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+            why = "the disk is full; free some space"
+        return cls(
+            f"{what} cannot be {done}: {why}. The checkpoints before are kept; the same command goes on from the last"
+        )
 
 
 @dataclass(frozen=True)
@@ -70,7 +90,7 @@ class Watch(TrainerCallback):  # type: ignore[misc]
         """Write a line.
 
         Raises:
-            TrainingStopped: the loss, or its gradient, is no finite number.
+            TrainingStopped: the loss, or its gradient, is no finite number; or the line cannot be written.
         """
         said = logs or {}
         for name, what in (("loss", "the loss"), ("eval_loss", "the validation loss"), ("grad_norm", "its gradient")):
@@ -97,8 +117,11 @@ class Watch(TrainerCallback):  # type: ignore[misc]
             "tokens_per_second": round(speed, 1),
             "seconds": round(self.seconds, 2),
         }
-        with self._file.open("a", encoding="utf-8") as stream:
-            stream.write(json.dumps(line) + "\n")
+        try:
+            with self._file.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps(line) + "\n")
+        except OSError as error:
+            raise TrainingStopped.unwritable(self._file, error) from error
         left = (self._amounts[-1].read - amount.read) / max(speed, 1e-9)
         losses = ", ".join(f"{name.replace('_', ' ')} {found[name]:.3f}" for name in _LOSSES if name in found)
         self._show(f"{losses}, {speed:.0f} tokens/s, {_duration(left)} left", step, steps)

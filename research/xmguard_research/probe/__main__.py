@@ -14,7 +14,7 @@ from rich.progress import Progress
 from transformers import AutoTokenizer
 
 from xmguard import Span
-from xmguard.backends.transformers.prompting import PromptEncoder
+from xmguard.backends.prompting import PromptEncoder
 from xmguard.cli.terminal import stated_errors
 from xmguard.context import Context, ContextSpan
 from xmguard.models.resolve import resolve

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from xmguard import Span
-from xmguard.backends.transformers.prompting import PromptEncoder
+from xmguard.backends.prompting import PromptEncoder
 from xmguard.context import ENGLISH, Context, ContextSpan
 from xmguard.plugins import Registry
 from xmguard.prompt_text import QUESTION

@@ -5,7 +5,6 @@ What the verdict is read from is hashed apart from what answers: an answer adapt
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -14,11 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from xmguard.backends.transformers import attention, low_rank
+from xmguard.backends import low_rank
+from xmguard.backends.low_rank import LoraFiles, Unusable, Updates
+from xmguard.backends.transformers import attention
 from xmguard.backends.transformers.answer_adapter import AnswerAdapter
 from xmguard.backends.transformers.attention import PlainReading
 from xmguard.backends.transformers.families.layout import output_projections
-from xmguard.backends.transformers.low_rank import LoraFiles, Updates
 from xmguard.errors import ModelRefused
 from xmguard.models.checkpoint import ActsOn, AdapterSource
 
@@ -59,7 +59,9 @@ class Adapters:
         updates = _fit(source, files, model, next(model.parameters()))
         if apart := _run_apart(model, updates):
             why = "which does not run a text's rows branch by branch, so it cannot act on the answer's alone"
-            raise ModelRefused(str(source.folder), [f"its adapter adapts {name}, {why}" for name in apart])
+            remedy = "train it without these layers, or to act on all rows"
+            unusable = Unusable(*(f"adapts {name}, {why}" for name in apart), remedy=remedy)
+            raise ModelRefused(str(source.folder), _of_the_adapter(unusable))
         heads = model.config.get_text_config(decoder=True).num_attention_heads
         return AnswerAdapter.fitted(updates, output_projections(model), heads)
 
@@ -76,20 +78,28 @@ def read_adapters(sources: Sequence[AdapterSource], base_hash: str) -> Adapters:
     answer = None
     for source in sources:
         if source.base_sha256 != model_hash:
-            reasons.append(f"it was trained on a base that hashes to {source.base_sha256}, this one to {model_hash}")
+            reasons.append(
+                f"it was trained on a base that hashes to {source.base_sha256}, this one to {model_hash}; put that "
+                "base in this one's place, or train it again on this one"
+            )
         if answer is not None:
-            reasons.append("its base has an adapter of the joint answer, and nothing can be put onto that")
+            reasons.append(
+                "its base has an adapter of the joint answer, and nothing can be put onto that; train that adapter "
+                "further, or another on the base below it"
+            )
         try:
             files = low_rank.read(source.folder, source.sha256, "its card")
-        except low_rank.Unusable as error:
-            reasons += [f"its adapter {reason}" for reason in error.reasons]
+            if files.others:
+                unread = (f"holds {key}, which nothing here reads" for key in files.others)
+                raise Unusable(*unread, remedy="train and save it without modules_to_save and embeddings")
+        except Unusable as error:
+            reasons += _of_the_adapter(error)
         else:
-            reasons += [f"its adapter holds {key}, which nothing here reads" for key in files.others]
             if source.acts_on is ActsOn.ANSWER:
                 answer = source, files
             else:
                 merged.append((source, files))
-        model_hash = hashlib.sha256(f"{model_hash} {source.sha256} {source.acts_on}".encode()).hexdigest()
+        model_hash = source.onto(model_hash)
         if source.acts_on is ActsOn.ALL:
             evidence_hash = model_hash
         if reasons:
@@ -100,8 +110,12 @@ def read_adapters(sources: Sequence[AdapterSource], base_hash: str) -> Adapters:
 def _fit(source: AdapterSource, files: LoraFiles, model: Any, like: Tensor) -> Updates:
     try:
         return files.fit(dict(model.named_modules()), like)
-    except low_rank.Unusable as error:
-        raise ModelRefused(str(source.folder), [f"its adapter {reason}" for reason in error.reasons]) from error
+    except Unusable as error:
+        raise ModelRefused(str(source.folder), _of_the_adapter(error)) from error
+
+
+def _of_the_adapter(error: Unusable) -> list[str]:
+    return [f"its adapter {reason}" for reason in error.reasons]
 
 
 @torch.inference_mode()

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from xmguard.attention.head_norms import norm_factors
-from xmguard.backends.transformers.low_rank import Updates, applied
+from xmguard.backends.low_rank import Updates, applied
 
 
 @dataclass(frozen=True)

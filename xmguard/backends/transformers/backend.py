@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
+from xmguard.abilities import Ability
+from xmguard.backends.prompting import PromptEncoder
 from xmguard.backends.transformers import selftest
 from xmguard.backends.transformers.loaded import LoadedModel
-from xmguard.backends.transformers.prompting import PromptEncoder
 from xmguard.backends.transformers.session import TransformersSession
 from xmguard.context import Context, EncodedPrompt
 from xmguard.contracts import SelfCheck
@@ -27,6 +28,10 @@ class TransformersBackend:
     evidence_hash: str
     modalities: tuple[str, ...]
     engine: str = "transformers"
+    concurrency: int = 1
+    agrees_with: tuple[str, ...] = ()
+    failure: str = ""
+    lacks: Mapping[Ability, str] = field(default_factory=dict)
 
     @property
     def context_length(self) -> int:
@@ -56,3 +61,6 @@ class TransformersBackend:
     def self_test(self) -> Sequence[SelfCheck]:
         """Compare the loaded model with masked attention."""
         return selftest.run(self.loaded, self.encoder, self.dtype)
+
+    def close(self) -> None:
+        """Nothing is held beside memory, which is freed with the object."""

@@ -14,9 +14,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from xmguard.backends.pictures import Picture
 from xmguard.backends.transformers.families.layout import rope_index, types_its_tokens
 from xmguard.backends.transformers.loaded import LoadedModel
-from xmguard.backends.transformers.pictures import Picture
 from xmguard.deadline import Stop
 
 

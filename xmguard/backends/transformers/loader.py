@@ -5,8 +5,7 @@ Never runs a model's own code and never unpickles: the folder is judged by `fami
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,27 +15,28 @@ from transformers import (
     AutoConfig,
     AutoModelForCausalLM,
     AutoModelForImageTextToText,
-    AutoTokenizer,
 )
 
 from xmguard.attention.head_norms import norm_factors
+from xmguard.backends.context_length import context_length
+from xmguard.backends.folder import weights_hash
+from xmguard.backends.pictures import PictureReader, chat_template
+from xmguard.backends.processors import load_processor
+from xmguard.backends.prompting import PromptEncoder
+from xmguard.backends.tokenizer import OPTIONS, read_tokenizer
 from xmguard.backends.transformers import attention, few_rows
 from xmguard.backends.transformers.adapters import read_adapters
 from xmguard.backends.transformers.backend import TransformersBackend
 from xmguard.backends.transformers.families import examine
-from xmguard.backends.transformers.families.layout import context_length, output_projections, text_section
+from xmguard.backends.transformers.families.layout import output_projections, text_section
 from xmguard.backends.transformers.loaded import LoadedModel
-from xmguard.backends.transformers.pictures import PictureReader, chat_template
 from xmguard.backends.transformers.probe import load_probe
-from xmguard.backends.transformers.processors import load_processor
-from xmguard.backends.transformers.prompting import PromptEncoder
 from xmguard.calibration import ProbeSource
 from xmguard.errors import InvalidRequest, ModelRefused
 from xmguard.models.checkpoint import AdapterSource
 from xmguard.parts import IMAGE
 from xmguard.plugins import Registry
 
-_OPTIONS: dict[str, Any] = {"local_files_only": True, "trust_remote_code": False}
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16}
 
 
@@ -48,6 +48,7 @@ def load(
     dtype: str = "float32",
     probe: ProbeSource | None = None,
     adapters: Sequence[AdapterSource] = (),
+    options: Mapping[str, Any] | None = None,
     progress: Callable[[str], None] = lambda step: None,
 ) -> TransformersBackend:
     """Load a model folder.
@@ -59,24 +60,27 @@ def load(
         dtype: `float32` or `bfloat16`.
         probe: the profile's, if it brings one.
         adapters: put onto the weights, in this order.
+        options: this engine has none.
         progress: told each step in words.
 
     Raises:
-        InvalidRequest: an unknown dtype or a device that is not there.
+        InvalidRequest: an unknown dtype, a device that is not there, or an option.
         ModelRefused: with every reason found.
     """
     if dtype not in DTYPES:
         raise InvalidRequest.field("dtype", f"is {dtype!r}; one of {', '.join(DTYPES)}")
+    for name in options or ():
+        raise InvalidRequest.field(name, "is no option of the transformers engine")
     _check_device(device)
     found = examine(path, registry.architectures.items)
     if found.reasons:
         raise ModelRefused(str(path), found.reasons)
     progress("hashing the weights")
-    onto = read_adapters(adapters, _hash(path))
+    onto = read_adapters(adapters, weights_hash(path))
     attention.install()
     reads_pictures = IMAGE in found.modalities
-    processor = load_processor(path, _OPTIONS) if reads_pictures else None
-    tokenizer = _tokenizer(path) if processor is None else processor.tokenizer
+    processor = load_processor(path, OPTIONS) if reads_pictures else None
+    tokenizer = read_tokenizer(path) if processor is None else processor.tokenizer
     progress("reading the weights")
     model = _model(path, dtype, AutoModelForImageTextToText if reads_pictures else AutoModelForCausalLM)
     model.to(device).eval().requires_grad_(False)
@@ -130,17 +134,9 @@ def _prove(backend: TransformersBackend, path: Path) -> None:
         raise ModelRefused(str(path), [f"its self-test fails: {each}" for each in failed])
 
 
-def _tokenizer(path: Path) -> Any:
-    try:
-        return AutoTokenizer.from_pretrained(path, use_fast=True, **_OPTIONS)
-    except Exception as error:  # whatever its files hold; the tokenizers library raises Exception itself
-        said = f"{type(error).__name__}: {' '.join(str(error).split())[:300]}"
-        raise ModelRefused(str(path), [f"its tokenizer cannot be read: {said}"]) from error
-
-
 def _model(path: Path, dtype: str, auto: Any) -> Any:
     """The model; its language model alone reads through xmguard."""
-    section = text_section(AutoConfig.from_pretrained(path, **_OPTIONS))
+    section = text_section(AutoConfig.from_pretrained(path, **OPTIONS))
     try:
         model, info = auto.from_pretrained(
             path,
@@ -148,7 +144,7 @@ def _model(path: Path, dtype: str, auto: Any) -> Any:
             attn_implementation=attention.IMPLEMENTATION if section is None else {section: attention.IMPLEMENTATION},
             use_safetensors=True,
             output_loading_info=True,
-            **_OPTIONS,
+            **OPTIONS,
         )
     except (SafetensorError, OSError, RuntimeError, ValueError) as error:  # what transformers raises for broken files
         raise ModelRefused(str(path), [f"its weights cannot be read: {' '.join(str(error).split())[:300]}"]) from error
@@ -181,13 +177,3 @@ def _suppressed(model: Any) -> tuple[int, ...]:
     """Ids outside the vocabulary are passed over, as transformers does."""
     vocabulary = model.get_output_embeddings().weight.shape[0]
     return tuple(token for token in model.generation_config.suppress_tokens or () if 0 <= token < vocabulary)
-
-
-def _hash(path: Path) -> str:
-    """SHA-256 over the weight files, in name order."""
-    digest = hashlib.sha256()
-    for file in sorted(path.glob("*.safetensors")):
-        with file.open("rb") as stream:
-            while block := stream.read(1 << 22):
-                digest.update(block)
-    return digest.hexdigest()

@@ -1,4 +1,4 @@
-"""From logits to tokens: which token a branch says next, and whether it ends there.
+"""From logits to tokens: which token a branch says next.
 
 Knows nothing of attention, caches or batches.
 """
@@ -8,6 +8,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
+from xmguard.backends.ending import Ending
 from xmguard.backends.transformers.loaded import LoadedModel
 from xmguard.contracts import Branch, Token
 from xmguard.request import Decoding
@@ -21,10 +22,9 @@ class Speaker:
         self.branch = branch
         self._loaded = loaded
         self._temperature = settings.temperature
-        self._budget = max(1, min(settings.max_tokens, loaded.context_length - position))
+        budget = min(settings.max_tokens, loaded.context_length - position)
+        self._ending = Ending(branch, end_ids=loaded.end_ids, budget=budget, text=loaded.text)
         self._generator = _generator(settings, loaded.model.device)
-        self._done = 0
-        self._said = False  # whether a letter or digit has been generated; followed for single-line branches only
 
     def say(self, logits: Tensor, logprobs: Tensor, entropy: Tensor) -> Token:
         """The next token, from logits and log-probabilities [vocabulary] and their entropy.
@@ -32,10 +32,7 @@ class Speaker:
         Suppressed tokens are never drawn; the log-probabilities stay those of the model, which counts them.
         """
         token = self._sample(logits)
-        self._done += 1
-        line_ends, line_goes_on = self._line(token)
-        is_end = token in self._loaded.end_ids or (line_ends and not line_goes_on)
-        last = is_end or line_ends or self._done >= self._budget
+        last, is_end = self._ending.at(token)
         return Token(self.branch.name, token, float(logprobs[token]), float(entropy), last, is_end)
 
     def _sample(self, logits: Tensor) -> int:
@@ -45,18 +42,6 @@ class Speaker:
             return int(logits.argmax())
         probabilities = torch.softmax(logits.float() / self._temperature, dim=-1)
         return int(torch.multinomial(probabilities, 1, generator=self._generator))
-
-    def _line(self, token: int) -> tuple[bool, bool]:
-        """Whether a single-line branch is over at this token, and whether the token still says something before it."""
-        if not self.branch.single_line:
-            return False, False
-        text = self._loaded.text([token])
-        before, line_break, _ = text.partition("\n")
-        said = self._said or any(character.isalnum() for character in before)
-        if said and line_break:
-            return True, bool(before.strip())
-        self._said = said or any(character.isalnum() for character in text)
-        return False, False
 
 
 def _generator(settings: Decoding, device: torch.device) -> torch.Generator | None:

@@ -15,11 +15,11 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
+from xmguard.backends.pictures import Picture
+from xmguard.backends.prompting import PromptEncoder
 from xmguard.backends.transformers import attention
 from xmguard.backends.transformers.attention import AttentionCall
 from xmguard.backends.transformers.loaded import LoadedModel
-from xmguard.backends.transformers.pictures import Picture
-from xmguard.backends.transformers.prompting import PromptEncoder
 from xmguard.backends.transformers.session import TransformersSession
 from xmguard.bias import REMOVE, AttentionBias
 from xmguard.context import EncodedPrompt
@@ -48,6 +48,7 @@ def run(loaded: LoadedModel, encoder: PromptEncoder, dtype: str) -> list[SelfChe
         branch = Branch(name, prompt.joint_tail, AttentionBias({"first": epsilon}), measured=True)
         token = next(session.decode([branch], {name: Decoding(max_tokens=1)}))
         masses.append(session.measure(branch).attention["first"])
+        assert token.logprob is not None  # this engine has every distribution at hand
         gap = abs(float(_masked(loaded, prompt, epsilon)[token.id]) - token.logprob)
         checks.append(
             SelfCheck(name, gap <= tolerance, f"differs from masked attention by {gap:.1e} nats, allowed {tolerance}")

@@ -30,10 +30,11 @@ from xmguard.backends.transformers.sampling import Speaker
 from xmguard.backends.transformers.steering import Steering, steer
 from xmguard.bias import REMOVE, AttentionBias
 from xmguard.context import EncodedPrompt, SpanMap
-from xmguard.contracts import Branch, SessionUsage, Token
+from xmguard.contracts import Branch, Token
 from xmguard.deadline import Stop
 from xmguard.measurement import DirectedContribution, Measurement
 from xmguard.request import Decoding, Scope
+from xmguard.usage import SessionUsage
 
 MAX_BATCH = 16
 """Branches run together at most; more are run in chunks, so that memory stays bounded."""

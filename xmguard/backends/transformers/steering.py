@@ -7,17 +7,16 @@ keys, caches or what the rows are.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import singledispatch
 
 import torch
 from torch import Tensor
 
 from xmguard.attention.flash import shared_mask, unseen
-from xmguard.attention.shares import floor_epsilon, soften_epsilon, target_epsilon
+from xmguard.backends.share_rules import solve
 from xmguard.backends.transformers.compact_context import CompactContext, sees_little
 from xmguard.backends.transformers.context_keys import ContextKeys
 from xmguard.backends.transformers.loaded import LoadedModel
-from xmguard.bias import AttentionBias, FloorShares, ShareRule, SoftenShares, TargetShares
+from xmguard.bias import AttentionBias
 from xmguard.context import SpanMap
 
 
@@ -130,42 +129,6 @@ def steer(
     if all(bias.is_zero for bias in biases):
         return None
     return Steering(loaded, biases, span_map, readable)
-
-
-@singledispatch
-def solve(rule: ShareRule, lse: Tensor, sinks: Tensor | None, ids: Sequence[str], readable: Tensor) -> Tensor:
-    """Epsilon of a rule in nats, as `lse`: [segment, batch, head, query].
-
-    Args:
-        rule: what is asked.
-        lse: of one batch entry, its constant epsilons included.
-        sinks: logit per head of an attention sink, [head].
-        ids: span ids of segments 1, 2, ...
-        readable: bool, broadcastable to `lse`: the spans that a row may steer.
-    """
-    raise TypeError(f"no solution is known for {type(rule).__name__}")
-
-
-@solve.register
-def _(rule: TargetShares, lse: Tensor, sinks: Tensor | None, ids: Sequence[str], readable: Tensor) -> Tensor:
-    shares = _by_segment([rule.shares.get(span, 0.0) for span in ids], lse)
-    return target_epsilon(lse, torch.where(readable, shares, 0.0), sinks)
-
-
-@solve.register
-def _(rule: FloorShares, lse: Tensor, sinks: Tensor | None, ids: Sequence[str], readable: Tensor) -> Tensor:
-    minimum = _by_segment([rule.minimum.get(span, 0.0) for span in ids], lse)
-    return floor_epsilon(lse, minimum, readable, lse.new_tensor(rule.cap))
-
-
-@solve.register
-def _(rule: SoftenShares, lse: Tensor, sinks: Tensor | None, ids: Sequence[str], readable: Tensor) -> Tensor:
-    return soften_epsilon(lse, lse.new_tensor(rule.temperature), readable)
-
-
-def _by_segment(values: Sequence[float], like: Tensor) -> Tensor:
-    """[segment, 1, 1, 1]; the rest has 0."""
-    return like.new_tensor([0.0, *values]).view(-1, 1, 1, 1)
 
 
 def _every_span(spans: int, device: torch.device) -> Tensor:

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from xmguard.errors import InvalidRequest
-from xmguard_research.benchmarks.clqa.corpus import CLQA
+from xmguard_research.benchmarks.clqa.corpus import CLQA, Corpus
 from xmguard_research.benchmarks.clqa.languages import ENGLISH, LANGUAGES
 from xmguard_research.benchmarks.clqa.paragraphs import LONG, SIZES, Paragraph, paragraph
 from xmguard_research.benchmarks.clqa.topics import TOPICS, Topic, topics
@@ -92,6 +92,7 @@ def items(
     seed: int = 0,
     chosen: Sequence[Variant] | None = None,
     sizes: Sequence[str] = (LONG,),
+    corpus: Corpus = CLQA,
 ) -> Iterator[Item]:
     """Every topic in every variant and size: both orders, and of each a conflict and its control.
 
@@ -100,6 +101,7 @@ def items(
         seed: whatever is drawn depends on it and the topic's number only.
         chosen: variants; None for `variants()`.
         sizes: some of `SIZES`.
+        corpus: whose events are told.
 
     Raises:
         InvalidRequest: there are not that many topics, or no such size.
@@ -107,27 +109,37 @@ def items(
     unknown = set(sizes) - set(SIZES)
     if unknown:
         raise InvalidRequest.field("size", f"{', '.join(sorted(unknown))} is not among {', '.join(SIZES)}")
-    drawn = topics(CLQA, count, seed=seed)
+    drawn = topics(corpus, count, seed=seed)
     pairs = variants() if chosen is None else chosen
-    return (item for topic in drawn for variant in pairs for size in sizes for item in _of(topic, variant, size))
+    return (
+        item for topic in drawn for variant in pairs for size in sizes for item in _of(corpus, topic, variant, size)
+    )
 
 
-def _of(topic: Topic, variant: Variant, size: str) -> Iterator[Item]:
+def _of(corpus: Corpus, topic: Topic, variant: Variant, size: str) -> Iterator[Item]:
     stated, other = topic.answers
+    kind, english = topic.event.kind, corpus.english
     paraphrases = (topic.first, 1 - topic.first)
-    told = [paragraph(topic, CLQA.language(variant[side]), paraphrases[side], size, stated) for side in range(2)]
-    own = CLQA.language(variant[topic.changed])
+    told = [paragraph(topic, corpus.language(variant[side]), paraphrases[side], size, stated) for side in range(2)]
+    own = corpus.language(variant[topic.changed])
     twin = paragraph(topic, own, paraphrases[topic.changed], size, other)
     for swapped in (False, True):
         for conflict in (True, False):
             sides = [twin if conflict and side == topic.changed else told[side] for side in range(2)]
             read = (sides[1], sides[0]) if swapped else (sides[0], sides[1])
             changed = 1 - topic.changed if swapped else topic.changed
-            yield _item(topic, variant, size, swapped, read, changed if conflict else None)
+            answers = (written(kind, read[0].value, english), written(kind, read[1].value, english))
+            yield _item(topic, variant, size, swapped, read, answers, changed if conflict else None)
 
 
 def _item(
-    topic: Topic, variant: Variant, size: str, swapped: bool, read: tuple[Paragraph, Paragraph], changed: int | None
+    topic: Topic,
+    variant: Variant,
+    size: str,
+    swapped: bool,
+    read: tuple[Paragraph, Paragraph],
+    answers: tuple[str, str],
+    changed: int | None,
 ) -> Item:
     name = "-".join(variant)
     kind = topic.event.kind
@@ -142,6 +154,6 @@ def _item(
         swapped=swapped,
         question=topic.question,
         paragraphs=read,
-        answers=(written(kind, read[0].value, CLQA.english), written(kind, read[1].value, CLQA.english)),
+        answers=answers,
         change=None if changed is None else Change(changed, kind, *topic.answers),
     )

@@ -31,7 +31,8 @@ class Options(BaseModel):
     seed: int = Field(default=0, ge=0)
     """Events, names, values and the order of everything depend on it."""
     size: Size = "mixed"
-    """Of sources: `short` is two sentences, `long` 50 to 170 words; `mixed` draws one for each event."""
+    """Of sources: `short` is two sentences, `long` 54 to 124 words, of Chinese 126 to 204 characters; `mixed` draws one
+    for each event."""
     split: Literal["train", "dev"] = "train"
     """Events and names of which texts; those of `dev` are not in `train`."""
 
@@ -50,21 +51,21 @@ class CrossOptions(Options):
     """Pairs, of which one is drawn for each event; either language comes first as often."""
 
 
-class PairsOptions(CrossOptions):
-    """Two sources and a question that they answer differently, alike, or not both."""
+class Asked(BaseModel):
+    """How pairs of sources are asked about, whatever they are made of."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
 
     prompts: dict[PromptName, Weight] = Field(default={"standard": 2.0, "instructed": 1.0, EXPLICIT: 1.0})
     """How often each asks, in relation. `explicit` asks only where every source answers."""
     kinds: dict[Case, Weight] = Field(
         default={"twins": 4.0, "consistent": 1.0, "one-answers": 2.0, "none-answers": 1.0}
     )
-    """How many events become each, in relation; a case that is not named is not made.
+    """How many topics become each, in relation; a case that is not named is not made.
 
     `twins` are a conflict and its control, two items that differ in one source's answer and the reply. The others are
     one item each, none of them a conflict.
     """
-    third: Weight = Field(default=0.1, le=1)
-    """Share of events that get a third source, which does not answer. Not under `explicit`."""
     phrasings: int = Field(default=3, ge=1, le=PHRASINGS)
     """How many ways there are to say the same in a reply."""
 
@@ -72,13 +73,24 @@ class PairsOptions(CrossOptions):
     def _can_be_asked(self) -> Self:
         if not sum(self.prompts.values()) or not sum(self.kinds.values()):
             raise ValueError("all weights are 0; give prompts and kinds one that is more")
-        unasked = [kind for kind, weight in self.kinds.items() if weight and kind not in ABOUT_ANSWERS]
-        if unasked and not any(weight for prompt, weight in self.prompts.items() if prompt != EXPLICIT):
+        if self.unanswered and not any(weight for prompt, weight in self.prompts.items() if prompt != EXPLICIT):
             raise ValueError(
-                f"the explicit prompt does not ask of {', '.join(unasked)}; give standard or instructed a weight too, "
-                f"or kinds only {' and '.join(ABOUT_ANSWERS)}"
+                f"the explicit prompt does not ask of {', '.join(self.unanswered)}; give standard or instructed a "
+                f"weight too, or kinds only {' and '.join(ABOUT_ANSWERS)}"
             )
         return self
+
+    @property
+    def unanswered(self) -> list[Case]:
+        """Cases that are made in which not every source answers."""
+        return [kind for kind, weight in self.kinds.items() if weight and kind not in ABOUT_ANSWERS]
+
+
+class PairsOptions(Asked, CrossOptions):
+    """Two sources and a question that they answer differently, alike, or not both."""
+
+    third: Weight = Field(default=0.1, le=1)
+    """Share of events that get a third source, which does not answer. Not under `explicit`."""
 
 
 def parsed(kind: type[Chosen], options: Mapping[str, Any]) -> Chosen:

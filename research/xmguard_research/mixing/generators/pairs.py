@@ -15,13 +15,13 @@ from xmguard.request import Prompt
 from xmguard_research.benchmarks.clqa.topics import Topic
 from xmguard_research.mixing.corpus import SPLITS
 from xmguard_research.mixing.generators.cross import at_its_place, followed
-from xmguard_research.mixing.generators.options import ABOUT_ANSWERS, EXPLICIT, PairsOptions
+from xmguard_research.mixing.generators.options import ABOUT_ANSWERS, EXPLICIT, Case, PairsOptions, PromptName
 from xmguard_research.mixing.generators.replies import reply
 from xmguard_research.mixing.generators.told import Teller, Told, item, of_topic, sized
 
-TWINS, CONSISTENT, ONE_ANSWERS, NONE_ANSWERS = "twins", "consistent", "one-answers", "none-answers"
+TWINS, ONE_ANSWERS = "twins", "one-answers"
 CONFLICT, CONTROL = "conflict", "control"
-Drawn = TypeVar("Drawn", bound=str)
+Name = TypeVar("Name", bound=str)
 
 
 def pairs(options: PairsOptions) -> Iterator[dict[str, Any]]:
@@ -42,10 +42,8 @@ class _Asked:
 
     def items(self) -> Iterator[dict[str, Any]]:
         random = Random(f"pairs:{self.topic.look}")
-        case = _drawn(self.options.kinds, random)
-        # `explicit` asks whether all answers are the same, which is no question where a source has none.
-        asks = {name: weight for name, weight in self.options.prompts.items() if _may_ask(name, case)}
-        prompt = Prompt[_drawn(asks, random).upper()]
+        case = chosen(self.options.kinds, random)
+        prompt = asked(self.options.prompts, case, random)
         codes = random.sample(random.choice(self.options.languages), 2)
         size = sized(self.options.size, random)
         sources = self._sources(case, codes, size, random)
@@ -108,10 +106,16 @@ class _Asked:
         )
 
 
-def _may_ask(prompt: str, case: str) -> bool:
-    return prompt != EXPLICIT or case in ABOUT_ANSWERS
+def asked(prompts: Mapping[PromptName, float], case: Case, random: Random) -> Prompt:
+    """One of the prompts that can ask of a case, by weight.
+
+    `explicit` asks whether all answers are the same, which is no question where a source has none.
+    """
+    asks = {name: weight for name, weight in prompts.items() if name != EXPLICIT or case in ABOUT_ANSWERS}
+    return Prompt[chosen(asks, random).upper()]
 
 
-def _drawn(weights: Mapping[Drawn, float], random: Random) -> Drawn:
+def chosen(weights: Mapping[Name, float], random: Random) -> Name:
+    """One of several, by weight."""
     (one,) = random.choices(list(weights), list(weights.values()))
     return one

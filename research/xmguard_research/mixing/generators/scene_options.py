@@ -7,15 +7,13 @@ from typing import Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from xmguard_research.mixing.generators.options import EXPLICIT, PromptName, Weight
-from xmguard_research.mixing.generators.replies import PHRASINGS
+from xmguard_research.mixing.generators.options import Asked
 from xmguard_research.scenes.pictures import LAYOUTS
 from xmguard_research.scenes.spec import Layout
 
 Kind = Literal["activity", "objects", "price", "sign"]
 Skill = Literal["activity", "object", "count", "colour", "position", "price", "sign"]
 Modality = Literal["text", "image"]
-SceneCase = Literal["twins", "consistent", "one-answers", "none-answers"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 """Of scenes that there are words for; the others are all writing."""
 NAMED: Mapping[str, tuple[str, ...]] = {
@@ -65,33 +63,17 @@ class SceneReadingOptions(SceneOptions):
     modality: Modality
 
 
-class ScenePairsOptions(SceneOptions):
+class ScenePairsOptions(Asked, SceneOptions):
     """Two scenes and a question that they answer differently, alike, or not both."""
 
     modalities: list[tuple[Modality, Modality]] = Field(
         default=[("text", "text"), ("image", "image"), ("text", "image")], min_length=1
     )
     """Pairs, of which one is drawn for each topic; either modality comes first as often."""
-    prompts: dict[PromptName, Weight] = Field(default={"standard": 2.0, "instructed": 1.0, EXPLICIT: 1.0})
-    """How often each asks, in relation. `explicit` asks only where both scenes answer."""
-    kinds: dict[SceneCase, Weight] = Field(
-        default={"twins": 4.0, "consistent": 1.0, "one-answers": 2.0, "none-answers": 1.0}
-    )
-    """How many topics become each, in relation: `twins` a conflict and its control, two items that differ in one
-    scene's answer and the reply; the others one item each, none of them a conflict."""
-    phrasings: int = Field(default=3, ge=1, le=PHRASINGS)
-    """How many ways there are to say the same in a reply."""
 
     @model_validator(mode="after")
-    def _can_be_asked(self) -> Self:
-        if not sum(self.prompts.values()) or not sum(self.kinds.values()):
-            raise ValueError("all weights are 0; give prompts and kinds one that is more")
-        strange = [kind for kind in ("one-answers", "none-answers") if self.kinds.get(kind)]
-        if strange and not any(weight for prompt, weight in self.prompts.items() if prompt != EXPLICIT):
-            raise ValueError(
-                f"the explicit prompt does not ask of {', '.join(strange)}; give standard or instructed a weight too, "
-                "or kinds only twins and consistent"
-            )
+    def _has_strangers(self) -> Self:
+        strange = self.unanswered
         if strange and (len(set(self.scenes)) < 2 or not any(map(self.named, self.layouts))):
             raise ValueError(
                 f"{', '.join(strange)} takes scenes of two kinds, and questions about an activity, a price or a sign, "

@@ -21,8 +21,8 @@ from xmguard.prompt_text import QUESTION
 from xmguard.request import Prompt
 from xmguard_research.benchmarks.cmqa.items import another_look
 from xmguard_research.benchmarks.pictures import small
-from xmguard_research.mixing.generators.options import ABOUT_ANSWERS, EXPLICIT
-from xmguard_research.mixing.generators.pairs import CONFLICT, CONTROL, ONE_ANSWERS, TWINS
+from xmguard_research.mixing.generators.options import ABOUT_ANSWERS
+from xmguard_research.mixing.generators.pairs import CONFLICT, CONTROL, ONE_ANSWERS, TWINS, asked, chosen
 from xmguard_research.mixing.generators.replies import reply
 from xmguard_research.mixing.generators.scene_options import SceneOptions, ScenePairsOptions, SceneReadingOptions
 from xmguard_research.mixing.generators.scene_words import question, tellings
@@ -70,21 +70,20 @@ def scene_pairs(options: ScenePairsOptions) -> Iterator[Record]:
     series, others = _series(options), _series(options, beside=True)
     random = Random(f"pairs of {options.seed}")
     for _ in range(options.topics):
-        case = _drawn(options.kinds, random)
-        asks = {name: weight for name, weight in options.prompts.items() if name != EXPLICIT or case in ABOUT_ANSWERS}
+        case = chosen(options.kinds, random)
         modalities = random.sample(random.choice(options.modalities), 2)
         if case in ABOUT_ANSWERS:
-            asked = _answered(series, options, case, modalities, random)
+            found = _answered(series, options, case, modalities, random)
         else:
-            asked = _unanswered(series, others, options, case, modalities, random)
-        prompt = Prompt[_drawn(asks, random).upper()]
+            found = _unanswered(series, others, options, case, modalities, random)
+        prompt = asked(options.prompts, case, random)
         said = random.random()
-        for name, sources in asked.sources.items():
+        for name, sources in found.sources.items():
             replied = reply([one.answer for one in sources], prompt, options.phrasings, Random(said))
-            about = _about(asked.scene, asked.fact) | {"case": case, "name": name}
+            about = _about(found.scene, found.fact) | {"case": case, "name": name}
             labels = "-".join(modalities)
-            id_ = f"scene-pairs/{asked.scene.id}/{labels}/{prompt.name.lower()}/{name}"
-            yield _item(id_, sources, asked.question, prompt, replied, about)
+            id_ = f"scene-pairs/{found.scene.id}/{labels}/{prompt.name.lower()}/{name}"
+            yield _item(id_, sources, found.question, prompt, replied, about)
 
 
 @dataclass(frozen=True)
@@ -172,10 +171,6 @@ def _drawn_as(scene: Scene) -> bytes:
 
 def _about(scene: Scene, fact: Fact) -> Record:
     return {"topic": scene.id, "scene": scene.kind, "skill": fact.skill, "split": SPLIT}
-
-
-def _drawn(weights: Mapping[Any, float], random: Random) -> Any:
-    return random.choices(list(weights), list(weights.values()))[0]
 
 
 def _item(

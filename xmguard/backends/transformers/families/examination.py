@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from xmguard.backends.transformers.families import folder as files
+from xmguard.backends import folder as files
 from xmguard.backends.transformers.families.architectures import Architectures
 from xmguard.backends.transformers.families.proven import PICTURES, PROVEN
 from xmguard.parts import IMAGE, TEXT

@@ -94,30 +94,6 @@ def types_its_tokens(model: Any) -> bool:
     return "token_type_ids" in inspect.signature(type(model).forward).parameters
 
 
-def context_length(config: Any) -> int:
-    """Tokens that a model reads exactly as one pass without a cache would.
-
-    With long rotary factors a sequence longer than the original length turns every position by other frequencies, also
-    those whose keys are in the cache already; the original length is the limit then.
-    """
-    limits = [config.max_position_embeddings]
-    if original := longrope_length(config):
-        limits.append(original)
-    return int(min(limits))
-
-
-def longrope_length(config: Any) -> int | None:
-    """Tokens up to which the short factors of a `longrope` model hold; None if it is no such model."""
-    parameters = getattr(config, "rope_parameters", None) or {}
-    by_kind = [section for section in parameters.values() if isinstance(section, dict)]
-    lengths = [
-        int(section["original_max_position_embeddings"])
-        for section in (parameters, *by_kind)
-        if section.get("rope_type") == "longrope"
-    ]
-    return min(lengths, default=None)
-
-
 def layer_names(indices: Iterable[int]) -> str:
     """`layer 3`, `layers 0-2, 4`: runs of layers, for people."""
     runs: list[list[int]] = []

@@ -10,12 +10,12 @@ from typing import Any
 
 from torch import nn
 
+from xmguard.backends.context_length import longrope_length
 from xmguard.backends.transformers.families.examination import Particular
 from xmguard.backends.transformers.families.layout import (
     attentions,
     decoder_layers,
     layer_names,
-    longrope_length,
     rope_index,
     text_section,
     types_its_tokens,

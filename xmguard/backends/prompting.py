@@ -8,21 +8,22 @@ afterwards.
 from __future__ import annotations
 
 import secrets
+import threading
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from xmguard.backends.transformers.pictures import Picture, PictureReader
-from xmguard.context import ENGLISH, Characters, Context, ContextSpan, EncodedPrompt, SpanMap, SpanTokens
-from xmguard.contracts import Modality
-from xmguard.errors import FieldViolation, InvalidRequest, ModalityNotSupported, ModelRefused, PluginError
-from xmguard.parts import IMAGE, ImagePart, Part, TextPart
+from xmguard.backends.pictures import Picture, PictureReader
+from xmguard.backends.span_parts import refuse_pictures, span_parts
+from xmguard.context import ENGLISH, Characters, Context, EncodedPrompt, SpanMap, SpanTokens
+from xmguard.errors import InvalidRequest, ModelRefused
+from xmguard.parts import IMAGE, ImagePart, Part
 from xmguard.plugins import Registry
 from xmguard.prompt_text import QUESTION
 from xmguard.request import Prompt
 
 
 class PromptEncoder:
-    """Encodes contexts for one tokenizer. Stateless once built."""
+    """Encodes contexts for one tokenizer. Stateless once built, and safe to share between threads."""
 
     def __init__(
         self,
@@ -51,6 +52,8 @@ class PromptEncoder:
         if not tokenizer.is_fast:
             raise ModelRefused(model, ["its tokenizer is no fast one (tokenizer.json), so tokens have no characters"])
         self._tokenizer = tokenizer
+        # Its options are set in place for each text, and it fails where another thread is reading.
+        self._one_at_a_time = threading.Lock()
         self._registry = registry
         self._probe_task = probe_task
         self._pictures = pictures
@@ -75,16 +78,7 @@ class PromptEncoder:
             PluginError: a modality says that a part is cut from where the span's text reads differently.
         """
         self._check_readable(index for index, span in enumerate(context.spans) if span.modality == IMAGE)
-        parts: list[tuple[str, Sequence[Part]]] = []
-        refusals: list[InvalidRequest] = []
-        for index, span in enumerate(context.spans):
-            try:
-                parts.append((span.id, _parts(self._registry.modalities.items[span.modality], span, f"spans[{index}]")))
-            except InvalidRequest as error:
-                refusals.append(error)
-        if refusals:
-            violations = [violation for error in refusals for violation in error.violations]
-            raise InvalidRequest(violations, reason=refusals[0].reason) from refusals[0]
+        parts = span_parts(context, self._registry)
         return self.encode_parts(parts, context.question, prompt, context.asked_in)
 
     def encode_parts(
@@ -145,17 +139,14 @@ class PromptEncoder:
         """Ids of a text as it is."""
         return tuple(self._plain(text, "question"))
 
+    def text(self, ids: Sequence[int]) -> str:
+        """Token ids to text, special tokens left out."""
+        return self._decoded(ids, skip_special_tokens=True)
+
     def _check_readable(self, pictures: Iterable[int]) -> None:
         """Refuse the spans at some indices, which hold pictures, unless the model reads them."""
-        if self._pictures is not None:
-            return
-        able = [source.name for source in self._registry.models if IMAGE in source.modalities]
-        known = f"models that do: {', '.join(able)}" if able else "no model known here by name does"
-        said = f"is a picture, and the served model reads none; {known}"
-        violations = [FieldViolation(f"spans[{index}].media", said) for index in pictures]
-        if violations:
-            message = f"{', '.join(violation.field for violation in violations)}: {said}"
-            raise ModalityNotSupported(message, violations=violations)
+        if self._pictures is None:
+            refuse_pictures(pictures, self._registry)
 
     def _picture(self, part: ImagePart, field: str) -> Picture:
         assert self._pictures is not None  # `_check_readable` was here
@@ -219,14 +210,22 @@ class PromptEncoder:
 
     def _tokens(self, text: str) -> tuple[list[int], list[Characters]]:
         # verbose would warn on stderr of a text past the context, which is refused with a better message.
-        encoded = self._tokenizer(
-            text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True, verbose=False
-        )
+        with self._one_at_a_time:
+            encoded = self._tokenizer(
+                text, add_special_tokens=False, split_special_tokens=True, return_offsets_mapping=True, verbose=False
+            )
         return list(encoded["input_ids"]), list(encoded["offset_mapping"])
+
+    def _decoded(self, ids: Sequence[int], *, skip_special_tokens: bool) -> str:
+        with self._one_at_a_time:
+            text: str = self._tokenizer.decode(
+                list(ids), skip_special_tokens=skip_special_tokens, clean_up_tokenization_spaces=False
+            )
+        return text
 
     def _loses(self, text: str, ids: list[int]) -> bool:
         """Whether characters of `text` are in none of the tokens: some vocabularies lack bytes and drop them."""
-        decoded = self._tokenizer.decode(ids, clean_up_tokenization_spaces=False)
+        decoded = self._decoded(ids, skip_special_tokens=False)
         return any(not character.isspace() for character in set(text) - set(decoded))
 
     def _cut(self, text: str) -> list[str]:
@@ -244,25 +243,6 @@ class PromptEncoder:
                     cut.append(before + part + after)
             pieces = cut
         return [piece for piece in pieces if piece]
-
-
-def _parts(modality: Modality, span: ContextSpan, field: str) -> Sequence[Part]:
-    """The span's parts; what the modality refuses is named from the request, not from the span."""
-    try:
-        parts = modality.parts(span)
-    except InvalidRequest as error:
-        raise InvalidRequest(
-            [FieldViolation(f"{field}.{v.field}", v.description) for v in error.violations], reason=error.reason
-        ) from error
-    text = span.span.text or ""
-    for part in parts:
-        if (
-            isinstance(part, TextPart)
-            and part.start is not None
-            and text[part.start : part.start + len(part.text)] != part.text
-        ):
-            raise PluginError(f"modality {modality.name!r}: a part of {field} does not read as the text it is cut from")
-    return parts
 
 
 def _moved(within: Sequence[Characters], start: int | None) -> list[Characters | None]:

@@ -1,10 +1,11 @@
-"""What makes a model folder unacceptable whatever is in its weights.
+"""What makes a model folder unacceptable whatever is in its weights, and what its weights hash to.
 
-Looks only at file names and JSON: nothing of the model is imported or unpickled to find out.
+Looks at file names, JSON and bytes: nothing of the model is imported or unpickled to find out.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
@@ -50,3 +51,13 @@ def read_json(path: Path) -> tuple[dict[str, Any], str]:
     if not isinstance(content, dict):
         return {}, f"its {path.name} is not a JSON object"
     return content, ""
+
+
+def weights_hash(folder: Path) -> str:
+    """SHA-256 over the weight files, in name order, hexadecimal."""
+    digest = hashlib.sha256()
+    for file in sorted(folder.glob("*.safetensors")):
+        with file.open("rb") as stream:
+            while block := stream.read(1 << 22):
+                digest.update(block)
+    return digest.hexdigest()

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_file
+from safetensors.torch import load
 from torch import Tensor, nn
 
 CONFIG, WEIGHTS = "adapter_config.json", "adapter_model.safetensors"
@@ -35,14 +35,16 @@ _PLAIN: Mapping[str, Any] = {
     "bias": "none",
 }
 """What an adapter must not do otherwise, because nothing here would do it. Some beginnings change the model itself."""
+_AGAIN = "get its folder again, as a whole"
 
 
 class Unusable(Exception):
     """An adapter's files are not what they have to be, or do not fit the model; every reason found."""
 
-    def __init__(self, *reasons: str) -> None:
-        super().__init__("; ".join(reasons))
-        self.reasons = reasons
+    def __init__(self, *reasons: str, remedy: str) -> None:
+        self.reasons = (*reasons[:-1], f"{reasons[-1]}; {remedy}")
+        """What is wrong, and with the last of it what to do about all."""
+        super().__init__("; ".join(self.reasons))
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,7 @@ class LoraFiles:
         """
         reasons: list[str] = []
         updates: dict[nn.Module, LowRank] = {}
-        for name, pair in self.sides.items():
+        for name, pair in sorted(self.sides.items()):  # files hold them in any order
             linear = modules.get(name)
             if not isinstance(linear, nn.Linear):
                 reasons.append(f"adapts {name}, which is no linear layer that it runs")
@@ -95,7 +97,7 @@ class LoraFiles:
             down, up = (pair[side].to(like.device, torch.float32) for side in "AB")
             updates[linear] = LowRank(down.to(like.dtype), (up * self.scaling).to(like.dtype))
         if reasons:
-            raise Unusable(*reasons)
+            raise Unusable(*reasons, remedy="train it again on this model")
         return updates
 
 
@@ -107,12 +109,13 @@ def read(folder: Path, sha256: str, named_by: str) -> LoraFiles:
     """
     try:
         config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        digest = hashlib.sha256((folder / WEIGHTS).read_bytes()).hexdigest()
+        content = (folder / WEIGHTS).read_bytes()
+        digest = hashlib.sha256(content).hexdigest()
         if digest != sha256:
-            raise Unusable(f"has weights that hash to {digest}; {named_by} names {sha256}")
-        weights = load_file(folder / WEIGHTS)
+            raise Unusable(f"has weights that hash to {digest}; {named_by} names {sha256}", remedy=_AGAIN)
+        weights = load(content)
     except (OSError, ValueError, SafetensorError) as error:
-        raise Unusable(f"cannot be read: {error}") from error
+        raise Unusable(f"cannot be read: {error}", remedy=_AGAIN) from error
     rank, scaling = _scaling(config)
     sides: dict[str, dict[str, Tensor]] = {}
     others = {}
@@ -121,20 +124,24 @@ def read(folder: Path, sha256: str, named_by: str) -> LoraFiles:
             sides.setdefault(found["module"], {})[found["side"]] = tensor
         else:
             others[key] = tensor
+    if not sides:
+        raise Unusable("holds no low-rank update, so it would change nothing", remedy="save it again with PEFT")
     return LoraFiles(rank, scaling, sides, others)
 
 
 def _scaling(config: Any) -> tuple[int, float]:
     """The rank, and what a plain LoRA's update is multiplied by."""
     if not isinstance(config, dict) or config.get("peft_type") != "LORA":
-        raise Unusable(f"is no LoRA adapter: its {CONFIG} says so")
+        raise Unusable(f"is no LoRA adapter: its {CONFIG} says so", remedy="train a LoRA in its place")
     other = [key for key, wanted in _PLAIN.items() if config.get(key, wanted) != wanted]
     if other:
-        raise Unusable(f"is no plain LoRA adapter: {', '.join(other)}")
+        defaults = "train it again with PEFT's defaults of these"
+        raise Unusable(f"is no plain LoRA adapter: {', '.join(other)}", remedy=defaults)
     try:
         return config["r"], float(config["lora_alpha"] / config["r"])
     except (KeyError, TypeError, ZeroDivisionError) as error:
-        raise Unusable(f"has an {CONFIG} without usable r and lora_alpha") from error
+        given = "give it those that it was trained with"
+        raise Unusable(f"has an {CONFIG} without usable r and lora_alpha", remedy=given) from error
 
 
 @contextmanager

