@@ -32,10 +32,10 @@ ADAPTER := plugins/xmguard-smollm2-mixed/src/xmguard_smollm2_mixed/weights
 YARDSTICKS = --statements $(STATEMENTS) --parallel $(PARALLEL) --probe $(WORK)/probe --work $(WORK)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-vllm verdict vlm mixed bench bench-vllm lint families proto clean
+.PHONY: help setup demo test test-vllm test-reliability verdict vlm mixed bench bench-vllm lint families proto clean
 
 help: ## list the targets
-	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-10s %s\n", $$1, $$2}'
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-16s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## install into .venv and put the default models into the cache
 	$(BIN)/python -m xmguard models pull smollm2
@@ -51,6 +51,9 @@ test: setup ## run every test, without a model hub
 test-vllm: $(VLLM_STAMP) ## run the tests of the vLLM engine on the CPU, in an environment of their own
 	$(VLLM_BIN)/python -m xmguard models pull smollm2
 	$(TEST_ENVIRONMENT) $(VLLM_BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/vllm
+
+test-reliability: setup ## run the tests of serving: real servers, real clients, faults
+	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/serving
 
 verdict: setup ## fit the verdict's profile anew: make verdict STATEMENTS=FILE PARALLEL=FILE; hours
 	@test -n "$(STATEMENTS)" -a -n "$(PARALLEL)" || { echo "name the data: make verdict STATEMENTS=FILE PARALLEL=FILE"; exit 2; }

@@ -47,9 +47,9 @@ from xmguard.response import (
 from xmguard.span import Media, Span
 from xmguard_server import app
 from xmguard_server.app import Server, run
+from xmguard_server.calls import ServedGuard
 from xmguard_server.config import ServerConfig
 from xmguard_server.metrics import Metrics
-from xmguard_server.servicer import ServedGuard
 
 POLL = 0.02
 """Seconds until the page of metrics sees that it is stopped; a server in production may take half of one."""

@@ -23,10 +23,11 @@ from prometheus_client import start_http_server
 from xmguard.deadline import Stop
 from xmguard.errors import EngineError, SetupIncomplete
 from xmguard.wire import SERVICE
+from xmguard_server.calls import Calls, ServedGuard
 from xmguard_server.config import ServerConfig
 from xmguard_server.interceptors import Observability
 from xmguard_server.metrics import Metrics
-from xmguard_server.servicer import GuardServicer, ServedGuard
+from xmguard_server.servicer import GuardServicer
 from xmguard_server.worker import Worker
 
 _WATCHERS_GRACE = 0.5
@@ -49,11 +50,12 @@ class Server:
         self._metrics = metrics
         self._worker = Worker(max_queue=config.max_queue)
         metrics.watch(running=lambda: self._worker.running, waiting=lambda: self._worker.waiting)
-        self._servicer = GuardServicer(self._worker, config, metrics)
+        self._calls = Calls(self._worker, config, metrics)
         self._observability = Observability(metrics)
         self._health = health.aio.HealthServicer()
         self._grpc: Any = grpc.aio.server(interceptors=(self._observability,), options=_options(config))
-        self._grpc.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, self._servicer.handlers()),))
+        handlers = GuardServicer(self._calls, metrics).handlers()
+        self._grpc.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc)
         self._metrics_http: Any = None
@@ -89,7 +91,7 @@ class Server:
         async with aclosing(self._worker.admit(lambda waited: (load(),), Stop())) as loaded:
             guard = await anext(loaded)
         self._worker.widen(guard.backend.concurrency)
-        self._servicer.guard = guard
+        self._calls.guard = guard
         self._metrics.watch_observers(lambda: guard.observer_failures)
         await self._set_health(health_pb2.HealthCheckResponse.SERVING)
         return guard
@@ -99,12 +101,12 @@ class Server:
 
         What was running has ended with UNAVAILABLE by then, or is about to: the engine's sessions see to it.
         """
-        guard = self._servicer.guard
+        guard = self._calls.guard
         while guard is None or not guard.backend.failure:
             await asyncio.sleep(_PULSE)
-            guard = self._servicer.guard
+            guard = self._calls.guard
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
-        self._servicer.guard = None
+        self._calls.guard = None
         await asyncio.to_thread(guard.backend.close)
         return EngineError(f"the engine failed: {guard.backend.failure}; see the log above")
 
@@ -118,8 +120,8 @@ class Server:
         except TimeoutError:
             logger.warning("requests were still running after %g s and are cut off", self._config.grace)
         await asyncio.to_thread(self._worker.stop, _STEP_GRACE)
-        if self._servicer.guard is not None:
-            await asyncio.to_thread(self._servicer.guard.backend.close)
+        if self._calls.guard is not None:
+            await asyncio.to_thread(self._calls.guard.backend.close)
         await self._grpc.stop(_WATCHERS_GRACE)
         if self._metrics_http is not None:
             await asyncio.to_thread(self._metrics_http.shutdown)
