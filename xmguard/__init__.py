@@ -28,11 +28,14 @@ _HOME = {
     "OnError": "xmguard.request",
     "Prompt": "xmguard.request",
     "Rebalance": "xmguard.request",
+    "Restarted": "xmguard.client",
+    "Retries": "xmguard.client",
     "Scope": "xmguard.request",
     "Span": "xmguard.span",
     "SpanReport": "xmguard.response",
     "Started": "xmguard.response",
     "Status": "xmguard.response",
+    "Tls": "xmguard.client",
     "XmguardError": "xmguard.errors",
     "hookimpl": "xmguard.hookspecs",
     "load_guard": "xmguard.loading",
@@ -57,11 +60,14 @@ __all__ = [
     "OnError",
     "Prompt",
     "Rebalance",
+    "Restarted",
+    "Retries",
     "Scope",
     "Span",
     "SpanReport",
     "Started",
     "Status",
+    "Tls",
     "XmguardError",
     "hookimpl",
     "load_guard",
@@ -69,7 +75,7 @@ __all__ = [
 ]
 
 if TYPE_CHECKING:
-    from xmguard.client import AsyncClient, Client
+    from xmguard.client import AsyncClient, Client, Restarted, Retries, Tls
     from xmguard.errors import XmguardError
     from xmguard.guard import Guard
     from xmguard.hookspecs import hookimpl

@@ -96,6 +96,8 @@ class XmguardError(Exception):
             self.reason = reason
         self.violations = tuple(violations)
         self.retry_after = retry_after
+        self.request_id = ""
+        """What the server's log has the failed call under; empty where no server was asked."""
 
 
 class InvalidRequest(XmguardError):

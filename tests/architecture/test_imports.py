@@ -73,7 +73,7 @@ LAYERS = (
         ]
     ),
     ("xmguard.v1", "xmguard.wire", "xmguard.client"),
-    ("xmguard.cli", "xmguard.__main__"),
+    ("xmguard.cli", "xmguard.__main__", "xmguard.examples"),
     ("xmguard_server", "xmguard_research"),
 )
 # xmguard/__init__.py is a table of where names live; `import xmguard` for its version is free everywhere.

@@ -31,7 +31,7 @@ from tests.scripted import (
     serving,
 )
 from xmguard import wire
-from xmguard.cli.connection import SERVER_SECONDS
+from xmguard.cli.access import SERVER_SECONDS
 from xmguard.client import AsyncClient, Client
 from xmguard.deadline import Stop
 from xmguard.errors import (

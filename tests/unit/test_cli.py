@@ -14,6 +14,7 @@ from tests.unit.command_line import one_error_line, xmguard
 from xmguard import wire
 from xmguard.cli import app as cli_app
 from xmguard.cli import ask, render
+from xmguard.cli.access import Access
 from xmguard.cli.flags import parse_spans
 from xmguard.cli.terminal import printable
 from xmguard.errors import InvalidRequest, SetupIncomplete, XmguardError
@@ -101,7 +102,7 @@ def guard(monkeypatch: pytest.MonkeyPatch) -> ScriptedGuard:
 
     @contextmanager
     def connect(
-        server: str, request: AnswerRequest, profile: Path | None
+        access: Access, request: AnswerRequest, profile: Path | None
     ) -> Iterator[tuple[ScriptedGuard, AnswerRequest]]:
         yield scripted, request
 

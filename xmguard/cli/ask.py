@@ -12,6 +12,7 @@ import typer
 from rich.text import Text
 
 from xmguard.cli import render
+from xmguard.cli.access import Access, Server, TlsCa, TlsCert, TlsKey, TlsOption, TokenFile
 from xmguard.cli.connection import connect
 from xmguard.cli.flags import parse_numbers, parse_spans, read_text
 from xmguard.cli.terminal import output, printable, progress
@@ -23,7 +24,6 @@ from xmguard.response import AnswerResponse, CheckResponse, ConflictVerdict, Dec
 EXIT_CONFLICT = 3
 EXIT_UNDETERMINED = 4
 
-Server = Annotated[str, typer.Option(metavar="HOST:PORT", help="Ask this server instead of loading a model here.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the response as proto3 JSON.")]
 Model = Annotated[
     str,
@@ -90,6 +90,11 @@ def ask(
     unbiased: Annotated[bool, typer.Option("--unbiased", help="Also answer without the bias.")] = False,
     profile: ProfileFile = None,
     server: Server = "",
+    token_file: TokenFile = None,
+    tls: TlsOption = False,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     as_json: Json = False,
 ) -> None:
     """Put a question over sources given as flags.
@@ -123,14 +128,23 @@ def ask(
         decoding=Decoding(max_tokens=max_tokens, temperature=temperature, seed=seed),
         detail=Detail(layers=layers, alone_answers=True, unbiased_answer=unbiased),
     )
-    _answer(request, server, as_json, profile)
+    _answer(request, Access(server, token_file, tls, tls_ca, tls_cert, tls_key), as_json, profile)
 
 
 def answer(
-    file: RequestFile, model: Model = "", profile: ProfileFile = None, server: Server = "", as_json: Json = False
+    file: RequestFile,
+    model: Model = "",
+    profile: ProfileFile = None,
+    server: Server = "",
+    token_file: TokenFile = None,
+    tls: TlsOption = False,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
+    as_json: Json = False,
 ) -> None:
     """Put the question of a JSON file; --model overrides the file's."""
-    _answer(read_request(file, model), server, as_json, profile)
+    _answer(read_request(file, model), Access(server, token_file, tls, tls_ca, tls_cert, tls_key), as_json, profile)
 
 
 def check(
@@ -138,6 +152,11 @@ def check(
     model: Model = "",
     profile: ProfileFile = None,
     server: Server = "",
+    token_file: TokenFile = None,
+    tls: TlsOption = False,
+    tls_ca: TlsCa = None,
+    tls_cert: TlsCert = None,
+    tls_key: TlsKey = None,
     as_json: Json = False,
     exit_code: Annotated[
         bool,
@@ -150,7 +169,8 @@ def check(
     """Say whether the sources of a JSON file contradict each other, without the long answer."""
     from xmguard import wire
 
-    with connect(server, read_request(file, model), profile) as (answerer, request), progress("checking"):
+    access = Access(server, token_file, tls, tls_ca, tls_cert, tls_key)
+    with connect(access, read_request(file, model), profile) as (answerer, request), progress("checking"):
         response = answerer.check(request)
     if as_json:
         typer.echo(wire.to_json(response))
@@ -173,8 +193,8 @@ def read_request(path: str, model: str) -> AnswerRequest:
     return replace(request, model=model) if model else request
 
 
-def _answer(request: AnswerRequest, server: str, as_json: bool, profile: Path | None) -> None:
-    with connect(server, request, profile) as (answerer, put):
+def _answer(request: AnswerRequest, access: Access, as_json: bool, profile: Path | None) -> None:
+    with connect(access, request, profile) as (answerer, put):
         if as_json:
             from xmguard import wire
 

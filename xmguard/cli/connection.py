@@ -8,6 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
+from xmguard.cli.access import Access
 from xmguard.cli.terminal import progress
 from xmguard.errors import InvalidRequest
 from xmguard.loading import load_guard
@@ -15,10 +16,6 @@ from xmguard.models.resolve import default_model
 from xmguard.plugins import load_plugins
 from xmguard.request import AnswerRequest
 from xmguard.response import AnswerResponse, CheckResponse, Event
-
-SERVER_SECONDS = 300.0
-"""How long a person waits for a server, which may have others to answer first; Ctrl-C ends it sooner. A server ends
-every call after this time, so that waiting longer would be in vain."""
 
 
 class Answerer(Protocol):
@@ -39,7 +36,7 @@ class Answerer(Protocol):
 
 @contextmanager
 def connect(
-    server: str, request: AnswerRequest, profile: Path | None = None
+    access: Access, request: AnswerRequest, profile: Path | None = None
 ) -> Iterator[tuple[Answerer, AnswerRequest]]:
     """Something that answers, and the request to put to it.
 
@@ -49,12 +46,10 @@ def connect(
     Raises:
         InvalidRequest: a profile was given for a server, which has its own.
     """
-    if server and profile is not None:
+    if access.server and profile is not None:
         raise InvalidRequest.field("--profile", "a server has its own; give it to: xmguard serve --profile FILE")
-    if server:
-        from xmguard.client import Client
-
-        with Client(server, timeout=SERVER_SECONDS) as client:
+    if access.server:
+        with access.client() as client:
             yield client, request
     else:
         registry = load_plugins()

@@ -1,0 +1,93 @@
+"""Who the client is and whom it trusts: TLS, client certificates, bearer tokens. Reads the files it is given, once."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import stat
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+
+from xmguard.errors import ErrorCode, Reason, SetupIncomplete, XmguardError
+
+
+@dataclass(frozen=True)
+class Tls:
+    """An encrypted connection; PEM files."""
+
+    ca: Path | None = None
+    """Certificates that the server's must come from; None: those that grpc brings along."""
+    certificate: Path | None = None
+    """The client's own, for servers that ask for one; with `key`."""
+    key: Path | None = None
+    server_name: str = ""
+    """Name in the server's certificate, where it is not the one in the address."""
+
+    def credentials(self) -> grpc.ChannelCredentials:
+        """What grpc takes.
+
+        Raises:
+            SetupIncomplete: a file cannot be read, or a certificate comes without its key.
+        """
+        if (self.certificate is None) != (self.key is None):
+            raise SetupIncomplete("a client certificate and its key belong together: give both, or none")
+        return grpc.ssl_channel_credentials(
+            root_certificates=_read(self.ca), private_key=_read(self.key), certificate_chain=_read(self.certificate)
+        )
+
+
+def read_token(path: Path) -> str:
+    """The bearer token in a file: its one line.
+
+    Raises:
+        SetupIncomplete: it cannot be read, holds no token, or others on this machine can read it.
+    """
+    try:
+        mode = path.stat().st_mode
+        token = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise SetupIncomplete(f"the token file {path} cannot be read: {_why(error)}") from error
+    if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO) & ~stat.S_IRGRP:
+        raise SetupIncomplete(f"the token file {path} can be read or changed by everyone: chmod 600 {path}")
+    check_token(token, str(path))
+    return token
+
+
+def check_token(token: str, where: str) -> None:
+    """Refuse what could not be sent as a bearer token. Raises SetupIncomplete; the message does not hold the token."""
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        raise SetupIncomplete(f"{where} holds no bearer token: one line of printable ASCII without spaces")
+
+
+def require_private(address: str, *, encrypted: bool) -> None:
+    """A token is sent in clear text only to this machine.
+
+    Raises:
+        XmguardError: the address is another machine's and the connection is not encrypted.
+    """
+    if encrypted or address.startswith(("unix:", "unix-abstract:")):
+        return
+    host = address.rsplit("/", 1)[-1].rsplit(":", 1)[0].strip("[]")
+    try:
+        alone = host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        alone = False
+    if not alone:
+        raise XmguardError(
+            f"the token would go to {address} in clear text, for everybody on the way to read; use TLS",
+            code=ErrorCode.FAILED_PRECONDITION,
+            reason=Reason.SETUP_INCOMPLETE,
+        )
+
+
+def _read(path: Path | None) -> bytes | None:
+    try:
+        return None if path is None else path.read_bytes()
+    except OSError as error:
+        raise SetupIncomplete(f"{path} cannot be read: {_why(error)}") from error
+
+
+def _why(error: Exception) -> str:
+    return (error.strerror or "unknown reason") if isinstance(error, OSError) else "it is not UTF-8"

@@ -1,0 +1,98 @@
+"""When a call is made again, and how long after.
+
+Two layers, because they see different things. gRPC itself repeats a call that came back UNAVAILABLE before anything
+of an answer (gRFC A6): a server that restarts, a proxy that lost its backend. What a busy server says
+(RESOURCE_EXHAUSTED with RetryInfo) is repeated here, after the time it asks for, as long as the caller's own time
+lasts. A stream that broke on the way is repeated by neither; `restarting_stream` does, and says so.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from xmguard.errors import ErrorCode, Reason, XmguardError
+from xmguard.wire import SERVICE
+
+_GRPC_CAP = 5
+"""Attempts that gRPC makes at most, whatever the service config says (gRFC A6)."""
+_SHORTEST = 0.01
+"""Seconds. With a backoff of 1 ms, some calls were seen to wait for their deadline instead of being repeated."""
+_BUSY = frozenset((Reason.QUEUE_FULL, Reason.QUEUE_TIMEOUT, Reason.CALLER_LIMIT))
+_BROKEN = frozenset((Reason.WORKER_LOST, Reason.ENGINE_FAILED, Reason.SERVER_UNREACHABLE, Reason.SHUTTING_DOWN))
+_RECONNECT_SECONDS = 0.2
+"""Before a broken stream begins anew, unless the server says longer."""
+
+
+@dataclass(frozen=True)
+class Retries:
+    """How often a call is made again. `Retries(attempts=1)` never does."""
+
+    attempts: int = 5
+    """Calls in all, the first among them. gRPC makes 5 at most of those that came back UNAVAILABLE."""
+    initial_backoff: float = 0.1
+    """Seconds before gRPC's second attempt, at most; doubles with each. How long it really is, is drawn each time."""
+    max_backoff: float = 2.0
+    """Seconds that it grows to."""
+    throttle_tokens: int = 100
+    """gRPC stops repeating while less than half of these are left: every failure takes one away."""
+    throttle_ratio: float = 0.5
+    """Tokens that a success gives back: with this one, repeating goes on while a third of all attempts fail."""
+
+    def __post_init__(self) -> None:
+        if self.attempts < 1:
+            raise ValueError(f"attempts counts the first call too, so it is at least 1, not {self.attempts}")
+        if self.initial_backoff < _SHORTEST:
+            raise ValueError(f"initial_backoff is at least {_SHORTEST} s: gRPC may never repeat after less")
+
+    def service_config(self) -> str:
+        """GRPC's own part, as the channel takes it."""
+        own: dict[str, object] = {}
+        if self.attempts > 1:
+            policy = {
+                "maxAttempts": min(self.attempts, _GRPC_CAP),
+                "initialBackoff": f"{self.initial_backoff:g}s",
+                "maxBackoff": f"{self.max_backoff:g}s",
+                "backoffMultiplier": 2,
+                "retryableStatusCodes": ["UNAVAILABLE"],
+            }
+            own["methodConfig"] = [{"name": [{"service": SERVICE}], "retryPolicy": policy}]
+            own["retryThrottling"] = {"maxTokens": self.throttle_tokens, "tokenRatio": self.throttle_ratio}
+        return json.dumps(own)
+
+
+def when_busy(end: float) -> Callable[[Exception], bool | float]:
+    """For `stamina.retry_context(on=...)`: seconds to wait after an error, or False to raise it.
+
+    `end` is when the caller's time is up, by `time.monotonic`: what would come later is not tried.
+    """
+
+    def delay(error: Exception) -> bool | float:
+        if not isinstance(error, XmguardError) or error.code is not ErrorCode.RESOURCE_EXHAUSTED:
+            return False
+        if error.reason not in _BUSY or error.retry_after is None:
+            return False
+        return _in_time(error.retry_after, end)
+
+    return delay
+
+
+def when_broken(end: float) -> Callable[[Exception], bool | float]:
+    """The same for a stream that may begin anew: also where the server or its worker was lost on the way."""
+    busy = when_busy(end)
+
+    def delay(error: Exception) -> bool | float:
+        if isinstance(error, XmguardError) and error.code is ErrorCode.UNAVAILABLE and error.reason in _BROKEN:
+            return _in_time(error.retry_after or _RECONNECT_SECONDS, end)
+        return busy(error)
+
+    return delay
+
+
+def _in_time(seconds: float, end: float) -> bool | float:
+    # Callers that were refused at the same moment must not all come back at the same moment.
+    wanted = seconds * random.uniform(1.0, 1.25)
+    return wanted if time.monotonic() + wanted < end else False

@@ -1,0 +1,162 @@
+"""What both clients know of their connection: where it goes, as whom, for how long, and what its failures mean."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, TypedDict, TypeVar
+
+import grpc
+import grpc.aio
+
+from xmguard import wire
+from xmguard.client.credentials import Tls, check_token, require_private
+from xmguard.client.retries import Retries
+from xmguard.errors import Cancelled, DeadlineExceeded, ErrorCode, InvalidRequest, Reason, XmguardError
+from xmguard.request import AnswerRequest, Decoding, Detail, OnConflict, OnError, Prompt, Rebalance
+from xmguard.response import Limits
+from xmguard.span import Span
+
+DEFAULT_ADDRESS = "127.0.0.1:50051"
+DEFAULT_SECONDS = 60.0
+"""A call's time, unless the caller names one."""
+
+RequestT = TypeVar("RequestT")
+
+_STATUS_KEY = "grpc-status-details-bin"
+_REQUEST_ID_KEY = "x-request-id"
+_MAX_BYTES = Limits().max_message_bytes
+
+
+class RequestFields(TypedDict, total=False):
+    """The fields of `AnswerRequest` as keyword arguments."""
+
+    model: str
+    spans: Sequence[Span]
+    question: str
+    prompt: Prompt
+    rebalance: Rebalance
+    on_conflict: OnConflict
+    decoding: Decoding
+    detail: Detail
+    on_error: OnError
+    conflict_threshold: float | None
+
+
+class Connection:
+    """Settings of one client."""
+
+    def __init__(self, address: str, timeout: float, token: str, tls: Tls | None, retries: Retries) -> None:
+        if token:
+            check_token(token, "the argument token")
+            require_private(address, encrypted=tls is not None)
+        self._address = address
+        self._timeout = timeout
+        self._token = token
+        self._tls = tls
+        self._retries = retries
+        self._closed = False
+
+    def _options(self) -> tuple[tuple[str, Any], ...]:
+        options: list[tuple[str, Any]] = [
+            ("grpc.max_send_message_length", _MAX_BYTES),
+            ("grpc.max_receive_message_length", _MAX_BYTES),
+            ("grpc.enable_retries", 1),
+            ("grpc.service_config", self._retries.service_config()),
+        ]
+        if self._tls is not None and self._tls.server_name:
+            options.append(("grpc.ssl_target_name_override", self._tls.server_name))
+        return tuple(options)
+
+    def _metadata(self, request_id: str) -> tuple[tuple[str, str], ...]:
+        sent = []
+        if self._token:
+            sent.append(("authorization", f"Bearer {self._token}"))
+        if request_id:
+            sent.append((_REQUEST_ID_KEY, request_id))
+        return tuple(sent)
+
+    def _end(self, timeout: float | None) -> float:
+        """When a call's time is up, by `time.monotonic`."""
+        return time.monotonic() + (self._timeout if timeout is None else timeout)
+
+    @contextmanager
+    def _errors(self) -> Iterator[None]:
+        """Turn what grpc raises into what the server, the network or the caller did."""
+        try:
+            yield
+        except grpc.RpcError as failure:
+            raise _error(self._address, self._timeout, failure) from failure
+        except (ValueError, grpc.aio.UsageError) as failure:
+            if not self._closed:
+                raise
+            raise XmguardError(
+                "this client is closed; make a new one, or ask inside its `with` block",
+                code=ErrorCode.FAILED_PRECONDITION,
+                reason=Reason.REQUEST_INVALID,
+            ) from failure
+        except asyncio.CancelledError as failure:
+            # Closing a channel ends its calls in the same way as cancelling the task that waits for one.
+            task = asyncio.current_task()
+            if not self._closed or task is None or task.cancelling():
+                raise
+            raise Cancelled("the client was closed while this call was in progress") from failure
+
+
+def left(end: float) -> float:
+    """Seconds until `end`, for grpc: 0 ends a call at once."""
+    return max(0.0, end - time.monotonic())
+
+
+def merged(request: AnswerRequest | None, fields: RequestFields) -> AnswerRequest:
+    """A request with some of its fields replaced."""
+    given: dict[str, Any] = dict(fields)
+    if "spans" in given and not isinstance(given["spans"], str):
+        given["spans"] = tuple(given["spans"])
+    return dataclasses.replace(request or AnswerRequest(), **given)
+
+
+def packed(pack: Callable[[RequestT], bytes], request: RequestT) -> bytes:
+    """The bytes of a request. Raises InvalidRequest where they are more than a server takes: they are not sent."""
+    data = pack(request)
+    if len(data) > _MAX_BYTES:
+        raise InvalidRequest.field(
+            "spans",
+            f"the request is {len(data):,} bytes and at most {_MAX_BYTES:,} can be sent; send fewer or smaller spans",
+        )
+    return data
+
+
+def _error(address: str, timeout: float, failure: Any) -> XmguardError:
+    trailers = failure.trailing_metadata() or ()
+    data = next((value for key, value in trailers if key == _STATUS_KEY), None)
+    code: str = failure.code().name
+    error = wire.from_status(code, failure.details() or "", data)
+    if data is None:
+        error = _of_transport(address, timeout, error)
+    error.request_id = next((value for key, value in trailers if key == _REQUEST_ID_KEY), "")
+    return error
+
+
+def _of_transport(address: str, timeout: float, error: XmguardError) -> XmguardError:
+    """Nothing from the server itself: what is left are the transport's words, which say nothing of what to do."""
+    if error.code is ErrorCode.DEADLINE_EXCEEDED:
+        return DeadlineExceeded(
+            f"{address} did not finish within {timeout:g} s; ask for less, or give a longer timeout"
+        )
+    if error.code is ErrorCode.RESOURCE_EXHAUSTED:
+        return XmguardError(
+            f"{address} takes no message of this size ({error}); send fewer or smaller spans",
+            code=error.code,
+            reason=Reason.REQUEST_TOO_LARGE,
+        )
+    if error.reason is not Reason.SERVER_UNREACHABLE:
+        return error
+    if error.code is ErrorCode.UNIMPLEMENTED:
+        message = f"what answers at {address} is not an xmguard server, or an older one; check the address"
+    else:
+        message = f"no xmguard server answers at {address}; start one with `xmguard serve`, or check the address"
+    return XmguardError(message, code=error.code, reason=error.reason)

@@ -1,0 +1,1 @@
+"""Programs that show how xmguard is used, short enough to copy from."""
