@@ -9,9 +9,10 @@ from typing import Any
 
 from xmguard.contracts import Backend, Observer
 from xmguard.errors import InvalidRequest, ModelRefused, SetupIncomplete
+from xmguard.fingerprints import checked
 from xmguard.guard import Guard
 from xmguard.models.checkpoint import AdapterSource
-from xmguard.models.resolve import default_model, resolve
+from xmguard.models.resolve import ResolvedModel, default_model, resolve
 from xmguard.plugins import Registry, load_plugins
 from xmguard.profile_reader import read_profile
 from xmguard.providers import BackendProvider
@@ -29,6 +30,7 @@ def load_guard(
     observers: Sequence[Observer] = (),
     registry: Registry | None = None,
     profile: Path | None = None,
+    sha256: str = "",
     progress: Callable[[str], None] | None = None,
 ) -> Guard:
     """Load a model and everything around it.
@@ -43,10 +45,11 @@ def load_guard(
         observers: see every finished request, beside those that plugins bring.
         registry: plugins that are loaded already; None loads them.
         profile: a profile's file or folder, in place of the one that comes with the model.
+        sha256: what the model's files must hash to, as `xmguard models hash` prints it; empty takes any.
         progress: told each step in words.
 
     Raises:
-        InvalidRequest: no such engine, device, dtype or option.
+        InvalidRequest: no such engine, device, dtype or option, or a hash that is none.
         PluginError: a plugin cannot be used.
         ModelNotFound: no such model here.
         ModelRefused: it cannot be loaded safely or read exactly, or its profile is no good, with every reason.
@@ -61,8 +64,13 @@ def load_guard(
     place: Path | str = model
     adapters: Sequence[AdapterSource] = ()
     name, own = model, None
+    if provider.remote and sha256:
+        raise InvalidRequest.field("sha256", f"the {engine} engine's model is elsewhere, so its files cannot be hashed")
     if not provider.remote:
         found = resolve(model or default_model(plugins), plugins)
+        if sha256:
+            tell("hashing the model's files")
+            _require(found, checked(sha256, "sha256"))
         place, name, adapters, own = found.path, found.name, found.adapters, found.profile
     known = profile or own
     chosen = None if known is None else read_profile(known)
@@ -85,6 +93,12 @@ def load_guard(
     except BaseException:
         backend.close()
         raise
+
+
+def _require(found: ResolvedModel, sha256: str) -> None:
+    if (own := found.fingerprint) != sha256:
+        differs = f"its files hash to {own}, and {sha256} is asked for; something in {found.path} is another"
+        raise ModelRefused(found.name, [differs])
 
 
 def _loader(provider: BackendProvider) -> Callable[..., Backend]:

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import importlib.util
 import inspect
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
 from typing import Any, Generic, TypeVar
 
 import pluggy
@@ -29,11 +31,15 @@ from xmguard.contracts import (
     VerdictEstimator,
 )
 from xmguard.errors import PluginError
+from xmguard.fingerprints import checked, of_package
 from xmguard.providers import ArchitectureProvider, BackendProvider, BenchmarkProvider, JudgeProvider
 from xmguard.response import PluginInfo
 
 ALLOW_LIST = "XMGUARD_PLUGINS"
-"""Environment variable: comma-separated entry-point names that may load; unset means all, empty means none."""
+"""Environment variable: comma-separated entry-point names that may load; unset means all, empty means none.
+
+`name@sha256:HASH` is the plugin only as long as its package's files hash to that; `plugin_hash` tells what they do.
+"""
 
 BUILT_INS: Mapping[str, str] = {
     "builtin-backends": "xmguard.backends",
@@ -101,6 +107,17 @@ class Registry:
         return self.languages.get(tag) or self.languages.get(tag.split("-")[0])
 
 
+def installed_plugins() -> Mapping[str, str]:
+    """The hash of every installed plugin by name, allowed or not; empty where it has none. None is imported."""
+    hashes = {}
+    for entry in entry_points(group=hookspecs.PROJECT):
+        try:
+            hashes[entry.name] = plugin_hash(entry)
+        except PluginError:
+            hashes[entry.name] = ""
+    return dict(sorted(hashes.items()))
+
+
 def load_plugins(extra: Mapping[str, object] | None = None) -> Registry:
     """Load the built-ins and every allowed plugin of the entry-point group `xmguard`.
 
@@ -129,14 +146,41 @@ def _allowed_entry_points() -> list[EntryPoint]:
     setting = os.environ.get(ALLOW_LIST)
     if setting is None:
         return found
-    allowed = {name.strip() for name in setting.split(",") if name.strip()}
-    missing = allowed - {entry.name for entry in found} - set(BUILT_INS)
+    allowed: dict[str, str] = {}
+    for item in filter(None, map(str.strip, setting.split(","))):
+        name, pinned, sha256 = item.partition("@")
+        allowed[name] = checked(sha256, f"{ALLOW_LIST}, {name}") if pinned else ""
+    missing = allowed.keys() - {entry.name for entry in found} - set(BUILT_INS)
     if missing:
         raise PluginError(
             f"{ALLOW_LIST} names plugins that are not installed: {', '.join(sorted(missing))}; "
             f"installed: {', '.join(entry.name for entry in found) or 'none'}"
         )
-    return [entry for entry in found if entry.name in allowed]
+    taken = [entry for entry in found if entry.name in allowed]
+    for entry in taken:
+        if allowed[entry.name] and (own := plugin_hash(entry)) != allowed[entry.name]:
+            raise PluginError(
+                f"plugin {entry.name!r} ({entry.value}) hashes to {own}, and {ALLOW_LIST} asks for "
+                f"{allowed[entry.name]}; it was changed, or another one is installed"
+            )
+    return taken
+
+
+def plugin_hash(entry: EntryPoint) -> str:
+    """SHA-256 of the top-level package that a plugin comes from; nothing of it is imported.
+
+    Raises:
+        PluginError: it is no package that lies in a folder.
+    """
+    top = entry.module.partition(".")[0]
+    try:
+        found = importlib.util.find_spec(top)
+    except (ImportError, ValueError):
+        found = None
+    places = list(found.submodule_search_locations or ()) if found else []
+    if len(places) != 1:
+        raise PluginError(f"plugin {entry.name!r}: {top} is no package in one folder, so it cannot be hashed")
+    return of_package(Path(places[0]))
 
 
 def _load(entry: EntryPoint) -> object:

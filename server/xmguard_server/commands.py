@@ -54,6 +54,10 @@ def serve(
     profile: Annotated[
         Path | None, typer.Option(metavar="FILE", help="A profile in place of the one that comes with the model.")
     ] = None,
+    model_sha256: Annotated[
+        str,
+        typer.Option(metavar="HASH", help="Serve only files that hash to this; `xmguard models hash` prints it."),
+    ] = "",
     metrics_port: Annotated[
         int, typer.Option(min=0, max=65535, help="Prometheus metrics over HTTP at /metrics; 0 takes any free port.")
     ] = DEFAULTS.metrics_port,
@@ -112,6 +116,7 @@ def serve(
             observers=[metrics],
             registry=registry,
             profile=profile,
+            sha256=model_sha256,
             progress=progress,
         )
         progress(f"verdict: {guard.describe().calibration}")

@@ -26,6 +26,7 @@ LAYERS = (
             "errors",
             "evidence",
             "explanation",
+            "fingerprints",
             "measurement",
             "parts",
             "profile",

@@ -37,6 +37,27 @@ def spoil_pickle(folder):
     (folder / "pytorch_model.bin").write_bytes(b"\x80\x04.")
 
 
+def spoil_code_below(folder):
+    (folder / "extra" / "more").mkdir(parents=True)
+    (folder / "extra" / "more" / "Patch.PY").write_text("raise SystemExit")
+
+
+def spoil_other_settings(folder):
+    (folder / "processor_config.json").write_text('{"auto_map": {"AutoProcessor": "mine.Processor"}}')
+
+
+def spoil_arrays(folder):
+    import numpy as np
+
+    np.savez(folder / "extra.npz", payload=np.array([{"any": "object"}], dtype=object))
+
+
+def spoil_link(folder):
+    (folder.parent / "elsewhere.json").write_text("{}")
+    (folder / "generation_config.json").unlink(missing_ok=True)
+    (folder / "generation_config.json").symlink_to("../elsewhere.json")
+
+
 def spoil_weights(folder):
     (folder / "model.safetensors").unlink()
 
@@ -64,6 +85,10 @@ def spoil_config(folder):
         (spoil_model_type, ["LlamaForCausalLM of model type qwen2 is not proven", "only of model type llama"]),
         (spoil_code, ["auto_map", "modeling_tiny.py"]),
         (spoil_pickle, ["pytorch_model.bin"]),
+        (spoil_code_below, ["it holds code (extra/more/Patch.PY)"]),
+        (spoil_other_settings, ["auto_map in processor_config.json"]),
+        (spoil_arrays, ["extra.npz"]),
+        (spoil_link, ["links that lead out of it (generation_config.json)"]),
         (spoil_weights, ["no *.safetensors"]),
         (spoil_tokenizer, ["no tokenizer.json"]),
         (spoil_tokenizer_content, ["its tokenizer cannot be read: KeyError"]),

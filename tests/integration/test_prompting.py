@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from xmguard.backends.prompting import PromptEncoder
 from xmguard.context import Context, ContextSpan
-from xmguard.errors import ModelRefused, PluginError
+from xmguard.errors import InvalidRequest, ModelRefused, PluginError
 from xmguard.hookspecs import hookimpl
 from xmguard.languages.english import English
 from xmguard.parts import TextPart
@@ -112,6 +112,78 @@ def test_every_token_of_a_piece_is_known_by_the_pieces_characters(encoder, text,
     inside = [start < first + len(part) and end > first for start, end in characters]
     assert part in encoder._tokenizer.decode([token for token, own in zip(ids, inside, strict=True) if own])
     assert part not in encoder._tokenizer.decode([token for token, own in zip(ids, inside, strict=True) if not own])
+
+
+TEMPLATES = {
+    "llama-3": (
+        "<|begin_of_text|>{% for m in messages %}<|start_header_id|>{{ m.role }}<|end_header_id|>\n\n"
+        "{{ m.content }}<|eot_id|>{% endfor %}<|start_header_id|>assistant<|end_header_id|>\n\n",
+        ["<|begin_of_text|>", "<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"],
+    ),
+    "gemma": (
+        "<bos>{% for m in messages %}<start_of_turn>{{ m.role }}\n{{ m.content }}<end_of_turn>\n{% endfor %}"
+        "<start_of_turn>model\n",
+        ["<bos>", "<start_of_turn>", "<end_of_turn>"],
+    ),
+    "phi": (
+        "{% for m in messages %}<|user|>\n{{ m.content }}<|end|>\n{% endfor %}<|assistant|>\n",
+        ["<|user|>", "<|end|>", "<|assistant|>"],
+    ),
+    "inst-as-tokens": (
+        "<s>{% for m in messages %}[INST] {{ m.content }} [/INST]{% endfor %}",
+        ["<s>", "[INST]", "[/INST]"],
+    ),
+    "inst-as-text": ("<s>{% for m in messages %}[INST] {{ m.content }} [/INST]{% endfor %}", ["<s>"]),
+    "zephyr-as-text": ("{% for m in messages %}<|user|>\n{{ m.content }}\n{% endfor %}<|assistant|>\n", []),
+}
+"""Shapes of chat templates that models are served with, and which of their marks are tokens of their own."""
+
+
+@pytest.fixture(scope="module", params=TEMPLATES)
+def shaped(request, tiny_folder, registry):
+    """An encoder with another family's chat template, its marks, and those that end a message."""
+    from transformers import AutoTokenizer
+
+    template, marks = TEMPLATES[request.param]
+    tokenizer = AutoTokenizer.from_pretrained(tiny_folder)
+    tokenizer.add_tokens(marks[::2], special_tokens=True)
+    tokenizer.add_tokens(marks[1::2])
+    encoder = PromptEncoder(tokenizer, registry, request.param, template=template)
+    marks = marks or ["<|user|>", "<|assistant|>"]
+    return encoder, [*marks, "[/INST]", "[INST]", "<|assistant|>"], encoder._end_of_message
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_template_is_forged_by_the_text_of_a_span(shaped, data):
+    encoder, marks, end = shaped
+    some = st.lists(st.one_of(st.sampled_from(marks), st.text(characters, max_size=4)), min_size=1, max_size=5)
+    spans = [data.draw(some.map("".join).filter(str.strip)), "x"]
+    if end and any(end in text for text in spans):
+        with pytest.raises(InvalidRequest, match="ends a message"):
+            encoder.encode(context(spans, "x"), Prompt.STANDARD)
+        return
+    encoded = encoder.encode(context(spans, "x"), Prompt.STANDARD)
+    plain = encoder.encode(context(["x", "x"], "x"), Prompt.STANDARD)
+    span = encoded.span_map.spans[0]
+    assert encoder._added_ids.isdisjoint(encoded.context_ids[span.start : span.stop])
+    assert encoded.joint_tail == plain.joint_tail
+    text = encoder._decoded(encoded.context_ids[span.start : span.stop], skip_special_tokens=False)
+    assert text == spans[0]
+
+
+@pytest.mark.parametrize(("name", "end"), [("inst-as-text", "[/INST]"), ("zephyr-as-text", "<|assistant|>")])
+def test_a_template_that_ends_a_message_with_plain_text_refuses_that_text(name, end, tiny_folder, registry):
+    from transformers import AutoTokenizer
+
+    template, marks = TEMPLATES[name]
+    tokenizer = AutoTokenizer.from_pretrained(tiny_folder)
+    tokenizer.add_tokens(marks, special_tokens=True)
+    encoder = PromptEncoder(tokenizer, registry, "m", template=template)
+    with pytest.raises(InvalidRequest) as caught:
+        encoder.encode(context(["fine", f"It is {end} 7."], f"What {end}?"), Prompt.STANDARD)
+    assert [violation.field for violation in caught.value.violations] == ["spans[1]", "question"]
+    assert end in str(caught.value)
 
 
 class Parts:

@@ -7,11 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
-_PICKLES = ("*.bin", "*.pt", "*.pth", "*.pkl", "*.pickle", "*.ckpt")
+_PICKLES = (
+    *("*.bin", "*.ckpt", "*.dill", "*.joblib", "*.npy", "*.npz", "*.pickle", "*.pkl", "*.pt", "*.pth"),
+    *("*.h5", "*.keras"),  # may hold functions, as bytecode
+)
 
 
 def reasons(folder: Path, config: Mapping[str, Any]) -> list[str]:
@@ -24,20 +28,44 @@ def reasons(folder: Path, config: Mapping[str, Any]) -> list[str]:
     found = []
     if config.get("quantization_config"):
         found.append("its weights are quantised, and contributions need the plain output projection")
-    tokenizer_config, _ = read_json(folder / "tokenizer_config.json")
-    if "auto_map" in config or "auto_map" in tokenizer_config:
-        found.append("it asks to run its own code (auto_map), which is never done")
-    code = sorted(path.name for path in folder.glob("*.py"))
+    asking = sorted(path.name for path in folder.glob("*.json") if "auto_map" in read_json(path)[0])
+    if asking:
+        found.append(f"it asks to run its own code (auto_map in {', '.join(asking)}), which is never done")
+    code = _named(folder, ("*.py", "*.so", "*.pyd"))
     if code:
         found.append(f"it holds code ({', '.join(code)}); remove it")
-    pickles = sorted(path.name for pattern in _PICKLES for path in folder.glob(pattern))
+    pickles = _named(folder, _PICKLES)
     if pickles:
-        found.append(f"it holds pickled files ({', '.join(pickles)}), which can run code; keep safetensors only")
+        found.append(
+            f"it holds files that can run code when they are read ({', '.join(pickles)}); keep safetensors only"
+        )
+    escaping = _leading_out(folder)
+    if escaping:
+        found.append(f"it holds links that lead out of it ({', '.join(escaping)}); put the files themselves there")
     if not list(folder.glob("*.safetensors")):
         found.append("it holds no *.safetensors weights")
     if not (folder / "tokenizer.json").is_file():
         found.append("it holds no tokenizer.json")
     return found
+
+
+def _named(folder: Path, patterns: Sequence[str]) -> list[str]:
+    """Files of some kinds, at any depth; names are compared without regard to case."""
+    names = (path.relative_to(folder).as_posix() for path in folder.rglob("*"))
+    return sorted(name for name in names if any(fnmatch(name.lower(), pattern) for pattern in patterns))
+
+
+def _leading_out(folder: Path) -> list[str]:
+    """Links whose target is elsewhere. The hub's cache keeps contents beside the folders that link to them."""
+    homes = [folder.resolve()]
+    if homes[0].parent.name == "snapshots":
+        homes.append(homes[0].parent.parent / "blobs")
+    links = (path for path in folder.rglob("*") if path.is_symlink())
+    return sorted(
+        link.relative_to(folder).as_posix()
+        for link in links
+        if not any(link.resolve().is_relative_to(home) for home in homes)
+    )
 
 
 def read_json(path: Path) -> tuple[dict[str, Any], str]:

@@ -15,7 +15,7 @@ from typing import Any
 from xmguard.backends.pictures import Picture, PictureReader
 from xmguard.backends.span_parts import refuse_pictures, span_parts
 from xmguard.context import ENGLISH, Characters, Context, EncodedPrompt, SpanMap, SpanTokens
-from xmguard.errors import InvalidRequest, ModelRefused
+from xmguard.errors import FieldViolation, InvalidRequest, ModelRefused
 from xmguard.parts import IMAGE, ImagePart, Part
 from xmguard.plugins import Registry
 from xmguard.prompt_text import QUESTION
@@ -60,6 +60,9 @@ class PromptEncoder:
         self._added = {token.content for token in tokenizer.added_tokens_decoder.values()}
         self._added_ids = frozenset(tokenizer.added_tokens_decoder)
         self._head, self._foot = self._template(model, template or getattr(tokenizer, "chat_template", None))
+        # Where no control token ends a user's message, plain text does, and a span could hold the same text.
+        ends_plainly = self._added_ids.isdisjoint(self._foot)
+        self._end_of_message = self._decoded(self._foot, skip_special_tokens=False).strip() if ends_plainly else ""
 
     @property
     def reads_pictures(self) -> bool:
@@ -73,7 +76,8 @@ class PromptEncoder:
         end and structure them (rows, tiles). `media` is a tuple of `Picture`, in order.
 
         Raises:
-            InvalidRequest: naming every span whose content its modality refuses, else what cannot be encoded.
+            InvalidRequest: naming every span whose content its modality refuses, or that would end the user's message,
+                else what cannot be encoded.
             ModalityNotSupported: naming every span that holds a picture, and the model reads none; none is decoded.
             PluginError: a modality says that a part is cut from where the span's text reads differently.
         """
@@ -89,6 +93,7 @@ class PromptEncoder:
         self._check_readable(
             index for index, (_, parts) in enumerate(spans) if any(isinstance(part, ImagePart) for part in parts)
         )
+        self._check_unforged(spans, question)
         said = self._registry.languages.items[asked_in].prompt_text
         ids = [*self._head, *self._plain(said.preamble, "")]
         pictures: list[Picture] = []
@@ -147,6 +152,24 @@ class PromptEncoder:
         """Refuse the spans at some indices, which hold pictures, unless the model reads them."""
         if self._pictures is None:
             refuse_pictures(pictures, self._registry)
+
+    def _check_unforged(self, spans: Sequence[tuple[str, Sequence[Part]]], question: str) -> None:
+        """Refuse texts that hold what ends a message, in templates that end one with ordinary text."""
+        if not (end := self._end_of_message):
+            return
+        texts = [
+            (f"spans[{index}]", "".join(part.text for part in parts if not isinstance(part, ImagePart)))
+            for index, (_, parts) in enumerate(spans)
+        ]
+        forged = [
+            FieldViolation(
+                field, f"holds {end!r}, with which this model's chat template ends a message; take it out of the text"
+            )
+            for field, text in (*texts, ("question", question))
+            if end in text
+        ]
+        if forged:
+            raise InvalidRequest(forged)
 
     def _picture(self, part: ImagePart, field: str) -> Picture:
         assert self._pictures is not None  # `_check_readable` was here

@@ -55,3 +55,11 @@ def pull(name: Annotated[str, typer.Argument(help="A name from `xmguard models l
     with progress(f"pulling {name}") as step:
         folder = source.pull(progress=step)
     typer.echo(folder)
+
+
+@app.command("hash")
+def hash_model(
+    name: Annotated[str, typer.Argument(help="A name from `xmguard models list`, a folder, or owner/name on the hub.")],
+) -> None:
+    """Print the SHA-256 of a model's files, for `xmguard serve --model-sha256`; they are not loaded."""
+    typer.echo(resolve(name, load_plugins()).fingerprint)

@@ -12,13 +12,23 @@ from rich.table import Table
 from rich.text import Text
 
 from xmguard.cli.terminal import ABSENT, output, printable
-from xmguard.plugins import load_plugins
+from xmguard.plugins import ALLOW_LIST, installed_plugins, load_plugins
 
 
 def plugins(
     as_json: Annotated[bool, typer.Option("--json", help="Print a JSON list.")] = False,
+    hashes: Annotated[
+        bool,
+        typer.Option(
+            "--hashes", help=f"Print every installed plugin with the hash of its files, as {ALLOW_LIST} takes them."
+        ),
+    ] = False,
 ) -> None:
     """List every loaded plugin with its version and what it provides, and every policy with its parameters."""
+    if hashes:
+        for name, sha256 in installed_plugins().items():
+            typer.echo(f"{name}@sha256:{sha256}" if sha256 else name)
+        return
     registry = load_plugins()
     found = registry.plugins
     if as_json:

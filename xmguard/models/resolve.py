@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from xmguard.errors import ModelNotFound, ModelRefused, SetupIncomplete
+from xmguard.fingerprints import of_files
 from xmguard.models.checkpoint import AdapterSource, holds_adapter, read_adapter_card
 from xmguard.plugins import Registry
 
@@ -36,6 +37,17 @@ class ResolvedModel:
     """Folder or file whose profile is the model's, if it holds one."""
     adapters: tuple[AdapterSource, ...] = ()
     """What is put onto the weights, in this order."""
+
+    @property
+    def fingerprint(self) -> str:
+        """SHA-256 of the files that the model is made from: weights, settings, tokenizer, and its adapters'."""
+        folders = {"": self.path, **{f"adapter{number}/": one.folder for number, one in enumerate(self.adapters)}}
+        return of_files(
+            (prefix + path.name, path)
+            for prefix, folder in folders.items()
+            for pattern in ALLOWED_FILES
+            for path in folder.glob(pattern)
+        )
 
     @property
     def whole(self) -> Path:
