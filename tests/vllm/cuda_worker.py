@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -169,6 +170,26 @@ def step() -> Seen:
             messages.append(msgspec.msgpack.decode(socket.recv()))
         socket.close(0)
     return Seen(lengths, flash_lengths, captured, rows, read, plain, logits.argmax(-1).tolist(), messages)
+
+
+def examined() -> dict[str, object]:
+    """What a worker finds out about a model that can be steered, once the loader has taken it."""
+    from xmguard.backends.vllm import loader
+    from xmguard.backends.vllm.worker import cuda_extension
+
+    extension = cuda_extension.CudaExtension()
+    extension.vllm_config = configuration("ipc://nobody-listens")
+    slots = SimpleNamespace(index_to_req_id={})
+    extension.model_runner = SimpleNamespace(model=None, device=torch.device("cpu"), req_states=slots)
+    loaded = {
+        "refusals": lambda config, layers: [],
+        "written_through": lambda model, layers: ([None], []),
+        "weight_of": lambda projection: torch.eye(CASE.heads * CASE.head_dim),
+    }
+    with patch.multiple(cuda_extension, **loaded):
+        found = extension.xmguard_examine()
+    loader._examine(SimpleNamespace(call=lambda method, timeout: [found]), Path("model"))
+    return found
 
 
 def refused(**changes: object) -> list[str]:

@@ -51,6 +51,11 @@ def test_forced_tokens_come_and_entropies_are_told_before_they_are_forced(seen):
     )
 
 
+def test_the_loader_takes_what_a_worker_finds_out(interpreting):
+    found = interpreting(cuda_worker.examined)
+    assert (found["layers"], found["heads"], found["path"]) == (1, cuda_worker.CASE.heads, "Triton kernels")
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [

@@ -30,7 +30,7 @@ class CudaExtension:
         """Find out about the loaded model what readings need.
 
         Returns:
-            `layers`, `heads` (over all ranks), and `reasons`: why readings cannot be had from it; empty if they can.
+            As `extension.Extension.xmguard_examine`.
         """
         engine = self._xmguard_engine()
         layers = attention_layers(self.vllm_config)
@@ -40,7 +40,7 @@ class CudaExtension:
                 self.model_runner.model, {name: layers[name] for name in engine.layers}
             )
         if reasons:
-            return {"layers": 0, "heads": 0, "reasons": reasons}
+            return {"layers": 0, "heads": 0, "path": "", "reasons": reasons}
         heads, parallel = engine.tables.head_factors.shape[2], self.vllm_config.parallel_config
         first = parallel.rank % parallel.tensor_parallel_size * heads
         with torch.device(self.model_runner.device):
@@ -49,7 +49,7 @@ class CudaExtension:
         facts = ModelFacts(engine.layers, heads * ranks, slice(first, first + heads), factors)
         engine.learn(facts)
         engine.slots.occupant = self.model_runner.req_states.index_to_req_id.get
-        return {"layers": len(facts.factors), "heads": facts.heads, "reasons": []}
+        return {"layers": len(facts.factors), "heads": facts.heads, "path": "Triton kernels", "reasons": []}
 
     def xmguard_generated(self, requests: list[str]) -> None:
         """Tell what has been summed over generated tokens of these so far; the answer comes by the side channel."""
