@@ -161,6 +161,8 @@ class Engine:
         self._told.bind(self._address)
         self._llm = self._start(self._address)
         self._always = [asyncio.create_task(self._listen()), asyncio.create_task(self._watch())]
+        for task in self._always:
+            task.add_done_callback(self._ended)
 
     async def _listen(self) -> None:
         """Hand on what the workers tell."""
@@ -171,6 +173,11 @@ class Engine:
             running = self._running.get(message["id"])
             if running is not None:  # else it was dropped a moment ago
                 running.tell(message)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """One of the tasks that run for as long as the engine does is over; nobody else would hear of its error."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(f"what its workers tell cannot be read any more ({type(error).__name__}: {error})")
 
     async def _watch(self) -> None:
         """End everything once vLLM's processes are gone."""
