@@ -10,8 +10,11 @@ import pytest
 from tests.bad_input import BAD, CONFLICT
 from tests.vllm.alike import assert_alike
 from xmguard import AnswerRequest, Decoding, Detail, OnError, Rebalance, Span, load_guard
+from xmguard.bias import AttentionBias
+from xmguard.context import EncodedPrompt, SpanMap, SpanTokens
+from xmguard.contracts import Branch
 from xmguard.deadline import Stop
-from xmguard.errors import Cancelled, DeadlineExceeded, EngineError, InvalidRequest, ModelRefused
+from xmguard.errors import Cancelled, DeadlineExceeded, EngineError, InvalidRequest, ModelRefused, Reason
 from xmguard.request import Scope
 from xmguard.response import Delta, Done, FinishReason
 from xmguard.testing import make_model
@@ -131,9 +134,6 @@ def test_what_is_asked_amid_a_stream_is_what_was_read_back_so_far(guard):
     backend = guard.backend
     _, prompt = guard.encode(STEERED)
     session = backend.open(prompt, Stop())
-    from xmguard.bias import AttentionBias
-    from xmguard.contracts import Branch
-
     branch = Branch("joint", prompt.joint_tail, AttentionBias({"bank": 1.0}), measured=True)
     tokens = session.decode([branch], {"joint": Decoding(max_tokens=40)})
     for _ in range(4):
@@ -165,6 +165,29 @@ def test_an_answer_is_cut_where_the_context_ends(guard, other):
     assert found.finish_reason is wanted.finish_reason is FinishReason.LENGTH
     assert found.usage.completion_tokens == wanted.usage.completion_tokens
     assert found.raw_answer == wanted.raw_answer
+
+
+def test_an_answer_is_scored_up_to_where_the_context_ends(guard, other):
+    """Such a prompt is one that `encode` lets through: an answer of one token has room after it."""
+    count, ids = guard.backend.context_length - 3, tuple(range(3, 200)) * 10
+    spans = SpanMap((SpanTokens("a", 0, 40), SpanTokens("b", 40, count - 8)), count - 8)
+    prompt = EncodedPrompt(ids[: count - 8], spans, ids[:8], ids[:8])
+    said = []
+    for backend in (guard.backend, other.backend):
+        session = backend.open(prompt, Stop())
+        readers, generated = (
+            Branch(scope.name, prompt.joint_tail, AttentionBias({"a": 1.0}, scope))
+            for scope in (Scope.READERS, Scope.GENERATED)
+        )
+        said.append(session.score([(readers, (5, 6, 7)), (generated, (5, 6, 7)), (readers, (9,))]))
+        if backend is guard.backend:
+            with pytest.raises(InvalidRequest, match="send less text") as caught:
+                session.score([(readers, (5, 6, 7, 8))])
+            assert caught.value.reason is Reason.PROMPT_TOO_LONG
+        session.close()
+    for found, wanted in zip(*said, strict=True):
+        assert found == pytest.approx(wanted, abs=1e-4)
+    assert freed(guard)
 
 
 def test_what_the_engine_does_not_tell_is_said_to_be_absent(guard):

@@ -18,6 +18,7 @@ from xmguard.backends.vllm.spec import ReadingSpec
 from xmguard.context import EncodedPrompt, SpanMap
 from xmguard.contracts import Branch, Token
 from xmguard.deadline import Stop
+from xmguard.errors import InvalidRequest, Reason
 from xmguard.measurement import DirectedContribution, Measurement
 from xmguard.request import Decoding, Scope
 from xmguard.usage import SessionUsage
@@ -109,23 +110,19 @@ class VLLMSession:
         self._know([branch for branch, _ in pairs])
         runs = [self._scoring(branch, ids) for branch, ids in pairs]
         scores = []
-        for running, (_, ids) in zip(runs, pairs, strict=True):
-            scores.append(self._forced(running) if running.spec.forced else running.scores())
-            self._close(running, generated=0 if running.spec.scored else len(ids) - 1)
+        for running in runs:
+            scores.append(running.scores())
+            self._close(running, generated=len(running.spec.forced) - 1)
         return scores
 
     def _scoring(self, branch: Branch, ids: tuple[int, ...]) -> Running:
-        if branch.bias.scope is Scope.GENERATED and not branch.bias.is_zero:
-            # As a part of the prompt it would be read without the bias.
-            return self._submit(branch, self._params(len(ids)), forced=ids)
-        return self._submit(branch, self._params(1, scoring=True), continued=ids)
-
-    @staticmethod
-    def _forced(running: Running) -> tuple[float, ...]:
-        said = [running.token(index) for index in range(len(running.spec.forced))]
-        if tuple(token.id for token in said) != running.spec.forced:
-            raise RuntimeError("the engine said other tokens than it was to score")
-        return tuple(token.logprob for token in said)
+        """All but the last token are a part of the prompt: the last one is only said, never read."""
+        # Under this scope a prompt's rows are read without the bias, so that none of the tokens may be among them.
+        alone = branch.bias.scope is Scope.GENERATED and not branch.bias.is_zero
+        forced = ids if alone else ids[-1:]
+        continued = ids[: len(ids) - len(forced)]
+        params = self._params(len(forced), scoring=bool(continued))
+        return self._submit(branch, params, told=True, forced=forced, continued=continued)
 
     def probe(self, branches: Sequence[Branch]) -> list[tuple[float, ...]]:
         """The probe's rows of every branch; see `xmguard.contracts.Session`."""
@@ -198,6 +195,13 @@ class VLLMSession:
     ) -> Running:
         self._stop.check()
         ids = (*self._prompt.context_ids, *branch.tail, *continued)
+        if (length := len(ids) + params.max_tokens) > self._loaded.context_length:
+            raise InvalidRequest.field(
+                "spans",
+                f"with an answer to be scored after it the prompt takes {length} tokens; the model's context holds "
+                f"{self._loaded.context_length}; send less text",
+                reason=Reason.PROMPT_TOO_LONG,
+            )
         answering = ANSWER if branch.answers and ANSWER in self._loaded.adapters else ""
         spec = ReadingSpec(
             id=uuid4().hex,
@@ -215,7 +219,7 @@ class VLLMSession:
         return running
 
     def _params(self, tokens: int, settings: Decoding | None = None, *, scoring: bool = False) -> Any:
-        """VLLM's parameters; the log-probabilities it tells are the model's, before anything is forced or left out."""
+        """VLLM's parameters; the log-probabilities it tells are the model's, not those of what it may say."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
