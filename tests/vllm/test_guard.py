@@ -1,5 +1,6 @@
 """The whole guard on a started engine: it answers what the transformers engine answers, and nothing is leaked."""
 
+import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -40,12 +41,16 @@ REQUESTS = {
     "shares": replace(STEERED, rebalance=Rebalance("target", {"share.bank": 0.5, "share.street": 0.1})),
 }
 OPTIONS = {"concurrency": 4, "kv_cache_memory_bytes": 64 << 20}
+SUPPRESSED = list(range(100, 160))
 LONG = replace(STEERED, decoding=Decoding(max_tokens=600))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return make_model(tmp_path_factory.mktemp("llama"), head_dim=32)
+    """A model that never says some tokens; both engines are told by its folder."""
+    folder = make_model(tmp_path_factory.mktemp("llama"), head_dim=32)
+    (folder / "generation_config.json").write_text(json.dumps({"suppress_tokens": SUPPRESSED}))
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -165,6 +170,22 @@ def test_an_answer_is_cut_where_the_context_ends(guard, other):
     assert found.finish_reason is wanted.finish_reason is FinishReason.LENGTH
     assert found.usage.completion_tokens == wanted.usage.completion_tokens
     assert found.raw_answer == wanted.raw_answer
+
+
+def test_suppressed_tokens_are_not_said_and_entropies_are_the_model_s(guard, other):
+    said = []
+    for each in (guard, other):
+        _, prompt = each.encode(STEERED)
+        session = each.backend.open(prompt, Stop())
+        branch = Branch("joint", prompt.joint_tail, AttentionBias({"bank": 1.0}))
+        said.append(list(session.decode([branch], {"joint": Decoding(max_tokens=8)})))
+        session.close()
+    found, wanted = said
+    assert [token.id for token in found] == [token.id for token in wanted]
+    assert {token.id for token in found}.isdisjoint(SUPPRESSED)
+    for name in ("logprob", "entropy"):
+        numbers = [[getattr(token, name) for token in tokens] for tokens in said]
+        assert numbers[0] == pytest.approx(numbers[1], abs=1e-4)
 
 
 def test_an_answer_is_scored_up_to_where_the_context_ends(guard, other):

@@ -228,7 +228,6 @@ def _end_ids(generation: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset(int(token) for token in ids if token is not None)
 
 
-def _suppressed(generation: Any, vocabulary: int) -> dict[int, float] | None:
+def _suppressed(generation: Any, vocabulary: int) -> tuple[int, ...]:
     """Ids outside the vocabulary are passed over, as transformers does."""
-    tokens = [token for token in generation.suppress_tokens or () if 0 <= token < vocabulary]
-    return dict.fromkeys(tokens, float("-inf")) or None
+    return tuple(token for token in generation.suppress_tokens or () if 0 <= token < vocabulary)

@@ -6,6 +6,7 @@ other sessions'. Knows nothing of verdicts or policies.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -146,7 +147,9 @@ class VLLMSession:
         """The first token that vLLM itself says after the joint tail, with nothing asked of its workers."""
         ids = (*self._prompt.context_ids, *self._prompt.joint_tail)
         spec = ReadingSpec(uuid4().hex, self._prompt.span_map, len(ids))
-        running = self._loaded.engine.submit(ids, self._params(1), spec, self._stop, read=False)
+        params = self._params(1)
+        params.logit_bias = dict.fromkeys(self._loaded.suppressed, -math.inf) or None
+        running = self._loaded.engine.submit(ids, params, spec, self._stop, read=False)
         self._open[running.spec.id] = running
         said = running.token(0)
         self._close(running)
@@ -190,6 +193,7 @@ class VLLMSession:
         measured: bool = False,
         told: bool = False,
         forced: tuple[int, ...] = (),
+        suppressed: tuple[int, ...] = (),
         continued: tuple[int, ...] = (),
         adapter: str | None = None,
     ) -> Running:
@@ -211,6 +215,7 @@ class VLLMSession:
             measured=measured,
             told=told,
             forced=forced,
+            suppressed=suppressed,
             scored=len(continued),
             adapter=answering if adapter is None else adapter,
         )
@@ -236,7 +241,6 @@ class VLLMSession:
             detokenize=False,
             ignore_eos=True,
             stop_token_ids=sorted(self._loaded.end_ids) if settings is not None else None,
-            logit_bias=self._loaded.suppressed if settings is not None else None,
             output_kind=RequestOutputKind.DELTA,
         )
 
@@ -245,7 +249,8 @@ class VLLMSession:
         budget = min(settings.max_tokens, self._loaded.context_length - position)
         ending = Ending(branch, end_ids=self._loaded.end_ids, budget=budget, text=self._loaded.text)
         params = self._params(ending.budget, settings)
-        one = _Decoded(branch, self._submit(branch, params, measured=branch.measured, told=True), ending)
+        running = self._submit(branch, params, measured=branch.measured, told=True, suppressed=self._loaded.suppressed)
+        one = _Decoded(branch, running, ending)
         self._decoding[branch.name] = one
         return one
 
