@@ -234,14 +234,28 @@ def test_the_engine_passes_its_self_test_and_says_what_it_is(guard):
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"max_model_len": 64}, "max_model_len: is set by xmguard"),
-        ({"max_num_sequences": 4}, "max_num_sequences: is no argument of vLLM's engine"),
+        ({"block_size": 64}, "block_size: is set by xmguard"),
+        ({"max_num_sequences": 4}, "max_num_sequences: is no argument of vLLM's engine; max_num_seqs is"),
         ({"concurrency": 0}, "concurrency: is 0"),
+        ({"concurrency": True, "experimental": "no"}, "concurrency: is True.*experimental: is 'no'"),
+        ({"max_model_len": 0}, "max_model_len: is 0"),
+        ({"max_model_len": 10**6}, "max_model_len: is 1000000; the model reads 1024 tokens"),
+        ({"hf_overrides": {"rope_theta": 1.0}}, "hf_overrides: would change the numbers"),
+        ({"kv_cache_dtype": "bfloat16"}, "kv_cache_dtype: would change the numbers"),
+        ({"data_parallel_size": 2}, "data_parallel_size: would start engines side by side"),
     ],
 )
 def test_an_option_that_is_none_is_refused(folder, registry, options, complaint):
     with pytest.raises(InvalidRequest, match=complaint):
         load_guard(str(folder), engine="vllm", options=options, registry=registry)
+
+
+def test_a_shorter_context_than_the_model_s_may_be_asked_for():
+    from xmguard.backends.vllm.settings import EngineSettings
+
+    read = EngineSettings.read("cpu", "float32", {"max_model_len": 512, "kv_cache_dtype": "auto"})
+    assert (read.context_length(1024), read.arguments.get("max_model_len")) == (512, None)
+    assert EngineSettings.read("cpu", "float32", {}).context_length(1024) == 1024
 
 
 def test_a_family_that_is_not_proven_is_refused(tmp_path, registry):
