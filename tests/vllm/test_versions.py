@@ -5,6 +5,7 @@ from types import SimpleNamespace
 import pytest
 import torch
 
+from xmguard.backends.vllm.support import support
 from xmguard.backends.vllm.worker import layout, refusals, versions
 
 
@@ -21,6 +22,17 @@ def test_what_has_moved_is_named_in_one_line(monkeypatch):
     assert "vllm.v1.gone.Thing is gone" in said
     assert "BatchUpdate has no swapped" in said
     assert "SamplingParams" not in said
+
+
+def test_doctor_says_by_what_rows_are_read_on_this_device(monkeypatch):
+    import vllm.platforms
+
+    assert dict(support())["rows are read by"].startswith("a kernel compiled by numba")
+    gpu = SimpleNamespace(device_type="cuda", is_cuda=lambda: True, get_device_capability=lambda: None)
+    monkeypatch.setattr(vllm.platforms, "current_platform", gpu)
+    told = dict(support())
+    assert told["rows are read by"] == "Triton kernels"
+    assert told["device"].startswith("CUDA: unverified")
 
 
 def config(**changes):
