@@ -1,6 +1,7 @@
 """The front's engine without vLLM's processes: what it makes of what it hears from them."""
 
 import time
+from dataclasses import replace
 from types import SimpleNamespace
 
 import msgspec
@@ -9,6 +10,7 @@ import zmq
 
 from xmguard.backends.vllm.engine import Engine
 from xmguard.backends.vllm.spec import ReadingSpec
+from xmguard.bias import AttentionBias
 from xmguard.context import SpanMap, SpanTokens
 from xmguard.deadline import Stop
 from xmguard.errors import EngineError
@@ -23,6 +25,38 @@ class Silent:
 
     def shutdown(self, timeout):
         """Nothing runs."""
+
+
+class Noting(Silent):
+    """Notes the prompts it is given."""
+
+    def __init__(self):
+        self.prompts = []
+
+    async def generate(self, prompt, params, request_id):
+        self.prompts.append(prompt)
+        for output in ():
+            yield output
+
+
+@pytest.mark.parametrize("salted", [True, False])
+def test_where_blocks_are_keyed_in_an_unknown_way_a_reading_shares_none_of_its_own(salted):
+    llm = Noting()
+    engine = Engine(lambda address: llm, salted=salted)
+    lifted = [replace(SPEC, id=f"lifted {bias}", bias=AttentionBias({"a": bias})) for bias in (1.0, 1.0, 2.0)]
+    measured = replace(SPEC, id="measured", measured=True)
+    for spec in (SPEC, *lifted, measured):
+        running = engine.submit(range(12), SimpleNamespace(), spec, Stop(10))
+        running.finished()
+        engine.drop(running)
+    engine.close()
+    plain, one, same, other, own = (prompt.get("cache_salt") for prompt in llm.prompts)
+    assert plain is None
+    if salted:
+        assert one == same
+        assert len({one, other, own, None}) == 4
+    else:
+        assert {one, same, other, own} == {None}
 
 
 @pytest.fixture

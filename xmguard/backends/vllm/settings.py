@@ -142,9 +142,9 @@ class EngineSettings:
 
         from xmguard.backends.vllm.worker import versions
 
-        if moved := versions.line():
-            raise SetupIncomplete(moved)
         wanted, found = self.device.split(":")[0], str(current_platform.device_type or "nothing here")
+        if moved := versions.line(found):
+            raise SetupIncomplete(moved)
         if wanted != found:
             raise InvalidRequest.field("device", f"is {self.device!r}; the installed vLLM runs on {found}")
         if wanted != "cpu" and not self.experimental and (why := unverified_here()) is not None:

