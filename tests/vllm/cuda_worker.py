@@ -224,10 +224,12 @@ def engine_refusals(**changes: object) -> list[str]:
         "enable_dbo": False,
     }
     named = {name: changes.pop(name) for name in list(changes) if name in parallel}
+    model = {"use_mla": False, "is_mm_prefix_lm": False, "is_encoder_decoder": False}
+    model |= {name: changes.pop(name) for name in list(changes) if name in model}
     cache = changes.pop("cache_dtype", "auto")
     plain = {"use_v2_model_runner": True, "speculative_config": None, "additional_config": {KEY: {"adapters": {}}}}
     config = SimpleNamespace(
-        model_config=SimpleNamespace(use_mla=False, is_mm_prefix_lm=False),
+        model_config=SimpleNamespace(**model),
         kv_transfer_config=None,
         parallel_config=SimpleNamespace(**(parallel | named)),
         cache_config=SimpleNamespace(cache_dtype=cache),

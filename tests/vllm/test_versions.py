@@ -92,6 +92,7 @@ def test_an_engine_that_can_be_steered_is_not_refused():
         ({"speculative_config": object()}, "speculative decoding"),
         ({"use_v2_model_runner": True}, "V2 runner"),
         ({"model_config__is_mm_prefix_lm": True}, "both ways"),
+        ({"parallel_config__enable_dbo": True}, "in halves"),
     ],
 )
 def test_what_no_reading_can_be_had_of_is_refused_with_its_reason(changes, says):

@@ -33,7 +33,7 @@ class Extension:
         if facts is None:
             return {"layers": 0, "heads": 0, "path": "", "reasons": reasons}
         compiled = self.vllm_config.additional_config[KEY].get("compiled", True)
-        kinds = cache_kinds(attention_layers(self.model_runner).values())
+        kinds = cache_kinds(attention_layers(self.vllm_config).values())
         readings.path, path = chosen(kinds, len(facts.factors), compiled=compiled)
         readings.facts = facts
         runner = self.model_runner
