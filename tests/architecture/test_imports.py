@@ -86,6 +86,7 @@ ONLY = {
         "xmguard.attention",
         "xmguard.backends.low_rank",
         "xmguard.backends.pictures",
+        "xmguard.backends.probe_files",
         "xmguard.backends.share_rules",
         "xmguard.backends.transformers",
         "xmguard.backends.vllm",

@@ -368,6 +368,14 @@ def test_the_key_is_sent_and_never_told(api, registry, monkeypatch, caplog):
     assert KEY not in caplog.text
 
 
+@pytest.mark.parametrize("key", ["sk-secret\n", " sk-secret", "sk-secret\u20ac"], ids=["line break", "space", "euro"])
+def test_a_key_that_cannot_be_sent_is_refused_and_not_told(api, registry, monkeypatch, key):
+    monkeypatch.setenv("OPENAI_API_KEY", key)
+    with pytest.raises(InvalidRequest, match="OPENAI_API_KEY: holds a space, a line break") as caught:
+        load_guard(MODEL, engine="openai", options={"base_url": api.url}, registry=registry)
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("field", "said", "lacking"),
     [

@@ -19,7 +19,7 @@ from xmguard.cli.engine import engine_options
 from xmguard.context import SpanMap, SpanTokens
 from xmguard.contracts import Branch
 from xmguard.deadline import Stop
-from xmguard.errors import Cancelled, EngineError, ErrorCode, InvalidRequest, SetupIncomplete
+from xmguard.errors import Cancelled, DeadlineExceeded, EngineError, ErrorCode, InvalidRequest, SetupIncomplete
 from xmguard.judging import _unfit
 from xmguard.models.checkpoint import ActsOn, AdapterSource
 
@@ -86,6 +86,35 @@ def test_what_could_not_be_read_as_asked_is_an_error_and_no_token():
     with pytest.raises(EngineError, match="a layer was not served") as caught:
         running.token(0)
     assert caught.value.code is ErrorCode.INTERNAL
+
+
+def scored(seconds):
+    """As vLLM says it: all numbers are there, and the workers have told nothing yet."""
+    running = request(Stop(seconds), told=True, forced=(7,), scored=1)
+    running.score([-1.0])
+    running.say([(7, -3.0)], cached_tokens=0)
+    running.end()
+    return running
+
+
+def test_a_score_is_not_used_before_the_workers_have_told_that_its_rows_were_read_as_asked():
+    with pytest.raises(DeadlineExceeded):
+        scored(0.1).scores()
+    running = scored(5)
+    running.tell({"kind": "token", "index": 0, "entropy": 1.0})
+    assert running.scores() == (-1.0, -3.0)
+    running = scored(5)
+    running.tell({"kind": "error", "text": "layer 1 could not be read"})
+    with pytest.raises(EngineError, match="layer 1 could not be read"):
+        running.scores()
+
+
+def test_another_token_than_the_scored_one_is_an_error():
+    running = request(told=True, forced=(7,), scored=1)
+    running.say([(8, -3.0)], cached_tokens=0)
+    running.tell({"kind": "token", "index": 0, "entropy": 1.0})
+    with pytest.raises(EngineError, match="other tokens"):
+        running.scores()
 
 
 def test_a_request_that_ends_early_or_of_which_nothing_is_told_is_an_error(monkeypatch):

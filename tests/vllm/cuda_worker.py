@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import SimpleNamespace
+from unittest.mock import patch
 
 import torch
 from torch import Tensor
@@ -171,6 +172,26 @@ def step() -> Seen:
     return Seen(lengths, flash_lengths, captured, rows, read, plain, logits.argmax(-1).tolist(), messages)
 
 
+def examined() -> dict[str, object]:
+    """What a worker finds out about a model that can be steered, once the loader has taken it."""
+    from xmguard.backends.vllm import loader
+    from xmguard.backends.vllm.worker import cuda_extension
+
+    extension = cuda_extension.CudaExtension()
+    extension.vllm_config = configuration("ipc://nobody-listens")
+    slots = SimpleNamespace(index_to_req_id={})
+    extension.model_runner = SimpleNamespace(model=None, device=torch.device("cpu"), req_states=slots)
+    loaded = {
+        "refusals": lambda config, layers: [],
+        "written_through": lambda model, layers: ([None], []),
+        "weight_of": lambda projection: torch.eye(CASE.heads * CASE.head_dim),
+    }
+    with patch.multiple(cuda_extension, **loaded):
+        found = extension.xmguard_examine()
+    loader._examine(SimpleNamespace(call=lambda method, timeout: [found]), Path("model"))
+    return found
+
+
 def refused(**changes: object) -> list[str]:
     """What `cuda_extension` says of a layer of another kind."""
     from vllm.v1.attention.backend import AttentionType
@@ -203,10 +224,12 @@ def engine_refusals(**changes: object) -> list[str]:
         "enable_dbo": False,
     }
     named = {name: changes.pop(name) for name in list(changes) if name in parallel}
+    model = {"use_mla": False, "is_mm_prefix_lm": False, "is_encoder_decoder": False}
+    model |= {name: changes.pop(name) for name in list(changes) if name in model}
     cache = changes.pop("cache_dtype", "auto")
     plain = {"use_v2_model_runner": True, "speculative_config": None, "additional_config": {KEY: {"adapters": {}}}}
     config = SimpleNamespace(
-        model_config=SimpleNamespace(use_mla=False, is_mm_prefix_lm=False),
+        model_config=SimpleNamespace(**model),
         kv_transfer_config=None,
         parallel_config=SimpleNamespace(**(parallel | named)),
         cache_config=SimpleNamespace(cache_dtype=cache),

@@ -51,6 +51,11 @@ def test_forced_tokens_come_and_entropies_are_told_before_they_are_forced(seen):
     )
 
 
+def test_the_loader_takes_what_a_worker_finds_out(interpreting):
+    found = interpreting(cuda_worker.examined)
+    assert (found["layers"], found["heads"], found["path"]) == (1, cuda_worker.CASE.heads, "Triton kernels")
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -73,11 +78,12 @@ def test_a_layer_that_cannot_be_steered_is_refused(interpreting, changes, reason
     ("changes", "reason"),
     [
         ({"use_v2_model_runner": False}, "V1 runner"),
-        ({"pipeline_parallel_size": 2}, "pipeline-parallel"),
-        ({"decode_context_parallel_size": 2}, "context-parallel"),
+        ({"pipeline_parallel_size": 2}, "pipeline parallelism"),
+        ({"decode_context_parallel_size": 2}, "decode context parallelism"),
         ({"enable_dbo": True}, "in halves"),
-        ({"speculative_config": "a model"}, "speculatively"),
-        ({"cache_dtype": "fp8"}, "quantised"),
+        ({"speculative_config": "a model"}, "speculative decoding"),
+        ({"cache_dtype": "fp8"}, "kept as fp8"),
+        ({"is_encoder_decoder": True}, "an encoder reads"),
         ({"additional_config": {"xmguard": {"adapters": {"probe": {}}}}}, "adapters"),
     ],
     ids=lambda value: value if value.__class__ is str else "",

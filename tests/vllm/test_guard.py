@@ -1,5 +1,6 @@
 """The whole guard on a started engine: it answers what the transformers engine answers, and nothing is leaked."""
 
+import json
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,8 +11,11 @@ import pytest
 from tests.bad_input import BAD, CONFLICT
 from tests.vllm.alike import assert_alike
 from xmguard import AnswerRequest, Decoding, Detail, OnError, Rebalance, Span, load_guard
+from xmguard.bias import AttentionBias
+from xmguard.context import EncodedPrompt, SpanMap, SpanTokens
+from xmguard.contracts import Branch
 from xmguard.deadline import Stop
-from xmguard.errors import Cancelled, DeadlineExceeded, EngineError, InvalidRequest, ModelRefused
+from xmguard.errors import Cancelled, DeadlineExceeded, EngineError, InvalidRequest, ModelRefused, Reason
 from xmguard.request import Scope
 from xmguard.response import Delta, Done, FinishReason
 from xmguard.testing import make_model
@@ -37,12 +41,16 @@ REQUESTS = {
     "shares": replace(STEERED, rebalance=Rebalance("target", {"share.bank": 0.5, "share.street": 0.1})),
 }
 OPTIONS = {"concurrency": 4, "kv_cache_memory_bytes": 64 << 20}
+SUPPRESSED = list(range(100, 160))
 LONG = replace(STEERED, decoding=Decoding(max_tokens=600))
 
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return make_model(tmp_path_factory.mktemp("llama"), head_dim=32)
+    """A model that never says some tokens; both engines are told by its folder."""
+    folder = make_model(tmp_path_factory.mktemp("llama"), head_dim=32)
+    (folder / "generation_config.json").write_text(json.dumps({"suppress_tokens": SUPPRESSED}))
+    return folder
 
 
 @pytest.fixture(scope="module")
@@ -131,9 +139,6 @@ def test_what_is_asked_amid_a_stream_is_what_was_read_back_so_far(guard):
     backend = guard.backend
     _, prompt = guard.encode(STEERED)
     session = backend.open(prompt, Stop())
-    from xmguard.bias import AttentionBias
-    from xmguard.contracts import Branch
-
     branch = Branch("joint", prompt.joint_tail, AttentionBias({"bank": 1.0}), measured=True)
     tokens = session.decode([branch], {"joint": Decoding(max_tokens=40)})
     for _ in range(4):
@@ -167,6 +172,45 @@ def test_an_answer_is_cut_where_the_context_ends(guard, other):
     assert found.raw_answer == wanted.raw_answer
 
 
+def test_suppressed_tokens_are_not_said_and_entropies_are_the_model_s(guard, other):
+    said = []
+    for each in (guard, other):
+        _, prompt = each.encode(STEERED)
+        session = each.backend.open(prompt, Stop())
+        branch = Branch("joint", prompt.joint_tail, AttentionBias({"bank": 1.0}))
+        said.append(list(session.decode([branch], {"joint": Decoding(max_tokens=8)})))
+        session.close()
+    found, wanted = said
+    assert [token.id for token in found] == [token.id for token in wanted]
+    assert {token.id for token in found}.isdisjoint(SUPPRESSED)
+    for name in ("logprob", "entropy"):
+        numbers = [[getattr(token, name) for token in tokens] for tokens in said]
+        assert numbers[0] == pytest.approx(numbers[1], abs=1e-4)
+
+
+def test_an_answer_is_scored_up_to_where_the_context_ends(guard, other):
+    """Such a prompt is one that `encode` lets through: an answer of one token has room after it."""
+    count, ids = guard.backend.context_length - 3, tuple(range(3, 200)) * 10
+    spans = SpanMap((SpanTokens("a", 0, 40), SpanTokens("b", 40, count - 8)), count - 8)
+    prompt = EncodedPrompt(ids[: count - 8], spans, ids[:8], ids[:8])
+    said = []
+    for backend in (guard.backend, other.backend):
+        session = backend.open(prompt, Stop())
+        readers, generated = (
+            Branch(scope.name, prompt.joint_tail, AttentionBias({"a": 1.0}, scope))
+            for scope in (Scope.READERS, Scope.GENERATED)
+        )
+        said.append(session.score([(readers, (5, 6, 7)), (generated, (5, 6, 7)), (readers, (9,))]))
+        if backend is guard.backend:
+            with pytest.raises(InvalidRequest, match="send less text") as caught:
+                session.score([(readers, (5, 6, 7, 8))])
+            assert caught.value.reason is Reason.PROMPT_TOO_LONG
+        session.close()
+    for found, wanted in zip(*said, strict=True):
+        assert found == pytest.approx(wanted, abs=1e-4)
+    assert freed(guard)
+
+
 def test_what_the_engine_does_not_tell_is_said_to_be_absent(guard):
     response = guard.answer(replace(STEERED, detail=Detail(toward_answer=True)))
     assert [warning for warning in response.warnings if warning.startswith("detail.toward_answer: the vllm engine")]
@@ -190,14 +234,28 @@ def test_the_engine_passes_its_self_test_and_says_what_it_is(guard):
 @pytest.mark.parametrize(
     ("options", "complaint"),
     [
-        ({"max_model_len": 64}, "max_model_len: is set by xmguard"),
-        ({"max_num_sequences": 4}, "max_num_sequences: is no argument of vLLM's engine"),
+        ({"block_size": 64}, "block_size: is set by xmguard"),
+        ({"max_num_sequences": 4}, "max_num_sequences: is no argument of vLLM's engine; max_num_seqs is"),
         ({"concurrency": 0}, "concurrency: is 0"),
+        ({"concurrency": True, "experimental": "no"}, "concurrency: is True.*experimental: is 'no'"),
+        ({"max_model_len": 0}, "max_model_len: is 0"),
+        ({"max_model_len": 10**6}, "max_model_len: is 1000000; the model reads 1024 tokens"),
+        ({"hf_overrides": {"rope_theta": 1.0}}, "hf_overrides: would change the numbers"),
+        ({"kv_cache_dtype": "bfloat16"}, "kv_cache_dtype: would change the numbers"),
+        ({"data_parallel_size": 2}, "data_parallel_size: would start engines side by side"),
     ],
 )
 def test_an_option_that_is_none_is_refused(folder, registry, options, complaint):
     with pytest.raises(InvalidRequest, match=complaint):
         load_guard(str(folder), engine="vllm", options=options, registry=registry)
+
+
+def test_a_shorter_context_than_the_model_s_may_be_asked_for():
+    from xmguard.backends.vllm.settings import EngineSettings
+
+    read = EngineSettings.read("cpu", "float32", {"max_model_len": 512, "kv_cache_dtype": "auto"})
+    assert (read.context_length(1024), read.arguments.get("max_model_len")) == (512, None)
+    assert EngineSettings.read("cpu", "float32", {}).context_length(1024) == 1024
 
 
 def test_a_family_that_is_not_proven_is_refused(tmp_path, registry):

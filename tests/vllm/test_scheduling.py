@@ -223,8 +223,20 @@ def test_forced_tokens_are_said_and_keep_the_models_probabilities(engine, eager)
     assert read.entropies == pytest.approx(entropies, abs=1e-4)
 
 
+def test_suppressed_tokens_are_not_said_and_the_model_s_probabilities_count_them(engine, eager):
+    (free,) = engine.read(Asked(PROMPT, SPANS, LIFT, steps=12))
+    suppressed = (*sorted(set(free.tokens)), *range(100))
+    (read,) = engine.read(Asked(PROMPT, SPANS, LIFT, steps=12, more={"suppressed": suppressed}))
+    assert set(read.tokens).isdisjoint(suppressed)
+    step = eager.run([*PROMPT, *read.tokens], SPANS, LIFT, len(PROMPT), measure=False)
+    logprobs = torch.log_softmax(step.logits[len(PROMPT) - 1 : -1], -1)
+    assert read.logprobs == pytest.approx(logprobs[range(12), read.tokens].tolist(), abs=1e-4)
+    entropies = torch.distributions.Categorical(logits=logprobs).entropy().tolist()
+    assert read.entropies == pytest.approx(entropies, abs=1e-4)
+
+
 def test_a_reading_travels_whole():
     heads = ((0.5, 1.0), (0.0, 0.25))
     bias = AttentionBias({"a": float("-inf"), "b": 0.1}, Scope.ALL, TargetShares({"c": 0.3}), heads)
-    spec = ReadingSpec("x", SPANS, 118, bias, True, True, (4, 5), 3, "answer")
+    spec = ReadingSpec("x", SPANS, 118, bias, True, True, (4, 5), (6,), 3, "answer")
     assert ReadingSpec.from_json(spec.to_json()) == spec

@@ -5,12 +5,35 @@ from types import SimpleNamespace
 import pytest
 import torch
 
-from xmguard.backends.vllm.worker import layout, refusals, versions
+from xmguard.backends.vllm.support import support
+from xmguard.backends.vllm.worker import hashing, layout, refusals, versions
 
 
-def test_the_installed_vllm_is_as_it_is_known():
-    assert versions.moved() == []
-    assert versions.line() == ""
+@pytest.mark.parametrize("device", ["cpu", "cuda"])
+def test_the_installed_vllm_is_as_it_is_known(device):
+    assert versions.moved(device) == []
+    assert versions.line(device) == ""
+
+
+def test_what_has_moved_for_gpus_only_is_no_matter_elsewhere(monkeypatch):
+    monkeypatch.setattr(versions, "CUDA_NAMES", ("vllm.v1.gone.Thing",))
+    assert versions.line("cpu") == ""
+    assert "vllm.v1.gone.Thing is gone" in versions.line("cuda")
+
+
+def test_blocks_of_a_cache_that_are_keyed_in_an_unknown_way_are_left_alone(monkeypatch):
+    from vllm.v1.core import block_pool, kv_cache_utils
+
+    assert hashing.known()
+
+    def moved(request, start_token_idx, end_token_idx):
+        """One parameter fewer."""
+
+    for module in (kv_cache_utils, block_pool):
+        monkeypatch.setattr(module, hashing.FUNCTION, moved)
+    assert not hashing.known()
+    hashing.install()
+    assert getattr(kv_cache_utils, hashing.FUNCTION) is getattr(block_pool, hashing.FUNCTION) is moved
 
 
 def test_what_has_moved_is_named_in_one_line(monkeypatch):
@@ -21,6 +44,17 @@ def test_what_has_moved_is_named_in_one_line(monkeypatch):
     assert "vllm.v1.gone.Thing is gone" in said
     assert "BatchUpdate has no swapped" in said
     assert "SamplingParams" not in said
+
+
+def test_doctor_says_by_what_rows_are_read_on_this_device(monkeypatch):
+    import vllm.platforms
+
+    assert dict(support())["rows are read by"].startswith("a kernel compiled by numba")
+    gpu = SimpleNamespace(device_type="cuda", is_cuda=lambda: True, get_device_capability=lambda: None)
+    monkeypatch.setattr(vllm.platforms, "current_platform", gpu)
+    told = dict(support())
+    assert told["rows are read by"] == "Triton kernels"
+    assert told["device"].startswith("CUDA: unverified")
 
 
 def config(**changes):
@@ -58,6 +92,7 @@ def test_an_engine_that_can_be_steered_is_not_refused():
         ({"speculative_config": object()}, "speculative decoding"),
         ({"use_v2_model_runner": True}, "V2 runner"),
         ({"model_config__is_mm_prefix_lm": True}, "both ways"),
+        ({"parallel_config__enable_dbo": True}, "in halves"),
     ],
 )
 def test_what_no_reading_can_be_had_of_is_refused_with_its_reason(changes, says):

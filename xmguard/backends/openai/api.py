@@ -19,7 +19,7 @@ import openai
 from xmguard.backends.openai.failures import Failures, retry_after
 from xmguard.backends.openai.replies import Malformed, Piece, Reply
 from xmguard.backends.openai.settings import KEY_VARIABLE, Settings
-from xmguard.errors import XmguardError
+from xmguard.errors import InvalidRequest, XmguardError
 
 FIRST_WAIT, MAX_WAIT = 0.5, 30.0
 """Seconds before the second attempt, twice as long before each further one; and the longest wait a server may ask."""
@@ -70,7 +70,15 @@ class Api:
     """One model behind one API. All but the constructor runs in one event loop."""
 
     def __init__(self, model: str, settings: Settings) -> None:
+        """Nothing is sent yet.
+
+        Raises:
+            InvalidRequest: the key in the environment is none.
+        """
         key = os.environ.get(KEY_VARIABLE, "")
+        if not all("!" <= character <= "~" for character in key):  # whoever fails to send it says it
+            fault = "holds a space, a line break or a character that is not ASCII, as no key does; set it without"
+            raise InvalidRequest.field(KEY_VARIABLE, fault)
         self.model = model
         self.settings = settings
         self.offers = Offers()

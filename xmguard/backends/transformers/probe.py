@@ -7,7 +7,6 @@ Knows nothing of what the classes mean.
 
 from __future__ import annotations
 
-import re
 from contextlib import AbstractContextManager
 from copy import copy
 from dataclasses import dataclass
@@ -17,14 +16,10 @@ import torch
 from torch import Tensor, nn
 
 from xmguard.backends import low_rank
+from xmguard.backends.probe_files import check_layers, classifier
 from xmguard.backends.transformers.families.layout import decoder_layers
 from xmguard.calibration import ProbeSource
 from xmguard.errors import ModelRefused
-
-CLASSES = 3
-"""Conflict, agreement, no answer."""
-_ANOTHER = "fit it again for this model, or give another --profile"
-_HEAD = re.compile(r"base_model\.model\.score(\.modules_to_save(\.default)?)?\.weight")
 
 
 @dataclass(frozen=True)
@@ -57,25 +52,19 @@ def load_probe(source: ProbeSource, model: Any) -> Probe:
     name = f"{source.folder.parent.name}/{source.folder.name}"
     try:
         files = low_rank.read(source.folder, source.sha256, "the profile")
-        if unknown := [key for key in files.others if not _HEAD.fullmatch(key)]:
-            raise low_rank.Unusable(*(f"holds {key}, which nothing here reads" for key in unknown), remedy=_ANOTHER)
+        head = classifier(files.others, model.config.get_text_config(decoder=True).hidden_size)
         decoder = _first_layers(model, source.layers)
         like = next(model.parameters())
         updates = files.fit({f"model.{path}": module for path, module in decoder.named_modules()}, like)
-        heads = [tensor.to(like.device, like.dtype) for tensor in files.others.values()]
-        shape = (CLASSES, model.config.get_text_config(decoder=True).hidden_size)
-        if [head.shape for head in heads] != [shape]:
-            raise low_rank.Unusable(f"has no classifier that is {' by '.join(map(str, shape))}", remedy=_ANOTHER)
     except low_rank.Unusable as error:
         raise ModelRefused(name, [f"the probe {reason}" for reason in error.reasons]) from error
-    return Probe(decoder, source.layers, updates, heads[0])
+    return Probe(decoder, source.layers, updates, head.to(like.device, like.dtype))
 
 
 def _first_layers(model: Any, count: int) -> nn.Module:
     """A decoder of a model's first layers that shares every weight with it."""
     layers = decoder_layers(model)
-    if not 0 < count <= len(layers):
-        raise low_rank.Unusable(f"runs {count} layers, the model has {len(layers)}", remedy=_ANOTHER)
+    check_layers(count, len(layers))
     whole = model.get_decoder()
     config = copy(whole.config)
     config.num_hidden_layers = count

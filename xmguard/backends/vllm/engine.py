@@ -13,7 +13,7 @@ import multiprocessing
 import signal
 import threading
 from collections.abc import Callable, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from contextlib import suppress
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -22,7 +22,7 @@ from typing import Any
 from xmguard.backends.vllm.running import Running
 from xmguard.backends.vllm.spec import KEY, ReadingSpec
 from xmguard.deadline import Stop
-from xmguard.errors import EngineError, ErrorCode
+from xmguard.errors import EngineError, ErrorCode, SetupIncomplete
 
 PULSE = 0.2
 """Seconds between two looks at whether vLLM's processes live."""
@@ -118,8 +118,15 @@ class Engine:
             self._llm.collective_rpc(method, timeout=timeout, args=arguments), self._loop
         )
         try:
-            found: list[Any] = asked.result(timeout)
+            # Of workers that have died nothing is said to whoever waits for their answer.
+            while not wait([asked], PULSE).done:
+                if self._failure or self._closing:
+                    asked.cancel()
+                    raise self._lost()
+            found: list[Any] = asked.result()
             return found
+        except EngineError:
+            raise
         except Exception as error:
             if self._failure:
                 raise self._lost() from error
@@ -158,9 +165,15 @@ class Engine:
 
         self._told = zmq.asyncio.Context.instance().socket(zmq.PULL)
         self._told.set_hwm(0)
-        self._told.bind(self._address)
+        try:
+            self._told.bind(self._address)
+        except zmq.ZMQError as error:
+            said = f"the workers cannot be heard at {self._address}: {error.strerror}"
+            raise SetupIncomplete(f"{said}; let TMPDIR name another folder, with a short path") from error
         self._llm = self._start(self._address)
         self._always = [asyncio.create_task(self._listen()), asyncio.create_task(self._watch())]
+        for task in self._always:
+            task.add_done_callback(self._ended)
 
     async def _listen(self) -> None:
         """Hand on what the workers tell."""
@@ -171,6 +184,11 @@ class Engine:
             running = self._running.get(message["id"])
             if running is not None:  # else it was dropped a moment ago
                 running.tell(message)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        """One of the tasks that run for as long as the engine does is over; nobody else would hear of its error."""
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._fail(f"what its workers tell cannot be read any more ({type(error).__name__}: {error})")
 
     async def _watch(self) -> None:
         """End everything once vLLM's processes are gone."""

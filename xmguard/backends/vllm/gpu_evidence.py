@@ -41,6 +41,7 @@ _CODE = (
     "attention/triton_paged*.py",
     "backends/vllm/worker/cuda*.py",
     "backends/vllm/worker/reports.py",
+    "backends/vllm/worker/sampling.py",
     "backends/vllm/worker/slots.py",
 )
 

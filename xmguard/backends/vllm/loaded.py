@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from xmguard.backends.vllm.engine import Engine
@@ -28,5 +28,5 @@ class LoadedEngine:
     """Token ids to text, special tokens left out."""
     adapters: frozenset[str] = frozenset()
     """Names of those that the workers have loaded: `ANSWER`, `PROBE`."""
-    suppressed: Mapping[int, float] | None = None
-    """What is added to the logits of tokens that are never said; None where there are none."""
+    suppressed: tuple[int, ...] = ()
+    """Tokens that are never said."""

@@ -70,7 +70,8 @@ def load(
         progress: told each step in words.
 
     Raises:
-        InvalidRequest: an unknown dtype or option, or a device that this vLLM does not run on.
+        InvalidRequest: an unknown dtype or option, a device that this vLLM does not run on, or more context than the
+            model has.
         SetupIncomplete: the vLLM that is installed is not one that this engine knows.
         ModelRefused: with every reason found.
     """
@@ -86,7 +87,7 @@ def load(
     tokenizer = read_tokenizer(path)
     encoder = PromptEncoder(tokenizer, registry, str(path), probe_task=None if probe is None else probe.task)
     config, generation = _configuration(path)
-    length = context_length(config)
+    length = settings.context_length(context_length(config))
     progress("starting vLLM and reading the weights")
     asked = _adapters(probe, adapters)
     engine = started(path, settings, length, asked)
@@ -228,7 +229,6 @@ def _end_ids(generation: Any, tokenizer: Any) -> frozenset[int]:
     return frozenset(int(token) for token in ids if token is not None)
 
 
-def _suppressed(generation: Any, vocabulary: int) -> dict[int, float] | None:
+def _suppressed(generation: Any, vocabulary: int) -> tuple[int, ...]:
     """Ids outside the vocabulary are passed over, as transformers does."""
-    tokens = [token for token in generation.suppress_tokens or () if 0 <= token < vocabulary]
-    return dict.fromkeys(tokens, float("-inf")) or None
+    return tuple(token for token in generation.suppress_tokens or () if 0 <= token < vocabulary)

@@ -176,10 +176,17 @@ class Running:
         return self._measurement(self._generated)
 
     def scores(self) -> tuple[float, ...]:
-        """Log-probabilities of the prompt's last tokens; waits for them, and raises what `token` raises."""
-        self._wait(lambda: self._scores is not None, "the log-probabilities of a prompt")
-        assert self._scores is not None
-        return self._scores
+        """Log-probabilities of the prompt's last tokens and of the forced ones; raises what `token` raises.
+
+        Of a step that was not read as asked no entropy is told: whoever has those of the forced tokens has none of a
+        prompt that was read without its bias.
+        """
+        said = [self.token(index) for index in range(len(self.spec.forced))]
+        if tuple(token.id for token in said) != self.spec.forced:
+            raise EngineError("the engine said other tokens than it was to score", code=ErrorCode.INTERNAL)
+        if self.spec.scored:
+            self._wait(lambda: self._scores is not None, "the log-probabilities of a prompt")
+        return (*(self._scores or ()), *(token.logprob for token in said))
 
     def probed(self) -> tuple[float, ...]:
         """Logits of the pair probe; waits for them, and raises what `token` raises."""

@@ -6,6 +6,7 @@ other sessions'. Knows nothing of verdicts or policies.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -18,6 +19,7 @@ from xmguard.backends.vllm.spec import ReadingSpec
 from xmguard.context import EncodedPrompt, SpanMap
 from xmguard.contracts import Branch, Token
 from xmguard.deadline import Stop
+from xmguard.errors import InvalidRequest, Reason
 from xmguard.measurement import DirectedContribution, Measurement
 from xmguard.request import Decoding, Scope
 from xmguard.usage import SessionUsage
@@ -109,23 +111,19 @@ class VLLMSession:
         self._know([branch for branch, _ in pairs])
         runs = [self._scoring(branch, ids) for branch, ids in pairs]
         scores = []
-        for running, (_, ids) in zip(runs, pairs, strict=True):
-            scores.append(self._forced(running) if running.spec.forced else running.scores())
-            self._close(running, generated=0 if running.spec.scored else len(ids) - 1)
+        for running in runs:
+            scores.append(running.scores())
+            self._close(running, generated=len(running.spec.forced) - 1)
         return scores
 
     def _scoring(self, branch: Branch, ids: tuple[int, ...]) -> Running:
-        if branch.bias.scope is Scope.GENERATED and not branch.bias.is_zero:
-            # As a part of the prompt it would be read without the bias.
-            return self._submit(branch, self._params(len(ids)), forced=ids)
-        return self._submit(branch, self._params(1, scoring=True), continued=ids)
-
-    @staticmethod
-    def _forced(running: Running) -> tuple[float, ...]:
-        said = [running.token(index) for index in range(len(running.spec.forced))]
-        if tuple(token.id for token in said) != running.spec.forced:
-            raise RuntimeError("the engine said other tokens than it was to score")
-        return tuple(token.logprob for token in said)
+        """All but the last token are a part of the prompt: the last one is only said, never read."""
+        # Under this scope a prompt's rows are read without the bias, so that none of the tokens may be among them.
+        alone = branch.bias.scope is Scope.GENERATED and not branch.bias.is_zero
+        forced = ids if alone else ids[-1:]
+        continued = ids[: len(ids) - len(forced)]
+        params = self._params(len(forced), scoring=bool(continued))
+        return self._submit(branch, params, told=True, forced=forced, continued=continued)
 
     def probe(self, branches: Sequence[Branch]) -> list[tuple[float, ...]]:
         """The probe's rows of every branch; see `xmguard.contracts.Session`."""
@@ -149,7 +147,9 @@ class VLLMSession:
         """The first token that vLLM itself says after the joint tail, with nothing asked of its workers."""
         ids = (*self._prompt.context_ids, *self._prompt.joint_tail)
         spec = ReadingSpec(uuid4().hex, self._prompt.span_map, len(ids))
-        running = self._loaded.engine.submit(ids, self._params(1), spec, self._stop, read=False)
+        params = self._params(1)
+        params.logit_bias = dict.fromkeys(self._loaded.suppressed, -math.inf) or None
+        running = self._loaded.engine.submit(ids, params, spec, self._stop, read=False)
         self._open[running.spec.id] = running
         said = running.token(0)
         self._close(running)
@@ -193,11 +193,19 @@ class VLLMSession:
         measured: bool = False,
         told: bool = False,
         forced: tuple[int, ...] = (),
+        suppressed: tuple[int, ...] = (),
         continued: tuple[int, ...] = (),
         adapter: str | None = None,
     ) -> Running:
         self._stop.check()
         ids = (*self._prompt.context_ids, *branch.tail, *continued)
+        if (length := len(ids) + params.max_tokens) > self._loaded.context_length:
+            raise InvalidRequest.field(
+                "spans",
+                f"with an answer to be scored after it the prompt takes {length} tokens; the model's context holds "
+                f"{self._loaded.context_length}; send less text",
+                reason=Reason.PROMPT_TOO_LONG,
+            )
         answering = ANSWER if branch.answers and ANSWER in self._loaded.adapters else ""
         spec = ReadingSpec(
             id=uuid4().hex,
@@ -207,6 +215,7 @@ class VLLMSession:
             measured=measured,
             told=told,
             forced=forced,
+            suppressed=suppressed,
             scored=len(continued),
             adapter=answering if adapter is None else adapter,
         )
@@ -215,7 +224,7 @@ class VLLMSession:
         return running
 
     def _params(self, tokens: int, settings: Decoding | None = None, *, scoring: bool = False) -> Any:
-        """VLLM's parameters; the log-probabilities it tells are the model's, before anything is forced or left out."""
+        """VLLM's parameters; the log-probabilities it tells are the model's, not those of what it may say."""
         from vllm import SamplingParams
         from vllm.sampling_params import RequestOutputKind
 
@@ -232,7 +241,6 @@ class VLLMSession:
             detokenize=False,
             ignore_eos=True,
             stop_token_ids=sorted(self._loaded.end_ids) if settings is not None else None,
-            logit_bias=self._loaded.suppressed if settings is not None else None,
             output_kind=RequestOutputKind.DELTA,
         )
 
@@ -241,7 +249,8 @@ class VLLMSession:
         budget = min(settings.max_tokens, self._loaded.context_length - position)
         ending = Ending(branch, end_ids=self._loaded.end_ids, budget=budget, text=self._loaded.text)
         params = self._params(ending.budget, settings)
-        one = _Decoded(branch, self._submit(branch, params, measured=branch.measured, told=True), ending)
+        running = self._submit(branch, params, measured=branch.measured, told=True, suppressed=self._loaded.suppressed)
+        one = _Decoded(branch, running, ending)
         self._decoding[branch.name] = one
         return one
 

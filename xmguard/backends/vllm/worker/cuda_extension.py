@@ -12,9 +12,10 @@ import torch
 
 from xmguard.attention.head_norms import norm_factors
 from xmguard.backends.vllm.spec import KEY
-from xmguard.backends.vllm.worker.cuda_engine import CudaEngine, attention_layers, engine_of
-from xmguard.backends.vllm.worker.examination import output_projection, weight_of
+from xmguard.backends.vllm.worker.cuda_engine import CudaEngine, engine_of
+from xmguard.backends.vllm.worker.examination import attention_layers, output_projection, weight_of
 from xmguard.backends.vllm.worker.readings import ModelFacts
+from xmguard.backends.vllm.worker.refusals import config_reasons
 
 FLASH_VERSIONS = (2, 3)
 """Of flash attention: those that write zeros for a request without keys."""
@@ -30,7 +31,7 @@ class CudaExtension:
         """Find out about the loaded model what readings need.
 
         Returns:
-            `layers`, `heads` (over all ranks), and `reasons`: why readings cannot be had from it; empty if they can.
+            As `extension.Extension.xmguard_examine`.
         """
         engine = self._xmguard_engine()
         layers = attention_layers(self.vllm_config)
@@ -40,7 +41,7 @@ class CudaExtension:
                 self.model_runner.model, {name: layers[name] for name in engine.layers}
             )
         if reasons:
-            return {"layers": 0, "heads": 0, "reasons": reasons}
+            return {"layers": 0, "heads": 0, "path": "", "reasons": reasons}
         heads, parallel = engine.tables.head_factors.shape[2], self.vllm_config.parallel_config
         first = parallel.rank % parallel.tensor_parallel_size * heads
         with torch.device(self.model_runner.device):
@@ -49,7 +50,7 @@ class CudaExtension:
         facts = ModelFacts(engine.layers, heads * ranks, slice(first, first + heads), factors)
         engine.learn(facts)
         engine.slots.occupant = self.model_runner.req_states.index_to_req_id.get
-        return {"layers": len(facts.factors), "heads": facts.heads, "reasons": []}
+        return {"layers": len(facts.factors), "heads": facts.heads, "path": "Triton kernels", "reasons": []}
 
     def xmguard_generated(self, requests: list[str]) -> None:
         """Tell what has been summed over generated tokens of these so far; the answer comes by the side channel."""
@@ -83,26 +84,10 @@ def written_through(model: Any, layers: Mapping[str, Any]) -> tuple[list[Any], l
 
 def refusals(vllm_config: Any, layers: Any) -> list[str]:
     """Why readings cannot be had on a GPU from an engine that was configured so, and whose attention is `layers`."""
-    parallel = vllm_config.parallel_config
     asked = (vllm_config.additional_config or {}).get(KEY, {})
-    model = vllm_config.model_config
-    reasons = {
-        "latent attention (MLA) keeps no keys of single heads": bool(model.use_mla),
-        "tokens of its pictures read each other both ways": bool(model.is_mm_prefix_lm),
-        "its keys may come from another engine": vllm_config.kv_transfer_config is not None,
-        "it runs vLLM's V1 runner; the rows of requests are known on its V2 runner": not (
-            vllm_config.use_v2_model_runner
-        ),
-        "it runs pipeline-parallel; only the last stage knows the requests": parallel.pipeline_parallel_size > 1,
-        "it runs context-parallel; a row's keys are on several devices": (
-            parallel.decode_context_parallel_size > 1 or parallel.prefill_context_parallel_size > 1
-        ),
-        "it runs batches in halves": bool(parallel.enable_dbo),
-        "it decodes speculatively": vllm_config.speculative_config is not None,
-        "adapters are not run on CUDA": bool(asked.get("adapters")),
-        "its cache of keys is quantised": str(vllm_config.cache_config.cache_dtype).startswith(("fp8", "int")),
-    }
-    found = [reason for reason, holds in reasons.items() if holds]
+    found = list(config_reasons(vllm_config, v2=True))
+    if asked.get("adapters"):
+        found.append("adapters are not run on CUDA")
     for name, layer in layers.items():
         found += [f"{name} {reason}" for reason in layer_refusals(layer.impl)]
     return found

@@ -17,6 +17,7 @@ from vllm.v1.worker.gpu.sample.logits_processor.interface import (
 
 from xmguard.backends.vllm.spec import KEY, ReadingSpec
 from xmguard.backends.vllm.worker.cuda_engine import engine_of
+from xmguard.backends.vllm.worker.sampling import check, choose
 
 
 class CudaTap(LogitsProcessor):
@@ -33,9 +34,7 @@ class CudaTap(LogitsProcessor):
         Raises:
             ValueError: the reading is none, or asks for what sampling would undo.
         """
-        from xmguard.backends.vllm.worker.tap import Tap
-
-        Tap.validate_params(sampling_params)
+        check(sampling_params)
 
     def add_request(self, req_idx: int, sampling_params: Any) -> bool:
         """A request enters a slot; returns whether `apply` is to see it."""
@@ -50,7 +49,7 @@ class CudaTap(LogitsProcessor):
             self._slots.begin()
 
     def apply(self, logits: Tensor, ctx: LogitsContext) -> Tensor:
-        """The forward pass is queued: tell of the tokens that come next, then force those that are to be.
+        """The forward pass is queued: tell of the tokens that come next, then force or suppress those that are to be.
 
         Args:
             logits: float32 [request, vocabulary], changed in place.
@@ -59,7 +58,7 @@ class CudaTap(LogitsProcessor):
         if self._slots is None:
             return logits
         self._slots.settle()
-        told, forced = [], []
+        told, chosen = [], []
         lengths = ctx.seq_lens_upper_bound_np.tolist()
         for row, slot in enumerate(ctx.idx_mapping_np.tolist()):
             index = self._slots.token(slot, lengths[row])
@@ -68,14 +67,12 @@ class CudaTap(LogitsProcessor):
                 continue
             if reader.spec.told:
                 told.append((row, reader.spec.id, index))
-            if index < len(reader.spec.forced):
-                forced.append((row, reader.spec.forced[index]))
+            chosen.append((row, reader.spec, index))
         if told:
             logprobs = torch.log_softmax(logits[[row for row, _, _ in told]], dim=-1)
             # A token that cannot come has logprob -inf and adds nothing.
             entropies = torch.special.entr(logprobs.exp()).sum(-1)
             self._slots.entropies([(request, index) for _, request, index in told], entropies)
-        for row, token in forced:
-            logits[row] = -torch.inf
-            logits[row, token] = 0.0
+        for row, spec, index in chosen:
+            choose(logits[row], spec, index)
         return logits

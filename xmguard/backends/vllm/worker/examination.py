@@ -28,7 +28,7 @@ def examine(runner: Any, readings: Readings) -> tuple[ModelFacts | None, list[st
     from vllm.model_executor.models.utils import extract_layer_index
 
     config = runner.vllm_config
-    layers = attention_layers(runner)
+    layers = attention_layers(config)
     names = sorted(layers, key=extract_layer_index)
     reasons = [*config_reasons(config), *layer_reasons(layers)]
     if not names:
@@ -103,11 +103,11 @@ def _adapters(
     return adapted, reasons
 
 
-def attention_layers(runner: Any) -> dict[str, Any]:
-    """Attention layers of vLLM by name."""
+def attention_layers(vllm_config: Any) -> dict[str, Any]:
+    """Attention layers of a loaded model by vLLM's names of them."""
     from vllm.model_executor.layers.attention import Attention
 
-    context = runner.vllm_config.compilation_config.static_forward_context
+    context = vllm_config.compilation_config.static_forward_context
     return {name: layer for name, layer in context.items() if isinstance(layer, Attention)}
 
 

@@ -5,6 +5,7 @@ Examining the loaded model comes first: a request with a reading is refused by a
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from xmguard.backends.vllm.spec import KEY, ReadingSpec
@@ -32,7 +33,7 @@ class Extension:
         if facts is None:
             return {"layers": 0, "heads": 0, "path": "", "reasons": reasons}
         compiled = self.vllm_config.additional_config[KEY].get("compiled", True)
-        kinds = cache_kinds(attention_layers(self.model_runner).values())
+        kinds = cache_kinds(attention_layers(self.vllm_config).values())
         readings.path, path = chosen(kinds, len(facts.factors), compiled=compiled)
         readings.facts = facts
         runner = self.model_runner
@@ -56,4 +57,9 @@ class Extension:
 
 def _id(state: Any) -> str | None:
     text = (getattr(state.sampling_params, "extra_args", None) or {}).get(KEY)
-    return None if text is None else ReadingSpec.from_json(text).id
+    return None if text is None else _id_in(text)
+
+
+@lru_cache(maxsize=1024)  # every request that ends has all that run looked at
+def _id_in(text: str) -> str:
+    return ReadingSpec.from_json(text).id

@@ -9,8 +9,13 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 
-def config_reasons(config: Any) -> Iterator[str]:
-    """Why an engine of this `VllmConfig` cannot read with a bias; nothing if it can."""
+def config_reasons(config: Any, *, v2: bool = False) -> Iterator[str]:
+    """Why an engine of this `VllmConfig` cannot read with a bias; nothing if it can.
+
+    Args:
+        config: vLLM's.
+        v2: whether rows are heard of from vLLM's V2 runner, as on a GPU, and not from its V1 runner.
+    """
     model, parallel, cache = config.model_config, config.parallel_config, config.cache_config
     if model.use_mla:
         yield "latent attention (MLA) keeps no keys of single heads that a bias could act on"
@@ -27,9 +32,12 @@ def config_reasons(config: Any) -> Iterator[str]:
     if getattr(parallel, "prefill_context_parallel_size", 1) > 1:
         yield "prefill context parallelism: no rank has all keys of a row"
     if config.speculative_config is not None:
-        yield "speculative decoding: vLLM's V1 runner loads no logits processors with it, so no row would be known"
-    if config.use_v2_model_runner:
-        yield "vLLM's V2 runner: which row is whose is not heard from it yet"
+        yield "speculative decoding: vLLM's V1 runner would not load what knows the rows, and drafts are not read"
+    if config.use_v2_model_runner != v2:
+        other, known = (1, 2) if v2 else (2, 1)
+        yield f"vLLM's V{other} runner: which row is whose is heard from its V{known} runner on this device"
+    if getattr(parallel, "enable_dbo", False):
+        yield "dual batch overlap: a batch is run in halves, of whose rows nothing is heard"
     if getattr(config.kv_transfer_config, "kv_connector", None):
         yield "keys from another engine: it cannot be seen under which reading they were computed"
 

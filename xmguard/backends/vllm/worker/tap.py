@@ -1,4 +1,4 @@
-"""Hears from vLLM's V1 runner which request is which row of the batch; forces the tokens that a request is to say.
+"""Hears from vLLM's V1 runner which request is which row of the batch; has each say what it is to.
 
 A logits processor, because that is vLLM's public place where both are known; it leaves other requests' logits alone.
 """
@@ -13,6 +13,7 @@ from vllm.v1.sample.logits_processor import BatchUpdate, LogitsProcessor, MoveDi
 
 from xmguard.backends.vllm.spec import KEY, ReadingSpec
 from xmguard.backends.vllm.worker.readings import Step, readings_of
+from xmguard.backends.vllm.worker.sampling import check, choose
 
 
 class Tap(LogitsProcessor):
@@ -28,14 +29,7 @@ class Tap(LogitsProcessor):
         Raises:
             ValueError: the reading is none, or asks for what sampling would undo.
         """
-        text = (sampling_params.extra_args or {}).get(KEY)
-        if text is None:
-            return
-        spec = ReadingSpec.from_json(text)
-        if sampling_params.n != 1:
-            raise ValueError("a request with a reading has one continuation")
-        if len(spec.forced) > (sampling_params.max_tokens or 0):
-            raise ValueError(f"{len(spec.forced)} forced tokens do not fit into {sampling_params.max_tokens}")
+        check(sampling_params)
 
     def is_argmax_invariant(self) -> bool:
         """No: forced tokens are not what the model finds likeliest."""
@@ -58,7 +52,7 @@ class Tap(LogitsProcessor):
         self._readings.begin()
 
     def apply(self, logits: Tensor) -> Tensor:
-        """The forward pass is over: tell of the tokens that come next, then force those that are to be.
+        """The forward pass is over: tell of the tokens that come next, then force or suppress those that are to be.
 
         Args:
             logits: float32 [request, vocabulary], changed in place.
@@ -68,10 +62,8 @@ class Tap(LogitsProcessor):
         step = self._readings.settle()
         self._tell(step, logits)
         for chunk in step.chunks:
-            index, forced = chunk.predicts, chunk.reader.spec.forced
-            if index is not None and index < len(forced):
-                logits[chunk.index] = -torch.inf
-                logits[chunk.index, forced[index]] = 0.0
+            if (index := chunk.predicts) is not None:
+                choose(logits[chunk.index], chunk.reader.spec, index)
         return logits
 
     def _tell(self, step: Step, logits: Tensor) -> None:

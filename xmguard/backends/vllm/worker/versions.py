@@ -49,6 +49,18 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "vllm.v1.sample.logits_processor.LogitsProcessor.update_state": ("batch_update",),
     "vllm.v1.sample.logits_processor.LogitsProcessor.apply": ("logits",),
     "vllm.model_executor.models.utils.extract_layer_index": ("layer_name",),
+    "vllm.v1.engine.async_llm.AsyncLLM.generate": ("prompt", "sampling_params", "request_id"),
+    "vllm.v1.engine.async_llm.AsyncLLM.collective_rpc": ("method", "timeout", "args"),
+    "vllm.v1.engine.async_llm.AsyncLLM.shutdown": ("timeout",),
+    "vllm.SamplingParams": (
+        "extra_args",
+        "flat_logprobs",
+        "logit_bias",
+        "logprobs",
+        "output_kind",
+        "prompt_logprobs",
+        "skip_reading_prefix_cache",
+    ),
 }
 """Functions that are called or replaced, and the parameters that have to be among theirs."""
 
@@ -65,18 +77,58 @@ NAMES = (
     "vllm.model_executor.layers.attention.Attention",
     "vllm.model_executor.layers.linear.RowParallelLinear",
     "vllm.model_executor.layers.linear.LinearBase",
+    "vllm.v1.engine.async_llm.AsyncLLM.errored",
 )
-"""What else is imported."""
+"""What else is used."""
+
+_BUILT = ("kv_cache_spec", "layer_names", "vllm_config", "device")
+_BUILD = ("common_prefix_len", "common_attn_metadata", "fast_build")
+_FORWARD = PARAMETERS["vllm.v1.attention.backends.cpu_attn.CPUAttentionBackendImpl.forward"]
+_V2 = "vllm.v1.worker.gpu.sample.logits_processor.interface"
+CUDA_PARAMETERS: Mapping[str, tuple[str, ...]] = {
+    "vllm.v1.attention.backends.flash_attn.FlashAttentionMetadataBuilder.__init__": _BUILT,
+    "vllm.v1.attention.backends.flash_attn.FlashAttentionMetadataBuilder.build": _BUILD,
+    "vllm.v1.attention.backends.flash_attn.FlashAttentionImpl.forward": _FORWARD,
+    "vllm.v1.attention.backends.triton_attn.TritonAttentionMetadataBuilder.__init__": _BUILT,
+    "vllm.v1.attention.backends.triton_attn.TritonAttentionMetadataBuilder.build": _BUILD,
+    "vllm.v1.attention.backends.triton_attn.TritonAttentionImpl.forward": _FORWARD,
+    f"{_V2}.LogitsProcessor.__init__": ("vllm_config", "req_states"),
+    f"{_V2}.LogitsProcessor.add_request": ("req_idx", "sampling_params"),
+    f"{_V2}.LogitsProcessor.apply": ("logits", "ctx"),
+}
+CUDA_FIELDS: Mapping[str, tuple[str, ...]] = {
+    "vllm.v1.attention.backend.CommonAttentionMetadata": (
+        "max_query_len",
+        "num_actual_tokens",
+        "num_reqs",
+        "req_idx",
+        "seq_lens_cpu_upper_bound",
+    ),
+    f"{_V2}.LogitsContext": ("idx_mapping_np", "seq_lens_upper_bound_np"),
+    f"{_V2}.LogitsProcRequestState": ("device",),
+}
+CUDA_NAMES = (
+    "vllm.v1.attention.backends.registry.AttentionBackendEnum.FLASH_ATTN",
+    "vllm.v1.attention.backends.registry.AttentionBackendEnum.TRITON_ATTN",
+    "vllm.v1.attention.backend.AttentionCGSupport.UNIFORM_SINGLE_TOKEN_DECODE",
+    f"{_V2}.LogitsProcessor.apply_staged_writes",
+)
+"""The same of what is known on CUDA beside it."""
 
 
-def moved() -> list[str]:
-    """What is not as the worker knows it; empty if everything is."""
-    return [*_moved(PARAMETERS, _parameters), *_moved(FIELDS, _fields), *_moved(dict.fromkeys(NAMES, ()), _nothing)]
+def moved(device: str = "cpu") -> list[str]:
+    """What is not as the workers on `cpu` or `cuda` know it; empty if everything is."""
+    found = [*_moved(PARAMETERS, _parameters), *_moved(FIELDS, _fields), *_moved(dict.fromkeys(NAMES, ()), _nothing)]
+    if device == "cuda":
+        found += _moved(CUDA_PARAMETERS, _parameters)
+        found += _moved(CUDA_FIELDS, _fields)
+        found += _moved(dict.fromkeys(CUDA_NAMES, ()), _nothing)
+    return found
 
 
-def line() -> str:
+def line(device: str = "cpu") -> str:
     """The same in one line for a person; empty if nothing has moved."""
-    found = moved()
+    found = moved(device)
     if not found:
         return ""
     from vllm import __version__
