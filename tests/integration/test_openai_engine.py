@@ -171,7 +171,7 @@ def test_what_needs_the_models_inside_is_refused(api, registry, guard, tmp_path)
     )
     with pytest.raises(ModelRefused, match="engine openai can follow none"):
         load_guard(MODEL, engine="openai", options={"base_url": api.url}, registry=registry, profile=tmp_path)
-    session = guard.backend.open(guard.encode(asking(OLD))[1], Stop())
+    session = guard.backend.open(guard.prepare(asking(OLD)).prompt, Stop())
     for method, arguments in (("measure", 1), ("generated", 1), ("score", 1), ("recut", 1), ("directed", 2)):
         with pytest.raises(NotImplementedError):
             getattr(session, method)(*[None] * arguments)

@@ -129,7 +129,7 @@ def test_an_abandoned_stream_frees_its_place(guard):
 
 def test_what_is_asked_amid_a_stream_is_what_was_read_back_so_far(guard):
     backend = guard.backend
-    _, prompt = guard.encode(STEERED)
+    prompt = guard.prepare(STEERED).prompt
     session = backend.open(prompt, Stop())
     from xmguard.bias import AttentionBias
     from xmguard.contracts import Branch
