@@ -200,6 +200,12 @@ def test_usage_is_what_the_api_counts(api, guard):
     assert guard.check(asking(OLD, NEW)).usage.completion_tokens == 0
 
 
+def test_what_it_takes_is_within_what_was_said_it_would_cost(guard):
+    ready = guard.prepare(asking(OLD, NEW))
+    usage = guard.answer(ready).usage
+    assert usage.prompt_tokens + usage.completion_tokens + usage.evidence_tokens <= ready.cost
+
+
 def test_an_answer_alone_is_one_line_and_an_answer_that_is_cut_says_so(api, registry):
     api.reply = lambda message: f"\n{chat_api.answer(message)}\nBecause it says so."
     api.pieces = lambda said: [said]

@@ -260,28 +260,6 @@ async def test_a_stop_that_was_cancelled_in_the_queue_does_not_run():
     assert empty(made)
 
 
-async def test_ten_thousand_cancelled_waits_leave_nothing_behind():
-    made = queue(max_queue=10_000, max_queue_cost=10_000_000, max_per_caller=0)
-    async with place(made, caller="keeper"):
-        tasks = [asyncio.ensure_future(hold(made, caller=f"c{n % 7}")) for n in range(9_000)]
-        await asyncio.sleep(0)
-        assert made.waiting == 9_000
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
-        assert (made.running, made.waiting, made.waiting_cost) == (1, 0, 0)
-    assert empty(made)
-    # Cancelled in the very moment in which they are given their slot.
-    for _ in range(1_000):
-        async with place(made):
-            task = asyncio.ensure_future(hold(made))
-            await asyncio.sleep(0)
-        assert made.running == 1
-        task.cancel()
-        await asyncio.gather(task, return_exceptions=True)
-    assert empty(made)
-
-
 async def test_brownout_begins_at_one_mark_and_ends_at_another():
     told = []
     made = queue(told=lambda: told.append(1))
