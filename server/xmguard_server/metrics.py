@@ -25,7 +25,7 @@ UNKNOWN = "unknown"
 LANGUAGES = frozenset(("ar", "de", "en", "es", "fr", "is", "it", "ja", "pt", "ru", "tr", "zh"))
 """BCP-47 primary tags with a label of their own. Spans come in languages that no plugin is installed for."""
 
-_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 10, 60, 300)
+_SECONDS = (0.1, 0.5, 2.5, 10, 60, 300)
 _RATIOS = (0.1, 0.25, 0.5)
 _NATS = (0.25, 0.5, 1)
 
