@@ -22,6 +22,7 @@ from xmguard.profile import Profile
 from xmguard.prompt_text import PromptText
 from xmguard.request import AnswerRequest, Decoding, Prompt, Rebalance
 from xmguard.response import AnswerResponse, CheckResponse
+from xmguard.sizes import Sizes
 from xmguard.usage import SessionUsage
 
 
@@ -144,6 +145,7 @@ class EvidenceReading(Protocol):
 class EvidenceFeature(Protocol):
     """One number about a pair of spans, the same for (a, b) and (b, a). Stateless.
 
+    What runs the model is a `xmguard.sizes.RunningFeature` too, so that its cost is known before it is admitted.
     A profile gives each of its features a weight; `xmguard calibrate` finds the weights.
     """
 
@@ -322,6 +324,10 @@ class Backend(Protocol):
 
     def ids(self, text: str) -> tuple[int, ...]:
         """Token ids of a plain text, control tokens spelled out."""
+        ...
+
+    def sizes(self, prompt: EncodedPrompt) -> Sizes:
+        """What readings of the prompt take at most; nothing is run."""
         ...
 
     def open(self, prompt: EncodedPrompt, stop: Stop) -> Session:

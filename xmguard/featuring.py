@@ -52,7 +52,7 @@ class RequestReading:
         if not self.prompt.probe_tail:
             return {}
         forward = self._probe(self.prompt, self.session)
-        if len(self.prompt.context_ids) > BOTH_ORDERS_UP_TO:
+        if orders_probed(self.prompt) == 1:
             return forward
         context = self.run.valid.context
         prompt = self.backend.encode(replace(context, spans=context.spans[::-1]), self.run.request.prompt)
@@ -93,6 +93,11 @@ class RequestReading:
     def sentences(self, text: str, language: str) -> Sequence[tuple[int, int]]:
         """See the contract."""
         return span_sentences(self.registry, text, language)
+
+
+def orders_probed(prompt: EncodedPrompt) -> int:
+    """In how many orders of its spans a prompt is probed."""
+    return 1 if len(prompt.context_ids) > BOTH_ORDERS_UP_TO else 2
 
 
 def compared_pairs(evidence: Evidence) -> tuple[tuple[str, str], ...]:

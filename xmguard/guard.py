@@ -15,21 +15,20 @@ from itertools import chain
 from threading import Lock
 
 from xmguard import __version__
-from xmguard.abilities import Ability, absences
+from xmguard.abilities import Ability
 from xmguard.alone import AloneReading
 from xmguard.bias import REMOVE, RebalancePlan
-from xmguard.context import EncodedPrompt
 from xmguard.contracts import Backend, Branch, GuardEvent, Observer, Token
 from xmguard.deadline import Stop
 from xmguard.description import describe
-from xmguard.errors import InvalidRequest, ModelNotFound, ModelRefused, Reason
+from xmguard.errors import ModelNotFound, ModelRefused
 from xmguard.evidence import Evidence
 from xmguard.explanation import Explanation
 from xmguard.finishing import finish
 from xmguard.judging import Judge
-from xmguard.language_tags import language_warnings
 from xmguard.planning import check_profile, plan_bias
 from xmguard.plugins import Registry
+from xmguard.prepared import Prepared, prepare
 from xmguard.profile import Profile
 from xmguard.reports import imbalance
 from xmguard.request import AnswerRequest, Decoding, Scope
@@ -46,7 +45,7 @@ from xmguard.response import (
 )
 from xmguard.run import Rebalanced, Run
 from xmguard.together import require_alike, require_same_reading
-from xmguard.validation import MEASURE_ONLY, ValidRequest, validate
+from xmguard.validation import MEASURE_ONLY
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +95,12 @@ class Guard:
     # -- the calls ---------------------------------------------------------------------------------------------------
 
     def answer(
-        self, request: AnswerRequest, *, stop: Stop | None = None, request_id: str = "", queue_seconds: float = 0.0
+        self,
+        request: AnswerRequest | Prepared,
+        *,
+        stop: Stop | None = None,
+        request_id: str = "",
+        queue_seconds: float = 0.0,
     ) -> AnswerResponse:
         """Answer a request; raises what `stream` raises."""
         for event in self.stream(request, stop=stop, request_id=request_id, queue_seconds=queue_seconds):
@@ -116,7 +120,7 @@ class Guard:
         """
         require_alike(requests)
         stop = stop or Stop()
-        runs = [self._open(requests[0], stop, "", 0.0)]
+        runs = [self._open(requests[0], stop)]
         try:
             for number, request in enumerate(requests[1:], 1):
                 runs.append(self._beside(runs[0], request, number))
@@ -125,26 +129,42 @@ class Guard:
             runs[0].session.close()
 
     def stream(
-        self, request: AnswerRequest, *, stop: Stop | None = None, request_id: str = "", queue_seconds: float = 0.0
+        self,
+        request: AnswerRequest | Prepared,
+        *,
+        stop: Stop | None = None,
+        request_id: str = "",
+        queue_seconds: float = 0.0,
+        skip_evidence: str = "",
     ) -> Iterator[Event]:
         """Answer a request as it is decoded: Started, the verdict, deltas, Done.
 
+        What `prepare` made of a request is not encoded again. `skip_evidence` says to people why the spans are not read
+        alone: the verdict is UNDETERMINED, of status SKIPPED, and says so too.
+
         Raises:
+            ValueError: evidence is to be skipped of a request that did not allow it (`Prepared.may_skip_evidence`).
             InvalidRequest, ModalityNotSupported: the request cannot be answered, with every violation found.
             ModelNotFound: it names another model.
             Cancelled, DeadlineExceeded: `stop` said so.
         """
-        run = self._open(request, stop or Stop(), request_id, queue_seconds)
+        run = self._open(request, stop or Stop(), request_id, queue_seconds, skip_evidence)
         try:
             yield from self._answer(run)
         finally:
             run.session.close()
 
     def check(
-        self, request: AnswerRequest, *, stop: Stop | None = None, request_id: str = "", queue_seconds: float = 0.0
+        self,
+        request: AnswerRequest | Prepared,
+        *,
+        stop: Stop | None = None,
+        request_id: str = "",
+        queue_seconds: float = 0.0,
+        skip_evidence: str = "",
     ) -> CheckResponse:
-        """The verdict and the contributions without the long answer; raises what `stream` raises."""
-        run = self._open(request, stop or Stop(), request_id, queue_seconds)
+        """The verdict and the contributions without the long answer; takes and raises what `stream` does."""
+        run = self._open(request, stop or Stop(), request_id, queue_seconds, skip_evidence)
         if run.request.detail.toward_answer:
             run.warnings.append("detail.toward_answer: a check decodes no joint answer; the field is absent")
         try:
@@ -178,7 +198,7 @@ class Guard:
         if cannot := self.backend.lacks.get(Ability.MEASURE):
             raise ModelRefused(self.model, [f"there is nothing to explain it by: {cannot}"])
         wanted = replace(request, detail=replace(request.detail, toward_answer=True))
-        run = self._open(wanted, stop or Stop(), "", 0.0)
+        run = self._open(wanted, stop or Stop())
         try:
             for event in self._answer(run):
                 if isinstance(event, Done):
@@ -194,7 +214,7 @@ class Guard:
 
         For fitting and for research. Raises what `stream` raises, and KeyError for an unknown feature.
         """
-        run = self._open(request, stop or Stop(), "", 0.0)
+        run = self._open(request, stop or Stop())
         try:
             alone = AloneReading(self.backend, run.valid.context, run.prompt)
             run.session.prepare(alone.prepared)
@@ -208,32 +228,25 @@ class Guard:
         """The verdict on evidence that holds the features the model's estimator asks for; without quotes."""
         return self._judge.decided(evidence)
 
-    def encode(self, request: AnswerRequest) -> tuple[ValidRequest, EncodedPrompt]:
-        """A request with its defaults settled, and what the model reads of it; nothing is run.
+    def prepare(self, request: AnswerRequest, *, answers: bool = True) -> Prepared:
+        """A request with its defaults settled, what the model reads of it, and what it will cost; nothing is run.
+
+        `answers`: whether it is to be answered, or only checked, which costs less.
 
         Raises:
             InvalidRequest, ModalityNotSupported: it cannot be answered, with every violation found; for the reason
                 `PROMPT_TOO_LONG` if the model's context does not hold it.
         """
-        valid = validate(
+        return prepare(
             request,
+            backend=self.backend,
+            registry=self.registry,
             model=self.model,
             profile=self._unnamed,
             limits=self.limits,
-            registry=self.registry,
-            unsteerable=self.backend.lacks.get(Ability.STEER, ""),
+            features=self._judge.features,
+            answers=answers,
         )
-        prompt = self.backend.encode(valid.context, valid.request.prompt)
-        tail = max(map(len, (prompt.joint_tail, prompt.alone_tail, prompt.probe_tail)))
-        length = len(prompt.context_ids) + tail
-        if length > self.limits.max_prompt_tokens > 0:
-            raise InvalidRequest.field(
-                "question" if tail > len(prompt.context_ids) else "spans",
-                f"the prompt takes {length} tokens; the model's context holds {self.backend.context_length}, "
-                "the answer included; send less text",
-                reason=Reason.PROMPT_TOO_LONG,
-            )
-        return valid, prompt
 
     def describe(self, model: str = "") -> ModelInfo:
         """What is served.
@@ -262,31 +275,32 @@ class Guard:
 
     # -- the story ---------------------------------------------------------------------------------------------------
 
-    def _open(self, request: AnswerRequest, stop: Stop, request_id: str, queue_seconds: float) -> Run:
+    def _open(
+        self,
+        request: AnswerRequest | Prepared,
+        stop: Stop,
+        request_id: str = "",
+        queue_seconds: float = 0.0,
+        skip_evidence: str = "",
+    ) -> Run:
         """Steps 1 and 2: validate, encode, prefill."""
         started = time.monotonic()
-        valid, prompt = self.encode(request)
-        run = Run(request_id, valid, prompt, self.backend.open(prompt, stop), stop, queue_seconds, started)
-        self._warn(run)
+        ready = request if isinstance(request, Prepared) else self.prepare(request)
+        if skip_evidence and not ready.may_skip_evidence:
+            raise ValueError("this request does not allow its evidence to be skipped")
+        session = self.backend.open(ready.prompt, stop)
+        run = Run(request_id, ready.valid, ready.prompt, session, stop, queue_seconds, started, skip_evidence)
+        run.warnings += ready.warnings
         return run
 
     def _beside(self, first: Run, request: AnswerRequest, number: int) -> Run:
         """The same on a context that is prefilled already."""
-        valid, prompt = self.encode(request)
-        require_same_reading(first.prompt, prompt)
-        run = Run(first.request_id, valid, prompt, first.session, first.stop, 0.0, first.started, suffix=f":{number}")
-        self._warn(run)
+        ready = self.prepare(request)
+        require_same_reading(first.prompt, ready.prompt)
+        run = Run(first.request_id, ready.valid, ready.prompt, first.session, first.stop, 0.0, first.started)
+        run.suffix = f":{number}"
+        run.warnings += ready.warnings
         return run
-
-    def _warn(self, run: Run) -> None:
-        """What is to be said of a request before anything is read."""
-        if run.prompt.unreadable:
-            run.warnings.append(
-                f"{', '.join(run.prompt.unreadable)}: the model's tokenizer has no token for some characters; "
-                "the model does not see them"
-            )
-        run.warnings += language_warnings(run.valid.context, self.registry)
-        run.warnings += (f"engine {self.backend.engine}: {absent}" for absent in absences(self.backend.lacks))
 
     def _answer(self, run: Run) -> Iterator[Event]:
         """Steps 3 to 8."""

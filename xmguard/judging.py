@@ -12,7 +12,7 @@ from dataclasses import replace
 from xmguard.abilities import Ability
 from xmguard.alone import AloneReading
 from xmguard.calibration import FittedFor, VerdictProfile
-from xmguard.contracts import Backend, VerdictEstimator
+from xmguard.contracts import Backend, EvidenceFeature, VerdictEstimator
 from xmguard.errors import Cancelled, DeadlineExceeded, EngineError
 from xmguard.evidence import Evidence
 from xmguard.featuring import with_features
@@ -57,10 +57,18 @@ class Judge:
         """Whether a profile fitted for this model, engine and dtype gives the probabilities."""
         return isinstance(self._estimator, CalibratedEstimator)
 
+    @property
+    def features(self) -> tuple[EvidenceFeature, ...]:
+        """Those that the estimator asks for, as far as plugins provide them."""
+        known = self._registry.evidence_features.items
+        return tuple(known[name] for name in self._estimator.features if name in known)
+
     def verdict(self, run: Run, alone: AloneReading) -> ConflictVerdict:
         """The verdict; raises only what `Stop.check` raises, and EngineError."""
         if len(run.valid.context.spans) < 2:
             return skipped("There is only one span, so there is nothing it could contradict.")
+        if run.skip:
+            return skipped(run.skip)
         sources = {span.id: span.span.source for span in run.valid.context.spans}
         try:
             verdict = self.decided(self.evidence(run, alone), run.request.conflict_threshold, sources)

@@ -53,6 +53,8 @@ class Run:
     queue_seconds: float
     started: float
     """`time.monotonic` when the work began."""
+    skip: str = ""
+    """Why no evidence is gathered, for people; empty where it is."""
     suffix: str = ""
     """Of the names of its branches, where several runs share a session."""
     first_token_seconds: float | None = None
@@ -92,7 +94,7 @@ class Run:
     @property
     def needs_alone(self) -> bool:
         """Whether the spans are read alone: for the verdict, or because their answers were asked for."""
-        return len(self.valid.context.spans) > 1 or self.request.detail.alone_answers
+        return not self.skip and (len(self.valid.context.spans) > 1 or self.request.detail.alone_answers)
 
     def delta(self, text: str) -> Delta:
         """A piece of the answer; the first one stops the clock."""

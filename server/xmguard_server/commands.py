@@ -64,6 +64,40 @@ def serve(
     max_queue: Annotated[
         int, typer.Option(min=0, help="Requests that may wait for the model; one more gets RESOURCE_EXHAUSTED.")
     ] = DEFAULTS.max_queue,
+    max_queue_cost: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Tokens of the requests that wait, each counted with all that may be run for it: prompt, answer, and "
+            "what is read for its verdict. One request of more is refused for good.",
+        ),
+    ] = DEFAULTS.max_queue_cost,
+    max_queue_wait: Annotated[
+        float,
+        typer.Option(
+            min=0.01, help="Seconds a request waits at most; who would wait longer is told when to ask again."
+        ),
+    ] = DEFAULTS.max_queue_wait,
+    max_per_caller: Annotated[
+        int, typer.Option(min=0, help="Requests of one caller that run or wait, by his credentials; 0 is no limit.")
+    ] = DEFAULTS.max_per_caller,
+    brownout_from: Annotated[
+        float,
+        typer.Option(
+            min=0,
+            help="Share of a limit of the queue from which requests with ON_ERROR_OPEN get no verdict (SKIPPED), so "
+            "that more are answered; above 1 is never.",
+        ),
+    ] = DEFAULTS.brownout_from,
+    brownout_until: Annotated[
+        float, typer.Option(min=0, help="Share below which they get verdicts again; not above --brownout-from.")
+    ] = DEFAULTS.brownout_until,
+    default_deadline: Annotated[
+        float, typer.Option(min=0.1, help="Seconds that a call may take whose caller sets no deadline.")
+    ] = DEFAULTS.default_deadline,
+    max_deadline: Annotated[
+        float, typer.Option(min=0.1, help="Cap in seconds on the deadlines that callers set.")
+    ] = DEFAULTS.max_deadline,
     restart: Annotated[
         bool, typer.Option("--restart", help="Load the model again when its engine fails; without it the server ends.")
     ] = DEFAULTS.restarts,
@@ -94,7 +128,19 @@ def serve(
 
     log_to_stderr()
     config = ServerConfig(
-        host=host, port=port, metrics_port=metrics_port, max_queue=max_queue, restarts=restart, grace=grace
+        host=host,
+        port=port,
+        metrics_port=metrics_port,
+        max_queue=max_queue,
+        max_queue_cost=max_queue_cost,
+        max_queue_wait=max_queue_wait,
+        max_per_caller=max_per_caller,
+        brownout_from=brownout_from,
+        brownout_until=brownout_until,
+        default_deadline=default_deadline,
+        max_deadline=max_deadline,
+        restarts=restart,
+        grace=grace,
     )
     options = engine_options(
         engine_option,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from xmguard.errors import SetupIncomplete
 from xmguard.response import Limits
 
 
@@ -19,6 +20,17 @@ class ServerConfig:
     """Prometheus over HTTP; 0 takes any free port."""
     max_queue: int = 32
     """Requests that may wait for the model; one more is refused."""
+    max_queue_cost: int = 4_000_000
+    """Tokens of the requests that wait, counted as everything that may be run for them; no single one may have more."""
+    max_queue_wait: float = 5.0
+    """How long a request waits at most; who would wait longer is refused at once."""
+    max_per_caller: int = 16
+    """Requests of one caller that run or wait; 0 is no limit. Callers without credentials have none of their own."""
+    brownout_from: float = 0.5
+    """Pressure, as a share of the nearest of the three bounds above, from which requests that said ON_ERROR_OPEN are
+    served without evidence; above 1 is never."""
+    brownout_until: float = 0.25
+    """Pressure below which they are served with evidence again."""
     default_deadline: float = 60.0
     """For callers that set none."""
     max_deadline: float = 300.0
@@ -28,3 +40,11 @@ class ServerConfig:
     grace: float = 45.0
     """How long a stopping server lets requests in flight finish."""
     max_message_bytes: int = Limits().max_message_bytes
+
+    def __post_init__(self) -> None:
+        """Raise SetupIncomplete for marks in the wrong order."""
+        if not 0 <= self.brownout_until <= self.brownout_from:
+            raise SetupIncomplete(
+                f"--brownout-until {self.brownout_until:g} is above --brownout-from {self.brownout_from:g}: at one "
+                "pressure evidence would be dropped and gathered; give a smaller one"
+            )

@@ -25,7 +25,7 @@ UNKNOWN = "unknown"
 LANGUAGES = frozenset(("ar", "de", "en", "es", "fr", "is", "it", "ja", "pt", "ru", "tr", "zh"))
 """BCP-47 primary tags with a label of their own. Spans come in languages that no plugin is installed for."""
 
-_SECONDS = (0.1, 0.25, 0.5, 1, 2.5, 10, 60, 300)
+_SECONDS = (0.1, 0.5, 2.5, 10, 60, 300)
 _RATIOS = (0.1, 0.25, 0.5)
 _NATS = (0.25, 0.5, 1)
 
@@ -50,6 +50,11 @@ class Metrics:
         """Read the two load gauges from these at every scrape."""
         self._requests_running.set_function(running)
         self._requests_waiting.set_function(waiting)
+
+    def watch_queue(self, *, cost: Callable[[], int], pressure: Callable[[], float]) -> None:
+        """Read what waits, in tokens and as a share of its bounds, from these at every scrape."""
+        self._queue_cost.set_function(cost)
+        self._queue_pressure.set_function(pressure)
 
     def watch_observers(self, failures: Callable[[], Mapping[str, int]]) -> None:
         """Read how often each observer raised from this at every scrape."""
@@ -76,6 +81,10 @@ class Metrics:
     def waited(self, seconds: float) -> None:
         """A request has reached the model."""
         self._queue_seconds.observe(seconds)
+
+    def browned_out(self) -> None:
+        """A request is served without evidence."""
+        self._brownouts.inc()
 
     def observe(self, event: GuardEvent) -> None:
         """A request was answered or checked."""
@@ -143,6 +152,19 @@ class Metrics:
         )
         self._queue_seconds = Histogram(
             "xmguard_queue_time_seconds", "Time a request waited.", registry=self.registry, buckets=_SECONDS
+        )
+        self._queue_cost = Gauge(
+            "xmguard_queue_cost_tokens", "Tokens that the waiting requests take at most.", registry=self.registry
+        )
+        self._queue_pressure = Gauge(
+            "xmguard_queue_pressure_ratio",
+            "Share of the queue's nearest bound that is used: requests, tokens, or seconds of work.",
+            registry=self.registry,
+        )
+        self._brownouts = Counter(
+            "xmguard_brownout_total",
+            "Requests served without a verdict, because the server was under pressure and they allowed it.",
+            registry=self.registry,
         )
         self._rejected = Counter(
             "xmguard_rejected_total",

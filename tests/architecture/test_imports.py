@@ -35,6 +35,7 @@ LAYERS = (
             "providers",
             "request",
             "response",
+            "sizes",
             "span",
             "usage",
         ]
@@ -59,12 +60,14 @@ LAYERS = (
         for name in [
             "guard",
             "alone",
+            "cost",
             "description",
             "featuring",
             "finishing",
             "judging",
             "loading",
             "planning",
+            "prepared",
             "quoting",
             "reports",
             "run",

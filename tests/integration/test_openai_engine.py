@@ -171,7 +171,7 @@ def test_what_needs_the_models_inside_is_refused(api, registry, guard, tmp_path)
     )
     with pytest.raises(ModelRefused, match="engine openai can follow none"):
         load_guard(MODEL, engine="openai", options={"base_url": api.url}, registry=registry, profile=tmp_path)
-    session = guard.backend.open(guard.encode(asking(OLD))[1], Stop())
+    session = guard.backend.open(guard.prepare(asking(OLD)).prompt, Stop())
     for method, arguments in (("measure", 1), ("generated", 1), ("score", 1), ("recut", 1), ("directed", 2)):
         with pytest.raises(NotImplementedError):
             getattr(session, method)(*[None] * arguments)
@@ -198,6 +198,12 @@ def test_usage_is_what_the_api_counts(api, guard):
     assert response.usage.completion_tokens == len(response.raw_answer.split())
     assert response.usage.evidence_tokens == sum(len(message.split()) for message in others) + said
     assert guard.check(asking(OLD, NEW)).usage.completion_tokens == 0
+
+
+def test_what_it_takes_is_within_what_was_said_it_would_cost(guard):
+    ready = guard.prepare(asking(OLD, NEW))
+    usage = guard.answer(ready).usage
+    assert usage.prompt_tokens + usage.completion_tokens + usage.evidence_tokens <= ready.cost
 
 
 def test_an_answer_alone_is_one_line_and_an_answer_that_is_cut_says_so(api, registry):

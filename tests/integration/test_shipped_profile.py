@@ -38,6 +38,13 @@ def test_it_is_read_and_used(guard, conflict):
     assert conflict.verdict.calibrated
 
 
+def test_what_it_runs_is_within_what_was_said_it_would_cost(guard, conflict):
+    spans = tuple(Span(text=text, language="en") for text in PAIRS["conflict"])
+    ready = guard.prepare(AnswerRequest(spans=spans, question=QUESTION), answers=False)
+    run = conflict.usage.prompt_tokens + conflict.usage.evidence_tokens
+    assert run <= ready.cost < 3 * run
+
+
 def test_a_conflict_is_likelier_than_agreement_and_an_unrelated_source_is_neither(guard, conflict):
     assert conflict.verdict.decision is Decision.CONFLICT
     consistent = checked(guard, PAIRS["consistent"]).verdict

@@ -81,6 +81,14 @@ def test_both_engines_answer_alike(guard, other, request_):
     assert freed(guard)
 
 
+@pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS.keys())
+def test_what_is_run_is_within_what_was_said_it_would_cost(guard, request_):
+    ready = guard.prepare(request_)
+    usage = guard.answer(ready).usage
+    run = usage.prompt_tokens + usage.completion_tokens + usage.evidence_tokens
+    assert run <= ready.cost < 3 * run
+
+
 def test_requests_at_once_do_not_mix(guard):
     questions = [f"Question {number}: when did the museum open?" for number in range(6)]
     requests = [replace(STEERED, question=question) for question in questions]
@@ -137,7 +145,7 @@ def test_an_abandoned_stream_frees_its_place(guard):
 
 def test_what_is_asked_amid_a_stream_is_what_was_read_back_so_far(guard):
     backend = guard.backend
-    _, prompt = guard.encode(STEERED)
+    prompt = guard.prepare(STEERED).prompt
     session = backend.open(prompt, Stop())
     branch = Branch("joint", prompt.joint_tail, AttentionBias({"bank": 1.0}), measured=True)
     tokens = session.decode([branch], {"joint": Decoding(max_tokens=40)})

@@ -14,7 +14,7 @@ from functools import cache, cached_property
 from xmguard.alone import AloneReading, answer_language
 from xmguard.bias import REMOVE, AttentionBias
 from xmguard.context import ENGLISH
-from xmguard.contracts import Branch, EvidenceReading
+from xmguard.contracts import Branch
 from xmguard.deadline import Stop
 from xmguard.evidence import Evidence, SpanEvidence
 from xmguard.featuring import RequestReading, compared_pairs
@@ -55,7 +55,7 @@ class EvidenceCase:
         return tuple(self.ids) or tuple(f"s{number}" for number in range(1, len(self.spans) + 1))
 
     @contextmanager
-    def reading(self, *, turned: bool = False, without_text: str = "") -> Iterator[EvidenceReading]:
+    def reading(self, *, turned: bool = False, without_text: str = "") -> Iterator[RequestReading]:
         """What a feature is given, valid inside the block.
 
         Args:

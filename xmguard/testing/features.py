@@ -27,8 +27,11 @@ from typing import ClassVar
 import pytest
 
 from xmguard.contracts import EvidenceFeature
+from xmguard.featuring import RequestReading, orders_probed
+from xmguard.sizes import FeatureSizes, RunningFeature
 from xmguard.testing.contract import Contract, parametrized
 from xmguard.testing.evidence import AnsweredSpan, EvidenceCase
+from xmguard.usage import SessionUsage
 
 Values = Mapping[tuple[str, str], float]
 NEAR = 1e-4
@@ -105,12 +108,30 @@ class FeatureContract(Contract):
     def _measured(self, case: EvidenceCase, *, turned: bool = False, without_text: str = "") -> Values:
         with case.reading(turned=turned, without_text=without_text) as reading:
             assert reading.pairs, "a case needs two spans that answer"
+            before = reading.run.session.usage()
             values = dict(self.feature.measure(reading))
+            self._check_tokens(reading, before)
             for pair, value in values.items():
                 assert pair in reading.pairs, f"{pair} was not asked for; the pairs are {list(reading.pairs)}"
                 assert isinstance(value, Real), f"{value!r} is no number; leave {pair} out where it has no value"
                 assert math.isfinite(value), f"{value} is not finite; leave {pair} out where it has no value"
             return values
+
+    def _check_tokens(self, reading: RequestReading, before: SessionUsage) -> None:
+        """What was run is no more than was said beforehand."""
+        after = reading.run.session.usage()
+        ran = after.context_tokens + after.branch_tokens - before.context_tokens - before.branch_tokens
+        backend = reading.backend
+        asked = FeatureSizes(
+            backend.sizes(reading.prompt),
+            reading.evidence.question,
+            max(len(backend.ids(span.answer)) for span in reading.evidence.spans),
+            orders_probed(reading.prompt),
+            tail=lambda task: len(backend.tail(task)),
+            ids=lambda text: len(backend.ids(text)),
+        )
+        said = self.feature.tokens(asked) if isinstance(self.feature, RunningFeature) else 0
+        assert ran <= said, f"it ran {ran} tokens and said {said} at most: see xmguard.sizes.RunningFeature"
 
 
 def _near(values: Values) -> Mapping[tuple[str, str], object]:

@@ -78,7 +78,8 @@ def opened(guard: Guard, case: Case, asking: Asking) -> Iterator[Opened]:
         decoding=Decoding(max_tokens=asking.tokens),
     )
     try:
-        valid, prompt = guard.encode(request)
+        ready = guard.prepare(request)
+        valid, prompt = ready.valid, ready.prompt
     except InvalidRequest as error:
         named = [replace(one, field=f"{case.id}: {one.field}") for one in error.violations]
         raise InvalidRequest(named, reason=error.reason) from error

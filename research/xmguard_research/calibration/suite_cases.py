@@ -117,7 +117,7 @@ def fitting(guard: Guard, cases: Sequence[Case]) -> list[Asked]:
             continue
         request = AnswerRequest(spans=case.spans, question=case.question)
         try:
-            valid, _ = guard.encode(request)
+            valid = guard.prepare(request).valid
         except InvalidRequest as error:
             if error.reason is not Reason.PROMPT_TOO_LONG:
                 raise

@@ -105,13 +105,14 @@ def made_by(guard: Guard) -> str:
 def respond(guard: Guard, posed: Posed, produced_by: str, judge: RuleJudge) -> list[Response]:
     """One case under its prompts: one prefill, one batch of tails, one batch of answers."""
     decoding = Decoding(max_tokens=TOKENS)
-    encoded = {name: guard.encode(_request(posed, name, decoding)) for name in posed.prompts}
-    first = next(iter(encoded.values()))[1]
+    encoded = {name: guard.prepare(_request(posed, name, decoding)) for name in posed.prompts}
+    first = next(iter(encoded.values())).prompt
     stop = Stop()
     session = guard.backend.open(first, stop)
     try:
         runs = {}
-        for name, (valid, prompt) in encoded.items():
+        for name, ready in encoded.items():
+            valid, prompt = ready.valid, ready.prompt
             require_same_reading(first, prompt)
             runs[name] = Run("", valid, prompt, session, stop, 0.0, monotonic(), suffix=f":{name}").unbiased
         branches = list(runs.values())

@@ -8,17 +8,20 @@ from xmguard.abilities import Ability
 from xmguard.backends.openai import pieces
 from xmguard.backends.openai.api import Api
 from xmguard.backends.openai.calls import Calls
-from xmguard.backends.openai.prompting import MessageWriter
-from xmguard.backends.openai.session import ApiSession
+from xmguard.backends.openai.prompting import MessageWriter, Written
+from xmguard.backends.openai.session import PROBE_TOKENS, ApiSession
 from xmguard.context import Context, EncodedPrompt
 from xmguard.contracts import SelfCheck
 from xmguard.deadline import Stop
 from xmguard.parts import IMAGE, TEXT
 from xmguard.plugins import Registry
 from xmguard.request import Prompt
+from xmguard.sizes import Sizes
 
 BLIND = "an API of chat completions hands out a model's words, not what is inside of it"
 """Why."""
+TEMPLATE_TOKENS = 64
+"""What a server's chat template puts around a message, with its standing instructions, is taken to be no more."""
 LACKS = dict.fromkeys((Ability.MEASURE, Ability.STEER, Ability.SCORE, Ability.ENTROPY), BLIND)
 
 
@@ -61,6 +64,22 @@ class OpenAIBackend:
         """The text as one piece."""
         return (pieces.piece(text),)
 
+    def sizes(self, prompt: EncodedPrompt) -> Sizes:
+        """Every call sends the whole message. No vocabulary takes more tokens than a text has bytes."""
+        written = prompt.media
+        assert isinstance(written, Written)  # it is what `encode` puts there
+        context = written.tokens + TEMPLATE_TOKENS
+        return Sizes(
+            spans=len(prompt.span_map),
+            context=context,
+            joint_tail=_bytes(prompt.joint_tail),
+            alone_tail=_bytes(prompt.alone_tail),
+            probe_tail=_bytes(prompt.probe_tail),
+            keeps=False,
+            again=context,
+            probe_says=PROBE_TOKENS,
+        )
+
     def open(self, prompt: EncodedPrompt, stop: Stop) -> ApiSession:
         """Nothing is sent before a branch is decoded."""
         return ApiSession(self._api, self._calls, prompt, stop)
@@ -87,3 +106,7 @@ class OpenAIBackend:
     def close(self) -> None:
         """End the calls, their connections and their thread."""
         self._calls.close(self._api.close())
+
+
+def _bytes(tail: Sequence[int]) -> int:
+    return len(pieces.text(tail).encode())

@@ -28,6 +28,9 @@ PROBE_TASK = (
     f"{UNANSWERED} if one of them does not answer the question."
 )
 
+PICTURE_TOKENS = 2048
+"""What a picture is taken to be: an API tells only afterwards, and scales large ones down to about this or less."""
+
 
 @dataclass(frozen=True)
 class Written:
@@ -37,6 +40,14 @@ class Written:
     separator: str
     spans: tuple[tuple[str, tuple[Part, ...]], ...]
     """Id and parts of every span."""
+
+    @property
+    def tokens(self) -> int:
+        """At most: no vocabulary takes more tokens than a text has bytes."""
+        parts = [part for _, own in self.spans for part in own]
+        texts = [part.text for part in parts if not isinstance(part, ImagePart)]
+        pictures = (len(parts) - len(texts)) * PICTURE_TOKENS
+        return len("".join((self.preamble, self.separator * len(self.spans), *texts)).encode()) + pictures
 
     def message(self, removed: Collection[str], tail: Sequence[int]) -> str | list[dict[str, Any]]:
         """The content of the message that asks `tail` of the spans that are not removed."""

@@ -14,6 +14,7 @@ from xmguard.context import Context, EncodedPrompt
 from xmguard.contracts import SelfCheck
 from xmguard.deadline import Stop
 from xmguard.request import Prompt
+from xmguard.sizes import Sizes
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,10 @@ class TransformersBackend:
     def ids(self, text: str) -> tuple[int, ...]:
         """Ids of a text as it is."""
         return self.encoder.ids(text)
+
+    def sizes(self, prompt: EncodedPrompt) -> Sizes:
+        """A session keeps the keys of everything that it has read."""
+        return Sizes.of(prompt, keeps=True)
 
     def open(self, prompt: EncodedPrompt, stop: Stop) -> TransformersSession:
         """Prefill the context once and keep its cache."""

@@ -15,6 +15,7 @@ from xmguard.contracts import SelfCheck
 from xmguard.deadline import Stop
 from xmguard.parts import TEXT
 from xmguard.request import Prompt
+from xmguard.sizes import Sizes
 
 
 @dataclass(frozen=True)
@@ -58,6 +59,10 @@ class VLLMBackend:
     def ids(self, text: str) -> tuple[int, ...]:
         """Ids of a text as it is."""
         return self.encoder.ids(text)
+
+    def sizes(self, prompt: EncodedPrompt) -> Sizes:
+        """Every reading runs its tail and the context's last, broken block; the others are taken to stay cached."""
+        return Sizes.of(prompt, keeps=False, again=min(len(prompt.context_ids), self.loaded.block_tokens))
 
     def open(self, prompt: EncodedPrompt, stop: Stop) -> VLLMSession:
         """Run the context once, so that every branch finds it in the prefix cache."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from xmguard.bias import REMOVE, AttentionBias
 from xmguard.contracts import Branch, EvidenceReading
+from xmguard.sizes import FeatureSizes
 from xmguard.verdict.features.naming import branch_name
 
 
@@ -16,6 +17,11 @@ class DirectedPull:
     summary = "nats of logit, mean per token, that a span adds to its own answer beyond what the other span adds"
     conflict = 1
     comparable = 0
+    probes = False
+
+    def tokens(self, asked: FeatureSizes) -> int:
+        """Both answers after each pair."""
+        return asked.sizes.scored(asked.pairs, asked.sizes.alone_tail, 2, asked.reread)
 
     def measure(self, reading: EvidenceReading) -> Mapping[tuple[str, str], float]:
         """A value wherever both spans answered; the answers are read once more after the pair."""

@@ -6,8 +6,9 @@ from collections.abc import Mapping
 
 from xmguard.bias import REMOVE, AttentionBias
 from xmguard.contracts import Branch, EvidenceReading
+from xmguard.sizes import FeatureSizes
 from xmguard.verdict.features.naming import branch_name
-from xmguard.verdict.features.yes_no import log_odds
+from xmguard.verdict.features.yes_no import asked_outright, log_odds
 
 TASK = '\n\nWould both sources lead to the same answer to the question "{question}"? Reply yes or no.'
 
@@ -19,6 +20,11 @@ class ExplicitPrompt:
     summary = 'nats of log-odds of "no" when the model is asked whether both spans lead to the same answer'
     conflict = 1
     comparable = 0
+    probes = False
+
+    def tokens(self, asked: FeatureSizes) -> int:
+        """A reading and its replies for each pair."""
+        return asked_outright(asked, asked.pairs, asked.tail(TASK.format(question=asked.question)))
 
     def measure(self, reading: EvidenceReading) -> Mapping[tuple[str, str], float]:
         """A value for every pair; one row of the model each."""

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from xmguard.contracts import Branch, EvidenceReading
 from xmguard.request import Scope
+from xmguard.sizes import FeatureSizes
 from xmguard.verdict.features.naming import branch_name
 from xmguard.verdict.likelihood import likelihood_drop
 
@@ -18,6 +19,14 @@ class IsolatedDrop:
     summary = "nats per token that a span's answer loses under the other span, each prefilled without the others"
     conflict = 1
     comparable = 0
+    probes = False
+
+    def tokens(self, asked: FeatureSizes) -> int:
+        """A prefill per span, and every answer under every span."""
+        sizes = asked.sizes
+        scored = sizes.scored(sizes.spans, sizes.alone_tail, sizes.spans, asked.reread)
+        prefills = sizes.spans * (1 if sizes.keeps else sizes.spans)
+        return prefills * sizes.context + scored
 
     def measure(self, reading: EvidenceReading) -> Mapping[tuple[str, str], float]:
         """A value wherever both spans answered; one prefill of the context per span."""

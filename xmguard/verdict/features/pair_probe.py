@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from xmguard.contracts import EvidenceReading
+from xmguard.sizes import FeatureSizes
 from xmguard.verdict.likelihood import log_total
 
 LIMIT = 12.0
@@ -21,6 +22,11 @@ class ProbeConflict:
     summary = "nats of log-odds that the model's pair probe gives a conflict over agreement"
     conflict = 1
     comparable = 0
+    probes = True
+
+    def tokens(self, asked: FeatureSizes) -> int:
+        """None of its own."""
+        return 0
 
     def measure(self, reading: EvidenceReading) -> Mapping[tuple[str, str], float]:
         """A value for every pair; none for a model without a probe."""
@@ -34,6 +40,11 @@ class ProbeUnanswered:
     summary = "nats of log-odds that the model's pair probe gives a span without an answer over two with one"
     conflict = 0
     comparable = -1
+    probes = True
+
+    def tokens(self, asked: FeatureSizes) -> int:
+        """None of its own."""
+        return 0
 
     def measure(self, reading: EvidenceReading) -> Mapping[tuple[str, str], float]:
         """A value for every pair; none for a model without a probe."""

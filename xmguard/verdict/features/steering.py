@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from xmguard.bias import REMOVE, AttentionBias
 from xmguard.contracts import Branch, EvidenceReading
+from xmguard.sizes import FeatureSizes
 from xmguard.verdict.features.naming import branch_name
 from xmguard.verdict.likelihood import likelihood_drop
 
@@ -20,6 +21,11 @@ class SteeredFlip:
     summary = f"nats per token by which {EPSILON:g} nats of bias on a span favour its own answer, read jointly"
     conflict = 1
     comparable = 0
+    probes = False
+
+    def tokens(self, asked: FeatureSizes) -> int:
+        """Both answers, steered to either span of a pair."""
+        return asked.sizes.scored(2 * asked.pairs, asked.sizes.alone_tail, 2, asked.reread)
 
     def measure(self, reading: EvidenceReading) -> Mapping[tuple[str, str], float]:
         """A value wherever both spans answered; two branches per pair."""

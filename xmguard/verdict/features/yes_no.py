@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from xmguard.contracts import Branch, EvidenceReading
+from xmguard.sizes import FeatureSizes
 from xmguard.verdict.features.naming import branch_name
 from xmguard.verdict.likelihood import log_total
 
@@ -21,6 +22,12 @@ class YesNo:
     summary = "nats of log-odds by which a span says yes to its own answer rather than to the other span's"
     conflict = 1
     comparable = 0
+    probes = False
+
+    def tokens(self, asked: FeatureSizes) -> int:
+        """Every span is asked about every answer."""
+        tail = asked.tail(TASK.format(question=asked.question, answer="")) + asked.reread
+        return asked_outright(asked, asked.sizes.spans**2, tail)
 
     def measure(self, reading: EvidenceReading) -> Mapping[tuple[str, str], float]:
         """A value wherever both spans answered; four branches per pair."""
@@ -49,3 +56,9 @@ def log_odds(reading: EvidenceReading, branches: Sequence[Branch]) -> list[float
         yes, no = totals[first : first + len(YES)], totals[first + len(YES) : first + len(words)]
         odds.append(log_total(yes) - log_total(no))
     return odds
+
+
+def asked_outright(asked: FeatureSizes, branches: int, tail: int) -> int:
+    """Tokens that `log_odds` runs after so many branches at most."""
+    words = (*YES, *NO)
+    return asked.sizes.scored(branches, tail, len(words), max(map(asked.ids, words)))

@@ -1,0 +1,313 @@
+"""Who may run now, who waits, and who is told to come back: a bounded queue in tokens and in requests.
+
+Callers take turns: a free slot goes to the caller who was given one longest ago, and a caller's own requests are served
+first come, first served. Where nobody has to say who he is there is one caller, and the queue is first in, first out.
+
+Pressure is the share that is used of whichever bound is nearest: requests that wait, their tokens, or the seconds of
+work that they are. From `brownout_from` on, until it has fallen below `brownout_until`, those who allow it are served
+without evidence; what waits already keeps its own. Seconds are guessed from the pace of what was served before.
+
+Lives in one event loop, and is not safe in others. Knows no transport, no model and no worker: slots are given from
+outside.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+from xmguard.deadline import Stop
+from xmguard.errors import DeadlineExceeded, ErrorCode, Reason, XmguardError
+from xmguard_server.config import ServerConfig
+
+WITHOUT_EVIDENCE = "The server is under pressure, so the spans were not read alone; ask again later for a verdict."
+"""What a verdict that was skipped says."""
+SOONEST, LATEST = 1.0, 60.0
+"""Seconds after which callers are told to come back, at least and at most."""
+_NEWEST = 0.2
+"""Weight of the newest request in the measured pace."""
+
+
+@dataclass(frozen=True)
+class Place:
+    """What was given to a request: a slot of its own, until it leaves."""
+
+    waited: float
+    """Seconds in the queue."""
+    evidence: bool
+    """Whether its evidence is to be gathered; without it the verdict says `WITHOUT_EVIDENCE`."""
+
+
+@dataclass(eq=False)
+class _Ticket:
+    cost: int
+    caller: str
+    evidence: bool
+    entered: float
+    admitted: asyncio.Future[None]
+    begun: float = field(default=0.0)
+
+
+class Admission:
+    """The queue in front of the workers."""
+
+    def __init__(self, config: ServerConfig, browned_out: Callable[[], None] = lambda: None) -> None:
+        """`browned_out` hears of every request that is to be served without evidence."""
+        self._config = config
+        self._tell_browned_out = browned_out
+        self._slots = 0
+        self._waiting: dict[str, dict[_Ticket, None]] = {}  # by caller, in order
+        self._running: set[_Ticket] = set()
+        self._of: Counter[str] = Counter()
+        self._turns: dict[str, int] = {}
+        self._turn = 0
+        self._queued = 0
+        self._queued_cost = 0
+        self._pace: float | None = None
+        self._browned_out = False
+        self._draining = False
+
+    # -- what can be looked at ---------------------------------------------------------------------------------------
+
+    @property
+    def running(self) -> int:
+        """Requests that have a slot."""
+        return len(self._running)
+
+    @property
+    def waiting(self) -> int:
+        """Requests in the queue."""
+        return self._queued
+
+    @property
+    def waiting_cost(self) -> int:
+        """Tokens of the requests in the queue, at most."""
+        return self._queued_cost
+
+    @property
+    def pressure(self) -> float:
+        """Share used of the bound that is nearest; 0 while a slot is free."""
+        config = self._config
+        if self.running < self._slots:
+            return 0.0
+        seconds = self._queued_cost * (self._pace or 0.0) / max(1, self._slots)
+        requests = self._queued / config.max_queue if config.max_queue else 0.0
+        return max(requests, self._queued_cost / config.max_queue_cost, seconds / config.max_queue_wait)
+
+    @property
+    def browned_out(self) -> bool:
+        """Whether those who allow it are served without evidence."""
+        return self._browned_out
+
+    # -- what is done from outside -----------------------------------------------------------------------------------
+
+    def set_slots(self, slots: int) -> None:
+        """Run so many requests at once from now on; those that run beyond it are finished."""
+        self._slots = slots
+        self._serve()
+
+    def drain(self) -> None:
+        """Refuse what is new; what waits is still served."""
+        self._draining = True
+
+    def close(self) -> None:
+        """Refuse what waits as well."""
+        self._draining = True
+        for ticket in [ticket for own in self._waiting.values() for ticket in own]:
+            if not ticket.admitted.done():
+                ticket.admitted.set_exception(_shutting_down())
+
+    def refuse_if_full(self, caller: str, stop: Stop) -> None:
+        """Refuse a request of whatever cost, before anything is done for it.
+
+        Raises:
+            XmguardError: what `place` would raise now.
+        """
+        limit = self._config.max_per_caller
+        if self._draining:
+            raise _shutting_down()
+        if caller and limit and self._of[caller] >= limit:
+            raise self._refusal(
+                Reason.CALLER_LIMIT,
+                f"{self._of[caller]} of your requests are being served, which is the limit",
+                self._mean,
+            )
+        if self.running < self._slots:
+            return
+        if self._queued >= self._config.max_queue:
+            raise self._refusal(
+                Reason.QUEUE_FULL, f"{self._queued} requests are waiting, which is the limit", self._mean
+            )
+        if self._queued_cost >= self._config.max_queue_cost:
+            raise self._full_of_tokens(self._mean)
+        self._refuse_the_hopeless(stop)
+
+    @asynccontextmanager
+    async def place(
+        self, cost: int, cost_without_evidence: int, caller: str, stop: Stop, *, may_skip_evidence: bool
+    ) -> AsyncIterator[Place]:
+        """Wait for a slot and keep it until the block is left, however that is.
+
+        Args:
+            cost: tokens that the request runs at most.
+            cost_without_evidence: the same without its evidence.
+            caller: whose request it is; empty where nobody has to say, and then nobody has a limit of his own.
+            stop: its deadline, and whether it still wants an answer.
+            may_skip_evidence: whether it can be served without its evidence.
+
+        Raises:
+            XmguardError: RESOURCE_EXHAUSTED, for the reasons REQUEST_TOO_LARGE (never ask again), QUEUE_FULL,
+                CALLER_LIMIT and QUEUE_TIMEOUT (with `retry_after`); UNAVAILABLE when the server is shutting down.
+            DeadlineExceeded: the deadline would pass in the queue, or did.
+            Cancelled: `stop` says so when its turn comes.
+        """
+        self._judge_pressure()
+        skips = may_skip_evidence and self._browned_out
+        ticket = self._enter(cost_without_evidence if skips else cost, caller, not skips, stop)
+        done = False
+        try:
+            await self._turn_of(ticket, stop)
+            if skips:
+                self._tell_browned_out()
+            yield Place(ticket.begun - ticket.entered, ticket.evidence)
+            done = True
+        finally:  # a caller who goes away is seen as one of several exceptions
+            self._leave(ticket, done=done)
+
+    # -- the queue ---------------------------------------------------------------------------------------------------
+
+    def _enter(self, cost: int, caller: str, evidence: bool, stop: Stop) -> _Ticket:
+        """Take a request in, or refuse it at once."""
+        config = self._config
+        if cost > config.max_queue_cost:
+            raise XmguardError(
+                f"the request takes up to {cost} tokens, with everything that is read for its verdict; "
+                f"at most {config.max_queue_cost} are taken; send fewer or shorter spans",
+                code=ErrorCode.RESOURCE_EXHAUSTED,
+                reason=Reason.REQUEST_TOO_LARGE,
+            )
+        self.refuse_if_full(caller, stop)
+        if self.running >= self._slots and self._queued_cost + cost > config.max_queue_cost:
+            raise self._full_of_tokens(self._queued_cost + cost - config.max_queue_cost)
+        ticket = _Ticket(cost, caller, evidence, time.monotonic(), asyncio.get_running_loop().create_future())
+        self._of[caller] += 1
+        self._waiting.setdefault(caller, {})[ticket] = None
+        self._queued += 1
+        self._queued_cost += cost
+        self._serve()
+        return ticket
+
+    def _refuse_the_hopeless(self, stop: Stop) -> None:
+        """Refuse at once who would wait in vain, as far as the pace tells."""
+        ahead, remaining = self._seconds_ahead(), stop.remaining()
+        if ahead is None:
+            return
+        if remaining is not None and ahead > remaining:
+            raise DeadlineExceeded(
+                f"the wait is about {ahead:.1f} s and the deadline {remaining:.1f} s away; allow more, or ask later"
+            )
+        if ahead > self._config.max_queue_wait:
+            late = ahead - self._config.max_queue_wait
+            raise self._refused_after(Reason.QUEUE_TIMEOUT, f"the wait would be about {ahead:.0f} s", late)
+
+    async def _turn_of(self, ticket: _Ticket, stop: Stop) -> None:
+        remaining, longest = stop.remaining(), self._config.max_queue_wait
+        try:
+            async with asyncio.timeout(longest if remaining is None else min(longest, remaining)):
+                await ticket.admitted
+        except TimeoutError as error:
+            if remaining is not None and remaining <= longest:
+                raise DeadlineExceeded("the deadline passed while the request waited") from error
+            raise self._refusal(Reason.QUEUE_TIMEOUT, f"no place was free within {longest:g} s", self._mean) from error
+        stop.check()
+
+    def _serve(self) -> None:
+        """Give free slots to whose turn it is."""
+        while self.running < self._slots and self._waiting:
+            first = {caller: next(iter(own)) for caller, own in self._waiting.items()}
+            caller = min(first, key=lambda one: (self._turns.get(one, 0), first[one].entered))
+            ticket = first[caller]
+            self._unqueue(ticket)
+            if ticket.admitted.done():  # it has given up, and is about to leave
+                continue
+            self._turn += 1
+            self._turns[caller] = self._turn
+            self._running.add(ticket)
+            ticket.begun = time.monotonic()
+            ticket.admitted.set_result(None)
+        self._judge_pressure()
+
+    def _leave(self, ticket: _Ticket, *, done: bool) -> None:
+        """Forget a request, wherever it is."""
+        if ticket in self._running:
+            self._running.remove(ticket)
+            if done:
+                self._learn(ticket)
+        elif ticket in self._waiting.get(ticket.caller, ()):
+            self._unqueue(ticket)
+        self._of[ticket.caller] -= 1
+        if not self._of[ticket.caller]:
+            del self._of[ticket.caller]
+        self._serve()
+        if not self._of:
+            self._turns.clear()
+
+    def _unqueue(self, ticket: _Ticket) -> None:
+        own = self._waiting[ticket.caller]
+        del own[ticket]
+        if not own:
+            del self._waiting[ticket.caller]
+        self._queued -= 1
+        self._queued_cost -= ticket.cost
+
+    def _judge_pressure(self) -> None:
+        """Between the two marks it stays as it is, so that it does not flicker."""
+        mark = self._config.brownout_until if self._browned_out else self._config.brownout_from
+        self._browned_out = self.pressure >= mark
+
+    # -- how long it takes -------------------------------------------------------------------------------------------
+
+    def _learn(self, ticket: _Ticket) -> None:
+        """Seconds a token takes in one slot, while the others are as busy as they were."""
+        seen = (time.monotonic() - ticket.begun) / max(1, ticket.cost)
+        self._pace = seen if self._pace is None else self._pace + _NEWEST * (seen - self._pace)
+
+    def _seconds_ahead(self) -> float | None:
+        """Until the next request would have a slot; None while nothing was measured or nothing runs."""
+        if self._pace is None or not self._slots:
+            return None
+        now = time.monotonic()
+        left = sum(max(0.0, one.cost * self._pace - (now - one.begun)) for one in self._running)
+        return (left + self._queued_cost * self._pace) / self._slots
+
+    @property
+    def _mean(self) -> float:
+        """Tokens of one request among those that run."""
+        return sum(ticket.cost for ticket in self._running) / max(1, self.running)
+
+    def _refusal(self, reason: Reason, why: str, tokens: float) -> XmguardError:
+        """The error for who may come back when so many tokens have been run."""
+        return self._refused_after(reason, why, (self._pace or 0.0) * tokens / max(1, self._slots))
+
+    def _full_of_tokens(self, tokens: float) -> XmguardError:
+        limit = self._config.max_queue_cost
+        return self._refusal(
+            Reason.QUEUE_FULL, f"requests of {self._queued_cost} tokens are waiting; the limit is {limit}", tokens
+        )
+
+    @staticmethod
+    def _refused_after(reason: Reason, why: str, seconds: float) -> XmguardError:
+        delay = min(max(SOONEST, seconds), LATEST)
+        return XmguardError(
+            f"{why}; ask again in {delay:.0f} s", code=ErrorCode.RESOURCE_EXHAUSTED, reason=reason, retry_after=delay
+        )
+
+
+def _shutting_down() -> XmguardError:
+    return XmguardError(
+        "the server is shutting down; ask another one", code=ErrorCode.UNAVAILABLE, reason=Reason.SHUTTING_DOWN
+    )

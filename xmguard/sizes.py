@@ -1,0 +1,91 @@
+"""How many tokens an engine runs for its readings of one prompt, known before any of them is run. Pure arithmetic.
+
+Everything here is an upper bound. Knows no engine by name, and not what is read for what.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol, runtime_checkable
+
+from xmguard.context import EncodedPrompt
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Lengths of a prompt's parts in tokens, and what its engine runs again."""
+
+    spans: int
+    context: int
+    joint_tail: int
+    alone_tail: int
+    probe_tail: int
+    keeps: bool = True
+    """Whether a tail that was run once is kept for whatever continues it."""
+    again: int = 0
+    """Tokens of the context that each reading runs again."""
+    probe_says: int = 0
+    """Tokens that each reading of the pair probe generates."""
+
+    @classmethod
+    def of(cls, prompt: EncodedPrompt, *, keeps: bool, again: int = 0) -> Sizes:
+        """Those of a prompt whose ids are tokens."""
+        return cls(
+            spans=len(prompt.span_map),
+            context=len(prompt.context_ids),
+            joint_tail=len(prompt.joint_tail),
+            alone_tail=len(prompt.alone_tail),
+            probe_tail=len(prompt.probe_tail),
+            keeps=keeps,
+            again=again,
+        )
+
+    def decoded(self, branches: int, tail: int, tokens: int) -> int:
+        """Of branches that read a tail and say so many tokens."""
+        return branches * (self.again + tail + tokens)
+
+    def continued(self, readings: int, tail: int, tokens: int) -> int:
+        """Of continuations after tails that were run before."""
+        return readings * (tokens if self.keeps else self.again + tail + tokens)
+
+    def scored(self, branches: int, tail: int, each: int, tokens: int) -> int:
+        """Of `each` continuations of every branch, its tail included."""
+        return (branches * tail if self.keeps else 0) + self.continued(branches * each, tail, tokens)
+
+
+@dataclass(frozen=True)
+class FeatureSizes:
+    """What a feature of the verdict may run on, at most; for `RunningFeature.tokens`."""
+
+    sizes: Sizes
+    question: str
+    answer: int
+    """Tokens of a span's answer."""
+    orders: int
+    """Of the spans that the pair probe reads; the second one is a context of its own."""
+    tail: Callable[[str], int]
+    """Tokens of a task that is asked of the context, everything around it included."""
+    ids: Callable[[str], int]
+    """Tokens of a plain text."""
+
+    @property
+    def pairs(self) -> int:
+        """Pairs of spans."""
+        return self.sizes.spans * (self.sizes.spans - 1) // 2
+
+    @property
+    def reread(self) -> int:
+        """Tokens of a span's answer whose text is encoded anew: three for a byte that is no character by itself."""
+        return 3 * self.answer + 1
+
+
+@runtime_checkable
+class RunningFeature(Protocol):
+    """What a feature of the verdict says of the branches it runs. One that says nothing runs none."""
+
+    probes: bool
+    """Whether it looks at `EvidenceReading.probed`, which is run once for all features."""
+
+    def tokens(self, asked: FeatureSizes) -> int:
+        """Tokens that `measure` runs by itself at most."""
