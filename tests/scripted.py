@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from socketserver import BaseServer
 from unittest.mock import patch
 
 import grpc
@@ -50,9 +49,6 @@ from xmguard_server.app import Server, run
 from xmguard_server.calls import ServedGuard
 from xmguard_server.config import ServerConfig
 from xmguard_server.metrics import Metrics
-
-POLL = 0.02
-"""Seconds until the page of metrics sees that it is stopped; a server in production may take half of one."""
 
 VERDICT = ConflictVerdict(Decision.CONFLICT, 0.9, Status.OK, "s1 says 25, s2 says 15")
 WORDS = ("The ", "sources ", "disagree.")
@@ -216,7 +212,8 @@ class Serving:
         self._thread.start()
         server = self._listening.result(20)
         self.address = f"127.0.0.1:{server.port}"
-        self.metrics_url = f"http://127.0.0.1:{server.metrics_port}/metrics"
+        self.admin_url = f"{'http' if self._config.tls is None else 'https'}://127.0.0.1:{server.admin_port}"
+        self.metrics_url = f"{self.admin_url}/metrics"
 
     def stop(self) -> None:
         if self._thread.is_alive():
@@ -231,13 +228,12 @@ class Serving:
 
 @contextmanager
 def serving(
-    script: Script = ordinary, *, load: Callable[[], ServedGuard] | None = None, **settings: float
+    script: Script = ordinary, *, load: Callable[[], ServedGuard] | None = None, **settings: object
 ) -> Iterator[Serving]:
     """A real server around a scripted guard, on free ports."""
-    config = replace(ServerConfig(port=0, metrics_port=0, grace=5.0), **settings)
+    config = replace(ServerConfig(port=0, admin_port=0, grace=5.0), **settings)
     served = Serving(ScriptedGuard(script), load, config)
-    with patch.object(BaseServer.serve_forever, "__defaults__", (POLL,)):
-        served.start()
+    served.start()
     try:
         if load is None:
             assert served.loaded.wait(20)
@@ -291,7 +287,7 @@ def main() -> None:
     """Serve a slow script and print the port once ready; with the argument `never`, do not become ready."""
     metrics = Metrics(load_plugins())
     guard = ScriptedGuard(slowly, observers=(metrics,))
-    config = ServerConfig(port=0, metrics_port=0)
+    config = ServerConfig(port=0, admin_port=0)
 
     def load() -> ScriptedGuard:
         if sys.argv[1:] == ["never"]:

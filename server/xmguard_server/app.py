@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import socket
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
@@ -18,16 +17,22 @@ import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from prometheus_client import start_http_server
 
 from xmguard.deadline import Stop
-from xmguard.errors import EngineError, SetupIncomplete
+from xmguard.errors import EngineError
 from xmguard.wire import SERVICE
+from xmguard_server.admin import LIVE, READY, admin_app
+from xmguard_server.auth import Authenticator, Scope, Tokens
 from xmguard_server.calls import Calls, ServedGuard
 from xmguard_server.config import ServerConfig
+from xmguard_server.grpc_auth import Authentication
+from xmguard_server.http_door import Bounds, HttpDoor
+from xmguard_server.http_port import HttpPort
 from xmguard_server.interceptors import Observability
 from xmguard_server.metrics import Metrics
+from xmguard_server.ports import address, cannot_listen, is_loopback, listen, refuse_open
 from xmguard_server.servicer import GuardServicer
+from xmguard_server.tls import Tls
 from xmguard_server.worker import Worker
 
 _WATCHERS_GRACE = 0.5
@@ -36,6 +41,8 @@ _PULSE = 0.25
 """Seconds between two looks at whether the engine still runs."""
 _STEP_GRACE = 5.0
 """Seconds a cancelled request may take to reach the end of its step."""
+_HTTP_SLACK = 30.0
+"""Seconds that a request over HTTP may take beyond the longest deadline of a call."""
 
 logger = logging.getLogger(__name__)
 
@@ -45,46 +52,53 @@ class Server:
 
     def __init__(self, config: ServerConfig, metrics: Metrics) -> None:
         self.port = 0
-        self.metrics_port = 0
+        self.admin_port = 0
         self._config = config
         self._metrics = metrics
+        self._stopping = False
         self._worker = Worker(max_queue=config.max_queue)
         metrics.watch(running=lambda: self._worker.running, waiting=lambda: self._worker.waiting)
         self._calls = Calls(self._worker, config, metrics)
         self._observability = Observability(metrics)
         self._health = health.aio.HealthServicer()
-        self._grpc: Any = grpc.aio.server(interceptors=(self._observability,), options=_options(config))
+        self._tls = Tls(config.tls) if config.tls is not None else None
+        self._authenticator = Authenticator(
+            None if config.tokens is None else Tokens(config.tokens),
+            certificates=self._tls is not None and self._tls.asks,
+        )
+        door = Authentication(self._authenticator, metrics.rejected, closed_health=config.closed_health)
+        self._grpc: Any = grpc.aio.server(interceptors=(door, self._observability), options=_options(config))
         handlers = GuardServicer(self._calls, metrics).handlers()
         self._grpc.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
         reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc)
-        self._metrics_http: Any = None
-        self._metrics_thread: Any = None
+        self._admin = self._admin_port()
 
     async def start(self) -> None:
         """Listen on both ports; health says NOT_SERVING, and requests are told to come back.
 
         Raises:
-            SetupIncomplete: a port cannot be listened on.
+            SetupIncomplete: a port cannot be listened on, or others could reach it and nobody is asked who they are.
         """
         config = self._config
+        if not self._authenticator.asks and not config.insecure_open_bind:
+            refuse_open(config.host, "--host")
+            refuse_open(config.admin_host, "--admin-host")
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        listen(config.host, config.port, "--port").close()  # grpc would say why only in C++ lines of its own on stderr
+        where = address(config.host, config.port)
         try:
-            _try_to_listen(config.host, config.port)
-            self.port = self._grpc.add_insecure_port(_address(config.host, config.port))
-        except (OSError, RuntimeError) as error:
-            raise _cannot_listen(config.host, config.port, "--port", error) from error
-        try:
-            self._metrics_http, self._metrics_thread = start_http_server(
-                config.metrics_port, config.host, registry=self._metrics.registry
-            )
-        except OSError as error:
-            raise _cannot_listen(config.host, config.metrics_port, "--metrics-port", error) from error
-        self.metrics_port = self._metrics_http.server_port
+            if self._tls is None:
+                self.port = self._grpc.add_insecure_port(where)
+            else:
+                self.port = self._grpc.add_secure_port(where, self._tls.grpc_credentials())
+        except RuntimeError as error:
+            raise cannot_listen(config.host, config.port, "--port", error) from error
+        await self._admin.start()
+        self.admin_port = self._admin.port
         await self._grpc.start()
         self._worker.start()
-        if not config.host.startswith("127.") and config.host not in ("::1", "localhost"):
-            logger.warning("listening on %s without authentication: whoever reaches it can use the model", config.host)
+        self._warn()
 
     async def load(self, load: Callable[[], ServedGuard]) -> ServedGuard:
         """Load the guard on the model thread, then serve. Raises what `load` raises."""
@@ -112,6 +126,7 @@ class Server:
 
     async def stop(self) -> None:
         """Say NOT_SERVING, refuse what is new, let what is in flight finish within the grace, and close everything."""
+        self._stopping = True
         await self._health.enter_graceful_shutdown()
         self._worker.drain()
         try:
@@ -123,10 +138,38 @@ class Server:
         if self._calls.guard is not None:
             await asyncio.to_thread(self._calls.guard.backend.close)
         await self._grpc.stop(_WATCHERS_GRACE)
-        if self._metrics_http is not None:
-            await asyncio.to_thread(self._metrics_http.shutdown)
-            self._metrics_http.server_close()
-            self._metrics_thread.join()
+        await self._admin.stop()
+
+    def _admin_port(self) -> HttpPort:
+        config = self._config
+        pages = admin_app(
+            self._metrics.registry,
+            ready=lambda: self._calls.guard is not None and not self._stopping,
+            engine_metrics=lambda: None,
+        )
+        door = HttpDoor(
+            pages,
+            port="admin",
+            authenticator=self._authenticator,
+            scope=Scope.ADMIN,
+            bounds=Bounds(body_bytes=config.max_message_bytes, seconds=config.max_deadline + _HTTP_SLACK),
+            rejected=self._metrics.rejected,
+            open_paths=() if config.closed_health else (LIVE, READY),
+            any_host=config.insecure_open_bind,
+            passwords=True,
+        )
+        tls = None if self._tls is None else self._tls.http_context(certificate_optional=True)
+        return HttpPort(door, config.admin_host, config.admin_port, "--admin-port", tls)
+
+    def _warn(self) -> None:
+        config = self._config
+        for host in (config.host, config.admin_host):
+            if is_loopback(host):
+                continue
+            if not self._authenticator.asks:
+                logger.warning("listening on %s without authentication: whoever reaches it can use the model", host)
+            elif self._tls is None:
+                logger.warning("listening on %s without TLS: tokens and texts travel in clear", host)
 
     async def _set_health(self, status: Any) -> None:
         for service in ("", SERVICE):
@@ -187,21 +230,3 @@ def _options(config: ServerConfig) -> tuple[tuple[str, int], ...]:
         ("grpc.max_connection_age_ms", 30 * 60_000),
         ("grpc.max_connection_age_grace_ms", 5 * 60_000),
     )
-
-
-def _try_to_listen(host: str, port: int) -> None:
-    """Raise OSError if the address cannot be had: grpc would say why only in C++ lines of its own on stderr."""
-    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    with socket.socket(family, kind) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(address)
-        probe.listen()
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _cannot_listen(host: str, port: int, option: str, error: Exception) -> SetupIncomplete:
-    why = error.strerror if isinstance(error, OSError) and error.strerror else "no such address, or it is in use"
-    return SetupIncomplete(f"cannot listen on {_address(host, port)}: {why}; {option} 0 takes any free port")

@@ -24,7 +24,7 @@ from xmguard.errors import SetupIncomplete
 from xmguard.loading import DEFAULT_ENGINE, load_guard
 from xmguard.models.resolve import WITHOUT_A_NAME
 from xmguard.plugins import load_plugins
-from xmguard_server.config import ServerConfig
+from xmguard_server.config import ServerConfig, TlsFiles
 
 if TYPE_CHECKING:
     from xmguard.guard import Guard
@@ -36,7 +36,7 @@ DEFAULTS = ServerConfig()
 def serve(
     host: Annotated[
         str,
-        typer.Option(help="Address to listen on. There is no authentication: keep it on loopback or behind a proxy."),
+        typer.Option(help="Address that gRPC listens on; beyond loopback, callers must say who they are (--tokens)."),
     ] = DEFAULTS.host,
     port: Annotated[int, typer.Option(min=0, max=65535, help="gRPC port; 0 takes any free one.")] = DEFAULTS.port,
     model: Annotated[
@@ -58,9 +58,40 @@ def serve(
         str,
         typer.Option(metavar="HASH", help="Serve only files that hash to this; `xmguard models hash` prints it."),
     ] = "",
-    metrics_port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Prometheus metrics over HTTP at /metrics; 0 takes any free port.")
-    ] = DEFAULTS.metrics_port,
+    admin_host: Annotated[
+        str, typer.Option(help="Address that the admin port listens on; beyond loopback as for --host.")
+    ] = DEFAULTS.admin_host,
+    admin_port: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="HTTP port with /metrics for Prometheus, /healthz and /readyz; 0 takes any free port.",
+        ),
+    ] = DEFAULTS.admin_port,
+    tokens: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Callers must send a token that has its hash here; `xmguard token new` makes one."
+        ),
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Certificate chain, PEM, for TLS on every port; with --tls-key.")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Its private key, PEM, without password.")
+    ] = None,
+    tls_client_ca: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Clients must show a certificate that an authority in this file signed."),
+    ] = None,
+    closed_health: Annotated[
+        bool, typer.Option("--closed-health", help="Health checks need a token too; without it they are open.")
+    ] = False,
+    insecure_open_bind: Annotated[
+        bool,
+        typer.Option("--insecure-open-bind", help="Listen beyond loopback although nobody has to say who they are."),
+    ] = False,
     max_queue: Annotated[
         int, typer.Option(min=0, help="Requests that may wait for the model; one more gets RESOURCE_EXHAUSTED.")
     ] = DEFAULTS.max_queue,
@@ -116,21 +147,28 @@ def serve(
         from xmguard_server.app import run
         from xmguard_server.logs import log_to_stderr
         from xmguard_server.metrics import Metrics
+        from xmguard_server.ports import address
     except ImportError as error:
         raise SetupIncomplete(f'a package is missing ({error}); run: pip install "xmguard[server]"') from error
 
     def ready(name: str, server: Server) -> None:
-        metrics_url = f"http://{host}:{server.metrics_port}/metrics"
-        print(f"xmguard: serving {name} on {host}:{server.port}, metrics on {metrics_url}", flush=True)
+        metrics_url = f"{'https' if tls else 'http'}://{address(admin_host, server.admin_port)}/metrics"
+        print(f"xmguard: serving {name} on {address(host, server.port)}, metrics on {metrics_url}", flush=True)
 
     def progress(message: str) -> None:
         print(message, file=sys.stderr, flush=True)
 
+    tls = _tls_files(tls_cert, tls_key, tls_client_ca)
     log_to_stderr()
     config = ServerConfig(
         host=host,
         port=port,
-        metrics_port=metrics_port,
+        admin_host=admin_host,
+        admin_port=admin_port,
+        tokens=tokens,
+        tls=tls,
+        closed_health=closed_health,
+        insecure_open_bind=insecure_open_bind,
         max_queue=max_queue,
         max_queue_cost=max_queue_cost,
         max_queue_wait=max_queue_wait,
@@ -169,3 +207,11 @@ def serve(
         return guard
 
     asyncio.run(run(config, metrics, load, ready))
+
+
+def _tls_files(certificate: Path | None, key: Path | None, client_authority: Path | None) -> TlsFiles | None:
+    if certificate is not None and key is not None:
+        return TlsFiles(certificate, key, client_authority)
+    if certificate is not None or key is not None or client_authority is not None:
+        raise SetupIncomplete("TLS needs both --tls-cert and --tls-key; --tls-client-ca is no use without them")
+    return None

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from xmguard.errors import SetupIncomplete
 from xmguard.response import Limits
+
+
+@dataclass(frozen=True)
+class TlsFiles:
+    """PEM files."""
+
+    certificate: Path
+    """The server's, and those between it and the authority, in this order."""
+    key: Path
+    client_authority: Path | None = None
+    """Certificates of who may sign clients; then every client must show a certificate of theirs."""
+
+    @property
+    def all(self) -> Sequence[Path]:
+        """Every file."""
+        return tuple(path for path in (self.certificate, self.key, self.client_authority) if path is not None)
 
 
 @dataclass(frozen=True)
@@ -13,11 +31,21 @@ class ServerConfig:
     """Settings of one server process; every time is in seconds."""
 
     host: str = "127.0.0.1"
-    """Address that both ports listen on. There is no authentication: anything but loopback is open to the network."""
+    """Address that gRPC listens on. One that others can reach is refused where nobody has to say who they are."""
     port: int = 50051
     """gRPC; 0 takes any free port."""
-    metrics_port: int = 9464
-    """Prometheus over HTTP; 0 takes any free port."""
+    admin_host: str = "127.0.0.1"
+    """The same for the admin port, which is of no use to those who ask the guard."""
+    admin_port: int = 9464
+    """Metrics, liveness and readiness over HTTP; 0 takes any free port."""
+    tokens: Path | None = None
+    """File of the tokens that callers must send one of."""
+    tls: TlsFiles | None = None
+    """For every port; without it all travels in clear."""
+    closed_health: bool = False
+    """Whether the pages and the RPC that probes ask need a token too."""
+    insecure_open_bind: bool = False
+    """Whether others may reach a server that asks nobody who they are."""
     max_queue: int = 32
     """Requests that may wait for the model; one more is refused."""
     max_queue_cost: int = 4_000_000

@@ -12,6 +12,7 @@ import grpc
 
 from xmguard import wire
 from xmguard.response import Done
+from xmguard_server.callers import caller
 from xmguard_server.calls import Call, Calls
 from xmguard_server.errors import rich_errors
 from xmguard_server.interceptors import REQUEST_ID
@@ -67,4 +68,4 @@ class GuardServicer:
 
 
 def _call(context: Any) -> Call:
-    return Call(REQUEST_ID.get(), context.time_remaining())
+    return Call(REQUEST_ID.get(), context.time_remaining(), caller(context))

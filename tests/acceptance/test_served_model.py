@@ -45,7 +45,7 @@ class Served(NamedTuple):
 def start():
     began = time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, "-m", "xmguard", "serve", "--port", "0", "--metrics-port", "0"],
+        [sys.executable, "-m", "xmguard", "serve", "--port", "0", "--admin-port", "0"],
         stdout=subprocess.PIPE,
         text=True,
     )

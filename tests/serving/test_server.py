@@ -37,7 +37,7 @@ from xmguard.errors import (
 from xmguard.request import AnswerRequest, Rebalance
 from xmguard.response import ConflictVerdict, Delta, Done, Started
 from xmguard.span import Media, Span
-from xmguard_server.errors import STATUS_CODES
+from xmguard_server.errors import CODES
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 
@@ -121,7 +121,7 @@ def test_every_code_reaches_the_client_as_it_was_raised(code: ErrorCode) -> None
 
 
 def test_there_is_a_status_code_for_every_error_code() -> None:
-    assert {code: status.name for code, status in STATUS_CODES.items()} == {code: code.value for code in ErrorCode}
+    assert {code: statuses.grpc.name for code, statuses in CODES.items()} == {code: code.value for code in ErrorCode}
 
 
 def test_violations_keep_their_paths() -> None:

@@ -3,16 +3,14 @@
 import asyncio
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from socketserver import BaseServer
-from unittest.mock import patch
 
 import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.scripted import POLL, REQUEST, ScriptedBackend, ScriptedGuard, blocked, eventually, scrape, serving
+from tests.scripted import REQUEST, ScriptedBackend, ScriptedGuard, blocked, eventually, scrape, serving
 from xmguard.client import AsyncClient, Client
 from xmguard.errors import EngineError, ErrorCode, Reason, XmguardError
 from xmguard.plugins import load_plugins
@@ -51,7 +49,7 @@ class Life:
 
     def __init__(self, load: Callable[[], ScriptedGuard], **settings: bool) -> None:
         self._ready: asyncio.Queue[Server] = asyncio.Queue()
-        config = ServerConfig(port=0, metrics_port=0, grace=5.0, **settings)
+        config = ServerConfig(port=0, admin_port=0, grace=5.0, **settings)
         self.over = asyncio.create_task(
             run(config, Metrics(load_plugins()), load, lambda name, server: self._ready.put_nowait(server))
         )
@@ -59,12 +57,6 @@ class Life:
     async def ready(self) -> str:
         """The address, once it answers."""
         return f"127.0.0.1:{(await asyncio.wait_for(self._ready.get(), 20)).port}"
-
-
-@pytest.fixture(autouse=True)
-def quick_metrics() -> Iterator[None]:
-    with patch.object(BaseServer.serve_forever, "__defaults__", (POLL,)):
-        yield
 
 
 async def status(address: str) -> int:

@@ -283,16 +283,16 @@ def test_a_port_in_use_is_an_error_that_names_it() -> None:
         ):
             pass
         port = int(served.metrics_url.removesuffix("/metrics").rpartition(":")[2])
-        with pytest.raises(XmguardError, match="in use; --metrics-port"), serving(metrics_port=port):
+        with pytest.raises(XmguardError, match="in use; --admin-port"), serving(admin_port=port):
             pass
 
 
 def test_the_command_cannot_start_and_exits_2_with_one_line() -> None:
     for arguments, complaint in (
-        (["--host", "203.0.113.1"], "cannot listen on 203.0.113.1:0: "),
+        (["--host", "203.0.113.1", "--insecure-open-bind"], "cannot listen on 203.0.113.1:0: "),
         (["--model", "no-such-model"], "no-such-model"),
     ):
-        command = [sys.executable, "-m", "xmguard", "serve", "--port", "0", "--metrics-port", "0", *arguments]
+        command = [sys.executable, "-m", "xmguard", "serve", "--port", "0", "--admin-port", "0", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout) == (2, "")
         last = done.stderr.splitlines()[-1]
@@ -303,7 +303,7 @@ def test_the_command_cannot_start_and_exits_2_with_one_line() -> None:
 
 def test_the_command_says_which_extra_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    for module in ("xmguard_server.app", "xmguard_server.metrics"):
+    for module in ("xmguard_server.admin", "xmguard_server.app", "xmguard_server.metrics"):
         monkeypatch.delitem(sys.modules, module)
     with pytest.raises(SetupIncomplete, match=r'pip install "xmguard\[server\]"'):
         serve()

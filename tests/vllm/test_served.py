@@ -31,7 +31,7 @@ class Served:
     """The command in a process group of its own, as a shell starts it."""
 
     def __init__(self, folder) -> None:
-        options = ["--engine", "vllm", "--port", "0", "--metrics-port", "0", "--concurrency", "3", "--restart"]
+        options = ["--engine", "vllm", "--port", "0", "--admin-port", "0", "--concurrency", "3", "--restart"]
         options += ["--engine-option", f"kv_cache_memory_bytes={64 << 20}"]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "xmguard", "serve", "--model", str(folder), *options],
@@ -70,7 +70,7 @@ def client(served):
 
 
 def test_sigterm_while_vllm_starts_ends_all_of_it(tmp_path, in_processes):
-    command = [sys.executable, "-m", "xmguard", "serve", "--engine", "vllm", "--port", "0", "--metrics-port", "0"]
+    command = [sys.executable, "-m", "xmguard", "serve", "--engine", "vllm", "--port", "0", "--admin-port", "0"]
     command += ["--model", str(make_model(tmp_path, head_dim=32))]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
         while "starting vLLM and reading the weights" not in process.stderr.readline():
