@@ -125,7 +125,7 @@ ONLY = {
     "google": ("xmguard.wire", "xmguard.v1"),
     "pluggy": ("xmguard.hookspecs", "xmguard.plugins"),
     "pytest": ("xmguard.testing",),
-    "typer": ("xmguard.cli", "xmguard_server.commands", "xmguard_research"),
+    "typer": ("xmguard.cli", "xmguard_server.commands", "xmguard_server.token_command", "xmguard_research"),
     "rich": ("xmguard.cli", "xmguard_research"),
 }
 # Messages of the contract: only the translation handles them.
