@@ -92,6 +92,10 @@ def serve(
         bool,
         typer.Option("--insecure-open-bind", help="Listen beyond loopback although nobody has to say who they are."),
     ] = False,
+    log_tracebacks: Annotated[
+        bool,
+        typer.Option("--log-tracebacks", help="Log the words of errors and of libraries, which may quote requests."),
+    ] = False,
     max_queue: Annotated[
         int, typer.Option(min=0, help="Requests that may wait for the model; one more gets RESOURCE_EXHAUSTED.")
     ] = DEFAULTS.max_queue,
@@ -159,7 +163,7 @@ def serve(
         print(message, file=sys.stderr, flush=True)
 
     tls = _tls_files(tls_cert, tls_key, tls_client_ca)
-    log_to_stderr()
+    log_to_stderr(quoting=log_tracebacks)
     config = ServerConfig(
         host=host,
         port=port,
