@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from prometheus_client import CollectorRegistry
+from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
 from prometheus_client.exposition import choose_encoder
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -25,6 +25,9 @@ LIVE = "/healthz"
 READY = "/readyz"
 METRICS = "/metrics"
 ENGINE_METRICS = "/engine/metrics"
+
+_PYTHON = ("python_", "process_")
+"""What prometheus_client's own registry tells of any process."""
 
 
 def admin_app(
@@ -71,6 +74,16 @@ def admin_app(
         Route(ENGINE_METRICS, engine),
     ]
     return Router([*pages, *routes], redirect_slashes=False, default=_nowhere)
+
+
+def engine_page() -> bytes | None:
+    """What an engine in this process counts itself; None if none does.
+
+    Engines count on prometheus_client's own registry, under their own names; the server's metrics are never on it.
+    """
+    if all(family.name.startswith(_PYTHON) for family in REGISTRY.collect()):
+        return None
+    return generate_latest(REGISTRY)
 
 
 async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:

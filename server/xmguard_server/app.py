@@ -21,7 +21,7 @@ from grpc_reflection.v1alpha import reflection
 from xmguard.deadline import Stop
 from xmguard.errors import EngineError
 from xmguard.wire import SERVICE
-from xmguard_server.admin import LIVE, READY, admin_app
+from xmguard_server.admin import LIVE, READY, admin_app, engine_page
 from xmguard_server.auth import Authenticator, Scope, Tokens
 from xmguard_server.calls import Calls, ServedGuard
 from xmguard_server.config import ServerConfig
@@ -145,7 +145,7 @@ class Server:
         pages = admin_app(
             self._metrics.registry,
             ready=lambda: self._calls.guard is not None and not self._stopping,
-            engine_metrics=lambda: None,
+            engine_metrics=engine_page,
         )
         door = HttpDoor(
             pages,

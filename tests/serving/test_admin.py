@@ -11,6 +11,7 @@ from unittest.mock import patch
 from urllib.parse import urlsplit
 
 import pytest
+from prometheus_client import REGISTRY, Gauge
 
 from tests.scripted import Serving, serving
 from xmguard_server import http_port
@@ -65,6 +66,18 @@ def test_an_engine_without_metrics_of_its_own_says_so(served: Serving) -> None:
     status, _, body = ask(served, "/engine/metrics")
     assert status == 404
     assert "those of the server are at /metrics" in body
+
+
+def test_metrics_of_an_engine_have_a_page_of_their_own(served: Serving) -> None:
+    counted = Gauge("engine:requests_running", "As vLLM names its metrics, on the registry that it uses.")
+    try:
+        status, _, page = ask(served, "/engine/metrics")
+        assert status == 200
+        assert "engine:requests_running 0.0" in page.splitlines()
+        assert "xmguard_" not in page
+        assert "engine:" not in ask(served, "/metrics")[2]
+    finally:
+        REGISTRY.unregister(counted)
 
 
 @pytest.mark.parametrize("path", ["/", "/nowhere", "/metrics/", "/healthz/x", "//metrics", "/%2e%2e/metrics"])

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -45,6 +46,7 @@ class Served:
         line = self.process.stdout.readline()
         match = READY.match(line)
         assert match, line
+        self.metrics_url = match[2]
         return match[1]
 
     def health(self) -> int:
@@ -61,6 +63,14 @@ def served(tmp_path_factory, in_processes):
         os.killpg(served.process.pid, signal.SIGKILL)
         served.process.wait()
     served.process.stdout.close()
+
+
+def test_vllms_own_metrics_have_a_page_of_their_own(served, client):
+    client.answer(ASKED)
+    with urllib.request.urlopen(served.metrics_url.replace("/metrics", "/engine/metrics"), timeout=10) as page:
+        assert b"vllm:request_success_total" in page.read()
+    with urllib.request.urlopen(served.metrics_url, timeout=10) as page:
+        assert b"vllm:" not in page.read()
 
 
 @pytest.fixture
