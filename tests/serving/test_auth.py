@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import logging
-import os
 import subprocess
 import sys
 import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from unittest.mock import patch
 
 import grpc
 import pytest
@@ -20,10 +20,14 @@ from typer.testing import CliRunner
 from tests.scripted import REQUEST, Serving, blocked, details, health, serving
 from tests.serving.auth_matrix import IN, Keys, admin_door, basic, grpc_door, guarded, walk
 from xmguard import wire
+from xmguard.deadline import Stop
 from xmguard.errors import SetupIncomplete, XmguardError
+from xmguard_server import auth
 from xmguard_server.auth import Scope, Tokens
+from xmguard_server.calls import Call, Calls
 from xmguard_server.commands import serve
 from xmguard_server.config import ServerConfig
+from xmguard_server.files import Fingerprint
 from xmguard_server.ports import is_loopback
 from xmguard_server.token_command import app
 from xmguard_server.token_file import make, parse
@@ -85,8 +89,6 @@ def test_the_matrix_has_every_method_of_every_service(door: tuple[Serving, Keys]
 
 
 def test_the_matrix_finds_a_door_left_open() -> None:
-    from unittest.mock import patch
-
     with (
         guarded() as (served, keys),
         patch.object(Tokens, "find", lambda self, token: parse(make("x", [*SCOPES], None)[1], "", SCOPES)[0]),
@@ -142,19 +144,30 @@ def test_a_browser_may_send_the_token_as_a_password(door: tuple[Serving, Keys]) 
     assert grpc_door(served).knock(wire.ANSWER.path, (basic(keys.token("guard")),)) == "UNAUTHENTICATED"
 
 
-def test_the_caller_is_named_in_the_log_and_tokens_are_not(
-    door: tuple[Serving, Keys], caplog: pytest.LogCaptureFixture
-) -> None:
-    served, keys = door
+def test_the_caller_is_named_in_the_log_and_tokens_are_not(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level("DEBUG")
-    answer(served, keys.token("guard"))
-    with pytest.raises(grpc.RpcError):
-        answer(served, keys.token("late"))
-    scrape_with(served, keys.token("admin"))
+    with guarded() as (served, keys):
+        answer(served, keys.token("guard"))
+        with pytest.raises(grpc.RpcError):
+            answer(served, keys.token("late"))
+        scrape_with(served, keys.token("admin"))
     lines = [record.fields for record in caplog.records if record.name == "xmguard_server.access"]
     assert [line.get("caller") for line in lines] == ["guard", None, "admin"]
     everything = str([record.__dict__ for record in caplog.records])
     assert not [name for name in ("guard", "late", "admin") if keys.token(name) in everything]
+
+
+def test_a_call_of_the_guard_knows_who_makes_it(door: tuple[Serving, Keys]) -> None:
+    served, keys = door
+    made: list[Call] = []
+
+    def stop(self: Calls, call: Call) -> Stop:
+        made.append(call)
+        return Stop()
+
+    with patch.object(Calls, "_stop", stop):
+        answer(served, keys.token("guard"))
+    assert [call.caller for call in made] == ["guard"]
 
 
 # -- the file of tokens ------------------------------------------------------------------------------------------------
@@ -212,16 +225,13 @@ def test_an_empty_file_lets_nobody_in(tmp_path: Path) -> None:
     assert tokens.find(keys.token("guard")) is None
 
 
-def test_a_second_change_of_the_same_size_in_the_same_instant_is_seen(tmp_path: Path) -> None:
+def test_a_second_change_that_the_file_system_cannot_tell_from_the_first_is_seen(tmp_path: Path) -> None:
     keys = Keys(tmp_path)
-    tokens = Tokens(keys.file)
-    stamp = keys.file.stat()
-    spoiled = keys.file.read_text().replace(keys.digest("guard"), "0" * 64)
-    with keys.file.open("r+") as file:
-        file.write(spoiled)
-    os.utime(keys.file, ns=(stamp.st_atime_ns, stamp.st_mtime_ns))
-    tokens._seen = type(tokens._seen)(time.time(), tokens._seen.identity)
-    assert tokens.find(keys.token("guard")) is None
+    now = Fingerprint(time.time(), (1,))
+    with patch.object(auth, "fingerprint", lambda path: now):
+        tokens = Tokens(keys.file)
+        keys.write(without="guard")
+        assert tokens.find(keys.token("guard")) is None
 
 
 ENTRY = make("a", ["guard"], None)[1]
