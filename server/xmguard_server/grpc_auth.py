@@ -17,6 +17,7 @@ from xmguard.errors import Reason, XmguardError
 from xmguard_server.auth import Authenticator, Scope
 from xmguard_server.callers import CALLER, text
 from xmguard_server.errors import abort
+from xmguard_server.interceptors import REQUEST_ID_KEY, request_id
 
 HEALTH_CHECK = "/grpc.health.v1.Health/Check"
 
@@ -51,8 +52,10 @@ class Authentication(grpc.aio.ServerInterceptor):
     def _refusal(self, error: XmguardError) -> Any:
         async def refuse(requests: Any, context: Any) -> None:
             self._rejected(error.reason)
+            name = request_id(value for key, value in context.invocation_metadata() or () if key == REQUEST_ID_KEY)
+            context.set_trailing_metadata(((REQUEST_ID_KEY, name),))
             # Not the method: it may be any text, of somebody who was not let in.
-            fields = {"code": error.code.value, "peer": context.peer()}
+            fields = {"code": error.code.value, "request_id": name, "peer": context.peer()}
             access_log.info("refused", extra={"fields": fields})
             await abort(context, error)
 

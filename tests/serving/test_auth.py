@@ -20,8 +20,9 @@ from typer.testing import CliRunner
 from tests.scripted import REQUEST, Serving, blocked, details, health, serving
 from tests.serving.auth_matrix import IN, Keys, admin_door, basic, grpc_door, guarded, walk
 from xmguard import wire
+from xmguard.client import Client
 from xmguard.deadline import Stop
-from xmguard.errors import SetupIncomplete, XmguardError
+from xmguard.errors import ErrorCode, Reason, SetupIncomplete, XmguardError
 from xmguard_server import auth
 from xmguard_server.auth import Scope, Tokens
 from xmguard_server.calls import Call, Calls
@@ -109,6 +110,19 @@ def test_a_refusal_over_grpc_has_its_reason_and_reads_nothing(door: tuple[Servin
     assert (info.reason, info.domain) == ("UNAUTHENTICATED", "xmguard.dev")
     assert "nonsense" not in str(caught.value)
     assert len(served.guard.calls) == before
+
+
+def test_the_client_says_who_it_is_and_learns_why_not(door: tuple[Serving, Keys]) -> None:
+    served, keys = door
+    with Client(served.address, token=keys.token("guard")) as client:
+        assert client.answer(REQUEST).answer
+    with (
+        Client(served.address, token=keys.token("late")) as client,
+        pytest.raises(XmguardError, match="this token has expired") as caught,
+    ):
+        list(client.stream(REQUEST))
+    assert (caught.value.code, caught.value.reason) == (ErrorCode.UNAUTHENTICATED, Reason.UNAUTHENTICATED)
+    assert caught.value.request_id
 
 
 def test_a_call_that_sends_nothing_is_refused_all_the_same(door: tuple[Serving, Keys]) -> None:

@@ -20,7 +20,7 @@ from starlette.types import ASGIApp
 
 from tests.scripted import REQUEST, raising, serving
 from xmguard import errors as raised_errors
-from xmguard.client import Client
+from xmguard.client import Client, Retries
 from xmguard.errors import ErrorCode, FieldViolation, InvalidRequest, Reason, XmguardError
 from xmguard_server.auth import Authenticator, Scope
 from xmguard_server.errors import CODES, REASONS
@@ -95,7 +95,7 @@ def test_what_is_raised_is_in_the_table() -> None:
 
 
 def test_every_reason_reaches_the_client_as_it_was_raised() -> None:
-    with serving() as served, Client(served.address) as client:
+    with serving() as served, Client(served.address, retries=Retries(attempts=1)) as client:
         for reason, code in PAIRS:
             served.guard.script = raising(error(reason, code))
             for call in (client.answer, client.check, lambda request: list(client.stream(request))):

@@ -11,7 +11,7 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.scripted import REQUEST, ScriptedBackend, ScriptedGuard, blocked, eventually, scrape, serving
-from xmguard.client import AsyncClient, Client
+from xmguard.client import AsyncClient, Client, Retries
 from xmguard.errors import EngineError, ErrorCode, Reason, XmguardError
 from xmguard.plugins import load_plugins
 from xmguard.response import ConflictVerdict, Done, Started
@@ -21,12 +21,13 @@ from xmguard_server.metrics import Metrics
 
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVING = health_pb2.HealthCheckResponse.SERVING
+ONCE = Retries(attempts=1)
 
 
 def test_as_many_requests_run_at_once_as_the_engine_takes_and_the_next_ones_wait() -> None:
     release = threading.Event()
     guard = ScriptedGuard(blocked(release), backend=ScriptedBackend(concurrency=3))
-    with serving(load=lambda: guard, max_queue=1) as served, Client(served.address) as client:
+    with serving(load=lambda: guard, max_queue=1) as served, Client(served.address, retries=ONCE) as client:
         assert served.loaded.wait(20)
         streams = [client.stream(REQUEST) for _ in range(3)]
         for stream in streams:

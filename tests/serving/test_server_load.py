@@ -32,7 +32,7 @@ from tests.scripted import (
 )
 from xmguard import wire
 from xmguard.cli.access import SERVER_SECONDS
-from xmguard.client import AsyncClient, Client
+from xmguard.client import AsyncClient, Client, Retries
 from xmguard.deadline import Stop
 from xmguard.errors import (
     Cancelled,
@@ -48,6 +48,7 @@ from xmguard_server.config import ServerConfig
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+ONCE = Retries(attempts=1)
 
 
 # -- cancel, deadline, queue -------------------------------------------------------------------------------------------
@@ -143,7 +144,7 @@ def test_callers_wait_as_long_as_the_server_works_and_no_longer() -> None:
 
 def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
     release = threading.Event()
-    with serving(blocked(release), max_queue=1) as served, Client(served.address) as client:
+    with serving(blocked(release), max_queue=1) as served, Client(served.address, retries=ONCE) as client:
         with ThreadPoolExecutor(2) as pool:
             admitted = [pool.submit(client.answer, REQUEST) for _ in range(2)]
             eventually(lambda: "xmguard_requests_waiting 1.0" in scrape(served.metrics_url))
@@ -168,7 +169,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
 
 def test_a_waiting_request_that_is_cancelled_leaves_the_queue() -> None:
     release = threading.Event()
-    with serving(blocked(release), max_queue=1) as served, Client(served.address) as client:
+    with serving(blocked(release), max_queue=1) as served, Client(served.address, retries=ONCE) as client:
         running = client.stream(REQUEST)
         next(running)
         with Client(served.address, timeout=0.2) as hasty:
