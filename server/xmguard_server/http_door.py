@@ -27,7 +27,7 @@ from xmguard_server.auth import Authenticator, Principal, Scope
 from xmguard_server.http_errors import error_response
 from xmguard_server.http_port import CERTIFICATE
 from xmguard_server.interceptors import REQUEST_ID_KEY, request_id
-from xmguard_server.ports import is_loopback
+from xmguard_server.ports import names_loopback
 from xmguard_server.tls import subject
 
 PRINCIPAL = "principal"
@@ -122,12 +122,15 @@ class HttpDoor:
     def _refuse_foreign_pages(self, headers: _Headers) -> None:
         # A page on the web can make a browser send requests here, with the browser's own password for this port or
         # under a name of its own that leads to this machine; it cannot hide which page it is.
-        hosts = headers.every("host")
-        if len(hosts) != 1:
-            raise _foreign("a request needs one Host header")
-        if not self._any_host and not is_loopback(urlsplit(f"//{hosts[0]}").hostname or ""):
+        try:
+            (host,) = headers.every("host")
+            name = urlsplit(f"//{host}").hostname or ""
+            origins = [urlsplit(origin).netloc for origin in headers.every("origin")]
+        except ValueError as error:
+            raise _foreign("a request needs one Host header, and Origin must be a URL where there is one") from error
+        if not self._any_host and not names_loopback(name):
             raise _foreign("this port is open to this machine only; ask for it as localhost")
-        if any(urlsplit(origin).netloc != hosts[0] for origin in headers.every("origin")):
+        if any(origin != host for origin in origins):
             raise _foreign("requests from pages of other origins are refused")
 
     def _stated(self, error: Exception, name: str, *, late: bool) -> XmguardError:

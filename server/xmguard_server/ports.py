@@ -27,6 +27,14 @@ def is_loopback(host: str) -> bool:
     return all(ipaddress.ip_address(str(entry[4][0]).partition("%")[0]).is_loopback for entry in found)
 
 
+def names_loopback(host: str) -> bool:
+    """Whether a host that somebody else wrote means this machine. Nothing is looked up: any name can lead anywhere."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost"
+
+
 def refuse_open(host: str, option: str) -> None:
     """Refuse an address that others can reach, on a server that asks nobody who they are.
 
