@@ -6,7 +6,8 @@ Knows no transport: it never imports grpc, and client and server see values and 
 
 from __future__ import annotations
 
-from xmguard.wire.jsontext import from_json, to_json
+from xmguard.wire.jsonschema import json_schema
+from xmguard.wire.jsontext import from_data, from_json, parse_json, to_data, to_json
 from xmguard.wire.messages import decode, encode
 from xmguard.wire.methods import ANSWER, CHECK, GET_MODEL, METHODS, SERVICE, STREAM_ANSWER, Method, Numbered
 from xmguard.wire.status import DOMAIN, from_status, to_status
@@ -23,8 +24,12 @@ __all__ = [
     "Numbered",
     "decode",
     "encode",
+    "from_data",
     "from_json",
     "from_status",
+    "json_schema",
+    "parse_json",
+    "to_data",
     "to_json",
     "to_status",
 ]
