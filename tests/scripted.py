@@ -214,6 +214,7 @@ class Serving:
         self.address = f"127.0.0.1:{server.port}"
         self.admin_url = f"{'http' if self._config.tls is None else 'https'}://127.0.0.1:{server.admin_port}"
         self.metrics_url = f"{self.admin_url}/metrics"
+        self.http_url = f"{'http' if self._config.tls is None else 'https'}://127.0.0.1:{server.http_port}"
 
     def stop(self) -> None:
         if self._thread.is_alive():

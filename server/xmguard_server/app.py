@@ -26,8 +26,12 @@ from xmguard_server.auth import Authenticator, Scope, Tokens
 from xmguard_server.calls import Calls, ServedGuard
 from xmguard_server.config import ServerConfig
 from xmguard_server.grpc_auth import Authentication
+from xmguard_server.http.app import build
+from xmguard_server.http.attended import Attended
+from xmguard_server.http.errors import error_response
 from xmguard_server.http_door import Bounds, HttpDoor
 from xmguard_server.http_port import HttpPort
+from xmguard_server.inference_protocol import INFERENCE_SERVICE, InferenceServicer
 from xmguard_server.interceptors import Observability
 from xmguard_server.metrics import Metrics
 from xmguard_server.ports import address, cannot_listen, is_loopback, listen, refuse_open
@@ -53,6 +57,7 @@ class Server:
     def __init__(self, config: ServerConfig, metrics: Metrics) -> None:
         self.port = 0
         self.admin_port = 0
+        self.http_port = 0
         self._config = config
         self._metrics = metrics
         self._stopping = False
@@ -71,11 +76,16 @@ class Server:
         handlers = GuardServicer(self._calls, metrics).handlers()
         self._grpc.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc)
+        probes = InferenceServicer(self._calls, metrics).handlers()
+        self._grpc.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(INFERENCE_SERVICE, probes),))
+        listed = (SERVICE, INFERENCE_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(listed, self._grpc)
         self._admin = self._admin_port()
+        self._attended = Attended(build(self._calls), metrics)
+        self._http = None if config.http_port is None else self._public_port(config.http_port)
 
     async def start(self) -> None:
-        """Listen on both ports; health says NOT_SERVING, and requests are told to come back.
+        """Listen on every port; health says NOT_SERVING, and requests are told to come back.
 
         Raises:
             SetupIncomplete: a port cannot be listened on, or others could reach it and nobody is asked who they are.
@@ -96,6 +106,9 @@ class Server:
             raise cannot_listen(config.host, config.port, "--port", error) from error
         await self._admin.start()
         self.admin_port = self._admin.port
+        if self._http is not None:
+            await self._http.start()
+            self.http_port = self._http.port
         await self._grpc.start()
         self._worker.start()
         self._warn()
@@ -132,12 +145,15 @@ class Server:
         try:
             async with asyncio.timeout(self._config.grace):
                 await self._observability.idle()
+                await self._attended.idle()
         except TimeoutError:
             logger.warning("requests were still running after %g s and are cut off", self._config.grace)
         await asyncio.to_thread(self._worker.stop, _STEP_GRACE)
         if self._calls.guard is not None:
             await asyncio.to_thread(self._calls.guard.backend.close)
         await self._grpc.stop(_WATCHERS_GRACE)
+        if self._http is not None:
+            await self._http.stop()
         await self._admin.stop()
 
     def _admin_port(self) -> HttpPort:
@@ -160,6 +176,22 @@ class Server:
         )
         tls = None if self._tls is None else self._tls.http_context(certificate_optional=True)
         return HttpPort(door, config.admin_host, config.admin_port, "--admin-port", tls)
+
+    def _public_port(self, port: int) -> HttpPort:
+        config = self._config
+        door = HttpDoor(
+            self._attended,
+            port="http",
+            authenticator=self._authenticator,
+            scope=Scope.GUARD,
+            bounds=Bounds(body_bytes=config.max_message_bytes, seconds=config.max_deadline + _HTTP_SLACK),
+            rejected=self._metrics.rejected,
+            any_host=config.insecure_open_bind,
+            shape=error_response,
+            level=logging.INFO,
+        )
+        tls = None if self._tls is None else self._tls.http_context(certificate_optional=False)
+        return HttpPort(door, config.host, port, "--http-port", tls)
 
     def _warn(self) -> None:
         config = self._config

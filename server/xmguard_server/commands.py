@@ -69,6 +69,15 @@ def serve(
             help="HTTP port with /metrics for Prometheus, /healthz and /readyz; 0 takes any free port.",
         ),
     ] = DEFAULTS.admin_port,
+    http_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Also serve the OpenAI-compatible API over HTTP on this port of --host; 0 takes any free one.",
+            show_default="off",
+        ),
+    ] = DEFAULTS.http_port,
     tokens: Annotated[
         Path | None,
         typer.Option(
@@ -140,7 +149,7 @@ def serve(
         float, typer.Option(min=0, help="Seconds that requests in flight may take to finish after SIGTERM or Ctrl-C.")
     ] = DEFAULTS.grace,
 ) -> None:
-    """Serve a model: answers, verdicts and contributions over gRPC.
+    """Serve a model: answers, verdicts and contributions over gRPC, and over HTTP if asked to.
 
     Prints one line once requests are answered, then runs until SIGTERM or Ctrl-C. Health (grpc.health.v1) says
     NOT_SERVING until then, and reflection lets any gRPC client list the service.
@@ -156,8 +165,12 @@ def serve(
         raise SetupIncomplete(f'a package is missing ({error}); run: pip install "xmguard[server]"') from error
 
     def ready(name: str, server: Server) -> None:
-        metrics_url = f"{'https' if tls else 'http'}://{address(admin_host, server.admin_port)}/metrics"
-        print(f"xmguard: serving {name} on {address(host, server.port)}, metrics on {metrics_url}", flush=True)
+        scheme = "https" if tls else "http"
+        where = address(host, server.port)
+        if server.http_port:
+            where += f", chat completions on {scheme}://{address(host, server.http_port)}/v1"
+        metrics_url = f"{scheme}://{address(admin_host, server.admin_port)}/metrics"
+        print(f"xmguard: serving {name} on {where}, metrics on {metrics_url}", flush=True)
 
     def progress(message: str) -> None:
         print(message, file=sys.stderr, flush=True)
@@ -169,6 +182,7 @@ def serve(
         port=port,
         admin_host=admin_host,
         admin_port=admin_port,
+        http_port=http_port,
         tokens=tokens,
         tls=tls,
         closed_health=closed_health,

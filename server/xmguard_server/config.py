@@ -38,6 +38,8 @@ class ServerConfig:
     """The same for the admin port, which is of no use to those who ask the guard."""
     admin_port: int = 9464
     """Metrics, liveness and readiness over HTTP; 0 takes any free port."""
+    http_port: int | None = None
+    """The OpenAI-compatible API, on `host`; 0 takes any free port, None opens none."""
     tokens: Path | None = None
     """File of the tokens that callers must send one of."""
     tls: TlsFiles | None = None

@@ -57,7 +57,13 @@ CODES: Mapping[ErrorCode, Statuses] = {
 
 REASONS: Mapping[Reason, Row] = {
     Reason.REQUEST_INVALID: Row(
-        (ErrorCode.INVALID_ARGUMENT, ErrorCode.NOT_FOUND, ErrorCode.FAILED_PRECONDITION, ErrorCode.RESOURCE_EXHAUSTED)
+        (
+            ErrorCode.INVALID_ARGUMENT,
+            ErrorCode.NOT_FOUND,
+            ErrorCode.FAILED_PRECONDITION,
+            ErrorCode.RESOURCE_EXHAUSTED,
+            ErrorCode.UNIMPLEMENTED,
+        )
     ),
     Reason.REQUEST_MALFORMED: Row((ErrorCode.INVALID_ARGUMENT,)),
     Reason.PROMPT_TOO_LONG: Row((ErrorCode.INVALID_ARGUMENT,)),

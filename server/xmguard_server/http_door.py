@@ -64,12 +64,14 @@ class HttpDoor:
         any_host: bool = False,
         passwords: bool = False,
         shape: Callable[[XmguardError], Response] = error_response,
+        level: int = logging.DEBUG,
     ) -> None:
         """`port` names the port in the log.
 
         `open_paths` ask nobody who they are. `any_host`: whether a name in `Host` that is not this machine's is taken
         where nobody is asked who they are. `passwords`: whether a token may come as a password (Basic), for browsers.
-        `shape` writes an error as this port's callers expect it.
+        `shape` writes an error as this port's callers expect it. `level` is that of the log's line for a request that
+        went well: scrapes and probes come every few seconds and would drown everything else.
         """
         self._app = app
         self._port = port
@@ -81,6 +83,7 @@ class HttpDoor:
         self._any_host = any_host or authenticator.asks
         self._passwords = passwords
         self._shape = shape
+        self._level = level
 
     async def __call__(self, request: Request, receive: Receive, send: Send) -> None:
         """Let the request through, or answer it with an error."""
@@ -155,8 +158,7 @@ class HttpDoor:
             "peer": f"{client[0]}:{client[1]}",
             "caller": principal.name if principal else "",
         }
-        # Scrapes and probes come every few seconds and would drown everything else.
-        access_log.log(logging.DEBUG if status < 400 else logging.INFO, "http", extra={"fields": fields})
+        access_log.log(self._level if status < 400 else logging.INFO, "http", extra={"fields": fields})
 
 
 class _Headers:

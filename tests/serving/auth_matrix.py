@@ -25,6 +25,7 @@ from tests.scripted import Serving, serving
 from xmguard import wire
 from xmguard_server.auth import Scope
 from xmguard_server.grpc_auth import HEALTH_CHECK
+from xmguard_server.inference_protocol import INFERENCE_SERVICE
 from xmguard_server.token_file import make
 
 IN = "in"
@@ -136,6 +137,7 @@ def grpc_door(served: Serving) -> Door:
 
     targets = [
         *(method.path for method in wire.METHODS),
+        *(f"/{INFERENCE_SERVICE}/{name}" for name in ("ServerLive", "ServerReady", "ModelReady", "ModelMetadata")),
         HEALTH_CHECK,
         "/grpc.health.v1.Health/Watch",
         "/grpc.health.v1.Health/List",
@@ -152,19 +154,7 @@ def admin_door(served: Serving) -> Door:
     """The admin port."""
 
     def knock(target: str, authorization: Sequence[str]) -> str:
-        method, _, path = target.partition(" ")
-        connection = http.client.HTTPConnection(urlsplit(served.admin_url).netloc, timeout=5)
-        try:
-            connection.putrequest(method, path)
-            for value in authorization:
-                connection.putheader("authorization", value)
-            connection.endheaders()
-            answer = connection.getresponse()
-            challenged = answer.getheader("www-authenticate") is not None
-            assert challenged == (answer.status == 401)
-            return {401: UNAUTHENTICATED, 403: PERMISSION_DENIED}.get(answer.status, IN)
-        finally:
-            connection.close()
+        return _knock(served.admin_url, target, authorization)
 
     pages = ["GET /metrics", "HEAD /metrics", "GET /engine/metrics", "POST /metrics", "OPTIONS /metrics", "PUT /"]
     odd = ["GET /", "GET /nowhere", "GET //healthz", "GET /healthz/", "GET /healthz/../metrics", "GET /HEALTHZ"]
@@ -172,12 +162,39 @@ def admin_door(served: Serving) -> Door:
     return Door("admin", Scope.ADMIN, [*pages, *odd, *probes], frozenset(probes), knock)
 
 
+def http_door(served: Serving) -> Door:
+    """The OpenAI-compatible port."""
+
+    def knock(target: str, authorization: Sequence[str]) -> str:
+        return _knock(served.http_url, target, authorization)
+
+    pages = ["POST /v1/chat/completions", "GET /v1/models", "GET /v1/models/scripted", "HEAD /v1/models"]
+    odd = ["GET /v1/chat/completions", "OPTIONS /v1/models", "GET /", "GET /healthz", "GET /metrics", "GET //v1/models"]
+    return Door("http", Scope.GUARD, [*pages, *odd], frozenset(), knock)
+
+
+def _knock(url: str, target: str, authorization: Sequence[str]) -> str:
+    method, _, path = target.partition(" ")
+    connection = http.client.HTTPConnection(urlsplit(url).netloc, timeout=5)
+    try:
+        connection.putrequest(method, path)
+        for value in authorization:
+            connection.putheader("authorization", value)
+        connection.endheaders()
+        answer = connection.getresponse()
+        challenged = answer.getheader("www-authenticate") is not None
+        assert challenged == (answer.status == 401)
+        return {401: UNAUTHENTICATED, 403: PERMISSION_DENIED}.get(answer.status, IN)
+    finally:
+        connection.close()
+
+
 def basic(token: str) -> str:
     """The header a browser sends for a password."""
     return "Basic " + base64.b64encode(f"anyone:{token}".encode()).decode()
 
 
-DOORS: Sequence[Callable[[Serving], Door]] = (grpc_door, admin_door)
+DOORS: Sequence[Callable[[Serving], Door]] = (grpc_door, admin_door, http_door)
 
 
 def walk(served: Serving, keys: Keys, doors: Sequence[Callable[[Serving], Door]] = DOORS) -> list[Attempt]:
@@ -202,7 +219,7 @@ def guarded(**settings: object) -> Iterator[tuple[Serving, Keys]]:
     """A server that asks for tokens, and the tokens."""
     with tempfile.TemporaryDirectory() as folder:
         keys = Keys(Path(folder))
-        with serving(tokens=keys.file, **settings) as served:
+        with serving(tokens=keys.file, http_port=0, **settings) as served:
             yield served, keys
 
 
