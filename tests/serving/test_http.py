@@ -6,18 +6,22 @@ import asyncio
 import base64
 import json
 import socket
+import ssl
 import threading
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
+import httpx2
 import openai
 import pytest
 from starlette.requests import ClientDisconnect
 
 from tests import scripted
 from tests.scripted import REQUEST, VERDICT, WORDS, Serving, blocked, eventually, raising, scrape, serving
+from tests.serving.test_tls import CLIENT, Party, files
 from xmguard import wire
 from xmguard.errors import ErrorCode, FieldViolation, InvalidRequest, Reason, SetupIncomplete, XmguardError
 from xmguard.request import AnswerRequest, Decoding, OnConflict, Rebalance
@@ -433,3 +437,14 @@ def test_a_port_that_is_taken_is_said_so(served: Serving):
     port = int(served.http_url.rpartition(":")[2])
     with pytest.raises(SetupIncomplete, match="--http-port"), serving(http_port=port):
         pass
+
+
+def test_tls_and_the_names_in_certificates_hold_here_too(tmp_path: Path):
+    ours, theirs = Party(tmp_path / "server", ["127.0.0.1"]), Party(tmp_path / "client", [CLIENT])
+    with serving(http_port=0, tls=files(ours, theirs)) as served:
+        trusting = ssl.create_default_context(cafile=ours.root)
+        with httpx2.Client(verify=trusting) as stranger, pytest.raises(httpx2.TransportError):
+            stranger.get(f"{served.http_url}/v1/models")
+        trusting.load_cert_chain(theirs.certificate, theirs.key)
+        with httpx2.Client(verify=trusting) as known:
+            assert known.get(f"{served.http_url}/v1/models").json()["data"][0]["id"] == "scripted"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from pathlib import Path
 
 import grpc
@@ -34,7 +35,7 @@ def test_it_is_live_and_not_ready_while_the_model_is_loaded() -> None:
 
     def load() -> ScriptedGuard:
         while not loaded:
-            pass
+            time.sleep(0.01)
         return loaded[0]
 
     with serving(load=load) as served:

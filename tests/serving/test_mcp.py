@@ -216,6 +216,13 @@ def test_a_port_that_is_taken_is_said_so() -> None:
     assert "--http-port 0" in one_error_line(done)
 
 
+def test_it_needs_neither_model_nor_server() -> None:
+    heavy = ("torch", "transformers", "prometheus_client")
+    program = f"import sys, xmguard_server.mcp.transports; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
 # -- the inspector -----------------------------------------------------------------------------------------------------
 
 

@@ -26,6 +26,11 @@ from xmguard_server.http.errors import error_body
 from xmguard_server.http_door import PRINCIPAL
 from xmguard_server.interceptors import REQUEST_ID_KEY
 
+TIMEOUT_KEY = "x-request-timeout"
+"""Header in which a caller says how many seconds it waits, as deadlines do in gRPC."""
+
+logger = logging.getLogger(__name__)
+
 
 def build(calls: Calls) -> ASGIApp:
     """The application. It has to stand behind `Attended` and an `HttpDoor`."""
@@ -50,12 +55,6 @@ class _Nowhere:
             code=ErrorCode.NOT_FOUND,
             reason=Reason.REQUEST_INVALID,
         )
-
-
-logger = logging.getLogger(__name__)
-
-TIMEOUT_KEY = "x-request-timeout"
-"""Header in which a caller says how many seconds it waits, as deadlines do in gRPC."""
 
 
 class _Routes:
