@@ -65,10 +65,19 @@ class ServerConfig:
     """For callers that set none."""
     max_deadline: float = 300.0
     """Cap on what callers set; `xmguard --server` waits this long too."""
-    restarts: bool = False
-    """Whether a model whose engine fails is loaded again; else the server ends, for whoever watches it to restart."""
-    grace: float = 45.0
-    """How long a stopping server lets requests in flight finish."""
+    workers: int = 1
+    """Processes that each load the model and run it."""
+    worker_memory: int = 0
+    """Address space of a worker in bytes; 0 is no limit. What does not fit ends with RESOURCE_EXHAUSTED."""
+    step_timeout: float = 120.0
+    """How long one step of the model may take: a worker that takes longer hangs, and is killed."""
+    max_restarts: int = 10
+    """Losses of a worker in a row that are followed by another start; after one more the server ends, for whoever
+    watches it to restart."""
+    send_timeout: float = 30.0
+    """How long a caller may leave a part of its stream untaken."""
+    grace: float = 75.0
+    """How long a stopping server lets requests in flight finish: more than the default deadline."""
     max_message_bytes: int = Limits().max_message_bytes
 
     def __post_init__(self) -> None:

@@ -19,6 +19,7 @@ import grpc.aio
 from xmguard import wire
 from xmguard.errors import ErrorCode, Reason, XmguardError
 from xmguard_server.interceptors import REQUEST_ID, ran_out_of_time
+from xmguard_server.workers.faults import internal
 
 
 @dataclass(frozen=True)
@@ -106,6 +107,9 @@ def http_status(error: XmguardError) -> int:
 _GONE = (grpc.aio.InternalError, grpc.aio.UsageError)
 """What sending raises when the caller left a moment ago and the handler is not cancelled yet; it is, in effect."""
 
+_STATUS_SECONDS = 1.0
+"""How long a status may take to be on its way; it waits behind what a reader does not take, and arrives after it."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -130,7 +134,7 @@ async def rich_errors(context: Any, rejected: Callable[[Reason], None]) -> Async
         rejected(Reason.INTERNAL)
         request_id = REQUEST_ID.get()
         logger.exception("request %s failed", request_id)
-        await abort(context, XmguardError(f"internal error; the server's log has it under request {request_id}"))
+        await abort(context, internal(request_id))
 
 
 async def abort(context: Any, error: XmguardError) -> NoReturn:
@@ -138,7 +142,8 @@ async def abort(context: Any, error: XmguardError) -> NoReturn:
     status = wire.to_status(error)
     trailers = (*context.trailing_metadata(), ("grpc-status-details-bin", status.SerializeToString()))
     try:
-        await context.abort(CODES[error.code].grpc, status.message, trailers)
-    except _GONE as gone:
+        async with asyncio.timeout(_STATUS_SECONDS):
+            await context.abort(CODES[error.code].grpc, status.message, trailers)
+    except (*_GONE, TimeoutError) as gone:
         raise asyncio.CancelledError from gone
     raise AssertionError("abort returned")  # it raises; the type checker does not know

@@ -38,7 +38,7 @@ class InferenceServicer:
         """Method name to grpc handler, for `method_handlers_generic_handler` of the service."""
         answers: dict[str, Callable[[bytes], Message]] = {
             "ServerLive": lambda data: pb.ServerLiveResponse(live=True),
-            "ServerReady": lambda data: pb.ServerReadyResponse(ready=self._calls.guard is not None),
+            "ServerReady": lambda data: pb.ServerReadyResponse(ready=self._calls.ready),
             "ModelReady": self._model_ready,
             "ServerMetadata": lambda data: pb.ServerMetadataResponse(name="xmguard", version=__version__),
             "ModelMetadata": self._model_metadata,
@@ -57,7 +57,7 @@ class InferenceServicer:
     def _model_ready(self, data: bytes) -> Message:
         asked = _parse(pb.ModelReadyRequest, data)
         try:
-            ready = self._calls.guard is not None and bool(self._model(asked.name, asked.version))
+            ready = self._calls.ready and bool(self._model(asked.name, asked.version))
         except ModelNotFound:
             ready = False
         return pb.ModelReadyResponse(ready=ready)

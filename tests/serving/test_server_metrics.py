@@ -12,6 +12,7 @@ from prometheus_client import generate_latest
 
 from tests.scripted import (
     REQUEST,
+    eventually,
     health,
     scrape,
     serving,
@@ -45,6 +46,7 @@ def exercised_page() -> str:
             client.model("another")
         health(served.address)
         served.guard.observer_failures["broken"] = 2
+        eventually(lambda: 'observer="broken"' in scrape(served.metrics_url))
         return scrape(served.metrics_url)
 
 

@@ -32,7 +32,7 @@ class Served:
     """The command in a process group of its own, as a shell starts it."""
 
     def __init__(self, folder) -> None:
-        options = ["--engine", "vllm", "--port", "0", "--admin-port", "0", "--concurrency", "3", "--restart"]
+        options = ["--engine", "vllm", "--port", "0", "--admin-port", "0", "--concurrency", "3"]
         options += ["--engine-option", f"kv_cache_memory_bytes={64 << 20}"]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "xmguard", "serve", "--model", str(folder), *options],
@@ -52,6 +52,11 @@ class Served:
     def health(self) -> int:
         with grpc.insecure_channel(self.address) as channel:
             return health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5).status
+
+
+def below(front: psutil.Process) -> list[psutil.Process]:
+    """Its worker, and what vLLM started in it."""
+    return front.children(recursive=True)
 
 
 @pytest.fixture(scope="module")
@@ -86,7 +91,7 @@ def test_sigterm_while_vllm_starts_ends_all_of_it(tmp_path, in_processes):
         while "starting vLLM and reading the weights" not in process.stderr.readline():
             assert process.poll() is None
         started = psutil.Process(process.pid)
-        while not (children := [child for child in started.children() if "spawn_main" in "".join(child.cmdline())]):
+        while not (children := [child for child in below(started) if "spawn_main" in "".join(child.cmdline())]):
             assert process.poll() is None
             time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
@@ -109,7 +114,7 @@ def test_several_callers_are_answered_at_once(served, client):
 def test_when_vllms_process_dies_streams_end_within_two_seconds_and_it_is_started_again(served, client):
     stream = client.stream(LONG)
     next(event for event in stream if isinstance(event, Delta))
-    children = psutil.Process(served.process.pid).children()
+    children = below(psutil.Process(served.process.pid))
     (core,) = (child for child in children if child.name().startswith("VLLM"))
     killed = time.monotonic()
     core.kill()
