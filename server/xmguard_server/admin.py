@@ -10,9 +10,9 @@ Knows nothing of gRPC, nor of what the added pages do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 
-from prometheus_client import REGISTRY, CollectorRegistry, generate_latest
+from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -26,15 +26,12 @@ READY = "/readyz"
 METRICS = "/metrics"
 ENGINE_METRICS = "/engine/metrics"
 
-_PYTHON = ("python_", "process_")
-"""What prometheus_client's own registry tells of any process."""
-
 
 def admin_app(
     registry: CollectorRegistry,
     *,
     ready: Callable[[], bool],
-    engine_metrics: Callable[[], bytes | None],
+    engine_metrics: Callable[[], Awaitable[bytes | None]],
     routes: Sequence[BaseRoute] = (),
 ) -> Router:
     """The pages, without the door before them, which also says what they raise.
@@ -42,7 +39,7 @@ def admin_app(
     Args:
         registry: The server's metrics.
         ready: Whether requests are answered; called in the event loop.
-        engine_metrics: The engine's own page as Prometheus reads it; None where it has none. Called on a thread.
+        engine_metrics: The engine's own page as Prometheus reads it; None where it has none.
         routes: More pages.
     """
 
@@ -52,13 +49,13 @@ def admin_app(
     async def readiness(request: Request) -> Response:
         return PlainTextResponse("ready\n") if ready() else PlainTextResponse("not ready\n", 503)
 
-    # Not `async`, so that both run on a thread: writing hundreds of series takes longer than a health check may wait.
+    # Not `async`, so that it runs on a thread: writing hundreds of series takes longer than a health check may wait.
     def metrics(request: Request) -> Response:
         encode, content_type = choose_encoder(request.headers.get("accept", ""))
         return Response(encode(registry), headers={"content-type": content_type})
 
-    def engine(request: Request) -> Response:
-        page = engine_metrics()
+    async def engine(request: Request) -> Response:
+        page = await engine_metrics()
         if page is None:
             raise XmguardError(
                 f"the engine that runs here has no metrics of its own; those of the server are at {METRICS}",
@@ -74,16 +71,6 @@ def admin_app(
         Route(ENGINE_METRICS, engine),
     ]
     return Router([*pages, *routes], redirect_slashes=False, default=_nowhere)
-
-
-def engine_page() -> bytes | None:
-    """What an engine in this process counts itself; None if none does.
-
-    Engines count on prometheus_client's own registry, under their own names; the server's metrics are never on it.
-    """
-    if all(family.name.startswith(_PYTHON) for family in REGISTRY.collect()):
-        return None
-    return generate_latest(REGISTRY)
 
 
 async def _nowhere(scope: Scope, receive: Receive, send: Send) -> None:

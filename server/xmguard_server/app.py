@@ -21,7 +21,7 @@ from grpc_reflection.v1alpha import reflection
 from xmguard.errors import XmguardError
 from xmguard.response import ModelInfo
 from xmguard.wire import SERVICE
-from xmguard_server.admin import LIVE, READY, admin_app, engine_page
+from xmguard_server.admin import LIVE, READY, admin_app
 from xmguard_server.admission import Admission, shutting_down
 from xmguard_server.auth import Authenticator, Scope, Tokens
 from xmguard_server.calls import Calls
@@ -184,7 +184,7 @@ class Server:
         pages = admin_app(
             self._metrics.registry,
             ready=lambda: self._calls.ready and not self._stopping,
-            engine_metrics=engine_page,
+            engine_metrics=self._pool.engine_page,
         )
         door = HttpDoor(
             pages,

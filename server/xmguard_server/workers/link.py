@@ -31,6 +31,8 @@ class Kind(IntEnum):
     """Nobody waits for the call any more."""
     STOP = 4
     """Cancel everything, close the guard and end."""
+    ASK_PAGE = 5
+    """Tell the engine's own metrics."""
 
     PROGRESS = 10
     """A step of loading, in words."""
@@ -48,6 +50,8 @@ class Kind(IntEnum):
     """The last response of the call, and what observers are to hear of it. The call is over."""
     ERROR = 17
     """The call is over without an answer."""
+    PAGE = 18
+    """The engine's own metrics in the body, if it has any."""
 
 
 class Message(NamedTuple):

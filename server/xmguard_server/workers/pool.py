@@ -143,6 +143,11 @@ class Pool:
                 total.update(supervisor.remote.observer_failures)
         return total
 
+    async def engine_page(self) -> bytes | None:
+        """The own metrics of the engine in the first worker that is ready; None if it has none, or none is ready."""
+        ready = self._ready
+        return await ready[0].engine_page() if ready else None
+
     # -- calls -------------------------------------------------------------------------------------------------------
 
     def call(self, method: GuardMethod, body: bytes, request_id: str, stop: Stop) -> PlacedCall:

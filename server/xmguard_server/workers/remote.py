@@ -144,6 +144,7 @@ class Remote(asyncio.Protocol):
         self._frames = Frames()
         self._numbers = itertools.count(1)
         self._transport: Any = None
+        self._pages: list[asyncio.Future[bytes | None]] = []
 
     @property
     def running(self) -> int:
@@ -173,6 +174,20 @@ class Remote(asyncio.Protocol):
         calls, self.calls = self.calls, {}
         for call in calls.values():
             call.hear(why())
+        self._tell_pages(None)
+
+    async def engine_page(self) -> bytes | None:
+        """The engine's own metrics; None if it has none, or the worker is lost."""
+        page: asyncio.Future[bytes | None] = self._loop.create_future()
+        self._pages.append(page)
+        self.send(Kind.ASK_PAGE)
+        return await page
+
+    def _tell_pages(self, page: bytes | None) -> None:
+        waiting, self._pages = self._pages, []
+        for one in waiting:
+            if not one.done():
+                one.set_result(page)
 
     # -- asyncio.Protocol --------------------------------------------------------------------------------------------
 
@@ -202,6 +217,8 @@ class Remote(asyncio.Protocol):
         elif message.kind is Kind.READY:
             self.concurrency, self.info = fields["concurrency"], wire.GET_MODEL.unpack_response(message.body)
             self.changed.set()
+        elif message.kind is Kind.PAGE:
+            self._tell_pages(message.body if fields["counts"] else None)
         elif message.kind is Kind.BROKEN:
             self.broken = error_of(fields)
             self.changed.set()

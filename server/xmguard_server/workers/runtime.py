@@ -24,6 +24,7 @@ from xmguard.deadline import Stop
 from xmguard.errors import Cancelled, EngineError, XmguardError
 from xmguard.request import AnswerRequest
 from xmguard.response import Done
+from xmguard_server.workers.engine_page import engine_page
 from xmguard_server.workers.faults import fault, is_out_of_memory
 from xmguard_server.workers.link import Frames, Kind, Message, error_fields
 from xmguard_server.workers.served import ServedGuard, ServedRequest
@@ -178,6 +179,10 @@ class _Runtime:
     # -- calls -------------------------------------------------------------------------------------------------------
 
     def _take(self, message: Message) -> None:
+        if message.kind is Kind.ASK_PAGE:
+            page = engine_page()
+            self._send(Kind.PAGE, 0, {"counts": page is not None}, page or b"")
+            return
         if message.kind is Kind.PREPARE:
             told = message.fields
             call = _Call(
