@@ -118,7 +118,7 @@ ONLY = {
     "matplotlib": ("xmguard.cli.heatmap", "xmguard_research"),
     "openai": ("xmguard.backends.openai", "xmguard_research"),
     "vllm": ("xmguard.backends.vllm",),
-    "prometheus_client": ("xmguard_server.admin", "xmguard_server.metrics"),
+    "prometheus_client": ("xmguard_server.admin", "xmguard_server.metrics", "xmguard_server.workers.engine_page"),
     "starlette": ("xmguard_server",),
     "uvicorn": ("xmguard_server.http_port",),
     "grpc": ("xmguard.client", "xmguard.v1", "xmguard_server"),
