@@ -14,14 +14,16 @@ export class Bars {
       const fill = make("span", "fill");
       const value = make("b", "value");
       track.append(fill);
-      row.append(make("span", "hidden", kind), track, value);
+      const phase = make("span", "hidden", kind);
+      row.append(phase, track, value);
       this.node.append(row);
-      return { row, fill, value };
+      return { row, phase, fill, value };
     });
   }
 
   set(values, largest, format, steered) {
-    this.rows.forEach(({ row, fill, value }, place) => {
+    this.rows.forEach(({ row, phase, fill, value }, place) => {
+      phase.hidden = !steered;
       row.hidden = !steered && place === 0;
       const size = known(values[place]) && largest > 0 ? Math.min(Number(values[place]) / largest, 1) : 0;
       fill.style.setProperty("--size", String(size));

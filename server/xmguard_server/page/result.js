@@ -203,7 +203,7 @@ export class Result {
     chance.querySelector(".fill").style.setProperty("--size", String(verdict.probability || 0));
     chance.querySelector(".value").textContent = percent(verdict.probability);
     box.querySelector(".trust").textContent =
-      verdict.status === "STATUS_OK" && !verdict.calibrated ? "No profile was fitted for this model, so take the probability as a rank." : "";
+      verdict.status === "STATUS_OK" && !verdict.calibrated ? "No profile was fitted to this model: the probability is a score, not a rate." : "";
     const groups = verdict.groups || [];
     box.querySelector(".groups").replaceChildren(
       ...groups.map((group) => {

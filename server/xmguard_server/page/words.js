@@ -14,7 +14,8 @@ export const nats = (value) => {
   return `${sign}${Math.abs(value)}`;
 };
 
-export const bytes = (count) => `${(count / 2 ** 20).toPrecision(2).replace(/\.0$/, "")} MiB`;
+export const bytes = (count) =>
+  count < 2 ** 20 ? `${Math.ceil(count / 2 ** 10)} KiB` : `${(count / 2 ** 20).toFixed(1).replace(/\.0$/, "")} MiB`;
 
 const languageNames = typeof Intl.DisplayNames === "function" ? new Intl.DisplayNames(["en"], { type: "language" }) : null;
 
