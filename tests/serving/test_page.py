@@ -264,11 +264,14 @@ def test_pictures_are_dropped_pasted_and_chosen_and_sent(page: Page, expect: Any
 def test_an_error_says_in_words_what_to_do_and_where(page: Page, expect: Any, scripted: Any) -> None:
     tab = page.tab
     page.example()
-    scripted(raising(InvalidRequest([FieldViolation("spans[1].text", f"is empty {HOSTILE}")])))
+    wrong = [FieldViolation("spans[1].text", f"is empty {HOSTILE}"), FieldViolation("question", "is empty")]
+    scripted(raising(InvalidRequest(wrong)))
     page.ask()
     failure = tab.get_by_role("alert").locator("visible=true")
     expect(failure).to_contain_text("Source s2, text: is empty </script>")
+    expect(failure).to_contain_text("Question: is empty")
     expect(tab.get_by_label("Text of source s2")).to_have_attribute("aria-invalid", "true")
+    expect(tab.get_by_label("Question", exact=True)).to_have_attribute("aria-invalid", "true")
     scripted(
         raising(XmguardError("32 wait", code=ErrorCode.RESOURCE_EXHAUSTED, reason=Reason.QUEUE_FULL, retry_after=3.0))
     )

@@ -24,6 +24,12 @@ const result = new Result(
   () => start(),
 );
 
+// Show what an error is about: places of sources, and whether the question is among it.
+const mark = (places, question) => {
+  sources.mark(places);
+  byId("question").setAttribute("aria-invalid", String(question));
+};
+
 const working = (on) => {
   const cancel = byId("cancel");
   if (!on && document.activeElement === cancel) byId("ask").focus();
@@ -46,7 +52,7 @@ const put = async (bias) => {
   if (running) running.abort();
   const own = new AbortController();
   running = own;
-  sources.mark([]);
+  mark([], false);
   working(true);
   result.begin(bias !== null);
   result.stage("Reading the sources …");
@@ -64,7 +70,7 @@ const put = async (bias) => {
     if (error.name === "AbortError") result.stage("Cancelled.");
     else if (error instanceof Failure) {
       result.stage("");
-      sources.mark(result.fail(error));
+      mark(result.fail(error), error.violations.some(({ field }) => field === "question"));
     } else throw error;
   } finally {
     if (running === own) {

@@ -47,7 +47,7 @@ export const ENDS = {
 
 // By reason of an error: what happened, and what to do. The server's own sentence stands between the two.
 const FAILURES = {
-  REQUEST_INVALID: ["The server does not take this", "Change what is named below, and ask again."],
+  REQUEST_INVALID: ["The server does not take this", "Change what is named above, and ask again."],
   REQUEST_MALFORMED: ["The server does not understand this page", "Load the page again."],
   PROMPT_TOO_LONG: ["That is too much text for this model", "Shorten the sources, or leave one out."],
   REQUEST_TOO_LARGE: ["That is too large", "Use fewer or smaller sources."],
