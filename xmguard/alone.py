@@ -7,7 +7,7 @@ probabilities.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 
 from xmguard.abilities import Ability
@@ -73,6 +73,15 @@ class AloneReading:
         if token.last:
             self._open.discard(token.branch)
         return True
+
+    def read(self, tokens: Iterator[Token]) -> list[Token]:
+        """Take tokens until every span has answered; returns those of other branches, for after the verdict."""
+        others = []
+        while not self.finished:
+            token = next(tokens)
+            if not self.take(token):
+                others.append(token)
+        return others
 
     def tokens(self, span_id: str) -> tuple[Token, ...]:
         """What the span answers, token by token, without what ended it."""

@@ -23,6 +23,7 @@ from xmguard.prompt_text import PromptText
 from xmguard.request import AnswerRequest, Decoding, Prompt, Rebalance
 from xmguard.response import AnswerResponse, CheckResponse
 from xmguard.sizes import Sizes
+from xmguard.steps import StepTime
 from xmguard.usage import SessionUsage
 
 
@@ -383,6 +384,10 @@ class GuardEvent:
     response: AnswerResponse | CheckResponse
     first_token_seconds: float | None
     """From the start of the work to the first delta; None when there was none."""
+    token_seconds: float | None = None
+    """Mean time between two tokens of the joint answer, as they were shown; None when there were not two."""
+    steps: tuple[StepTime, ...] = ()
+    """What was done for it, and how long each took; none of a request that was answered together with others."""
 
 
 @runtime_checkable
@@ -393,4 +398,3 @@ class Observer(Protocol):
 
     def observe(self, event: GuardEvent) -> None:
         """Look at one finished request."""
-        ...

@@ -75,7 +75,7 @@ def finish(
                 continue
             text = words[token.branch].push(token)
             if token.branch == rebalanced.joint.name:
-                run.said.append(token)
+                run.say(token)
                 ended = FinishReason.STOP if token.is_end else ended
                 if text:
                     yield run.delta(text)

@@ -26,12 +26,13 @@ from xmguard.evidence import Evidence
 from xmguard.explanation import Explanation
 from xmguard.finishing import finish
 from xmguard.judging import Judge
+from xmguard.measurement import Measurement
 from xmguard.planning import check_profile, plan_bias
 from xmguard.plugins import Registry
 from xmguard.prepared import Prepared, prepare
 from xmguard.profile import Profile
 from xmguard.reports import imbalance
-from xmguard.request import AnswerRequest, Decoding, Scope
+from xmguard.request import AnswerRequest, Scope
 from xmguard.response import (
     AnswerResponse,
     CheckResponse,
@@ -43,7 +44,8 @@ from xmguard.response import (
     Stamp,
     Started,
 )
-from xmguard.run import Rebalanced, Run
+from xmguard.run import Rebalanced, Run, branches_of
+from xmguard.steps import Step, Steps
 from xmguard.together import require_alike, require_same_reading
 from xmguard.validation import MEASURE_ONLY
 
@@ -171,8 +173,9 @@ class Guard:
             alone = AloneReading(self.backend, run.valid.context, run.prompt)
             rebalanced = self._rebalance(run, alone, generates=False)
             if run.needs_alone:
-                for token in run.session.decode(alone.branches, alone.decoding):
-                    alone.take(token)
+                with run.steps.timed(Step.ALONE):
+                    for token in run.session.decode(alone.branches, alone.decoding):
+                        alone.take(token)
             verdict = self._judge.verdict(run, alone)
             response = CheckResponse(
                 request_id=run.request_id,
@@ -186,7 +189,7 @@ class Guard:
             )
         finally:
             run.session.close()
-        self._tell(GuardEvent("check", run.request, response, None))
+        self._tell(run.event(response))
         return response
 
     def explain(self, request: AnswerRequest, *, stop: Stop | None = None) -> Explanation:
@@ -288,8 +291,11 @@ class Guard:
         ready = request if isinstance(request, Prepared) else self.prepare(request)
         if skip_evidence and not ready.may_skip_evidence:
             raise ValueError("this request does not allow its evidence to be skipped")
-        session = self.backend.open(ready.prompt, stop)
+        steps = Steps(*ready.steps)
+        with steps.timed(Step.PREFILL):
+            session = self.backend.open(ready.prompt, stop)
         run = Run(request_id, ready.valid, ready.prompt, session, stop, queue_seconds, started, skip_evidence)
+        run.steps = steps
         run.warnings += ready.warnings
         return run
 
@@ -308,15 +314,19 @@ class Guard:
         rebalanced = run.rebalanced = self._rebalance(run, alone, generates=True)
         yield Started(run.request_id, run.reports(rebalanced))
 
-        branches, decoding = self._branches([run], alone)
+        branches, decoding = branches_of([run], alone)
         tokens = run.session.decode(branches, decoding)
-        early = self._until_alone_answers(tokens, alone) if run.needs_alone else []
+        early: list[Token] = []
+        if run.needs_alone:
+            with run.steps.timed(Step.ALONE):
+                early = alone.read(tokens)
         verdict = self._judge.verdict(run, alone)
         yield verdict
-        for event in finish(run, alone, verdict, chain(early, tokens), self.backend, self.registry, self.stamp):
-            if isinstance(event, Done):
-                self._tell(GuardEvent("answer", run.request, event.response, run.first_token_seconds))
-            yield event
+        with run.steps.timed(Step.DECODE):
+            for event in finish(run, alone, verdict, chain(early, tokens), self.backend, self.registry, self.stamp):
+                if isinstance(event, Done):
+                    self._tell(run.event(event.response))
+                yield event
 
     def _answers(self, runs: Sequence[Run]) -> list[AnswerResponse]:
         """Steps 3 to 8 for requests that share a context."""
@@ -326,8 +336,8 @@ class Guard:
         first.session.prepare([*(run.unbiased for run in runs), *prepared])
         for run in runs:
             run.rebalanced = self._rebalance(run, alone, generates=True)
-        tokens = first.session.decode(*self._branches(runs, alone))
-        early = self._until_alone_answers(tokens, alone) if first.needs_alone else []
+        tokens = first.session.decode(*branches_of(runs, alone))
+        early = alone.read(tokens) if first.needs_alone else []
         said = len(first.warnings)
         verdict = self._judge.verdict(first, alone)
         for run in runs[1:]:
@@ -345,11 +355,18 @@ class Guard:
     def _rebalance(self, run: Run, alone: AloneReading, *, generates: bool) -> Rebalanced:
         """Steps 3 and 4: measure without bias, let the policy decide, measure again under its bias."""
         unbiased = run.unbiased
-        run.session.prepare([unbiased, *(alone.prepared if run.needs_alone else ())])
-        if cannot := self.backend.lacks.get(Ability.MEASURE):
+        cannot = self.backend.lacks.get(Ability.MEASURE)
+        with run.steps.timed(Step.MEASURE):
+            run.session.prepare([unbiased, *(alone.prepared if run.needs_alone else ())])
+            before = None if cannot else run.session.measure(unbiased)
+        if before is None:
             return Rebalanced(unbiased, unbiased, None, None, RebalancePlan(None, f"nothing can be measured: {cannot}"))
-        before = run.session.measure(unbiased)
-        wanted = run.request.rebalance
+        with run.steps.timed(Step.REBALANCE):
+            return self._steer(run, before, generates=generates)
+
+    def _steer(self, run: Run, before: Measurement, *, generates: bool) -> Rebalanced:
+        """Step 4."""
+        unbiased, wanted = run.unbiased, run.request.rebalance
         plan = plan_bias(self.registry.policies.items[wanted.policy], before, wanted, self.profile)
         if plan.bias is None or plan.bias.is_zero:
             nothing = plan.reason if plan.bias is None else "the policy's bias is 0 everywhere, which changes nothing"
@@ -361,32 +378,6 @@ class Guard:
             return Rebalanced(unbiased, unbiased, before, before, RebalancePlan(None, nothing))
         joint = Branch(f"joint{run.suffix}", run.prompt.joint_tail, plan.bias, measured=True, answers=True)
         return Rebalanced(unbiased, joint, before, run.session.measure(joint), plan)
-
-    @staticmethod
-    def _branches(runs: Sequence[Run], alone: AloneReading) -> tuple[list[Branch], dict[str, Decoding]]:
-        """Step 5: what is decoded as one batch."""
-        branches: list[Branch] = []
-        decoding: dict[str, Decoding] = {}
-        for run in runs:
-            rebalanced, own = run.measured, [run.measured.joint]
-            if run.request.detail.unbiased_answer and rebalanced.applied:
-                own.append(rebalanced.unbiased)
-            branches += own
-            decoding |= {branch.name: run.request.decoding for branch in own}
-        if runs[0].needs_alone:
-            branches += alone.branches
-            decoding |= alone.decoding
-        return branches, decoding
-
-    @staticmethod
-    def _until_alone_answers(tokens: Iterator[Token], alone: AloneReading) -> list[Token]:
-        """Decode until every span has answered; the joint answer's tokens so far are kept for after the verdict."""
-        early = []
-        while not alone.finished:
-            token = next(tokens)
-            if not alone.take(token):
-                early.append(token)
-        return early
 
     def _tell(self, event: GuardEvent) -> None:
         """Step 8. An observer that raises is counted and logged; the caller's answer is not its business."""

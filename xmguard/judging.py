@@ -21,6 +21,7 @@ from xmguard.profile import Profile
 from xmguard.quoting import quote_disagreements
 from xmguard.response import ConflictVerdict
 from xmguard.run import Run
+from xmguard.steps import Step
 from xmguard.verdict.calibrated import CalibratedEstimator
 from xmguard.verdict.decision import decide, failed, skipped
 
@@ -71,7 +72,8 @@ class Judge:
             return skipped(run.skip)
         sources = {span.id: span.span.source for span in run.valid.context.spans}
         try:
-            verdict = self.decided(self.evidence(run, alone), run.request.conflict_threshold, sources)
+            with run.steps.timed(Step.JUDGE):
+                verdict = self.decided(self.evidence(run, alone), run.request.conflict_threshold, sources)
         except (Cancelled, DeadlineExceeded, EngineError):  # the whole request ends
             raise
         except Exception:
@@ -81,7 +83,8 @@ class Judge:
         if self._unscored and verdict.disagreements:
             run.warnings.append(f"verdict.disagreements: no quotes: {self._unscored}")
             return verdict
-        return quote_disagreements(verdict, run, alone, self._registry)
+        with run.steps.timed(Step.QUOTE):
+            return quote_disagreements(verdict, run, alone, self._registry)
 
     def decided(
         self, evidence: Evidence, threshold: float | None = None, sources: Mapping[str, str] | None = None

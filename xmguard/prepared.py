@@ -22,6 +22,7 @@ from xmguard.profile import Profile
 from xmguard.request import AnswerRequest, OnError
 from xmguard.response import Limits
 from xmguard.sizes import FeatureSizes
+from xmguard.steps import Step, Steps, StepTime
 from xmguard.validation import ValidRequest, validate
 
 
@@ -37,6 +38,8 @@ class Prepared:
     registry: Registry
     features: Sequence[EvidenceFeature]
     """That the verdict is estimated from."""
+    steps: tuple[StepTime, ...] = ()
+    """What was done already."""
 
     @property
     def may_skip_evidence(self) -> bool:
@@ -97,15 +100,17 @@ def prepare(
     answers: bool,
 ) -> Prepared:
     """Validate and encode a request; what `xmguard.guard.Guard.prepare` raises."""
-    valid = validate(
-        request,
-        model=model,
-        profile=profile,
-        limits=limits,
-        registry=registry,
-        unsteerable=backend.lacks.get(Ability.STEER, ""),
-    )
-    prompt = backend.encode(valid.context, valid.request.prompt)
+    steps = Steps()
+    with steps.timed(Step.ENCODE):
+        valid = validate(
+            request,
+            model=model,
+            profile=profile,
+            limits=limits,
+            registry=registry,
+            unsteerable=backend.lacks.get(Ability.STEER, ""),
+        )
+        prompt = backend.encode(valid.context, valid.request.prompt)
     tail = max(map(len, (prompt.joint_tail, prompt.alone_tail, prompt.probe_tail)))
     length = len(prompt.context_ids) + tail
     if length > limits.max_prompt_tokens > 0:
@@ -115,4 +120,4 @@ def prepare(
             "the answer included; send less text",
             reason=Reason.PROMPT_TOO_LONG,
         )
-    return Prepared(valid, prompt, answers, backend, registry, features)
+    return Prepared(valid, prompt, answers, backend, registry, features, steps.taken)

@@ -6,19 +6,20 @@ Holds state and arithmetic; the order of events is `xmguard.guard`'s.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from xmguard.alone import AloneReading
 from xmguard.bias import AttentionBias, RebalancePlan
 from xmguard.context import EncodedPrompt
-from xmguard.contracts import Branch, Session, Token
+from xmguard.contracts import Branch, GuardEvent, Session, Token
 from xmguard.deadline import Stop
 from xmguard.explanation import Explanation
 from xmguard.measurement import DirectedContribution, Measurement
 from xmguard.reports import span_reports
-from xmguard.request import AnswerRequest, Scope
-from xmguard.response import AnswerResponse, Delta, Rebalancing, SpanReport, Usage
+from xmguard.request import AnswerRequest, Decoding, Scope
+from xmguard.response import AnswerResponse, CheckResponse, Delta, Rebalancing, SpanReport, Usage
+from xmguard.steps import Steps
 from xmguard.usage import SessionUsage
 from xmguard.validation import ValidRequest
 
@@ -57,12 +58,15 @@ class Run:
     """Why no evidence is gathered, for people; empty where it is."""
     suffix: str = ""
     """Of the names of its branches, where several runs share a session."""
+    steps: Steps = field(default_factory=Steps)
     first_token_seconds: float | None = None
     warnings: list[str] = field(default_factory=list)
     rebalanced: Rebalanced | None = None
     """Known once the joint reading has been measured."""
     said: list[Token] = field(default_factory=list)
     """Tokens of the joint answer that were shown."""
+    said_between: tuple[float, float] = (0.0, 0.0)
+    """`time.monotonic` at the first of them and at the last."""
     generated: Measurement | None = None
     """Over the shown answer's tokens that were read back."""
     beside: list[SessionUsage] = field(default_factory=list)
@@ -101,6 +105,24 @@ class Run:
         if self.first_token_seconds is None:
             self.first_token_seconds = time.monotonic() - self.started
         return Delta(text)
+
+    def say(self, token: Token) -> None:
+        """A token of the joint answer is shown."""
+        now = time.monotonic()
+        self.said_between = (self.said_between[0] if self.said else now, now)
+        self.said.append(token)
+
+    def event(self, response: AnswerResponse | CheckResponse) -> GuardEvent:
+        """What observers are told once it is answered or checked."""
+        first, last = self.said_between
+        return GuardEvent(
+            "check" if isinstance(response, CheckResponse) else "answer",
+            self.request,
+            response,
+            self.first_token_seconds,
+            (last - first) / (len(self.said) - 1) if len(self.said) > 1 else None,
+            self.steps.taken,
+        )
 
     def reports(self, rebalanced: Rebalanced, alone: AloneReading | None = None) -> tuple[SpanReport, ...]:
         """One report per span."""
@@ -170,3 +192,19 @@ class Run:
             cached_tokens=spent.cached_tokens + sum(one.cached_tokens for one in self.beside),
             evidence_tokens=max(0, evidence - own),
         )
+
+
+def branches_of(runs: Sequence[Run], alone: AloneReading) -> tuple[list[Branch], dict[str, Decoding]]:
+    """What is decoded as one batch: the joint answers of the runs, and each span alone where that is needed."""
+    branches: list[Branch] = []
+    decoding: dict[str, Decoding] = {}
+    for run in runs:
+        rebalanced, own = run.measured, [run.measured.joint]
+        if run.request.detail.unbiased_answer and rebalanced.applied:
+            own.append(rebalanced.unbiased)
+        branches += own
+        decoding |= {branch.name: run.request.decoding for branch in own}
+    if runs[0].needs_alone:
+        branches += alone.branches
+        decoding |= alone.decoding
+    return branches, decoding

@@ -37,6 +37,7 @@ LAYERS = (
             "response",
             "sizes",
             "span",
+            "steps",
             "usage",
         ]
     ),
@@ -119,6 +120,7 @@ ONLY = {
     "openai": ("xmguard.backends.openai", "xmguard_research"),
     "vllm": ("xmguard.backends.vllm",),
     "prometheus_client": ("xmguard_server.admin", "xmguard_server.metrics", "xmguard_server.workers.engine_page"),
+    "opentelemetry": ("xmguard_server.tracing",),
     "starlette": ("xmguard_server",),
     "uvicorn": ("xmguard_server.http_port",),
     "grpc": ("xmguard.client", "xmguard.v1", "xmguard_server"),

@@ -284,6 +284,38 @@ def test_an_abandoned_stream_frees_its_caches(guard, monkeypatch):
     assert closed.is_set()
 
 
+def test_observers_are_told_what_was_done_and_how_long_each_step_took(tiny_backend, registry):
+    told = []
+
+    class Watching:
+        name = "watching"
+        observe = staticmethod(told.append)
+
+    guard = scripted(Guard(tiny_backend, registry, model="tiny", observers=[Watching()]), probability=0.9)
+    steered = replace(REQUEST, rebalance=Rebalance("fixed", bias={"s1": 1.0}))
+    before = time.time()
+    prepared = guard.prepare(steered)
+    guard.answer(prepared)
+    guard.check(REQUEST)
+    guard.stream(REQUEST)  # nobody reads it, so nothing is told
+    answered, checked = told
+    assert [taken.step.value for taken in answered.steps] == [
+        *("encode", "prefill", "measure", "rebalance", "alone", "judge", "quote", "decode")
+    ]
+    assert [taken.step.value for taken in checked.steps] == [
+        *("encode", "prefill", "measure", "rebalance", "alone", "judge", "quote")
+    ]
+    assert all(taken.seconds > 0 for event in told for taken in event.steps)
+    assert before <= answered.steps[0].began
+    following = list(zip(answered.steps, answered.steps[1:], strict=False))
+    assert all(one.began + one.seconds <= other.began + 0.01 for one, other in following)  # two clocks
+    whole = sum(taken.seconds for taken in answered.steps[1:])  # the first was taken before the work began
+    assert answered.response.usage.seconds * 0.5 < whole < answered.response.usage.seconds * 1.05
+    decoding = answered.steps[-1].seconds
+    assert 0 < answered.token_seconds < decoding
+    assert (checked.first_token_seconds, checked.token_seconds) == (None, None)
+
+
 def test_observers_see_finished_requests_and_cannot_break_them(tiny_backend, registry):
     class Watching:
         name = "watching"
