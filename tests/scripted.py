@@ -48,9 +48,11 @@ from xmguard.response import (
     Usage,
 )
 from xmguard.span import Media, Span
+from xmguard.steps import Step, StepTime
 from xmguard_server.app import Server, run
 from xmguard_server.config import ServerConfig
 from xmguard_server.metrics import Metrics
+from xmguard_server.trace_context import Tracer
 from xmguard_server.workers.runtime import serve
 from xmguard_server.workers.served import ServedGuard
 
@@ -177,7 +179,7 @@ class ScriptedGuard:
         try:
             for event in self.script(request, stop):
                 if isinstance(event, Done):
-                    self._tell(GuardEvent("answer", request, event.response, 0.05))
+                    self._tell(GuardEvent("answer", request, event.response, 0.05, 0.01, steps()))
                 yield event
         finally:
             self.closed += 1
@@ -201,6 +203,12 @@ class ScriptedGuard:
     def _tell(self, event: GuardEvent) -> None:
         for observer in self.observers:
             observer.observe(event)
+
+
+def steps() -> tuple[StepTime, ...]:
+    """Every step, a millisecond each, the last one ending now."""
+    now = time.time()
+    return tuple(StepTime(step, now - (len(Step) - number) / 1000, 0.001) for number, step in enumerate(Step))
 
 
 class ThreadLaunch:
@@ -238,17 +246,30 @@ class ThreadWorker:
 class Serving:
     """A real server in a thread of this process."""
 
-    def __init__(self, guard: ScriptedGuard, load: Callable[[], ScriptedGuard] | None, config: ServerConfig) -> None:
+    def __init__(
+        self,
+        guard: ScriptedGuard,
+        load: Callable[[], ScriptedGuard] | None,
+        config: ServerConfig,
+        tracer: Tracer | None = None,
+    ) -> None:
         self.guard = guard
         self.metrics = Metrics(load_plugins())
         self._config = config
+        self._tracer = tracer
         self._launch = ThreadLaunch(load or (lambda: guard))
         self._listening: Future[Server] = Future()
         self.loaded = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()))
 
     async def _main(self) -> None:
-        server = Server(self._config, self.metrics, self._launch, ready=lambda info, server: self.loaded.set())
+        server = Server(
+            self._config,
+            self.metrics,
+            self._launch,
+            tracer=self._tracer,
+            ready=lambda info, server: self.loaded.set(),
+        )
         try:
             await server.start()
             self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
@@ -281,11 +302,15 @@ class Serving:
 
 @contextmanager
 def serving(
-    script: Script = ordinary, *, load: Callable[[], ScriptedGuard] | None = None, **settings: object
+    script: Script = ordinary,
+    *,
+    load: Callable[[], ScriptedGuard] | None = None,
+    tracer: Tracer | None = None,
+    **settings: object,
 ) -> Iterator[Serving]:
     """A real server around a scripted guard, on free ports."""
     config = replace(ServerConfig(port=0, admin_port=0, grace=5.0), **settings)
-    served = Serving(ScriptedGuard(script), load, config)
+    served = Serving(ScriptedGuard(script), load, config, tracer)
     served.start()
     try:
         if load is None:

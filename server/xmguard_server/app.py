@@ -21,6 +21,7 @@ from grpc_reflection.v1alpha import reflection
 from xmguard.errors import XmguardError
 from xmguard.response import ModelInfo
 from xmguard.wire import SERVICE
+from xmguard_server.access_log import AccessObserver
 from xmguard_server.admin import LIVE, READY, admin_app
 from xmguard_server.admission import Admission, shutting_down
 from xmguard_server.auth import Authenticator, Scope, Tokens
@@ -41,6 +42,7 @@ from xmguard_server.page.routes import page_routes
 from xmguard_server.ports import address, cannot_listen, is_loopback, listen, refuse_open
 from xmguard_server.servicer import GuardServicer
 from xmguard_server.tls import Tls
+from xmguard_server.trace_context import Tracer, Untraced
 from xmguard_server.workers.launching import Launch
 from xmguard_server.workers.pool import Pool
 
@@ -61,6 +63,7 @@ class Server:
         metrics: Metrics,
         launch: Launch,
         *,
+        tracer: Tracer | None = None,
         progress: Callable[[str], None] | None = None,
         ready: Callable[[ModelInfo, Server], None] | None = None,
     ) -> None:
@@ -70,6 +73,7 @@ class Server:
             config: the settings.
             metrics: the numbers, and an observer of what the workers answer.
             launch: starts a worker.
+            tracer: traces calls, and is closed at the end.
             progress: told each step of loading, in words.
             ready: told what is served whenever requests are answered from then on.
         """
@@ -78,6 +82,7 @@ class Server:
         self.http_port = 0
         self._config = config
         self._metrics = metrics
+        self._tracer = tracer or Untraced()
         self._ready = ready or (lambda info, server: None)
         self._recent = Recent()
         self._pool = Pool(
@@ -85,7 +90,7 @@ class Server:
             workers=config.workers,
             step_timeout=config.step_timeout,
             max_restarts=config.max_restarts,
-            observers=(metrics, self._recent),
+            observers=(metrics, AccessObserver(), self._tracer, self._recent),
             progress=progress,
             lost=metrics.worker_lost,
         )
@@ -94,10 +99,11 @@ class Server:
         metrics.watch_queue(cost=lambda: self._admission.waiting_cost, pressure=lambda: self._admission.pressure)
         metrics.watch_workers(lambda: self._pool.ready_workers)
         metrics.watch_observers(lambda: self._pool.observer_failures)
+        metrics.watch_cache(lambda: self._pool.cache_usage)
         self._calls = Calls(self._pool, self._admission, config, metrics)
         self._stopping = False
-        self._asking = Attended(Asking(self._calls), metrics)
-        self._observability = Observability(metrics)
+        self._asking = Attended(Asking(self._calls), metrics, self._tracer)
+        self._observability = Observability(metrics, self._tracer)
         self._health = health.aio.HealthServicer()
         self._tls = Tls(config.tls) if config.tls is not None else None
         self._authenticator = Authenticator(
@@ -114,7 +120,7 @@ class Server:
         listed = (SERVICE, INFERENCE_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(listed, self._grpc)
         self._admin = self._admin_port()
-        self._attended = Attended(build(self._calls), metrics)
+        self._attended = Attended(build(self._calls), metrics, self._tracer)
         self._http = None if config.http_port is None else self._public_port(config.http_port)
         self._following: asyncio.Task[None] | None = None
 
@@ -183,6 +189,7 @@ class Server:
         if self._http is not None:
             await self._http.stop()
         await self._admin.stop()
+        await asyncio.to_thread(self._tracer.close)
 
     def _admin_port(self) -> HttpPort:
         config = self._config
@@ -261,6 +268,7 @@ async def run(
     metrics: Metrics,
     launch: Launch,
     *,
+    tracer: Tracer | None = None,
     progress: Callable[[str], None] | None = None,
     ready: Callable[[ModelInfo, Server], None] | None = None,
 ) -> None:
@@ -281,7 +289,7 @@ async def run(
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, signalled)
-    server = Server(config, metrics, launch, progress=progress, ready=ready)
+    server = Server(config, metrics, launch, tracer=tracer, progress=progress, ready=ready)
     try:
         await server.start()
         asked = asyncio.create_task(stopping.wait())

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 
 from xmguard import wire
 from xmguard.deadline import Stop
-from xmguard.errors import Cancelled, ModelNotFound
+from xmguard.errors import Cancelled, ModelNotFound, XmguardError
 from xmguard.request import AnswerRequest
 from xmguard.response import CheckResponse, Event, ModelInfo
+from xmguard_server.access_log import note
 from xmguard_server.admission import WITHOUT_EVIDENCE, Admission, Place
 from xmguard_server.config import ServerConfig
 from xmguard_server.metrics import Metrics
@@ -70,6 +71,7 @@ class Calls:
             async with AsyncExitStack() as held:
                 place = await held.enter_async_context(self._place(size, call, stop))
                 self._metrics.waited(place.waited)
+                note(queue_seconds=round(place.waited, 6))
                 try:
                     why = "" if place.evidence else WITHOUT_EVIDENCE
                     async with aclosing(placed.run(place.waited, why)) as responses:
@@ -113,6 +115,9 @@ class Calls:
         self._preparing += 1
         try:
             return await placed.size()
+        except XmguardError as error:
+            self._metrics.violated(error.violations)
+            raise
         finally:
             self._preparing -= 1
 

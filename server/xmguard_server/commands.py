@@ -30,6 +30,7 @@ from xmguard_server.config import ServerConfig, TlsFiles
 if TYPE_CHECKING:
     from xmguard.response import ModelInfo
     from xmguard_server.app import Server
+    from xmguard_server.trace_context import Tracer
 
 DEFAULTS = ServerConfig()
 GUARD = "xmguard.loading:load_guard"
@@ -172,6 +173,14 @@ def serve(
     grace: Annotated[
         float, typer.Option(min=0, help="Seconds that requests in flight may take to finish after SIGTERM or Ctrl-C.")
     ] = DEFAULTS.grace,
+    otlp_endpoint: Annotated[
+        str,
+        typer.Option(
+            metavar="URL",
+            help="Send traces there, over OTLP and HTTP, such as http://127.0.0.1:4318; needs xmguard[tracing]. They "
+            "hold numbers, and nothing of a request's texts.",
+        ),
+    ] = "",
 ) -> None:
     """Serve a model: answers, verdicts and contributions over gRPC, and over HTTP if asked to.
 
@@ -253,7 +262,18 @@ def serve(
         },
     )
     launch = ProcessLaunch(loading, workers=config.workers, memory=config.worker_memory)
-    asyncio.run(run(config, Metrics(load_plugins()), launch, progress=progress, ready=ready))
+    tracer = _tracer(otlp_endpoint)
+    asyncio.run(run(config, Metrics(load_plugins()), launch, tracer=tracer, progress=progress, ready=ready))
+
+
+def _tracer(endpoint: str) -> Tracer | None:
+    if not endpoint:
+        return None
+    try:
+        from xmguard_server.tracing import OtlpTracer
+    except ImportError as error:
+        raise SetupIncomplete(f'a package is missing ({error}); run: pip install "xmguard[tracing]"') from error
+    return OtlpTracer(endpoint)
 
 
 def _tls_files(certificate: Path | None, key: Path | None, client_authority: Path | None) -> TlsFiles | None:

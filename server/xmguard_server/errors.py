@@ -18,6 +18,7 @@ import grpc.aio
 
 from xmguard import wire
 from xmguard.errors import ErrorCode, Reason, XmguardError
+from xmguard_server.access_log import note
 from xmguard_server.interceptors import REQUEST_ID, ran_out_of_time
 from xmguard_server.workers.faults import internal
 
@@ -119,19 +120,24 @@ async def rich_errors(context: Any, rejected: Callable[[Reason], None]) -> Async
 
     `context` is the call's grpc.aio.ServicerContext.
     """
+
+    def refuse(reason: Reason) -> None:
+        rejected(reason)
+        note(reason=reason.value)
+
     try:
         yield
     except asyncio.CancelledError:
-        rejected(Reason.DEADLINE_EXCEEDED if ran_out_of_time(context) else Reason.CANCELLED)
+        refuse(Reason.DEADLINE_EXCEEDED if ran_out_of_time(context) else Reason.CANCELLED)
         raise  # grpc never frees the call when this is swallowed
     except _GONE as gone:
-        rejected(Reason.DEADLINE_EXCEEDED if ran_out_of_time(context) else Reason.CANCELLED)
+        refuse(Reason.DEADLINE_EXCEEDED if ran_out_of_time(context) else Reason.CANCELLED)
         raise asyncio.CancelledError from gone
     except XmguardError as error:
-        rejected(error.reason)
+        refuse(error.reason)
         await abort(context, error)
     except Exception:
-        rejected(Reason.INTERNAL)
+        refuse(Reason.INTERNAL)
         request_id = REQUEST_ID.get()
         logger.exception("request %s failed", request_id)
         await abort(context, internal(request_id))

@@ -6,7 +6,6 @@ Only the Check of grpc.health.v1 is open, because the probes of orchestrators ca
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -14,14 +13,13 @@ import grpc
 import grpc.aio
 
 from xmguard.errors import Reason, XmguardError
+from xmguard_server import access_log
 from xmguard_server.auth import Authenticator, Scope
 from xmguard_server.callers import CALLER, text
 from xmguard_server.errors import abort
 from xmguard_server.interceptors import REQUEST_ID_KEY, request_id
 
 HEALTH_CHECK = "/grpc.health.v1.Health/Check"
-
-access_log = logging.getLogger("xmguard_server.access")
 
 
 class Authentication(grpc.aio.ServerInterceptor):
@@ -55,8 +53,8 @@ class Authentication(grpc.aio.ServerInterceptor):
             name = request_id(value for key, value in context.invocation_metadata() or () if key == REQUEST_ID_KEY)
             context.set_trailing_metadata(((REQUEST_ID_KEY, name),))
             # Not the method: it may be any text, of somebody who was not let in.
-            fields = {"code": error.code.value, "request_id": name, "peer": context.peer()}
-            access_log.info("refused", extra={"fields": fields})
+            line = {"code": error.code.value, "reason": error.reason.value, "request_id": name, "peer": context.peer()}
+            access_log.write("refused", line)
             await abort(context, error)
 
         # Of all kinds of handlers this one reads nothing of the request before it runs.

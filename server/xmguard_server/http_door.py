@@ -11,9 +11,8 @@ import base64
 import binascii
 import logging
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
@@ -23,6 +22,7 @@ from starlette.types import ASGIApp, Message, Receive, Send
 from starlette.types import Scope as Request
 
 from xmguard.errors import DeadlineExceeded, ErrorCode, Reason, XmguardError
+from xmguard_server import access_log
 from xmguard_server.auth import Authenticator, Principal, Scope
 from xmguard_server.http_errors import error_response
 from xmguard_server.http_port import CERTIFICATE
@@ -34,7 +34,6 @@ PRINCIPAL = "principal"
 """Key of a request's state: the `Principal` who sent it. Its id is under `REQUEST_ID_KEY`."""
 
 logger = logging.getLogger(__name__)
-access_log = logging.getLogger("xmguard_server.access")
 
 
 @dataclass(frozen=True)
@@ -91,6 +90,7 @@ class HttpDoor:
         name = request_id(headers.every(REQUEST_ID_KEY))
         state = request.setdefault("state", {})
         state[REQUEST_ID_KEY] = name
+        line = access_log.begin()
         answering = _Answer(send, name)
         started = time.perf_counter()
         body = _Body(receive, self._bounds, headers)
@@ -101,10 +101,10 @@ class HttpDoor:
             async with limit:
                 await self._app(request, body.receive, answering.send)
         except ClientDisconnect:
-            self._rejected(Reason.CANCELLED)
+            self._refuse(Reason.CANCELLED)
         except Exception as error:
             stated = self._stated(error, name, late=limit.expired())
-            self._rejected(stated.reason)
+            self._refuse(stated.reason)
             if answering.status:  # too late to say it otherwise than by closing the connection
                 raise stated from error
             response = self._shape(stated)
@@ -113,7 +113,7 @@ class HttpDoor:
             response.headers["connection"] = "close"  # what is left of the body is not worth reading
             await response(request, receive, answering.send)
         finally:
-            self._log(request, state, answering.status, time.perf_counter() - started)
+            self._log(line, request, answering.status, time.perf_counter() - started)
 
     def _admit(self, request: Request, headers: _Headers) -> Principal | None:
         self._refuse_foreign_pages(headers)
@@ -149,10 +149,15 @@ class HttpDoor:
         logger.error("request %s failed", name, exc_info=error)
         return XmguardError(f"internal error; the server's log has it under request {name}")
 
-    def _log(self, request: Request, state: Mapping[str, Any], status: int, seconds: float) -> None:
+    def _refuse(self, reason: Reason) -> None:
+        self._rejected(reason)
+        access_log.note(reason=reason.value)
+
+    def _log(self, line: dict[str, object], request: Request, status: int, seconds: float) -> None:
+        state = request["state"]
         principal = state.get(PRINCIPAL)
         client = request.get("client") or ("", 0)
-        fields = {
+        line |= {
             "port": self._port,
             "status": status,
             "seconds": round(seconds, 6),
@@ -160,7 +165,7 @@ class HttpDoor:
             "peer": f"{client[0]}:{client[1]}",
             "caller": principal.name if principal else "",
         }
-        access_log.log(self._level if status < 400 else logging.INFO, "http", extra={"fields": fields})
+        access_log.write("http", line, level=self._level if status < 400 else logging.INFO)
 
 
 class _Headers:

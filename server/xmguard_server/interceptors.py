@@ -12,7 +12,7 @@ import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from typing import Any
 
@@ -20,8 +20,10 @@ import grpc
 import grpc.aio
 
 from xmguard.wire import SERVICE
+from xmguard_server import access_log
 from xmguard_server.callers import caller
 from xmguard_server.metrics import Metrics
+from xmguard_server.trace_context import Tracer
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id")
 """Id of the call being handled; set in every handler."""
@@ -34,14 +36,13 @@ _CODES = {code.value[0]: code.name for code in grpc.StatusCode}
 
 _CLOCK_SLACK = 0.1
 
-access_log = logging.getLogger("xmguard_server.access")
-
 
 class Observability(grpc.aio.ServerInterceptor):
     """Wraps every handler. Also knows how many guard calls are in flight, for a graceful stop."""
 
-    def __init__(self, metrics: Metrics) -> None:
+    def __init__(self, metrics: Metrics, tracer: Tracer) -> None:
         self._metrics = metrics
+        self._tracer = tracer
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -83,10 +84,16 @@ class Observability(grpc.aio.ServerInterceptor):
 
     @contextmanager
     def _observe(self, call: _Call, context: Any) -> Iterator[None]:
-        name = request_id(value for key, value in context.invocation_metadata() or () if key == REQUEST_ID_KEY)
+        metadata = context.invocation_metadata() or ()
+        name = request_id(value for key, value in metadata if key == REQUEST_ID_KEY)
         REQUEST_ID.set(name)
         context.set_trailing_metadata(((REQUEST_ID_KEY, name),))
         guarded = call.service == SERVICE
+        line = access_log.begin()
+        held = ExitStack()
+        # Probes come every few seconds; nobody traces them.
+        sent = {key: value for key, value in metadata if isinstance(value, str)}
+        span = held.enter_context(self._tracer.call(sent)) if guarded else None
         self._enter(guarded)
         self._metrics.rpc_started(call.service, call.method, call.kind)
         started = time.perf_counter()
@@ -106,9 +113,7 @@ class Observability(grpc.aio.ServerInterceptor):
             self._metrics.rpc_handled(call.service, call.method, call.kind, code, seconds)
             if guarded:
                 self._metrics.request_handled(call.method, code, seconds)
-            # Probes come every few seconds and would drown everything else.
-            level = logging.INFO if guarded else logging.DEBUG
-            fields = {
+            line |= {
                 "service": call.service,
                 "method": call.method,
                 "code": code,
@@ -117,7 +122,13 @@ class Observability(grpc.aio.ServerInterceptor):
                 "peer": context.peer(),
                 "caller": caller(context),
             }
-            access_log.log(level, "rpc", extra={"fields": fields})
+            if span is not None:
+                called = f"{call.service}/{call.method}"
+                asked = {"rpc.system.name": "grpc", "rpc.method": called, "xmguard.request_id": name}
+                span.ended(called, code, asked)
+            held.close()
+            # Probes would drown everything else.
+            access_log.write("rpc", line, level=logging.INFO if guarded else logging.DEBUG)
 
     def _enter(self, guarded: bool) -> None:
         if guarded:

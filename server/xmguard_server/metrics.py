@@ -1,34 +1,41 @@
 """Every number of the server for Prometheus, on a registry of its own, and the observer that fills them in.
 
-Labels come from closed sets only: what is not in a set is counted as `other`. No request, span or caller is ever a
-label. Every combination of labels together stays below 500 series of the names `xmguard_*` (with the built-in plugins);
-that is why the histograms have few buckets. Knows nothing of gRPC or of the model thread.
+All labels together stay below 500 series of the names `xmguard_*`; that is why histograms have few buckets, and why
+some distributions are told by their mean alone (a count and a sum). Knows nothing of gRPC or of workers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    Summary,
+    disable_created_metrics,
+)
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 from xmguard import __version__
 from xmguard.contracts import GuardEvent
-from xmguard.errors import Reason
-from xmguard.language_tags import UNDETERMINED_LANGUAGE
+from xmguard.errors import FieldViolation, Reason
 from xmguard.plugins import Registry
-from xmguard.response import Imbalance, SpanReport
+from xmguard.response import Imbalance
+from xmguard.steps import Step
+from xmguard_server.labels import IMAGE_REJECTIONS, Labels, image_rejections, language_pair
+from xmguard_server.trace_context import CURRENT
 from xmguard_server.workers.losses import LossReason
 
-OTHER = "other"
-UNKNOWN = "unknown"
-LANGUAGES = frozenset(("ar", "de", "en", "es", "fr", "is", "it", "ja", "pt", "ru", "tr", "zh"))
-"""BCP-47 primary tags with a label of their own. Spans come in languages that no plugin is installed for."""
-
 _SECONDS = (0.1, 0.5, 2.5, 10, 60, 300)
-_RATIOS = (0.1, 0.25, 0.5)
-_NATS = (0.25, 0.5, 1)
+_FIRST_TOKEN_SECONDS = (0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+_TOKEN_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1)
+_NATS = (0.5, 1, 2, 3)
+_NO_WORK = frozenset(("GetModel", "Models", "Unknown"))
+"""Methods that run no model: how long they take says nothing of it."""
 
 
 class Metrics:
@@ -40,8 +47,7 @@ class Metrics:
         # `_created` series double every counter and have no use with today's Prometheus.
         disable_created_metrics()  # type: ignore[no-untyped-call]
         self.registry = CollectorRegistry()
-        self._modalities = frozenset(plugins.modalities.names())
-        self._policies = frozenset(plugins.policies.names())
+        self._labels = Labels(plugins)
         ProcessCollector(registry=self.registry)
         self._rpc_metrics()
         self._load_metrics()
@@ -61,6 +67,10 @@ class Metrics:
         """Read how many workers are ready from this at every scrape."""
         self._workers_ready.set_function(ready)
 
+    def watch_cache(self, used: Callable[[], float | None]) -> None:
+        """Read the used share of the engine's cache from this at every scrape; None where the engine tells none."""
+        self.registry.register(_CacheUsage(used))
+
     def watch_observers(self, failures: Callable[[], Mapping[str, int]]) -> None:
         """Read how often each observer raised from this at every scrape."""
         self.registry.register(_ObserverFailures(failures))
@@ -72,16 +82,22 @@ class Metrics:
     def rpc_handled(self, service: str, method: str, kind: str, code: str, seconds: float) -> None:
         """A call has ended; `code` is a canonical status name."""
         self._grpc_handled.labels(kind, service, method, code).inc()
-        self._grpc_seconds.labels(kind, service, method).observe(seconds)
+        self._grpc_seconds.labels(kind, service, method).observe(seconds, _exemplar())
 
     def request_handled(self, method: str, code: str, seconds: float) -> None:
-        """A call of the guard service has ended."""
+        """A call has ended, on whatever interface; its method is from a closed set."""
         self._requests.labels(method, code).inc()
-        self._seconds.labels(method).observe(seconds)
+        if method not in _NO_WORK:
+            self._seconds.labels(method).observe(seconds, _exemplar())
 
     def rejected(self, reason: Reason) -> None:
         """A call ended without an answer."""
         self._rejected.labels(reason.value).inc()
+
+    def violated(self, violations: Iterable[FieldViolation]) -> None:
+        """A request was not valid; counts what was wrong with its pictures."""
+        for wrong in image_rejections(violations):
+            self._images_rejected.labels(wrong).inc()
 
     def waited(self, seconds: float) -> None:
         """A request has reached the model."""
@@ -96,43 +112,40 @@ class Metrics:
         self._restarts.labels(reason.value).inc()
 
     def observe(self, event: GuardEvent) -> None:
-        """A request was answered or checked."""
+        """A request was answered or checked. Called in the context of its call, for the exemplars."""
         response = event.response
         usage = response.usage
         if event.first_token_seconds is not None:
-            self._first_token_seconds.observe(usage.queue_seconds + event.first_token_seconds)
+            self._first_token_seconds.observe(usage.queue_seconds + event.first_token_seconds, _exemplar())
+        if event.token_seconds is not None:
+            self._token_seconds.observe(event.token_seconds)
+        for taken in event.steps:
+            self._step_seconds.labels(taken.step.value).inc(taken.seconds)
         self._prompt_tokens.inc(usage.prompt_tokens)
-        self._generated_tokens.inc(usage.completion_tokens)
+        self._generation_tokens.inc(usage.completion_tokens)
         self._evidence_tokens.inc(usage.evidence_tokens)
-        pair = self._modality_pair(response.spans), _language_pair(response.spans)
-        self._conflicts.labels(response.verdict.decision.name.lower(), *pair).inc()
+        pair = self._labels.modality_pair(response.spans)
+        language = language_pair(response.spans)
+        self._conflicts.labels(response.verdict.decision.name.lower(), pair, language).inc()
         self._rebalances.labels(
-            _fold(response.rebalancing.policy, self._policies),
+            self._labels.policy(response.rebalancing.policy),
             "applied" if response.rebalancing.applied else "not_applied",
         ).inc()
-        self._observe_imbalance(response.imbalance, pair)
+        self._observe_imbalance(response.imbalance, pair, language)
         for span in response.spans:
             share = span.share_before if span.share_after is None else span.share_after
             if share is not None:
-                self._share.labels(_fold(span.modality, self._modalities), _language(span)).observe(share)
+                self._share.labels(*self._labels.span(span)).observe(share)
 
-    def _observe_imbalance(self, imbalance: Imbalance, pair: tuple[str, str]) -> None:
-        for histogram, phase, value in (
-            (self._imbalance, "before", imbalance.log_ratio_before),
-            (self._imbalance, "after", imbalance.log_ratio_after),
-            (self._imbalance_per_token, "before", imbalance.log_ratio_per_token_before),
-            (self._imbalance_per_token, "after", imbalance.log_ratio_per_token_after),
+    def _observe_imbalance(self, imbalance: Imbalance, pair: str, language: str) -> None:
+        for phase, whole, per_token in (
+            ("before", imbalance.log_ratio_before, imbalance.log_ratio_per_token_before),
+            ("after", imbalance.log_ratio_after, imbalance.log_ratio_per_token_after),
         ):
-            if value is not None:
-                histogram.labels(phase, *pair).observe(value)
-
-    def _modality_pair(self, spans: Sequence[SpanReport]) -> str:
-        distinct = sorted({span.modality for span in spans})
-        if len(spans) < 2:
-            return "single"
-        if len(distinct) > 2 or not self._modalities.issuperset(distinct):
-            return OTHER
-        return f"{distinct[0]}-{distinct[-1]}"
+            if whole is not None:
+                self._imbalance.labels(phase, pair).observe(whole)
+            if per_token is not None:
+                self._imbalance_per_token.labels(phase, pair, language).observe(per_token)
 
     def _rpc_metrics(self) -> None:
         # Names and labels of go-grpc-prometheus, so that dashboards made for any gRPC server work.
@@ -183,6 +196,14 @@ class Metrics:
         )
         for reason in Reason:  # a rate over a series that does not exist yet misses its first increment
             self._rejected.labels(reason.value)
+        self._images_rejected = Counter(
+            "xmguard_images_rejected_total",
+            "Pictures that were not taken, by what was wrong: their kind, their content or size, their number.",
+            ("reason",),
+            registry=self.registry,
+        )
+        for wrong in IMAGE_REJECTIONS:
+            self._images_rejected.labels(wrong)
         self._workers_ready = Gauge("xmguard_workers_ready", "Workers that answer requests.", registry=self.registry)
         self._restarts = Counter(
             "xmguard_worker_restarts_total",
@@ -202,7 +223,7 @@ class Metrics:
         )
         self._seconds = Histogram(
             "xmguard_request_duration_seconds",
-            "Time of a guard call, waiting included.",
+            "Time of a call that runs the model, waiting included.",
             ("method",),
             registry=registry,
             buckets=_SECONDS,
@@ -211,10 +232,24 @@ class Metrics:
             "xmguard_time_to_first_token_seconds",
             "Time to the first piece of an answer, waiting included.",
             registry=registry,
-            buckets=_SECONDS,
+            buckets=_FIRST_TOKEN_SECONDS,
         )
+        self._token_seconds = Histogram(
+            "xmguard_inter_token_latency_seconds",
+            "Mean time between two tokens of an answer; one observation per answer.",
+            registry=registry,
+            buckets=_TOKEN_SECONDS,
+        )
+        self._step_seconds = Counter(
+            "xmguard_step_seconds_total",
+            "Time that answered requests spent in each step of the guard.",
+            ("step",),
+            registry=registry,
+        )
+        for step in Step:
+            self._step_seconds.labels(step.value)
         self._prompt_tokens = Counter("xmguard_prompt_tokens_total", "Tokens of prompts.", registry=registry)
-        self._generated_tokens = Counter("xmguard_generated_tokens_total", "Tokens of answers.", registry=registry)
+        self._generation_tokens = Counter("xmguard_generation_tokens_total", "Tokens of answers.", registry=registry)
         self._evidence_tokens = Counter(
             "xmguard_evidence_tokens_total", "Tokens run for the evidence of verdicts.", registry=registry
         )
@@ -231,12 +266,12 @@ class Metrics:
             ("policy", "outcome"),
             registry=registry,
         )
-        self._imbalance = Histogram(
+        self._imbalance = Summary(
             "xmguard_attention_imbalance_log_ratio",
-            "Log of the largest over the smallest span contribution, before and after rebalancing.",
-            ("phase", "modality_pair", "language"),
+            "Log of the largest over the smallest span contribution, before and after rebalancing. Grows with the "
+            "difference between the spans' lengths.",
+            ("phase", "modality_pair"),
             registry=registry,
-            buckets=_NATS,
         )
         self._imbalance_per_token = Histogram(
             "xmguard_attention_imbalance_per_token_log_ratio",
@@ -245,12 +280,11 @@ class Metrics:
             registry=registry,
             buckets=_NATS,
         )
-        self._share = Histogram(
-            "xmguard_span_contribution_share",
+        self._share = Summary(
+            "xmguard_span_contribution_ratio",
             "Share of the contributions that one span had in the answer, after rebalancing where there was any.",
             ("modality", "language"),
             registry=registry,
-            buckets=_RATIOS,
         )
 
 
@@ -267,22 +301,19 @@ class _ObserverFailures(Collector):
         yield family
 
 
-def _fold(name: str, known: frozenset[str]) -> str:
-    return name if name in known else OTHER
+class _CacheUsage(Collector):
+    """Only there where an engine tells it: a 0 would say that the cache is empty."""
+
+    def __init__(self, used: Callable[[], float | None]) -> None:
+        self._used = used
+
+    def collect(self) -> Iterable[Metric]:
+        used = self._used()
+        if used is not None:
+            yield GaugeMetricFamily("xmguard_kv_cache_usage_ratio", "Used share of the engine's key-value cache.", used)
 
 
-def _primary(span: SpanReport) -> str:
-    tag = span.language.lower().split("-")[0]
-    return UNKNOWN if tag in ("", UNDETERMINED_LANGUAGE) else tag
-
-
-def _language(span: SpanReport) -> str:
-    return _fold(_primary(span), LANGUAGES | {UNKNOWN})
-
-
-def _language_pair(spans: Iterable[SpanReport]) -> str:
-    # Compared before they are folded: two languages without a label of their own are two languages all the same.
-    distinct = {_primary(span) for span in spans}
-    if UNKNOWN in distinct:
-        return UNKNOWN
-    return "same" if len(distinct) < 2 else "cross"
+def _exemplar() -> dict[str, str] | None:
+    """The trace that the call belongs to, if anybody keeps it."""
+    current = CURRENT.get()
+    return {"trace_id": current.trace_id} if current is not None and current.sampled else None

@@ -32,6 +32,7 @@ from xmguard.errors import InvalidRequest, ModelNotFound
 from xmguard.plugins import load_plugins
 from xmguard.request import Scope
 from xmguard.response import AnswerResponse, FinishReason, Status, Usage
+from xmguard.steps import Step
 from xmguard_server.mcp.tools import build
 
 pytestmark = pytest.mark.model
@@ -305,6 +306,8 @@ def test_the_metrics_page_tells_what_happened_and_is_clean(served, client):
         'xmguard_rebalances_total{outcome="applied",policy="fixed"}',
         'xmguard_rejected_total{reason="PROMPT_TOO_LONG"}',
         "xmguard_time_to_first_token_seconds_count",
+        "xmguard_inter_token_latency_seconds_count",
+        *(f'xmguard_step_seconds_total{{step="{step.value}"}}' for step in Step),
         'xmguard_attention_imbalance_per_token_log_ratio_count{language="same",modality_pair="text-text",phase="after"}',
     ):
         assert any(line.startswith(start_of_line) and not line.endswith(" 0.0") for line in page.splitlines())

@@ -29,6 +29,7 @@ from xmguard.response import AnswerResponse, Done, FinishReason
 from xmguard.span import Media, Span
 from xmguard_server.errors import CODES
 from xmguard_server.http.attended import Attended
+from xmguard_server.trace_context import Untraced
 
 PNG = b"\x89PNG\r\n\x1a\n and more"
 QUESTION = [{"role": "user", "content": REQUEST.question}]
@@ -382,7 +383,7 @@ async def test_a_caller_that_does_not_read_is_given_up(monkeypatch: pytest.Monke
     async def stalled(message):
         await asyncio.sleep(60)
 
-    attended = Attended(talkative, served.metrics)
+    attended = Attended(talkative, served.metrics, Untraced())
     with pytest.raises(ClientDisconnect):
         await asyncio.wait_for(attended({"type": "http"}, receive, stalled), 5)
     assert closed.is_set()

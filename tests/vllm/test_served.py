@@ -73,9 +73,13 @@ def served(tmp_path_factory, in_processes):
 def test_vllms_own_metrics_have_a_page_of_their_own(served, client):
     client.answer(ASKED)
     with urllib.request.urlopen(served.metrics_url.replace("/metrics", "/engine/metrics"), timeout=10) as page:
-        assert b"vllm:request_success_total" in page.read()
+        own = page.read()
+    assert b"vllm:request_success_total" in own
+    assert b'worker="0"' in own
     with urllib.request.urlopen(served.metrics_url, timeout=10) as page:
-        assert b"vllm:" not in page.read()
+        ours = page.read()
+    assert b"vllm:" not in ours
+    assert b"\nxmguard_kv_cache_usage_ratio 0." in ours
 
 
 @pytest.fixture

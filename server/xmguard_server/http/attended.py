@@ -8,14 +8,18 @@ from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 
+from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xmguard.errors import Cancelled, ErrorCode, XmguardError
+from xmguard_server.access_log import note
+from xmguard_server.interceptors import REQUEST_ID_KEY
 from xmguard_server.metrics import Metrics
+from xmguard_server.trace_context import Tracer
 
 SEND_SECONDS = 30.0
 """For a caller to take more of its response before it is given up."""
@@ -34,9 +38,10 @@ class Outcome:
 class Attended:
     """ASGI middleware. Also knows how many requests are in flight, for a graceful stop."""
 
-    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+    def __init__(self, app: ASGIApp, metrics: Metrics, tracer: Tracer) -> None:
         self._app = app
         self._metrics = metrics
+        self._tracer = tracer
         self._in_flight = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -57,11 +62,14 @@ class Attended:
         started = time.perf_counter()
         self._in_flight += 1
         self._idle.clear()
+        held = ExitStack()
+        span = held.enter_context(self._tracer.call(Headers(raw=scope.get("headers", []))))
         try:
             await _unless_gone(self._app, inner, receive, send)
             code = outcome.error.code.name if outcome.error else "OK"
             if outcome.error:
                 self._metrics.rejected(outcome.error.reason)
+                note(reason=outcome.error.reason.value)
         except XmguardError as error:
             code = error.code.name
             raise
@@ -74,6 +82,10 @@ class Attended:
                 self._idle.set()
             if route := inner.get("route"):  # never the path: anybody can invent paths
                 self._metrics.request_handled(route.name, code, time.perf_counter() - started)
+                note(method=route.name, code=code)
+                told = {"http.request.method": scope["method"], "http.route": route.path}
+                span.ended(route.name, code, told | {"xmguard.request_id": scope["state"][REQUEST_ID_KEY]})
+            held.close()
 
 
 async def _unless_gone(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:

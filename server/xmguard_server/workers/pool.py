@@ -14,6 +14,7 @@ from xmguard.contracts import GuardEvent, Observer
 from xmguard.deadline import Stop
 from xmguard.errors import ErrorCode, Reason, XmguardError
 from xmguard.response import ModelInfo
+from xmguard_server.workers.engine_page import together
 from xmguard_server.workers.launching import Launch
 from xmguard_server.workers.losses import LossReason
 from xmguard_server.workers.remote import GuardMethod, Remote, RemoteCall, Size
@@ -144,9 +145,17 @@ class Pool:
         return total
 
     async def engine_page(self) -> bytes | None:
-        """The own metrics of the engine in the first worker that is ready; None if it has none, or none is ready."""
+        """The own metrics of the engines in the workers that are ready; None if they have none, or none is ready."""
         ready = self._ready
-        return await ready[0].engine_page() if ready else None
+        pages = await asyncio.gather(*(remote.engine_page() for remote in ready))
+        told = {remote.number: page for remote, page in zip(ready, pages, strict=True) if page is not None}
+        return together(told) if told else None
+
+    @property
+    def cache_usage(self) -> float | None:
+        """The used share of the engines' key-value caches, of the fullest; None if they tell none."""
+        told = (remote.cache_usage for remote in self._ready)
+        return max((used for used in told if used is not None), default=None)
 
     # -- calls -------------------------------------------------------------------------------------------------------
 

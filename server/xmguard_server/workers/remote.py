@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 from collections.abc import AsyncGenerator, Callable, Mapping
+from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -18,6 +19,7 @@ from xmguard.deadline import Stop
 from xmguard.errors import DeadlineExceeded, XmguardError
 from xmguard.request import AnswerRequest
 from xmguard.response import ModelInfo
+from xmguard.steps import Step, StepTime
 from xmguard_server.workers.link import Frames, Kind, Message, error_of
 
 GuardMethod = wire.Method[AnswerRequest, Any]
@@ -54,6 +56,8 @@ class RemoteCall:
         self.admitted = False
         self.over = False
         """Whether the worker has let go of it."""
+        self.context = copy_context()
+        """Of the call, for those who are told that it was answered."""
         self._stop = stop
         self._told: asyncio.Queue[Message | XmguardError] = asyncio.Queue()
         self._listeners: list[Callable[[], None]] = []
@@ -137,6 +141,8 @@ class Remote(asyncio.Protocol):
         self.step_seconds = 0.0
         """Age of the oldest step it runs, as of its last sign of life."""
         self.observer_failures: Mapping[str, int] = {}
+        self.cache_usage: float | None = None
+        """Of its engine's key-value cache, as of its last sign of life; None if it tells none."""
         self.calls: dict[int, RemoteCall] = {}
         self._hearing = hearing
         self._loop = asyncio.get_running_loop()
@@ -212,6 +218,7 @@ class Remote(asyncio.Protocol):
             self._hear_of_call(message)
         elif message.kind is Kind.BEAT:
             self.step_seconds, self.observer_failures = fields["step"], fields["observer_failures"]
+            self.cache_usage = fields["cache_usage"]
         elif message.kind is Kind.PROGRESS:
             self._hearing.progress(fields["step"])
         elif message.kind is Kind.READY:
@@ -231,7 +238,7 @@ class Remote(asyncio.Protocol):
             del self.calls[message.call]
         call.hear(message)
         if message.kind is Kind.LAST and message.fields:
-            self._hearing.finished(_event(call.method, message))
+            call.context.run(self._hearing.finished, _event(call.method, message))
 
 
 def _event(method: GuardMethod, message: Message) -> GuardEvent:
@@ -243,4 +250,6 @@ def _event(method: GuardMethod, message: Message) -> GuardEvent:
         AnswerRequest(),
         response,
         message.fields["first_token_seconds"],
+        message.fields["token_seconds"],
+        tuple(StepTime(Step(step), began, seconds) for step, began, seconds in message.fields["steps"]),
     )

@@ -24,7 +24,7 @@ from xmguard.deadline import Stop
 from xmguard.errors import Cancelled, EngineError, XmguardError
 from xmguard.request import AnswerRequest
 from xmguard.response import Done
-from xmguard_server.workers.engine_page import engine_page
+from xmguard_server.workers.engine_page import cache_usage, engine_page
 from xmguard_server.workers.faults import fault, is_out_of_memory
 from xmguard_server.workers.link import Frames, Kind, Message, error_fields
 from xmguard_server.workers.served import ServedGuard, ServedRequest
@@ -151,7 +151,8 @@ class _Runtime:
             with self._changing:
                 steps = [call.stop.stepped for call in self._running]
             age = time.monotonic() - min(steps) if steps else 0.0
-            self._send(Kind.BEAT, 0, {"step": age, "observer_failures": dict(guard.observer_failures)})
+            failures = dict(guard.observer_failures)
+            self._send(Kind.BEAT, 0, {"step": age, "observer_failures": failures, "cache_usage": cache_usage()})
 
     @property
     def _loaded(self) -> ServedGuard:
@@ -262,7 +263,12 @@ class _Runtime:
         if event is None:
             self._send(Kind.LAST, call.number, {}, last)
         else:
-            told = {"method": event.method, "first_token_seconds": event.first_token_seconds}
+            told = {
+                "method": event.method,
+                "first_token_seconds": event.first_token_seconds,
+                "token_seconds": event.token_seconds,
+                "steps": [(taken.step.value, taken.began, taken.seconds) for taken in event.steps],
+            }
             self._send(Kind.LAST, call.number, told, last)
 
     def _responses(self, call: _Call) -> Iterator[tuple[bytes, bool]]:
