@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from urllib.parse import urlsplit
 
 from opentelemetry import context as otel_context
 from opentelemetry import trace
@@ -20,6 +21,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 
 from xmguard import __version__
 from xmguard.contracts import GuardEvent
+from xmguard.errors import SetupIncomplete
 from xmguard.response import AnswerResponse
 from xmguard.steps import Step
 from xmguard_server.trace_context import CURRENT, CallSpan, TraceContext
@@ -44,7 +46,15 @@ class OtlpTracer:
         """`endpoint` is the collector's, such as http://127.0.0.1:4318; /v1/traces is added.
 
         Sampling and headers are OpenTelemetry's own to configure: OTEL_TRACES_SAMPLER, OTEL_EXPORTER_OTLP_HEADERS.
+
+        Raises:
+            SetupIncomplete: it is no such address. Whether anybody listens there is not tried.
         """
+        where = urlsplit(endpoint)
+        if where.scheme not in ("http", "https") or not where.hostname:
+            raise SetupIncomplete(
+                f'--otlp-endpoint is "{endpoint}"; it must be the address of a collector, such as http://127.0.0.1:4318'
+            )
         exporter = OTLPSpanExporter(f"{endpoint.rstrip('/')}/v1/traces", timeout=_SEND_SECONDS)
         described = Resource.create({"service.name": "xmguard", "service.version": __version__})
         self._provider = TracerProvider(resource=described, shutdown_on_exit=False)

@@ -20,7 +20,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from tests.scripted import REQUEST, Serving, call_raw, eventually, raising, scrape, serving
 from tests.serving.prometheus import installed, prometheus
 from xmguard import wire
-from xmguard.errors import ErrorCode, Reason, XmguardError
+from xmguard.errors import ErrorCode, Reason, SetupIncomplete, XmguardError
 from xmguard_server.trace_context import TraceContext, parse
 
 TRACE = "0af7651916cd43dd8448eb211c80319c"
@@ -266,6 +266,24 @@ def test_an_exemplar_leads_from_a_slow_bucket_to_the_callers_trace(tmp_path: Pat
 )
 def test_a_traceparent_is_read_as_the_w3c_writes_it(sent: str, understood: TraceContext | None) -> None:
     assert parse(sent) == understood
+
+
+@pytest.mark.parametrize("endpoint", ["127.0.0.1:4318", "grpc://127.0.0.1:4317", "http://", "/v1/traces"])
+def test_what_is_no_address_of_a_collector_is_refused(endpoint: str) -> None:
+    from xmguard_server.tracing import OtlpTracer
+
+    with pytest.raises(SetupIncomplete, match="must be the address of a collector"):
+        OtlpTracer(endpoint)
+
+
+def test_calls_go_on_without_their_collector() -> None:
+    from xmguard_server.tracing import OtlpTracer
+
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))  # and does not listen
+        with serving(tracer=OtlpTracer(f"http://127.0.0.1:{nobody.getsockname()[1]}")) as served:
+            answered = call_raw(served.address, "Answer", BODY)
+    assert wire.ANSWER.unpack_response(answered).answer
 
 
 def test_without_the_extra_the_option_says_what_to_install(tmp_path: Path) -> None:
