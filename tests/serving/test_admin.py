@@ -73,7 +73,7 @@ def test_metrics_of_an_engine_have_a_page_of_their_own(served: Serving) -> None:
     try:
         status, _, page = ask(served, "/engine/metrics")
         assert status == 200
-        assert "engine:requests_running 0.0" in page.splitlines()
+        assert 'engine:requests_running{worker="0"} 0.0' in page.splitlines()
         assert "xmguard_" not in page
         assert "engine:" not in ask(served, "/metrics")[2]
     finally:
