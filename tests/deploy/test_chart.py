@@ -1,4 +1,4 @@
-"""The Helm chart, rendered by Helm's own library and judged by schemas of Kubernetes and by checkov. No cluster is asked."""
+"""The Helm chart, rendered by Helm's own library and judged by schemas of Kubernetes and by checkov.."""
 
 from __future__ import annotations
 
