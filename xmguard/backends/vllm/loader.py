@@ -163,7 +163,7 @@ def started(path: Path, settings: EngineSettings, length: int, adapters: Mapping
             block_size=BLOCK_TOKENS,
             enable_prefix_caching=True,
             async_scheduling=False,
-            disable_log_stats=True,
+            disable_log_stats=False,  # counted on prometheus_client's own registry, never on the server's
             use_tqdm_on_load=False,
             **ours,
             **settings.arguments,
