@@ -81,7 +81,7 @@ def test_the_schemas_would_notice_a_wrong_field() -> None:
         ({"model": {"sha256": "abc"}}, "sha256"),
         ({"shutdown": {"drain": 90}}, "gracePeriod is shorter"),
         ({"auth": {"tokensSecret": ""}}, "tokensSecret"),
-        ({"prometheusRule": {"enabled": True}}, "rules is empty"),
+        ({"prometheusRule": {"enabled": True}}, "recording is empty"),
     ],
 )
 def test_values_that_are_wrong_are_refused(values: dict[str, Any], said: str) -> None:
@@ -122,10 +122,11 @@ def test_scaling_follows_requests_that_wait() -> None:
     assert "xmguard_requests_waiting" in trigger["metadata"]["query"]
 
 
-def test_rules_are_taken_from_the_file_they_lie_in() -> None:
-    groups = "groups:\n  - name: a\n    rules: []\n"
-    rule = of_kind(rendered({"prometheusRule": {"enabled": True, "rules": groups}}), "PrometheusRule")
-    assert rule["spec"] == yaml.safe_load(groups)
+def test_rules_are_taken_from_the_files_they_lie_in() -> None:
+    folder = CHART.parents[1] / "prometheus"
+    files = {name: (folder / f"{name}.yml").read_text() for name in ("recording", "alerts")}
+    rule = of_kind(rendered({"prometheusRule": {"enabled": True, **files}}), "PrometheusRule")
+    assert rule["spec"]["groups"] == [group for text in files.values() for group in yaml.safe_load(text)["groups"]]
 
 
 def test_checkov_finds_nothing_that_is_not_explained(tmp_path: Path) -> None:

@@ -73,6 +73,13 @@ def test_the_files_that_compose_mounts_are_there() -> None:
                 assert (folder / source).exists(), source
 
 
+def test_the_rules_that_prometheus_is_given_are_mounted() -> None:
+    asked = yaml.safe_load((DEPLOY / "compose" / "prometheus.yml").read_text())["rule_files"]
+    assert asked
+    for rules in asked:
+        assert (DEPLOY / "prometheus" / Path(rules).name).is_file()
+
+
 def test_the_script_that_makes_secrets_is_clean() -> None:
     if shutil.which("shellcheck") is None:
         pytest.skip("shellcheck is missing: apt-get install shellcheck")
