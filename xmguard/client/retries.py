@@ -50,7 +50,8 @@ class Retries:
 
     def service_config(self) -> str:
         """GRPC's own part, as the channel takes it."""
-        own: dict[str, object] = {}
+        # Where a name has several addresses, calls are spread over them; gRPC by itself stays with the first.
+        own: dict[str, object] = {"loadBalancingConfig": [{"round_robin": {}}]}
         if self.attempts > 1:
             policy = {
                 "maxAttempts": min(self.attempts, _GRPC_CAP),

@@ -1,0 +1,87 @@
+"""Dockerfiles and the compose file, read by hadolint, by compose and by the schema of the compose specification.
+
+There is no Docker engine here: no image was built.
+"""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+DEPLOY = Path(__file__).parents[2] / "deploy"
+BIN = Path(sys.executable).parent
+
+
+def run(*command: str | Path, cwd: Path | None = None) -> subprocess.CompletedProcess[str]:
+    return subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=60, cwd=cwd)
+
+
+@pytest.mark.parametrize("file", sorted((DEPLOY / "docker").glob("*.Dockerfile")), ids=lambda file: file.name)
+def test_hadolint_finds_nothing(file: Path) -> None:
+    done = run(BIN / "hadolint", file)
+    assert (done.returncode, done.stdout) == (0, "")
+    text = file.read_text()
+    assert text.count("FROM ") == 2  # what builds stays behind
+    assert text.rindex("USER 10001:10001") > text.rindex("FROM ")
+    assert "HEALTHCHECK" in text
+
+
+def test_hadolint_would_find_something(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text("FROM python:latest\nRUN apt-get install gcc\n")
+    assert run(BIN / "hadolint", tmp_path / "Dockerfile").returncode != 0
+
+
+def test_what_is_copied_into_an_image_is_there() -> None:
+    for file in (DEPLOY / "docker").glob("*.Dockerfile"):
+        for line in file.read_text().splitlines():
+            if line.startswith("COPY ") and "--from" not in line:
+                for source in line.split()[1:-1]:
+                    assert (DEPLOY.parent / source).exists(), f"{file.name}: {source}"
+                    assert f"!{source}" in Path(f"{file}.dockerignore").read_text().splitlines()
+
+
+def test_compose_takes_the_file(tmp_path: Path) -> None:
+    file = DEPLOY / "compose" / "compose.yaml"
+    assert run(BIN / "check-jsonschema", "--builtin-schema", "vendor.compose-spec", file).returncode == 0
+    if shutil.which("docker-compose") is None:
+        pytest.skip("docker-compose is missing: apt-get install docker-compose")
+    shutil.copytree(DEPLOY, tmp_path / "deploy")
+    (tmp_path / "deploy" / "compose" / "secrets").mkdir(exist_ok=True)
+    for name in ("tokens.toml", "prometheus-token"):
+        (tmp_path / "deploy" / "compose" / "secrets" / name).touch()
+    done = run("docker-compose", "-f", "compose.yaml", "config", cwd=tmp_path / "deploy" / "compose")
+    assert done.returncode == 0, done.stderr
+    services = yaml.safe_load(done.stdout)["services"]
+    assert set(services) == {"xmguard", "prometheus", "grafana"}
+    for service in services.values():
+        for port in service["ports"]:
+            published = port if isinstance(port, str) else f"{port.get('host_ip', '')}:"
+            assert published.startswith("127.0.0.1:")
+
+
+def test_the_files_that_compose_mounts_are_there() -> None:
+    folder = DEPLOY / "compose"
+    for service in yaml.safe_load((folder / "compose.yaml").read_text())["services"].values():
+        for volume in service.get("volumes", ()):
+            source = volume.split(":")[0]
+            if source.startswith("."):
+                assert (folder / source).exists(), source
+
+
+def test_the_rules_that_prometheus_is_given_are_mounted() -> None:
+    asked = yaml.safe_load((DEPLOY / "compose" / "prometheus.yml").read_text())["rule_files"]
+    assert asked
+    for rules in asked:
+        assert (DEPLOY / "prometheus" / Path(rules).name).is_file()
+
+
+def test_the_script_that_makes_secrets_is_clean() -> None:
+    if shutil.which("shellcheck") is None:
+        pytest.skip("shellcheck is missing: apt-get install shellcheck")
+    done = run("shellcheck", DEPLOY / "compose" / "secrets.sh")
+    assert done.stdout == ""
