@@ -22,10 +22,13 @@ OURS = frozenset(
         "dtype",
         "enable_prefix_caching",
         "generation_config",
+        "limit_mm_per_prompt",
         "load_format",
         "logits_processors",
         "logprobs_mode",
         "max_model_len",
+        "mm_processor_cache_gb",
+        "mm_processor_kwargs",
         "model",
         "skip_tokenizer_init",
         "tokenizer",
@@ -116,6 +119,16 @@ def unverified_here() -> str | None:
     found = current_platform.get_device_capability()
     why = unverified(vllm.__version__, None if found is None else (found.major, found.minor))
     return None if why is None else f"CUDA: unverified: {why}"
+
+
+def no_pictures_here() -> str | None:
+    """Why vLLM can run no model that reads pictures on this machine; None if it can."""
+    try:
+        import torchvision  # noqa: F401
+    except Exception as error:  # it is missing, or was built for another torch
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return f"vLLM's models that read pictures need torchvision, which cannot be imported: {said}"
+    return None
 
 
 def _on_cpu(asked: dict[str, Any]) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
-from xmguard.backends.vllm.spec import ReadingSpec
+from xmguard.backends.vllm.spec import PicturePlace, ReadingSpec
 from xmguard.backends.vllm.worker.steering import Steering
 from xmguard.backends.vllm.worker.sums import Totals
 
@@ -160,6 +160,8 @@ class Readings:
         """How rows are read; chosen when the model is examined."""
         self.is_alive: Callable[[str], bool] = lambda request: False
         """Whether vLLM still holds a request with this spec id, running or not."""
+        self.pictures: Callable[[str], tuple[PicturePlace, ...]] = lambda request: ()
+        """The pictures that vLLM runs with the prompt of the request with this spec id, in order."""
         self._rows: dict[int, Reader] = {}
         self._known: dict[str, Reader] = {}
         self._step: Step | None = None
@@ -282,6 +284,8 @@ class Readings:
                 raise ValueError("what was measured of it is lost")
             if prompt_tokens != spec.prompt_tokens:
                 raise ValueError(f"its prompt has {prompt_tokens} tokens; its reading is of {spec.prompt_tokens}")
+            if self.pictures(spec.id) != spec.pictures:
+                raise ValueError("its pictures are others, or elsewhere, than its spans were laid by")
             reader = Reader(spec, outputs, self.facts)
         except ValueError as error:
             self._refuse(spec.id, str(error))
