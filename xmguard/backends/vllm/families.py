@@ -32,8 +32,8 @@ PICTURES: dict[str, str] = {
 """The same for architectures that read pictures beside text."""
 
 _BOTH_WAYS = (
-    "tokens of a picture read each other both ways, which vLLM's attention on a CPU does not do: it would read pictures "
-    "otherwise than the model was trained to"
+    "tokens of a picture read each other both ways, which vLLM's attention on a CPU does not: it would read "
+    "pictures otherwise than the model was trained to"
 )
 _CROSSED = "pictures are read by cross-attention, where no token of the prompt stands for them and a bias has no place"
 UNREAD: Mapping[str, str] = {

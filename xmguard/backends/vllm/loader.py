@@ -245,7 +245,9 @@ def _processor(path: Path, device: str) -> Any:
         ModelRefused: it cannot be had, or vLLM cannot run such a model here.
     """
     if device.split(":")[0] != "cpu":
-        raise ModelRefused(str(path), ["it reads pictures, and where vLLM's runner on a GPU lays them is not heard yet"])
+        raise ModelRefused(
+            str(path), ["it reads pictures, and where vLLM's runner on a GPU lays them is not heard yet"]
+        )
     if why := no_pictures_here():
         raise ModelRefused(str(path), [why])
     return load_processor(path, OPTIONS)

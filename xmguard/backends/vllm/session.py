@@ -230,7 +230,9 @@ class VLLMSession:
 
     def _unread(self, ids: Sequence[int]) -> Running:
         """One token of a prompt, as plain vLLM says it."""
-        return self._handed_in(ids, self._params(1), ReadingSpec(uuid4().hex, self._prompt.span_map, len(ids)), read=False)
+        return self._handed_in(
+            ids, self._params(1), ReadingSpec(uuid4().hex, self._prompt.span_map, len(ids)), read=False
+        )
 
     def _handed_in(self, ids: Sequence[int], params: Any, spec: ReadingSpec, *, read: bool = True) -> Running:
         pictures = None if self._pictures is None else self._pictures.rendered
