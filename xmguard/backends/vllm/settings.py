@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from importlib import import_module
 from typing import Any
 
 from xmguard.backends.vllm.gpu_evidence import unverified
@@ -124,7 +125,7 @@ def unverified_here() -> str | None:
 def no_pictures_here() -> str | None:
     """Why vLLM can run no model that reads pictures on this machine; None if it can."""
     try:
-        import torchvision  # noqa: F401
+        import_module("torchvision")
     except Exception as error:  # it is missing, or was built for another torch
         said = f"{type(error).__name__}: {' '.join(str(error).split())}"
         return f"vLLM's models that read pictures need torchvision, which cannot be imported: {said}"

@@ -284,8 +284,9 @@ class Readings:
                 raise ValueError("what was measured of it is lost")
             if prompt_tokens != spec.prompt_tokens:
                 raise ValueError(f"its prompt has {prompt_tokens} tokens; its reading is of {spec.prompt_tokens}")
-            if self.pictures(spec.id) != spec.pictures:
-                raise ValueError("its pictures are others, or elsewhere, than its spans were laid by")
+            if (found := self.pictures(spec.id)) != spec.pictures:
+                said = f"vLLM runs it with {_told(found)}; its spans were laid by {_told(spec.pictures)}"
+                raise ValueError(f"its pictures are others, or elsewhere: {said}")
             reader = Reader(spec, outputs, self.facts)
         except ValueError as error:
             self._refuse(spec.id, str(error))
@@ -315,6 +316,15 @@ class Readings:
     def _tell_generated(self, reader: Reader) -> None:
         if reader.generated is not None:
             self.channel.totals(reader.spec.id, "generated", reader.generated)
+
+
+def _told(pictures: Sequence[PicturePlace]) -> str:
+    """Which pictures lie where, for a person."""
+    told = [
+        f"{place.identity[:8]} at {', '.join(f'{start}-{stop - 1}' for start, stop in place.features)}"
+        for place in pictures
+    ]
+    return "; ".join(told) or "none"
 
 
 _READINGS: dict[str, Readings] = {}
