@@ -103,7 +103,7 @@ def test_a_reading_without_its_bias_fails(family, eager):
 def test_branches_share_the_pictures_of_their_context_and_of_no_other(family):
     first, *_ = family.between.prompt.span_map
     length = len(family.between.prompt.context_ids)
-    whole = {kind: length // BLOCK * BLOCK for kind in KINDS}
+    whole = dict.fromkeys(KINDS, length // BLOCK * BLOCK)
     whole["lift the first, every later row"] = first.stop // BLOCK * BLOCK
     assert {kind: read.cached for kind, read in family.reads.items()} == whole
     other = family.orders["another picture"]

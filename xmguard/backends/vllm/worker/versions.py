@@ -49,6 +49,7 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
     "vllm.v1.sample.logits_processor.LogitsProcessor.update_state": ("batch_update",),
     "vllm.v1.sample.logits_processor.LogitsProcessor.apply": ("logits",),
     "vllm.model_executor.models.utils.extract_layer_index": ("layer_name",),
+    "vllm.renderers.base.BaseRenderer.render_cmpl_async": ("prompts",),
 }
 """Functions that are called or replaced, and the parameters that have to be among theirs."""
 
@@ -56,12 +57,16 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "vllm.v1.attention.backend.CommonAttentionMetadata": ("query_start_loc_cpu", "seq_lens", "block_table_tensor"),
     "vllm.v1.attention.backends.cpu_attn.CPUAttentionMetadata": ("block_table",),
     "vllm.v1.sample.logits_processor.BatchUpdate": ("removed", "added", "moved"),
+    "vllm.v1.worker.gpu_input_batch.CachedRequestState": ("sampling_params", "mm_features"),
+    "vllm.multimodal.inputs.MultiModalFeatureSpec": ("identifier", "mm_position"),
+    "vllm.multimodal.inputs.MultiModalFieldElem": ("data",),
 }
 """Dataclasses that are read, and the fields that have to be among theirs."""
 
 NAMES = (
     "vllm.v1.attention.backends.registry.AttentionBackendEnum.CPU_ATTN",
     "vllm.v1.sample.logits_processor.MoveDirectionality.SWAP",
+    "vllm.multimodal.inputs.PlaceholderRange.extract_embeds_range",
     "vllm.model_executor.layers.attention.Attention",
     "vllm.model_executor.layers.linear.RowParallelLinear",
     "vllm.model_executor.layers.linear.LinearBase",
