@@ -1,6 +1,6 @@
 """Makes an installed torchvision importable under a torch without CUDA; `python tests/vllm/importable_torchvision.py`.
 
-vLLM's models that read pictures import torchvision. Package registries have its build for CUDA, whose compiled operators
+vLLM's models that read pictures import torchvision. Package registries have a build for CUDA, whose compiled operators
 such a torch cannot load, and its import ends at the names of two of them. Resizing and the like need no operator, so
 here the names are declared when torchvision is imported. Where it can be imported as it is, nothing is done.
 """

