@@ -115,6 +115,7 @@ def test_a_caller_that_cancels_waits_no_longer():
     [
         ("Gemma3ForConditionalGeneration", "gemma3", "tokens of a picture read each other both ways"),
         ("PaliGemmaForConditionalGeneration", "paligemma", "tokens of a picture read each other both ways"),
+        ("Qwen2VLForConditionalGeneration", "qwen2_vl", "makes other features of a picture than the stock one"),
         ("MllamaForConditionalGeneration", "mllama", "pictures are read by cross-attention"),
         ("SmolVlmTinyForConditionalGeneration", "smolvlm_tiny", "is not proven to be steered exactly"),
     ],

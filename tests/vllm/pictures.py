@@ -12,19 +12,12 @@ from xmguard.backends.prompting import PromptEncoder
 from xmguard.testing.tiny_pictures import make_picture_model
 
 WEIGHTS = "model.safetensors"
-# head_dim is hidden_size / heads in some, and M-RoPE splits half of it in three.
-_WIDE = {"hidden_size": 192, "head_dim": 32}
-_ROTARY = {"rope_parameters": {"rope_type": "default", "rope_theta": 1e4, "mrope_section": [4, 6, 6]}}
 FAMILIES = {
     "Llava": {"head_dim": 32},
     "LlavaNext": {"head_dim": 32},
-    "Qwen2VL": _WIDE | _ROTARY,
-    # vLLM refuses a window in some of its layers; published models have none.
-    "Qwen2_5_VL": _WIDE | _ROTARY | {"use_sliding_window": False},
     # With seed 0 it amplifies what float32 rounds.
     "Idefics3": {"head_dim": 32, "seed": 2},
-    "SmolVLM": {"head_dim": 32},
-    "InternVL": _WIDE,
+    "InternVL": {"hidden_size": 192, "head_dim": 32},  # it takes the head's width from the first
 }
 """Each with heads as wide as vLLM's attention on a CPU needs them."""
 

@@ -46,7 +46,7 @@ REQUESTS = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
-    return make(tmp_path_factory.mktemp("model"), "Qwen2VL")
+    return make(tmp_path_factory.mktemp("model"), "Llava")
 
 
 @pytest.fixture(scope="module")

@@ -25,9 +25,6 @@ PICTURES: dict[str, str] = {
     "InternVLForConditionalGeneration": "internvl",
     "LlavaForConditionalGeneration": "llava",
     "LlavaNextForConditionalGeneration": "llava_next",
-    "Qwen2VLForConditionalGeneration": "qwen2_vl",
-    "Qwen2_5_VLForConditionalGeneration": "qwen2_5_vl",
-    "SmolVLMForConditionalGeneration": "smolvlm",
 }
 """The same for architectures that read pictures beside text."""
 
@@ -36,10 +33,16 @@ _BOTH_WAYS = (
     "pictures otherwise than the model was trained to"
 )
 _CROSSED = "pictures are read by cross-attention, where no token of the prompt stands for them and a bias has no place"
+_OTHERWISE = (
+    "on a tiny model vLLM's vision tower makes other features of a picture than the stock one, and why is not known yet"
+)
 UNREAD: Mapping[str, str] = {
     "Gemma3ForConditionalGeneration": _BOTH_WAYS,
     "PaliGemmaForConditionalGeneration": _BOTH_WAYS,
     "MllamaForConditionalGeneration": _CROSSED,
+    "Qwen2VLForConditionalGeneration": _OTHERWISE,
+    "Qwen2_5_VLForConditionalGeneration": "its vision tower is a kind of Qwen2-VL's, which vLLM reads otherwise",
+    "SmolVLMForConditionalGeneration": "vLLM builds it with a processor that needs num2words, and no test has shown it",
 }
 """Architectures that read pictures and are not given to this engine, and why."""
 

@@ -17,6 +17,7 @@ REFUSED = {
     "decode context parallel": "a rank would see a part of each span",
     "speculative decoding": "vLLM does not load what forces and tells tokens then",
     "pictures that are read both ways": "Gemma 3 and PaliGemma; vLLM's attention on a CPU reads them causally",
+    "pictures of Qwen2-VL, Qwen2.5-VL and SmolVLM": "no test shows that vLLM reads them as the stock models do",
     "pictures that are cross-attended": "Mllama; no token of the prompt stands for them",
     "pictures on CUDA": "where vLLM's runner on a GPU lays them is not heard yet",
     "probes and answer adapters on CUDA": "rows are run with an adapter by the CPU's worker only",
