@@ -4,6 +4,7 @@ from dataclasses import replace
 from io import BytesIO
 
 import pytest
+import xmguard_image
 from PIL import Image
 
 from tests.integration.pictures import sketch
@@ -51,14 +52,16 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def guard(folder, in_processes):
-    guard = load_guard(str(folder), engine="vllm", options=OPTIONS, registry=load_plugins())
+    guard = load_guard(
+        str(folder), engine="vllm", options=OPTIONS, registry=load_plugins(extra={"photos": xmguard_image})
+    )
     yield guard
     guard.backend.close()
 
 
 @pytest.fixture(scope="module")
 def other(folder):
-    return load_guard(str(folder), registry=load_plugins())
+    return load_guard(str(folder), registry=load_plugins(extra={"photos": xmguard_image}))
 
 
 @pytest.mark.parametrize("request_", REQUESTS.values(), ids=REQUESTS.keys())
