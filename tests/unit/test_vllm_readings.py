@@ -3,7 +3,7 @@
 import pytest
 
 from tests.unit.test_vllm_rows import FACTS, SPANS
-from xmguard.backends.vllm.spec import ReadingSpec
+from xmguard.backends.vllm.spec import PicturePlace, ReadingSpec
 from xmguard.backends.vllm.worker.readings import Readings
 from xmguard.bias import AttentionBias
 from xmguard.request import Scope
@@ -93,6 +93,11 @@ def test_a_row_that_is_only_run_again_predicts_nothing(readings):
     [
         (spec("x"), 19, "its prompt has 19 tokens; its reading is of 20"),
         (spec("x", adapter="answer"), 20, "this engine has no adapter 'answer'"),
+        (
+            spec("x", pictures=(PicturePlace("seen", ((3, 5), (6, 8))),)),
+            20,
+            "its pictures are others, or elsewhere: vLLM runs it with none; its spans were laid by seen at 3-4, 6-7",
+        ),
     ],
 )
 def test_what_cannot_be_read_as_asked_is_said_at_once(readings, asked, prompt, says):

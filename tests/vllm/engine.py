@@ -21,6 +21,7 @@ import msgspec
 import torch
 import zmq
 
+from xmguard.backends.vllm.picture_prompts import PreparedPictures
 from xmguard.backends.vllm.spec import KEY, ReadingSpec
 from xmguard.backends.vllm.worker import plugin
 from xmguard.bias import AttentionBias
@@ -39,9 +40,12 @@ class Asked:
     steps: int = 16
     more: dict[str, Any] = field(default_factory=dict)
     """Further fields of its `ReadingSpec`; `measured` and `told` are true unless it says otherwise."""
+    pictures: PreparedPictures | None = None
+    """Of its context."""
 
     def spec(self, name: str) -> ReadingSpec:
-        fields = {"prompt_tokens": len(self.ids), "measured": True, "told": True} | self.more
+        places = () if self.pictures is None else self.pictures.places
+        fields = {"prompt_tokens": len(self.ids), "measured": True, "told": True, "pictures": places} | self.more
         return ReadingSpec(id=name, span_map=self.span_map, bias=self.bias, **fields)
 
 
@@ -120,8 +124,16 @@ class Engine:
             )
             for name, asked in zip(names, requests, strict=True)
         ]
-        prompts = [TokensPrompt(prompt_token_ids=list(asked.ids)) for asked in requests]
-        outputs = self.llm.generate(prompts, params, use_tqdm=False)
+        prompts = [
+            {**(asked.pictures.rendered if asked.pictures else {"type": "token"}), "prompt_token_ids": list(asked.ids)}
+            for asked in requests
+        ]
+        inner, ended = self.llm.llm_engine, {}
+        for name, prompt, own in zip(names, prompts, params, strict=True):
+            inner.add_request(name, prompt, own)  # `LLM.generate` would render it again, and lose its pictures
+        while inner.has_unfinished_requests():
+            ended |= {output.request_id: output for output in inner.step() if output.finished}
+        outputs = [ended[name] for name in names]
         # vLLM hears in the next step which requests have ended.
         self.llm.generate(TokensPrompt(prompt_token_ids=[1]), SamplingParams(max_tokens=1), use_tqdm=False)
         told = self.told()
@@ -137,6 +149,11 @@ class Engine:
             )
             for name, output in zip(names, outputs, strict=True)
         ]
+
+    def render(self, prompt: Any, stop: Any) -> Any:
+        """As `xmguard.backends.vllm.engine.Engine.render`."""
+        (rendered,) = self.llm.llm_engine.renderer.render_cmpl([prompt])
+        return rendered
 
     def told(self) -> list[dict[str, Any]]:
         """Messages that have come since this was last asked; `everything` keeps them all."""

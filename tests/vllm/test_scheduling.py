@@ -8,7 +8,7 @@ import torch
 from tests.integration.eager import Eager
 from tests.vllm.engine import PROMPT, SPANS, Asked, Engine, array, tokens
 from tests.vllm.parity import assert_parity
-from xmguard.backends.vllm.spec import KEY, ReadingSpec
+from xmguard.backends.vllm.spec import KEY, PicturePlace, ReadingSpec
 from xmguard.bias import AttentionBias, TargetShares
 from xmguard.context import SpanMap, SpanTokens
 from xmguard.request import Scope
@@ -238,5 +238,6 @@ def test_suppressed_tokens_are_not_said_and_the_model_s_probabilities_count_them
 def test_a_reading_travels_whole():
     heads = ((0.5, 1.0), (0.0, 0.25))
     bias = AttentionBias({"a": float("-inf"), "b": 0.1}, Scope.ALL, TargetShares({"c": 0.3}), heads)
-    spec = ReadingSpec("x", SPANS, 118, bias, True, True, (4, 5), (6,), 3, "answer")
+    place = PicturePlace("p", ((3, 7), (9, 12)))
+    spec = ReadingSpec("x", SPANS, 118, bias, True, True, (4, 5), (6,), 3, "answer", (place,))
     assert ReadingSpec.from_json(spec.to_json()) == spec

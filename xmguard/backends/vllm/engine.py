@@ -12,7 +12,7 @@ import logging
 import multiprocessing
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from pathlib import Path
@@ -22,7 +22,7 @@ from typing import Any
 from xmguard.backends.vllm.running import Running
 from xmguard.backends.vllm.spec import KEY, ReadingSpec
 from xmguard.deadline import Stop
-from xmguard.errors import EngineError, ErrorCode, SetupIncomplete
+from xmguard.errors import EngineError, ErrorCode, SetupIncomplete, XmguardError
 
 PULSE = 0.2
 """Seconds between two looks at whether vLLM's processes live."""
@@ -75,7 +75,39 @@ class Engine:
         """Requests inside the engine, and those of which something has still to be told."""
         return len(self._running)
 
-    def submit(self, ids: Sequence[int], params: Any, spec: ReadingSpec, stop: Stop, *, read: bool = True) -> Running:
+    def render(self, prompt: Mapping[str, Any], stop: Stop) -> Mapping[str, Any]:
+        """What vLLM itself makes of a prompt with pictures: expanded, and prepared for its vision tower.
+
+        Raises:
+            EngineError: the engine has failed, or cannot take a picture.
+            Cancelled, DeadlineExceeded: `stop` said so.
+        """
+        if self._failure or self._closing:
+            raise self._lost()
+        asked = asyncio.run_coroutine_threadsafe(self._llm.renderer.render_cmpl_async([dict(prompt)]), self._loop)
+        try:
+            while not wait([asked], PULSE).done:
+                stop.check()
+            (rendered,) = asked.result()
+        except XmguardError:
+            asked.cancel()
+            raise
+        except Exception as error:  # whatever a processor raises of a picture
+            said = " ".join(str(error.__cause__ or error).split())[:300]
+            raise EngineError(f"vLLM cannot prepare a picture: {said}", code=ErrorCode.INTERNAL) from error
+        made: Mapping[str, Any] = rendered
+        return made
+
+    def submit(
+        self,
+        ids: Sequence[int],
+        params: Any,
+        spec: ReadingSpec,
+        stop: Stop,
+        *,
+        pictures: Mapping[str, Any] | None = None,
+        read: bool = True,
+    ) -> Running:
         """Hand in a request; it runs from now on, and has to be given back by `drop`.
 
         Args:
@@ -83,6 +115,7 @@ class Engine:
             params: `SamplingParams`; `extra_args` is set here.
             spec: how it is to be read.
             stop: the caller's.
+            pictures: what `render` made of a prompt that has the same pictures in the same places.
             read: False runs it as plain vLLM would, and nothing is told of it.
 
         Raises:
@@ -93,7 +126,7 @@ class Engine:
             params.extra_args = {KEY: spec.to_json()}
         if self._failure or self._closing:
             raise self._lost()
-        self._loop.call_soon_threadsafe(self._begin, running, list(ids), params)
+        self._loop.call_soon_threadsafe(self._begin, running, list(ids), params, pictures)
         return running
 
     def abort(self, running: Running) -> None:
@@ -205,18 +238,20 @@ class Engine:
         for running in list(self._running.values()):
             running.end(self._lost())
 
-    def _begin(self, running: Running, ids: list[int], params: Any) -> None:
+    def _begin(self, running: Running, ids: list[int], params: Any, pictures: Mapping[str, Any] | None) -> None:
         if self._failure or self._closing:
             running.end(self._lost())
             return
         request = running.spec.id
         self._running[request] = running
-        self._tasks[request] = asyncio.create_task(self._generate(running, ids, params))
+        self._tasks[request] = asyncio.create_task(self._generate(running, ids, params, pictures))
 
-    async def _generate(self, running: Running, ids: list[int], params: Any) -> None:
+    async def _generate(
+        self, running: Running, ids: list[int], params: Any, pictures: Mapping[str, Any] | None
+    ) -> None:
         from vllm.v1.engine.exceptions import EngineDeadError
 
-        prompt: dict[str, Any] = {"type": "token", "prompt_token_ids": ids}
+        prompt: dict[str, Any] = {**(pictures or {"type": "token"}), "prompt_token_ids": ids}
         if self._salted and running.spec.own_from < len(ids):
             prompt["cache_salt"] = running.spec.reading
         try:

@@ -14,17 +14,20 @@ from typing import Any
 
 from xmguard.backends.context_length import context_length
 from xmguard.backends.folder import weights_hash
+from xmguard.backends.pictures import PictureReader, chat_template
+from xmguard.backends.processors import load_processor
 from xmguard.backends.prompting import PromptEncoder
 from xmguard.backends.tokenizer import OPTIONS, read_tokenizer
 from xmguard.backends.vllm.backend import VLLMBackend
 from xmguard.backends.vllm.engine import Engine
-from xmguard.backends.vllm.families import refusals
+from xmguard.backends.vllm.families import reads_pictures, refusals
 from xmguard.backends.vllm.loaded import ANSWER, PROBE, LoadedEngine
-from xmguard.backends.vllm.settings import EngineSettings
+from xmguard.backends.vllm.settings import EngineSettings, no_pictures_here
 from xmguard.backends.vllm.spec import KEY
 from xmguard.calibration import ProbeSource
 from xmguard.errors import ModelRefused, XmguardError
 from xmguard.models.checkpoint import AdapterSource
+from xmguard.parts import IMAGE, TEXT
 from xmguard.plugins import Registry
 
 log = logging.getLogger(__name__)
@@ -41,6 +44,13 @@ ENVIRONMENT = {
 """What vLLM reads from the environment, where the caller's does not say otherwise."""
 ON_CPU = {"TORCH_COMPILE_DISABLE": "1"}
 """There even how vLLM counts its ranks would be compiled, for a minute; the model runs eagerly."""
+
+OF_PICTURES = {
+    "limit_mm_per_prompt": {"video": 0},
+    # It prepares each context's pictures once, and they travel with every branch: nothing to keep in two processes.
+    "mm_processor_cache_gb": 0,
+}
+"""What vLLM is told of a model that reads pictures."""
 
 if find_spec("vllm") is None:  # it is imported only once the environment is set
     raise ImportError("No module named 'vllm'", name="vllm")
@@ -84,13 +94,24 @@ def load(
     progress("hashing the weights")
     base_hash = weights_hash(path)
     model_hash = _stacked(path, base_hash, adapters)
-    tokenizer = read_tokenizer(path)
-    encoder = PromptEncoder(tokenizer, registry, str(path), probe_task=None if probe is None else probe.task)
-    config, generation = _configuration(path)
+    whole, generation = _configuration(path)
+    config = whole.get_text_config(decoder=True)
+    processor = _processor(path, device) if reads_pictures(whole) else None
+    tokenizer = read_tokenizer(path) if processor is None else processor.tokenizer
+    encoder = PromptEncoder(
+        tokenizer,
+        registry,
+        str(path),
+        probe_task=None if probe is None else probe.task,
+        template=None if processor is None else chat_template(processor),
+        pictures=None
+        if processor is None
+        else PictureReader(processor, whole.image_token_id, str(path), keeps_parts=True),
+    )
     length = settings.context_length(context_length(config))
     progress("starting vLLM and reading the weights")
     asked = _adapters(probe, adapters)
-    engine = started(path, settings, length, asked)
+    engine = started(path, settings, length, asked, pictures=processor is not None)
     try:
         _examine(engine, path)
         loaded = LoadedEngine(
@@ -105,11 +126,12 @@ def load(
         backend = VLLMBackend(
             loaded=loaded,
             encoder=encoder,
-            architecture=config.architectures[0],
+            architecture=whole.architectures[0],
             dtype=dtype,
             model_hash=model_hash,
             evidence_hash=base_hash,
             concurrency=settings.concurrency,
+            modalities=(TEXT,) if processor is None else (TEXT, IMAGE),
         )
         progress("testing that a bias does what it says")
         failed = [f"{check.name}: {check.detail}" for check in backend.self_test() if not check.passed]
@@ -124,7 +146,9 @@ def load(
     return backend
 
 
-def started(path: Path, settings: EngineSettings, length: int, adapters: Mapping[str, Any] | None) -> Engine:
+def started(
+    path: Path, settings: EngineSettings, length: int, adapters: Mapping[str, Any] | None, *, pictures: bool = False
+) -> Engine:
     """Start vLLM.
 
     Args:
@@ -132,6 +156,7 @@ def started(path: Path, settings: EngineSettings, length: int, adapters: Mapping
         settings: of the engine.
         length: tokens of a prompt and what follows it.
         adapters: what the workers have to load, by name; None starts vLLM without anything of xmguard's in it.
+        pictures: whether the model reads any.
 
     Raises:
         ModelRefused: it does not start with the model.
@@ -155,7 +180,7 @@ def started(path: Path, settings: EngineSettings, length: int, adapters: Mapping
         arguments = AsyncEngineArgs(
             model=str(path),
             tokenizer=str(path),
-            skip_tokenizer_init=True,
+            skip_tokenizer_init=not pictures,  # its processor asks for one
             trust_remote_code=False,
             load_format="safetensors",
             generation_config="vllm",
@@ -165,6 +190,7 @@ def started(path: Path, settings: EngineSettings, length: int, adapters: Mapping
             async_scheduling=False,
             disable_log_stats=True,
             use_tqdm_on_load=False,
+            **(OF_PICTURES if pictures else {}),
             **ours,
             **settings.arguments,
         )
@@ -213,14 +239,29 @@ def _stacked(path: Path, base_hash: str, adapters: Sequence[AdapterSource]) -> s
     return model_hash
 
 
+def _processor(path: Path, device: str) -> Any:
+    """The processor of a model that reads pictures.
+
+    Raises:
+        ModelRefused: it cannot be had, or vLLM cannot run such a model here.
+    """
+    if device.split(":")[0] != "cpu":
+        raise ModelRefused(
+            str(path), ["it reads pictures, and where vLLM's runner on a GPU lays them is not heard yet"]
+        )
+    if why := no_pictures_here():
+        raise ModelRefused(str(path), [why])
+    return load_processor(path, OPTIONS)
+
+
 def _configuration(path: Path) -> tuple[Any, Any]:
-    """A folder's configurations of the text model and of generation."""
+    """A folder's configurations of the model and of generation."""
     from transformers import AutoConfig, GenerationConfig
 
-    config = AutoConfig.from_pretrained(path, **OPTIONS).get_text_config(decoder=True)
+    config = AutoConfig.from_pretrained(path, **OPTIONS)
     if (path / "generation_config.json").is_file():
         return config, GenerationConfig.from_pretrained(path, local_files_only=True)
-    return config, GenerationConfig.from_model_config(config)
+    return config, GenerationConfig.from_model_config(config.get_text_config(decoder=True))
 
 
 def _end_ids(generation: Any, tokenizer: Any) -> frozenset[int]:

@@ -14,6 +14,7 @@ from uuid import uuid4
 
 from xmguard.backends.ending import Ending
 from xmguard.backends.vllm.loaded import ANSWER, PROBE, LoadedEngine
+from xmguard.backends.vllm.picture_prompts import PreparedPictures, prepare
 from xmguard.backends.vllm.running import Running
 from xmguard.backends.vllm.spec import ReadingSpec
 from xmguard.context import EncodedPrompt, SpanMap
@@ -39,11 +40,29 @@ class _Decoded:
 class VLLMSession:
     """Satisfies `xmguard.contracts.Session`."""
 
-    def __init__(self, loaded: LoadedEngine, prompt: EncodedPrompt, stop: Stop, *, cached: bool = False) -> None:
-        """`cached`: the context has been run already, and is another session's to count."""
+    def __init__(
+        self, loaded: LoadedEngine, prompt: EncodedPrompt, stop: Stop, *, of: VLLMSession | None = None
+    ) -> None:
+        """Prepare the context's pictures, and run it.
+
+        Args:
+            loaded: what runs it.
+            prompt: of the context.
+            stop: the caller's.
+            of: a session of the same context, which has run it and counts it.
+
+        Raises:
+            EngineError: the engine failed, or lays a picture elsewhere than its encoder did.
+            Cancelled, DeadlineExceeded: `stop` said so.
+        """
         self._loaded = loaded
         self._prompt = prompt
         self._stop = stop
+        self._pictures: PreparedPictures | None = None
+        if of is not None:
+            self._pictures = of._pictures
+        elif prompt.media:
+            self._pictures = prepare(loaded.engine, prompt.context_ids, prompt.media, stop)
         self._branches: dict[str, Branch] = {}
         self._measuring: dict[str, Running] = {}
         self._measurements: dict[str, Measurement] = {}
@@ -52,7 +71,7 @@ class VLLMSession:
         self._context_tokens = 0
         self._branch_tokens = 0
         self._cached_tokens = 0
-        if not cached:
+        if of is None:
             self._run_context()
 
     def prepare(self, branches: Sequence[Branch]) -> None:
@@ -146,11 +165,7 @@ class VLLMSession:
     def unread(self) -> Token:
         """The first token that vLLM itself says after the joint tail, with nothing asked of its workers."""
         ids = (*self._prompt.context_ids, *self._prompt.joint_tail)
-        spec = ReadingSpec(uuid4().hex, self._prompt.span_map, len(ids))
-        params = self._params(1)
-        params.logit_bias = dict.fromkeys(self._loaded.suppressed, -math.inf) or None
-        running = self._loaded.engine.submit(ids, params, spec, self._stop, read=False)
-        self._open[running.spec.id] = running
+        running = self._unread(ids)
         said = running.token(0)
         self._close(running)
         return Token("", said.id, said.logprob, said.entropy, last=True, is_end=said.id in self._loaded.end_ids)
@@ -159,7 +174,7 @@ class VLLMSession:
         """A session on the same cached context, cut at other borders; see `xmguard.contracts.Session`."""
         if span_map.context_tokens != self._prompt.span_map.context_tokens:
             raise ValueError(f"a map of {span_map.context_tokens} tokens is not of this context")
-        return VLLMSession(self._loaded, replace(self._prompt, span_map=span_map), self._stop, cached=True)
+        return VLLMSession(self._loaded, replace(self._prompt, span_map=span_map), self._stop, of=self)
 
     def usage(self) -> SessionUsage:
         """Tokens run so far, by vLLM's own count of what was in its cache."""
@@ -178,9 +193,7 @@ class VLLMSession:
         ids = self._prompt.context_ids
         if len(ids) < self._loaded.block_tokens:
             return
-        spec = ReadingSpec(uuid4().hex, self._prompt.span_map, len(ids))
-        running = self._loaded.engine.submit(ids, self._params(1), spec, self._stop, read=False)
-        self._open[running.spec.id] = running
+        running = self._unread(ids)
         running.finished()
         self._context_tokens += len(ids) - running.cached_tokens
         self._forget(running)
@@ -218,8 +231,20 @@ class VLLMSession:
             suppressed=suppressed,
             scored=len(continued),
             adapter=answering if adapter is None else adapter,
+            pictures=() if self._pictures is None else self._pictures.places,
         )
-        running = self._loaded.engine.submit(ids, params, spec, self._stop)
+        return self._handed_in(ids, params, spec)
+
+    def _unread(self, ids: Sequence[int]) -> Running:
+        """One token of a prompt, as plain vLLM says it."""
+        spec = ReadingSpec(uuid4().hex, self._prompt.span_map, len(ids))
+        params = self._params(1)
+        params.logit_bias = dict.fromkeys(self._loaded.suppressed, -math.inf) or None
+        return self._handed_in(ids, params, spec, read=False)
+
+    def _handed_in(self, ids: Sequence[int], params: Any, spec: ReadingSpec, *, read: bool = True) -> Running:
+        pictures = None if self._pictures is None else self._pictures.rendered
+        running = self._loaded.engine.submit(ids, params, spec, self._stop, pictures=pictures, read=read)
         self._open[running.spec.id] = running
         return running
 

@@ -26,6 +26,16 @@ KEY = "xmguard"
 
 
 @dataclass(frozen=True)
+class PicturePlace:
+    """Where one picture lies in a prompt."""
+
+    identity: str
+    """What vLLM knows it by: a hash of its pixels."""
+    features: tuple[tuple[int, int], ...]
+    """Half-open ranges of positions that its features take, in order."""
+
+
+@dataclass(frozen=True)
 class ReadingSpec:
     """How a request's rows read its spans, and what is to be told of them."""
 
@@ -48,6 +58,8 @@ class ReadingSpec:
     """How many last tokens of the prompt have their log-probabilities told: the rows that predict them are run."""
     adapter: str = ""
     """Name of the low-rank adapter that rows from `span_map.context_tokens` on run with; empty for none."""
+    pictures: tuple[PicturePlace, ...] = ()
+    """All of the prompt's, in order. A worker that has other ones, or has them elsewhere, refuses the request."""
 
     def first_reader(self, span: SpanTokens) -> int:
         """First position whose row reads the span with the bias (`xmguard.request.Scope`)."""
@@ -124,6 +136,10 @@ class ReadingSpec:
                 suppressed=tuple(map(int, plain["suppressed"])),
                 scored=int(plain["scored"]),
                 adapter=str(plain["adapter"]),
+                pictures=tuple(
+                    PicturePlace(str(identity), tuple((int(start), int(stop)) for start, stop in features))
+                    for identity, features in plain["pictures"]
+                ),
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"is no reading: {error}") from error
@@ -147,6 +163,7 @@ class ReadingSpec:
             "suppressed": list(self.suppressed),
             "scored": self.scored,
             "adapter": self.adapter,
+            "pictures": [[place.identity, [list(each) for each in place.features]] for place in self.pictures],
         }
 
 

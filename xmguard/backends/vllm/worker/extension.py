@@ -8,7 +8,8 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
-from xmguard.backends.vllm.spec import KEY, ReadingSpec
+from xmguard.backends.vllm.picture_prompts import feature_ranges
+from xmguard.backends.vllm.spec import KEY, PicturePlace, ReadingSpec
 from xmguard.backends.vllm.worker.cpu import cache_kinds
 from xmguard.backends.vllm.worker.examination import attention_layers, examine
 from xmguard.backends.vllm.worker.paths import chosen
@@ -38,6 +39,8 @@ class Extension:
         readings.facts = facts
         runner = self.model_runner
         readings.is_alive = lambda request: any(_id(state) == request for state in runner.requests.values())
+        if runner.supports_mm_inputs:
+            readings.pictures = lambda request: _pictures(runner, request)
         return {"layers": len(facts.factors), "heads": facts.heads, "path": path, "reasons": []}
 
     def xmguard_generated(self, requests: list[str]) -> None:
@@ -57,9 +60,15 @@ class Extension:
 
 def _id(state: Any) -> str | None:
     text = (getattr(state.sampling_params, "extra_args", None) or {}).get(KEY)
-    return None if text is None else _id_in(text)
+    return None if text is None else _id_of(text)
 
 
-@lru_cache(maxsize=1024)  # every request that ends has all that run looked at
-def _id_in(text: str) -> str:
+@lru_cache(maxsize=4096)
+def _id_of(text: str) -> str:
     return ReadingSpec.from_json(text).id
+
+
+def _pictures(runner: Any, request: str) -> tuple[PicturePlace, ...]:
+    """What vLLM holds of a request that is in its batch, in the order of the prompt."""
+    state = next(state for state in runner.requests.values() if _id(state) == request)
+    return tuple(PicturePlace(each.identifier, feature_ranges(each.mm_position)) for each in state.mm_features)

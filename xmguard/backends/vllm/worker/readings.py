@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
-from xmguard.backends.vllm.spec import ReadingSpec
+from xmguard.backends.vllm.spec import PicturePlace, ReadingSpec
 from xmguard.backends.vllm.worker.steering import Steering
 from xmguard.backends.vllm.worker.sums import Totals
 
@@ -160,6 +160,8 @@ class Readings:
         """How rows are read; chosen when the model is examined."""
         self.is_alive: Callable[[str], bool] = lambda request: False
         """Whether vLLM still holds a request with this spec id, running or not."""
+        self.pictures: Callable[[str], tuple[PicturePlace, ...]] = lambda request: ()
+        """The pictures that vLLM runs with the prompt of the request with this spec id, in order."""
         self._rows: dict[int, Reader] = {}
         self._known: dict[str, Reader] = {}
         self._step: Step | None = None
@@ -282,6 +284,9 @@ class Readings:
                 raise ValueError("what was measured of it is lost")
             if prompt_tokens != spec.prompt_tokens:
                 raise ValueError(f"its prompt has {prompt_tokens} tokens; its reading is of {spec.prompt_tokens}")
+            if (found := self.pictures(spec.id)) != spec.pictures:
+                said = f"vLLM runs it with {_told(found)}; its spans were laid by {_told(spec.pictures)}"
+                raise ValueError(f"its pictures are others, or elsewhere: {said}")
             reader = Reader(spec, outputs, self.facts)
         except ValueError as error:
             self._refuse(spec.id, str(error))
@@ -311,6 +316,15 @@ class Readings:
     def _tell_generated(self, reader: Reader) -> None:
         if reader.generated is not None:
             self.channel.totals(reader.spec.id, "generated", reader.generated)
+
+
+def _told(pictures: Sequence[PicturePlace]) -> str:
+    """Which pictures lie where, for a person."""
+    told = [
+        f"{place.identity[:8]} at {', '.join(f'{start}-{stop - 1}' for start, stop in place.features)}"
+        for place in pictures
+    ]
+    return "; ".join(told) or "none"
 
 
 _READINGS: dict[str, Readings] = {}
