@@ -109,18 +109,31 @@ class VLLMSession:
     def score(self, pairs: Sequence[tuple[Branch, tuple[int, ...]]]) -> list[tuple[float, ...]]:
         """Log-probabilities of continuations, in one pass each; see `xmguard.contracts.Session`."""
         self._know([branch for branch, _ in pairs])
-        runs = [self._scoring(branch, ids) for branch, ids in pairs]
-        scores = []
-        for running in runs:
-            scores.append(running.scores())
-            self._close(running, generated=len(running.spec.forced) - 1)
-        return scores
+        together: dict[tuple[str, tuple[int, ...]], list[int]] = {}
+        for number, (branch, ids) in enumerate(pairs):
+            # Continuations that differ in their last token alone are read from the same rows.
+            alike = ids[:-1] if self._loaded.tells_scores and not _is_forced(branch) else ids
+            together.setdefault((branch.name, alike), []).append(number)
+        runs = [(self._scoring([pairs[number] for number in numbers]), numbers) for numbers in together.values()]
+        scores: dict[int, tuple[float, ...]] = {}
+        for running, numbers in runs:
+            told, count = running.scores(), len(running.spec.scored)
+            for place, number in enumerate(numbers):
+                last = told[count:][place : place + 1] if running.spec.choices else told[count:]
+                scores[number] = (*told[:count], *last)
+            self._close(running, generated=max(0, len(running.spec.forced) - 1))
+        return [scores[number] for number in range(len(pairs))]
 
-    def _scoring(self, branch: Branch, ids: tuple[int, ...]) -> Running:
-        """All but the last token are a part of the prompt: the last one is only said, never read."""
-        # Under this scope a prompt's rows are read without the bias, so that none of the tokens may be among them.
-        alone = branch.bias.scope is Scope.GENERATED and not branch.bias.is_zero
-        forced = ids if alone else ids[-1:]
+    def _scoring(self, pairs: Sequence[tuple[Branch, tuple[int, ...]]]) -> Running:
+        """Hand in what scores continuations of one branch that are equal, or differ in their last token alone.
+
+        All but the last token are a part of the prompt: the last one is never read.
+        """
+        branch, ids = pairs[0]
+        if self._loaded.tells_scores and not _is_forced(branch):
+            choices = tuple(ids[-1] for _, ids in pairs)
+            return self._submit(branch, self._params(1), continued=ids[:-1], choices=choices)
+        forced = ids if _is_forced(branch) else ids[-1:]
         continued = ids[: len(ids) - len(forced)]
         params = self._params(len(forced), scoring=bool(continued))
         return self._submit(branch, params, told=True, forced=forced, continued=continued)
@@ -195,6 +208,7 @@ class VLLMSession:
         forced: tuple[int, ...] = (),
         suppressed: tuple[int, ...] = (),
         continued: tuple[int, ...] = (),
+        choices: tuple[int, ...] = (),
         adapter: str | None = None,
     ) -> Running:
         self._stop.check()
@@ -216,7 +230,8 @@ class VLLMSession:
             told=told,
             forced=forced,
             suppressed=suppressed,
-            scored=len(continued),
+            scored=continued,
+            choices=choices,
             adapter=answering if adapter is None else adapter,
         )
         running = self._loaded.engine.submit(ids, params, spec, self._stop)
@@ -236,7 +251,7 @@ class VLLMSession:
             logprobs=0,
             prompt_logprobs=0 if scoring else None,
             flat_logprobs=scoring,
-            # Rows that score a token are never in the cache (`ReadingSpec.own_from`), so it may be read.
+            # Rows that score a token are never in the cache (`ReadingSpec.keys`), so it may be read.
             skip_reading_prefix_cache=False,
             detokenize=False,
             ignore_eos=True,
@@ -292,3 +307,8 @@ class VLLMSession:
         self._cached_tokens += cached
         self._context_tokens += context - cached
         self._branch_tokens += running.spec.prompt_tokens - max(context, running.cached_tokens) + generated
+
+
+def _is_forced(branch: Branch) -> bool:
+    """Whether a continuation has to be generated: as a part of the prompt it would be read without the bias."""
+    return branch.bias.scope is Scope.GENERATED and not branch.bias.is_zero
