@@ -21,7 +21,7 @@ def main(
     model: Annotated[
         str, typer.Option(help="Model name or folder; --quick takes a tiny one with random weights.")
     ] = "",
-    dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "bfloat16",
+    dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "float32",
     rounds: Annotated[int, typer.Option(min=2, help="Rounds in which every variant is run once.")] = 5,
     batch: Annotated[int, typer.Option(min=1, help="Requests decoded together.")] = 16,
     prompt: Annotated[int, typer.Option(min=64, help="Tokens of each of their prompts.")] = 400,

@@ -20,10 +20,14 @@ from xmguard.request import AnswerRequest, Decoding, OnError, Prompt
 from xmguard_research.speed.guarded import alone_branches
 from xmguard_research.speed.prompts import prompt_of, request_of
 from xmguard_research.speed.timing import Timed, Variant
-from xmguard_research.vllm_speed.naive import PlainServer, calls_of
+from xmguard_research.vllm_speed.naive import PlainServer, calls_of, scoring_calls
 
 SPANS = 2
-GUARD, OTHER, NAIVE = "guard on vLLM", "guard on transformers", "separate calls"
+GUARD, OTHER = "guard on vLLM", "guard on transformers"
+NAIVE, SCORED = "separate calls", "separate calls that score"
+"""`NAIVE` are the joint question and each span asked alone, by completions that run at once, and nothing else. `SCORED`
+adds what a verdict needs at least: each span's answer scored under the other spans and under none. Contributions, a
+bias and the pair probe are not to be had by calls."""
 READINGS, STEERED = "readings on vLLM", "steered readings on vLLM"
 """`READINGS` are what separate calls make, in one session: the joint answer, and that of each span alone. `STEERED`
 has the joint one read with a bias, and measured. A whole answer also measures the joint reading before it is
@@ -61,8 +65,11 @@ def variants(
 ) -> Mapping[str, Variant]:
     """Seconds per answer, `concurrency` of them at once; of the transformers engine one after the other."""
 
-    def separate(request: AnswerRequest, stop: Stop) -> None:
-        server.complete(calls_of(encoded(guard.backend, request), request.decoding.max_tokens))
+    def separate(request: AnswerRequest, stop: Stop, *, scored: bool) -> None:
+        prompt = encoded(guard.backend, request)
+        _, *alone = server.complete(calls_of(prompt, request.decoding.max_tokens))
+        if scored:
+            server.complete(scoring_calls(prompt, alone))
 
     def together(request: AnswerRequest, stop: Stop, *, steered: bool) -> None:
         prompt = encoded(guard.backend, request)
@@ -85,7 +92,8 @@ def variants(
         return partial(_answers, answer, requests, at_once, number)
 
     return {
-        NAIVE: timed(separate, concurrency, concurrency),
+        NAIVE: timed(partial(separate, scored=False), concurrency, concurrency),
+        SCORED: timed(partial(separate, scored=True), concurrency, concurrency),
         READINGS: timed(partial(together, steered=False), concurrency, concurrency),
         STEERED: timed(partial(together, steered=True), concurrency, concurrency),
         GUARD: timed(partial(answered, guard), concurrency, concurrency),

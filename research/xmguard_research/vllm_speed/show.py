@@ -11,7 +11,7 @@ from rich.table import Table
 
 from xmguard_research.speed.arithmetic import Interval, paired_ratio, spread
 from xmguard_research.speed.report import PLAIN, Report, Series
-from xmguard_research.vllm_speed.answering import GUARD, NAIVE, OTHER, READINGS, STEERED
+from xmguard_research.vllm_speed.answering import GUARD, NAIVE, OTHER, READINGS, SCORED, STEERED
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ LINES: Mapping[str, tuple[Line, ...]] = {
         Line(GUARD, "whole answers of the guard on vLLM", NAIVE, "separate calls to plain vLLM", 2.0),
         Line(READINGS, "the same answers in one session", NAIVE, "separate calls to plain vLLM", 2.0),
         Line(STEERED, "the same, the joint one steered and measured", NAIVE, "separate calls to plain vLLM"),
+        Line(GUARD, "whole answers of the guard on vLLM", SCORED, "separate calls that score the answers too"),
         Line(GUARD, "whole answers of the guard on vLLM", OTHER, "the guard on transformers"),
     ),
 }

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
@@ -19,7 +20,7 @@ from xmguard.backends.vllm.spec import ReadingSpec
 from xmguard.context import EncodedPrompt, SpanMap
 from xmguard.contracts import Branch, Token
 from xmguard.deadline import Stop
-from xmguard.errors import InvalidRequest, Reason
+from xmguard.errors import InvalidRequest, Reason, XmguardError
 from xmguard.measurement import DirectedContribution, Measurement
 from xmguard.request import Decoding, Scope
 from xmguard.usage import SessionUsage
@@ -52,8 +53,7 @@ class VLLMSession:
         self._context_tokens = 0
         self._branch_tokens = 0
         self._cached_tokens = 0
-        if not cached:
-            self._run_context()
+        self._context = None if cached else self._run_context()
 
     def prepare(self, branches: Sequence[Branch]) -> None:
         """Begin to measure what will be measured; the tails of others are run with what is decoded or scored."""
@@ -176,6 +176,12 @@ class VLLMSession:
 
     def usage(self) -> SessionUsage:
         """Tokens run so far, by vLLM's own count of what was in its cache."""
+        if self._context is not None:
+            with suppress(XmguardError):  # of a request that ends early, what is known is counted
+                self._context.finished()
+                self._context_tokens += len(self._prompt.context_ids) - self._context.cached_tokens
+            self._forget(self._context)
+            self._context = None
         return SessionUsage(self._context_tokens, self._branch_tokens, self._cached_tokens)
 
     def close(self) -> None:
@@ -186,17 +192,19 @@ class VLLMSession:
 
     # -- requests ----------------------------------------------------------------------------------------------------
 
-    def _run_context(self) -> None:
-        """Put the whole blocks of the context into the cache."""
+    def _run_context(self) -> Running | None:
+        """Have the whole blocks of the context put into the cache.
+
+        Nobody waits for it: what is handed in after it is run after it or in the same step, in which vLLM finds its
+        blocks already, and every layer writes its keys before it reads any.
+        """
         ids = self._prompt.context_ids
         if len(ids) < self._loaded.block_tokens:
-            return
+            return None
         spec = ReadingSpec(uuid4().hex, self._prompt.span_map, len(ids))
         running = self._loaded.engine.submit(ids, self._params(1), spec, self._stop, read=False)
         self._open[running.spec.id] = running
-        running.finished()
-        self._context_tokens += len(ids) - running.cached_tokens
-        self._forget(running)
+        return running
 
     def _submit(
         self,
