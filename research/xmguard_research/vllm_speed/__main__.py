@@ -27,6 +27,7 @@ def main(
     prompt: Annotated[int, typer.Option(min=64, help="Tokens of each of their prompts.")] = 400,
     tokens: Annotated[int, typer.Option(min=2, help="Tokens that each generates.")] = 64,
     experiments: Annotated[str, typer.Option(help="Which parts to run.")] = ",".join(EXPERIMENTS),
+    concurrencies: Annotated[str, typer.Option(help="How many whole answers are asked for at once.")] = "1,4,16",
     quick: Annotated[
         bool, typer.Option("--quick", help="Two rounds of little work on a tiny model: does it work at all?")
     ] = False,
@@ -56,10 +57,14 @@ def main(
     chosen = tuple(experiments.split(","))
     if unknown := sorted(set(chosen) - set(EXPERIMENTS)):
         raise typer.BadParameter(f"--experiments does not know {', '.join(unknown)}; known: {', '.join(EXPERIMENTS)}")
-    settings = Settings(model, dtype, rounds, batch, prompt, tokens, chosen, minutes)
-    before = None
-    if resume and out.exists():
-        before = read(out)
+    try:
+        at_once = tuple(int(part) for part in concurrencies.split(","))
+    except ValueError as error:
+        raise typer.BadParameter(f"--concurrencies takes whole numbers with commas, not {concurrencies!r}") from error
+    if min(at_once) < 1:
+        raise typer.BadParameter(f"--concurrencies takes numbers from 1 on, not {concurrencies!r}")
+    settings = Settings(model, dtype, rounds, batch, prompt, tokens, chosen, minutes, at_once)
+    before = read(out) if resume and out.exists() else None
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*columns, console=Console(stderr=True)) as bar:
         task = bar.add_task("starting", total=None)

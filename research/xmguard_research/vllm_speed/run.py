@@ -21,7 +21,6 @@ from xmguard_research.speed.report import PLAIN, Report, Series, describe_machin
 from xmguard_research.speed.timing import WARM_UP, Timed, Variant, rounds
 
 EXPERIMENTS = ("decode", "cache", "answers", "kernel")
-CONCURRENCIES = (1, 4, 16)
 SPAN_TOKENS = 100
 """Of each span of a whole request."""
 ANSWER_TOKENS = 32
@@ -49,7 +48,7 @@ class Settings:
     experiments: tuple[str, ...]
     minutes: float = 20.0
     """After which nothing more is begun."""
-    concurrencies: tuple[int, ...] = CONCURRENCIES
+    concurrencies: tuple[int, ...] = (1, 4, 16)
     cache_bytes: int = CACHE_BYTES
     tiny: bool = False
 
