@@ -251,5 +251,5 @@ def test_suppressed_tokens_are_not_said_and_the_model_s_probabilities_count_them
 def test_a_reading_travels_whole():
     heads = ((0.5, 1.0), (0.0, 0.25))
     bias = AttentionBias({"a": float("-inf"), "b": 0.1}, Scope.ALL, TargetShares({"c": 0.3}), heads)
-    spec = ReadingSpec("x", SPANS, 118, bias, True, True, (4, 5), (6,), 3, "answer")
+    spec = ReadingSpec("x", SPANS, 118, bias, True, True, (4, 5), (6,), (6, 7), (8, 9), "answer")
     assert ReadingSpec.from_json(spec.to_json()) == spec
