@@ -32,6 +32,8 @@ READINGS, STEERED = "readings on vLLM", "steered readings on vLLM"
 """`READINGS` are what separate calls make, in one session: the joint answer, and that of each span alone. `STEERED`
 has the joint one read with a bias, and measured. A whole answer also measures the joint reading before it is
 decoded, scores answers under one another, finds the sentences they rest on, and says what follows."""
+SLIGHT = AttentionBias({"s1": 1e-3})
+"""Costs what any bias costs, and leaves the answer as long as it is without."""
 OTHERS = 4
 """Answers of the transformers engine in a sample at most: it takes one request at a time."""
 
@@ -75,7 +77,7 @@ def variants(
         prompt = encoded(guard.backend, request)
         joint, *alone = alone_branches(prompt)
         if steered:
-            joint = replace(joint, bias=AttentionBias({"s1": 1.0}), measured=True)
+            joint = replace(joint, bias=SLIGHT, measured=True)
         branches = [joint, *(replace(branch, single_line=True) for branch in alone)]
         limits = {branch.name: Decoding(max_tokens=MAX_ANSWER_TOKENS) for branch in branches}
         limits[joint.name] = request.decoding
