@@ -16,7 +16,7 @@ from xmguard.context import Context, ContextSpan, EncodedPrompt
 from xmguard.contracts import Backend, Branch
 from xmguard.deadline import Stop
 from xmguard.guard import Guard
-from xmguard.request import AnswerRequest, Decoding, OnError, Prompt
+from xmguard.request import AnswerRequest, Decoding, Detail, OnError, Prompt
 from xmguard_research.speed.guarded import alone_branches
 from xmguard_research.speed.prompts import prompt_of, request_of
 from xmguard_research.speed.timing import Timed, Variant
@@ -129,6 +129,25 @@ def sharing(backend: Backend, *, context_tokens: int, tokens: int) -> Mapping[st
         "run again by branches, of a block that the context does not fill": used.context_tokens - opened.context_tokens,
         "read from the cache by branches": used.cached_tokens,
         "that separate prompts would have run": length * len(branches),
+    }
+
+
+def work(guard: Guard, request: AnswerRequest) -> Mapping[str, int]:
+    """Tokens that the model reads for one whole answer, and for the calls that one would make instead.
+
+    Of these nothing is found in a cache but the few tokens that all prompts begin with, which are counted everywhere.
+    """
+    prompt = encoded(guard.backend, request)
+    response = guard.answer(replace(request, detail=Detail(alone_answers=True)))
+    said = [guard.backend.ids(span.answer_alone or "") for span in response.spans]
+    generated = response.usage.completion_tokens + sum(map(len, said))
+    calls = sum(len(call.ids) for call in calls_of(prompt, request.decoding.max_tokens)) + generated
+    scoring = sum(len(call.ids) for call in scoring_calls(prompt, said))
+    usage = response.usage
+    return {
+        "read for a whole answer": usage.prompt_tokens + usage.completion_tokens + usage.evidence_tokens,
+        "read for separate calls": calls,
+        "read for separate calls that score": calls + scoring,
     }
 
 

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xmguard import Guard, load_guard
 from xmguard.errors import InvalidRequest
@@ -19,6 +19,9 @@ from xmguard.models.resolve import default_model, resolve
 from xmguard.plugins import load_plugins
 from xmguard_research.speed.report import PLAIN, Report, Series, describe_machine
 from xmguard_research.speed.timing import WARM_UP, Timed, Variant, rounds
+
+if TYPE_CHECKING:
+    from xmguard_research.vllm_speed.answering import Requests
 
 EXPERIMENTS = ("decode", "cache", "answers", "kernel")
 SPAN_TOKENS = 100
@@ -264,29 +267,36 @@ def _decode(settings: Settings) -> Iterator[_Cell]:
 
 
 def _cache(settings: Settings) -> Iterator[_Cell]:
-    from xmguard_research.vllm_speed.answering import sharing
+    from xmguard_research.vllm_speed.answering import sharing, work
 
     def build(engines: _Engines) -> _Built:
-        counted = sharing(engines.guard.backend, context_tokens=settings.prompt_tokens, tokens=settings.tokens)
-        return {}, counted
+        shared = sharing(engines.guard.backend, context_tokens=settings.prompt_tokens, tokens=settings.tokens)
+        (request,) = _requests(engines, settings).take(1)
+        return {}, {**shared, **work(engines.guard, request)}
 
     yield _Cell("cache", {"context": settings.prompt_tokens}, build)
 
 
 def _answers(settings: Settings) -> Iterator[_Cell]:
-    from xmguard_research.vllm_speed.answering import Requests, variants
+    from xmguard_research.vllm_speed.answering import variants
 
     for concurrency in settings.concurrencies:
 
         def build(engines: _Engines, concurrency: int = concurrency) -> _Built:
-            requests = Requests(
-                engines.guard.backend,
-                span_tokens=min(SPAN_TOKENS, settings.prompt_tokens // 2),
-                tokens=min(ANSWER_TOKENS, settings.tokens),
-            )
+            requests = _requests(engines, settings)
             return variants(engines.guard, engines.other, engines.server, requests, concurrency=concurrency), {}
 
         yield _Cell("answers", {"concurrency": concurrency}, build)
+
+
+def _requests(engines: _Engines, settings: Settings) -> Requests:
+    from xmguard_research.vllm_speed.answering import Requests
+
+    return Requests(
+        engines.guard.backend,
+        span_tokens=min(SPAN_TOKENS, settings.prompt_tokens // 2),
+        tokens=min(ANSWER_TOKENS, settings.tokens),
+    )
 
 
 _CELLS: Mapping[str, Callable[[Settings], Iterator[_Cell]]] = {
