@@ -178,7 +178,7 @@ class Running:
         return self._measurement(self._generated)
 
     def scores(self) -> tuple[float, ...]:
-        """Log-probabilities of what is `scored`, then of the `choices` or the forced tokens; raises what `token` raises.
+        """Log-probabilities of what is `scored`, then of `choices` or forced tokens; raises what `token` raises.
 
         Of a step that was not read as asked no entropy is told: whoever has those of the forced tokens has none of a
         prompt that was read without its bias.
