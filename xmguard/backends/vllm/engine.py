@@ -252,12 +252,12 @@ class Engine:
         from vllm.v1.engine.exceptions import EngineDeadError
 
         prompt: dict[str, Any] = {**(pictures or {"type": "token"}), "prompt_token_ids": ids}
-        if self._salted and running.spec.own_from < len(ids):
-            prompt["cache_salt"] = running.spec.reading
+        if self._salted and (keys := [key for first, key in running.spec.keys if first < len(ids)]):
+            prompt["cache_salt"] = keys[-1]
         try:
             async for output in self._llm.generate(prompt, params, running.spec.id):
                 if running.spec.scored and output.prompt_logprobs:
-                    last = range(len(ids) - running.spec.scored, len(ids))
+                    last = range(len(ids) - len(running.spec.scored), len(ids))
                     running.score([output.prompt_logprobs[position][ids[position]].logprob for position in last])
                 said = output.outputs[0]
                 chosen = zip(said.token_ids, said.logprobs or [None] * len(said.token_ids), strict=True)

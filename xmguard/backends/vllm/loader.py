@@ -113,13 +113,14 @@ def load(
     asked = _adapters(probe, adapters)
     engine = started(path, settings, length, asked, pictures=processor is not None)
     try:
-        _examine(engine, path)
+        tells_scores = _examine(engine, path)
         loaded = LoadedEngine(
             engine=engine,
             end_ids=_end_ids(generation, tokenizer),
             context_length=length,
             block_tokens=BLOCK_TOKENS,
             text=encoder.text,
+            tells_scores=tells_scores,
             adapters=frozenset(asked),
             suppressed=_suppressed(generation, config.vocab_size),
         )
@@ -161,7 +162,7 @@ def started(
     Raises:
         ModelRefused: it does not start with the model.
     """
-    from xmguard.backends.vllm.worker import cuda_plugin, hashing, plugin
+    from xmguard.backends.vllm.worker import cuda_plugin, hashing, parent_watch, plugin
 
     hooks = plugin if settings.device.split(":")[0] == "cpu" else cuda_plugin
 
@@ -202,7 +203,8 @@ def started(
             "this vLLM keys its cache in a way not known here: what reads with a bias shares no context with others"
         )
     try:
-        return Engine(start, salted=salted)
+        with parent_watch.watched():
+            return Engine(start, salted=salted)
     except XmguardError:
         raise
     except Exception as error:  # vLLM raises whatever it likes of a model, a machine or an argument
@@ -210,12 +212,13 @@ def started(
         raise ModelRefused(str(path), [f"vLLM does not start with it: {said}; its own lines above say more"]) from error
 
 
-def _examine(engine: Engine, path: Path) -> None:
-    """Ask every worker what speaks against reading the model that it has loaded."""
+def _examine(engine: Engine, path: Path) -> bool:
+    """Ask every worker what speaks against reading the model that it has loaded; whether they tell of scores."""
     found = engine.call("xmguard_examine", timeout=120.0)
     if reasons := list(dict.fromkeys(reason for rank in found for reason in rank["reasons"])):
         raise ModelRefused(str(path), reasons)
     log.info("rows with a bias or to be measured are read by: %s", found[0]["path"])
+    return bool(found[0].get("scores"))
 
 
 def _adapters(probe: ProbeSource | None, adapters: Sequence[AdapterSource]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
@@ -20,7 +21,7 @@ from xmguard.backends.vllm.spec import ReadingSpec
 from xmguard.context import EncodedPrompt, SpanMap
 from xmguard.contracts import Branch, Token
 from xmguard.deadline import Stop
-from xmguard.errors import InvalidRequest, Reason
+from xmguard.errors import InvalidRequest, Reason, XmguardError
 from xmguard.measurement import DirectedContribution, Measurement
 from xmguard.request import Decoding, Scope
 from xmguard.usage import SessionUsage
@@ -71,8 +72,7 @@ class VLLMSession:
         self._context_tokens = 0
         self._branch_tokens = 0
         self._cached_tokens = 0
-        if of is None:
-            self._run_context()
+        self._context = self._run_context() if of is None else None
 
     def prepare(self, branches: Sequence[Branch]) -> None:
         """Begin to measure what will be measured; the tails of others are run with what is decoded or scored."""
@@ -128,18 +128,31 @@ class VLLMSession:
     def score(self, pairs: Sequence[tuple[Branch, tuple[int, ...]]]) -> list[tuple[float, ...]]:
         """Log-probabilities of continuations, in one pass each; see `xmguard.contracts.Session`."""
         self._know([branch for branch, _ in pairs])
-        runs = [self._scoring(branch, ids) for branch, ids in pairs]
-        scores = []
-        for running in runs:
-            scores.append(running.scores())
-            self._close(running, generated=len(running.spec.forced) - 1)
-        return scores
+        together: dict[tuple[str, tuple[int, ...]], list[int]] = {}
+        for number, (branch, ids) in enumerate(pairs):
+            # Continuations that differ in their last token alone are read from the same rows.
+            alike = ids[:-1] if self._loaded.tells_scores and not _is_forced(branch) else ids
+            together.setdefault((branch.name, alike), []).append(number)
+        runs = [(self._scoring([pairs[number] for number in numbers]), numbers) for numbers in together.values()]
+        scores: dict[int, tuple[float, ...]] = {}
+        for running, numbers in runs:
+            told, count = running.scores(), len(running.spec.scored)
+            for place, number in enumerate(numbers):
+                last = told[count:][place : place + 1] if running.spec.choices else told[count:]
+                scores[number] = (*told[:count], *last)
+            self._close(running, generated=max(0, len(running.spec.forced) - 1))
+        return [scores[number] for number in range(len(pairs))]
 
-    def _scoring(self, branch: Branch, ids: tuple[int, ...]) -> Running:
-        """All but the last token are a part of the prompt: the last one is only said, never read."""
-        # Under this scope a prompt's rows are read without the bias, so that none of the tokens may be among them.
-        alone = branch.bias.scope is Scope.GENERATED and not branch.bias.is_zero
-        forced = ids if alone else ids[-1:]
+    def _scoring(self, pairs: Sequence[tuple[Branch, tuple[int, ...]]]) -> Running:
+        """Hand in what scores continuations of one branch that are equal, or differ in their last token alone.
+
+        All but the last token are a part of the prompt: the last one is never read.
+        """
+        branch, ids = pairs[0]
+        if self._loaded.tells_scores and not _is_forced(branch):
+            choices = tuple(ids[-1] for _, ids in pairs)
+            return self._submit(branch, self._params(1), continued=ids[:-1], choices=choices)
+        forced = ids if _is_forced(branch) else ids[-1:]
         continued = ids[: len(ids) - len(forced)]
         params = self._params(len(forced), scoring=bool(continued))
         return self._submit(branch, params, told=True, forced=forced, continued=continued)
@@ -178,6 +191,12 @@ class VLLMSession:
 
     def usage(self) -> SessionUsage:
         """Tokens run so far, by vLLM's own count of what was in its cache."""
+        if self._context is not None:
+            with suppress(XmguardError):  # of a request that ends early, what is known is counted
+                self._context.finished()
+                self._context_tokens += len(self._prompt.context_ids) - self._context.cached_tokens
+            self._forget(self._context)
+            self._context = None
         return SessionUsage(self._context_tokens, self._branch_tokens, self._cached_tokens)
 
     def close(self) -> None:
@@ -188,15 +207,16 @@ class VLLMSession:
 
     # -- requests ----------------------------------------------------------------------------------------------------
 
-    def _run_context(self) -> None:
-        """Put the whole blocks of the context into the cache."""
+    def _run_context(self) -> Running | None:
+        """Have the whole blocks of the context put into the cache.
+
+        Nobody waits for it: what is handed in after it is run after it or in the same step, in which vLLM finds its
+        blocks already, and every layer writes its keys before it reads any.
+        """
         ids = self._prompt.context_ids
         if len(ids) < self._loaded.block_tokens:
-            return
-        running = self._unread(ids)
-        running.finished()
-        self._context_tokens += len(ids) - running.cached_tokens
-        self._forget(running)
+            return None
+        return self._unread(ids)
 
     def _submit(
         self,
@@ -208,6 +228,7 @@ class VLLMSession:
         forced: tuple[int, ...] = (),
         suppressed: tuple[int, ...] = (),
         continued: tuple[int, ...] = (),
+        choices: tuple[int, ...] = (),
         adapter: str | None = None,
     ) -> Running:
         self._stop.check()
@@ -229,7 +250,8 @@ class VLLMSession:
             told=told,
             forced=forced,
             suppressed=suppressed,
-            scored=len(continued),
+            scored=continued,
+            choices=choices,
             adapter=answering if adapter is None else adapter,
             pictures=() if self._pictures is None else self._pictures.places,
         )
@@ -261,7 +283,7 @@ class VLLMSession:
             logprobs=0,
             prompt_logprobs=0 if scoring else None,
             flat_logprobs=scoring,
-            # Rows that score a token are never in the cache (`ReadingSpec.own_from`), so it may be read.
+            # Rows that score a token are never in the cache (`ReadingSpec.keys`), so it may be read.
             skip_reading_prefix_cache=False,
             detokenize=False,
             ignore_eos=True,
@@ -317,3 +339,8 @@ class VLLMSession:
         self._cached_tokens += cached
         self._context_tokens += context - cached
         self._branch_tokens += running.spec.prompt_tokens - max(context, running.cached_tokens) + generated
+
+
+def _is_forced(branch: Branch) -> bool:
+    """Whether a continuation has to be generated: as a part of the prompt it would be read without the bias."""
+    return branch.bias.scope is Scope.GENERATED and not branch.bias.is_zero

@@ -178,6 +178,8 @@ def _fault(name: str, value: Any, known: Collection[str]) -> str:
     if name.startswith("data_parallel"):
         return "would start engines side by side, which are not told apart here; start a server for each"
     return ""
+
+
 def no_pictures_here() -> str | None:
     """Why vLLM can run no model that reads pictures on this machine; None if it can."""
     try:

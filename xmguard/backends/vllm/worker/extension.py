@@ -14,6 +14,7 @@ from xmguard.backends.vllm.worker.cpu import cache_kinds
 from xmguard.backends.vllm.worker.examination import attention_layers, examine
 from xmguard.backends.vllm.worker.paths import chosen
 from xmguard.backends.vllm.worker.readings import Readings, readings_of
+from xmguard.backends.vllm.worker.scoring import install_scoring
 
 
 class Extension:
@@ -27,7 +28,7 @@ class Extension:
 
         Returns:
             `layers`, `heads` (over all ranks), `path`: how rows are read, in words, and `reasons`: why readings cannot
-            be had from it; empty if they can.
+            be had from it; empty if they can; `scores`: whether the worker tells of what is scored.
         """
         readings = self._xmguard_readings()
         facts, reasons = examine(self.model_runner, readings)
@@ -37,11 +38,12 @@ class Extension:
         kinds = cache_kinds(attention_layers(self.vllm_config).values())
         readings.path, path = chosen(kinds, len(facts.factors), compiled=compiled)
         readings.facts = facts
+        install_scoring(self.model_runner.model, readings)
         runner = self.model_runner
         readings.is_alive = lambda request: any(_id(state) == request for state in runner.requests.values())
         if runner.supports_mm_inputs:
             readings.pictures = lambda request: _pictures(runner, request)
-        return {"layers": len(facts.factors), "heads": facts.heads, "path": path, "reasons": []}
+        return {"layers": len(facts.factors), "heads": facts.heads, "path": path, "reasons": [], "scores": True}
 
     def xmguard_generated(self, requests: list[str]) -> None:
         """Tell what has been summed over generated tokens of these so far; the answer comes by the side channel."""

@@ -57,6 +57,9 @@ class Channel(Protocol):
     def probe(self, request: str, logits: Sequence[float]) -> None:
         """What the probe says."""
 
+    def scores(self, request: str, logprobs: Sequence[float]) -> None:
+        """Log-probabilities of tokens."""
+
     def error(self, request: str, text: str) -> None:
         """That nothing more will come."""
 
@@ -83,7 +86,15 @@ class Reader:
         self.factors = facts.adapted.get(spec.adapter, {})
         self.counted_to = spec.span_map.context_tokens
         """First position of a reader row that is not summed yet; a row that is run again is not summed again."""
+        self.scores: dict[int, Sequence[float]] = {}
+        """Position of a row to the log-probabilities of what is asked of it."""
         self.failed = False
+
+    def asked_of(self, position: int) -> tuple[int, ...]:
+        """Tokens whose log-probabilities a row is to tell."""
+        if position == self.spec.prompt_tokens - 1:
+            return self.spec.choices
+        return self.spec.scored[position - self.spec.prompt_tokens + len(self.spec.scored) + 1 :][:1]
 
 
 @dataclass(frozen=True)
@@ -111,6 +122,14 @@ class Chunk:
         """Whether it is a single row, and that has to be read again."""
         return self.stop - self.start == 1 and self.first_read < self.stop
 
+    @property
+    def scoring(self) -> range:
+        """Positions whose rows score tokens."""
+        first = self.reader.spec.first_scored
+        return (
+            range(0) if first is None else range(max(first, self.start), min(self.stop, self.reader.spec.prompt_tokens))
+        )
+
     def row_of(self, position: int) -> int:
         """Row of a position in the batch's tokens."""
         return self.row + position - self.start
@@ -135,6 +154,8 @@ class Step:
         return sum(chunk.stop - max(chunk.start, min(chunk.stop, chunk.reader.steered_from)) for chunk in self.chunks)
 
     probed: list[tuple[Chunk, list[float]]] = field(default_factory=list)
+    scored: list[tuple[Chunk, int, Sequence[float]]] = field(default_factory=list)
+    """Positions, and what their rows say of the tokens asked of them."""
     settled: list[Callable[[], None]] = field(default_factory=list)
     """What to do once every layer has been read."""
 
@@ -236,6 +257,16 @@ class Readings:
         if self._step is not None:
             self._step.probed.append((chunk, logits))
 
+    def scoring(self) -> list[tuple[Chunk, int]]:
+        """Requests and positions of the running step whose rows score tokens."""
+        chunks = () if self._step is None else self._step.chunks
+        return [(chunk, position) for chunk in chunks for position in chunk.scoring]
+
+    def scored(self, chunk: Chunk, position: int, logprobs: Sequence[float]) -> None:
+        """Keep what a row says until the step is known to have been read as asked."""
+        if self._step is not None:
+            self._step.scored.append((chunk, position, logprobs))
+
     def settle(self) -> Step:
         """The forward pass is over: every layer has read every row, or the request fails. Returns the step."""
         step, self._step = self._step or Step(()), Step(())
@@ -257,7 +288,22 @@ class Readings:
         for chunk, logits in step.probed:
             if not chunk.reader.failed:
                 self.channel.probe(chunk.reader.spec.id, logits)
+        for chunk, position, logprobs in step.scored:
+            if not chunk.reader.failed:
+                self._scored(chunk.reader, position, logprobs)
         return step
+
+    def _scored(self, reader: Reader, position: int, logprobs: Sequence[float]) -> None:
+        """Positions come in order; one that is run again says the same."""
+        reader.scores[position] = logprobs
+        first, prompt = reader.spec.first_scored, reader.spec.prompt_tokens
+        if first is None or position < prompt - 1:
+            return
+        if missing := [each for each in range(first, prompt) if each not in reader.scores]:
+            self.fail(reader, f"rows {missing} were never run, so they score nothing")
+        else:
+            told = [logprob for each in range(first, prompt) for logprob in reader.scores[each]]
+            self.channel.scores(reader.spec.id, told)
 
     def fail(self, reader: Reader, text: str) -> None:
         """End a request's reading with an error; said once."""

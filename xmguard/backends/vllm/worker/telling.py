@@ -4,6 +4,7 @@
     kind "token":     index, entropy                 for every generated token, nats (told)
     kind "generated": rows, norms, masses, epsilons  when the request has ended, and when asked for (measured)
     kind "probe":     logits                         when the last row of the prompt has been run (adapter `probe`)
+    kind "scores":    logprobs                       when the last row of the prompt has been run (scored, choices)
     kind "error":     text                           its reading could not be had; nothing it generates is to be used
 
 Arrays are sums over `rows`, float32 bytes in the order [layer, head, segment] of `shape`, of the heads of one of
@@ -48,6 +49,11 @@ class Teller:
         """Tell what the probe says."""
         if self._rank == 0:
             self._send(request, "probe", {"logits": list(logits)})
+
+    def scores(self, request: str, logprobs: Sequence[float]) -> None:
+        """Tell of the tokens that are scored, in their order, then of the choices."""
+        if self._rank == 0:
+            self._send(request, "scores", {"logprobs": list(logprobs)})
 
     def error(self, request: str, text: str) -> None:
         """Tell that a request's reading could not be had."""
