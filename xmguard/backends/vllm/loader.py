@@ -176,7 +176,7 @@ def started(path: Path, settings: EngineSettings, length: int, adapters: Mapping
             "this vLLM keys its cache in a way not known here: what reads with a bias shares no context with others"
         )
     try:
-        return Engine(start, salted=salted)
+        return Engine(start, salted=salted, machines=settings.machines)
     except XmguardError:
         raise
     except Exception as error:  # vLLM raises whatever it likes of a model, a machine or an argument
