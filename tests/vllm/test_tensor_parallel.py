@@ -1,7 +1,7 @@
-"""Two ranks share every layer: each reads and measures the heads it has, and together they say what eager attention says.
+"""Two ranks share every layer: each reads and measures its own heads, and together they say what eager attention says.
 
-The tiny Llama has six heads on two key heads, so each rank has three heads on one. Everything runs in the processes that
-are served from; adapters are cut like the layers they act on.
+The tiny Llama has six heads on two key heads, so each rank has three heads on one. Everything runs in the processes
+that are served from; adapters are cut like the layers they act on.
 """
 
 from dataclasses import replace
@@ -27,7 +27,7 @@ EVERYWHERE = ("q_proj", "k_proj", "v_proj", "o_proj", "gate_proj", "up_proj", "d
 # Heads of one layer that are on different ranks, each steered another way.
 ACROSS = AttentionBias({"b": 3.0}, heads=((0.0, 0.0, 1.0, 0.5, 0.0, 0.0), HEADS[1], (1.0, 0.0, 0.0, 0.0, 0.0, 1.0)))
 KINDS = BIASES | RULES | {"by head, on both ranks": ACROSS}
-ADAPTED = {"none, adapted": AttentionBias(), "lift, adapted": BIASES["lift the second"], "target, adapted": RULES["target"]}
+ADAPTED = {f"{kind}, adapted": KINDS[kind] for kind in ("none", "lift the second", "target")}
 
 
 @pytest.fixture(scope="module")

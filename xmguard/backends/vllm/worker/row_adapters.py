@@ -1,8 +1,8 @@
 """Low-rank adapters that act on some rows of vLLM's batch: the readers of the requests that ask for one.
 
-An update is added to what a linear layer of vLLM's multiplies, before ranks sum up what each of them has; where vLLM runs
-several layers of the model as one, to its part of the output. Of a layer that ranks share, each has its part of the
-update too. Rows of other requests are left as they are, bit for bit.
+An update is added to what a linear layer of vLLM's multiplies, before ranks sum up what each of them has; where vLLM
+runs several layers of the model as one, to its part of the output. Of a layer that ranks share, each has its part of
+the update too. Rows of other requests are left as they are, bit for bit.
 """
 
 from __future__ import annotations
