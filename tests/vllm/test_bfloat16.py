@@ -6,7 +6,7 @@ times that. Both are root mean squares, of nats or relative, over dozens of toke
 """
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import pytest
 import torch
@@ -71,12 +71,14 @@ def engine(request, smollm2_folder, registry, in_processes):
 def said(engine):
     """Every kind of bias in one batch."""
     prompt = engine.encode(THREE, Prompt.STANDARD)
+    tail = engine.tail("Tell a long story about the sign, the people who read it, and what each of them believed.")
     session = engine.open(prompt, Stop())
-    branches = [Branch(kind, prompt.joint_tail, bias, measured=True) for kind, bias in KINDS.items()]
+    branches = [Branch(kind, tail, bias, measured=True) for kind, bias in KINDS.items()]
     tokens = decode(session, branches, STEPS)
     found = {}
     for branch in branches:
         own, measured = tokens[branch.name], [session.measure(branch), session.generated(branch)]
+        assert len(own) == STEPS, "an answer that ends early says little of rounding"
         told = {
             "log-probabilities": torch.tensor([token.logprob for token in own]),
             "entropies": torch.tensor([token.entropy for token in own]),
@@ -85,7 +87,7 @@ def said(engine):
             told |= {f"{name}, {rows}": torch.tensor(getattr(one, name)).double() for name in ("norms", "masses")}
         found[branch.name] = Said([token.id for token in own], told, measured)
     session.close()
-    return prompt, found
+    return replace(prompt, joint_tail=tail), found
 
 
 def told_by(eager, prompt, ids, bias):
