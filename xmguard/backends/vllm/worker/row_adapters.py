@@ -45,7 +45,8 @@ class Place:
 class Adapter:
     """One adapter, fitted to the model that vLLM has loaded."""
 
-    updates: Mapping[nn.Module, tuple[tuple[slice, LowRank], ...]]
+    updates: Mapping[Any, tuple[tuple[slice, LowRank], ...]]
+    """By linear layer of vLLM's."""
     others: Mapping[str, Tensor]
     """What the files hold besides updates."""
 
