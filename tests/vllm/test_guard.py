@@ -250,6 +250,7 @@ def test_the_engine_passes_its_self_test_and_says_what_it_is(guard):
         ({"max_model_len": 10**6}, "max_model_len: is 1000000; the model reads 1024 tokens"),
         ({"hf_overrides": {"rope_theta": 1.0}}, "hf_overrides: would change the numbers"),
         ({"kv_cache_dtype": "bfloat16"}, "kv_cache_dtype: would change the numbers"),
+        ({"nnodes": 2}, "nnodes: would need ranks that hear of no reading"),
         ({"data_parallel_size": 2}, "data_parallel_size: would start engines side by side"),
     ],
 )

@@ -35,7 +35,7 @@ log = logging.getLogger(__name__)
 class Engine:
     """A started engine. Every method may be called on any thread."""
 
-    def __init__(self, start: Callable[[str], Any], *, salted: bool = False) -> None:
+    def __init__(self, start: Callable[[str], Any], *, salted: bool = False, machines: bool = False) -> None:
         """Start it; blocks until the model is loaded.
 
         Args:
@@ -43,11 +43,13 @@ class Engine:
                 engine's thread, within its loop. What it raises is raised here.
             salted: whether a request that changes keys shares none of its blocks with other readings, because vLLM's
                 prefix cache cannot be told which ones it changes.
+            machines: whether its workers may be on other machines. They then tell over TCP, to the address of this one
+                that vLLM would take itself, or is given in VLLM_HOST_IP.
         """
         self._salted = salted
         self._start = start
         self._folder = TemporaryDirectory(prefix="xmguard-vllm-")
-        self._address = f"ipc://{Path(self._folder.name) / 'told'}"
+        self._machines = machines
         self._running: dict[str, Running] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._llm: Any = None
@@ -198,15 +200,27 @@ class Engine:
 
         self._told = zmq.asyncio.Context.instance().socket(zmq.PULL)
         self._told.set_hwm(0)
+        address = self._listening()
+        self._told.setsockopt(zmq.IPV6, "[" in address)
         try:
-            self._told.bind(self._address)
+            self._told.bind(address)
         except zmq.ZMQError as error:
-            said = f"the workers cannot be heard at {self._address}: {error.strerror}"
-            raise SetupIncomplete(f"{said}; let TMPDIR name another folder, with a short path") from error
-        self._llm = self._start(self._address)
+            remedy = "let TMPDIR name another folder, with a short path"
+            if self._machines:
+                remedy = "let VLLM_HOST_IP be this machine's address in the network of the others"
+            raise SetupIncomplete(f"the workers cannot be heard at {address}: {error.strerror}; {remedy}") from error
+        self._llm = self._start(self._told.getsockopt_string(zmq.LAST_ENDPOINT))
         self._always = [asyncio.create_task(self._listen()), asyncio.create_task(self._watch())]
         for task in self._always:
             task.add_done_callback(self._ended)
+
+    def _listening(self) -> str:
+        """Where to listen to the workers."""
+        if not self._machines:
+            return f"ipc://{Path(self._folder.name) / 'told'}"
+        from vllm.utils.network_utils import get_ip, get_tcp_uri
+
+        return str(get_tcp_uri(get_ip(), 0))
 
     async def _listen(self) -> None:
         """Hand on what the workers tell."""

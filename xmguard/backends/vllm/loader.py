@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from xmguard import __version__
 from xmguard.backends.context_length import context_length
 from xmguard.backends.folder import weights_hash
 from xmguard.backends.pictures import PictureReader, chat_template
@@ -25,7 +26,7 @@ from xmguard.backends.vllm.loaded import ANSWER, PROBE, LoadedEngine
 from xmguard.backends.vllm.settings import EngineSettings, no_pictures_here
 from xmguard.backends.vllm.spec import KEY
 from xmguard.calibration import ProbeSource
-from xmguard.errors import ModelRefused, XmguardError
+from xmguard.errors import ModelRefused, SetupIncomplete, XmguardError
 from xmguard.models.checkpoint import AdapterSource
 from xmguard.parts import IMAGE, TEXT
 from xmguard.plugins import Registry
@@ -204,7 +205,7 @@ def started(
         )
     try:
         with parent_watch.watched():
-            return Engine(start, salted=salted)
+            return Engine(start, salted=salted, machines=settings.machines)
     except XmguardError:
         raise
     except Exception as error:  # vLLM raises whatever it likes of a model, a machine or an argument
@@ -215,10 +216,23 @@ def started(
 def _examine(engine: Engine, path: Path) -> bool:
     """Ask every worker what speaks against reading the model that it has loaded; whether they tell of scores."""
     found = engine.call("xmguard_examine", timeout=120.0)
+    check_versions(found)
     if reasons := list(dict.fromkeys(reason for rank in found for reason in rank["reasons"])):
         raise ModelRefused(str(path), reasons)
     log.info("rows with a bias or to be measured are read by: %s", found[0]["path"])
     return bool(found[0].get("scores"))
+
+
+def check_versions(found: Sequence[Mapping[str, Any]]) -> None:
+    """See that the ranks, which may be on other machines, run the xmguard that runs here.
+
+    Raises:
+        SetupIncomplete: some do not.
+    """
+    versions = [str(rank.get("version", "of an older kind")) for rank in found]
+    if others := [f"rank {rank} runs xmguard {one}" for rank, one in enumerate(versions) if one != __version__]:
+        said = f"{', '.join(others)}; here it is {__version__}: install the same on every machine"
+        raise SetupIncomplete(said)
 
 
 def _adapters(probe: ProbeSource | None, adapters: Sequence[AdapterSource]) -> dict[str, Any]:

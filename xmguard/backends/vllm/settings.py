@@ -83,6 +83,11 @@ class EngineSettings:
     arguments: Mapping[str, Any]
     """Of vLLM's `AsyncEngineArgs`."""
 
+    @property
+    def machines(self) -> bool:
+        """Whether its workers may be on several machines."""
+        return self.arguments.get("distributed_executor_backend") == "ray"
+
     @staticmethod
     def read(device: str, dtype: str, options: Mapping[str, Any]) -> EngineSettings:
         """From what was asked for.
@@ -177,6 +182,8 @@ def _fault(name: str, value: Any, known: Collection[str]) -> str:
         return "would change the numbers of the folder's model; make a folder of the model that is wanted"
     if name.startswith("data_parallel"):
         return "would start engines side by side, which are not told apart here; start a server for each"
+    if name in ("nnodes", "node_rank"):
+        return "would need ranks that hear of no reading; those on other machines: distributed_executor_backend=ray"
     return ""
 
 

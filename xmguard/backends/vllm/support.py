@@ -48,7 +48,8 @@ def support() -> Iterator[tuple[str, str]]:
     shared = "a context is run once for all branches; blocks that a bias changes are told apart"
     salted = "vLLM keys its blocks in a way that is not known here, so a biased branch shares none of them"
     yield "prefix cache", shared if hashing.known() else salted
-    yield "tensor parallel", "norms are per head, so each rank measures its own"
+    yield "tensor parallel", "norms are per head, so each rank measures its own; adapters are cut like their layers"
+    yield "several machines", "ranks that Ray starts (deploy/ray): unverified"
     for what, why in REFUSED.items():
         yield f"no {what}", why
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from functools import lru_cache
 from typing import Any
 
+from xmguard import __version__
 from xmguard.backends.vllm.picture_prompts import feature_ranges
 from xmguard.backends.vllm.spec import KEY, PicturePlace, ReadingSpec
 from xmguard.backends.vllm.worker.cpu import cache_kinds
@@ -27,13 +28,14 @@ class Extension:
         """Find out about the loaded model what readings need.
 
         Returns:
-            `layers`, `heads` (over all ranks), `path`: how rows are read, in words, and `reasons`: why readings cannot
-            be had from it; empty if they can; `scores`: whether the worker tells of what is scored.
+            `version`: xmguard's on this rank, `layers`, `heads` (over all ranks), `path`: how rows are read, in words,
+            and `reasons`: why readings cannot be had from it; empty if they can; `scores`: whether the worker tells of
+            what is scored.
         """
         readings = self._xmguard_readings()
         facts, reasons = examine(self.model_runner, readings)
         if facts is None:
-            return {"layers": 0, "heads": 0, "path": "", "reasons": reasons}
+            return {"version": __version__, "layers": 0, "heads": 0, "path": "", "reasons": reasons}
         compiled = self.vllm_config.additional_config[KEY].get("compiled", True)
         kinds = cache_kinds(attention_layers(self.vllm_config).values())
         readings.path, path = chosen(kinds, len(facts.factors), compiled=compiled)
@@ -43,7 +45,8 @@ class Extension:
         readings.is_alive = lambda request: any(_id(state) == request for state in runner.requests.values())
         if runner.supports_mm_inputs:
             readings.pictures = lambda request: _pictures(runner, request)
-        return {"layers": len(facts.factors), "heads": facts.heads, "path": path, "reasons": [], "scores": True}
+        found = {"layers": len(facts.factors), "heads": facts.heads, "path": path, "reasons": [], "scores": True}
+        return {"version": __version__, **found}
 
     def xmguard_generated(self, requests: list[str]) -> None:
         """Tell what has been summed over generated tokens of these so far; the answer comes by the side channel."""

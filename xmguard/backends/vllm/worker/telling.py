@@ -30,6 +30,7 @@ class Teller:
         self._socket = zmq.Context.instance().socket(zmq.PUSH)
         self._socket.set_hwm(0)
         self._socket.setsockopt(zmq.LINGER, 1000)
+        self._socket.setsockopt(zmq.IPV6, "[" in address)
         self._socket.connect(address)
         self._rank, self._ranks = rank, ranks
 
