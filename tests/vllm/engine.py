@@ -22,6 +22,7 @@ import torch
 import zmq
 
 from xmguard.backends.vllm.picture_prompts import PreparedPictures
+from xmguard.backends.vllm.sealing import new_secret, opened
 from xmguard.backends.vllm.spec import KEY, ReadingSpec
 from xmguard.backends.vllm.worker import plugin
 from xmguard.bias import AttentionBias
@@ -90,6 +91,7 @@ class Engine:
         self.everything: list[dict[str, Any]] = []
         self._socket = zmq.Context.instance().socket(zmq.PULL)
         port = self._socket.bind_to_random_port("tcp://127.0.0.1")
+        self._channel = {"address": f"tcp://127.0.0.1:{port}", "secret": new_secret()}
         settings = {
             "dtype": "float32",
             "enforce_eager": True,
@@ -100,7 +102,7 @@ class Engine:
             "generation_config": "vllm",
             "logits_processors": [plugin.TAP],
             "worker_extension_cls": plugin.EXTENSION,
-            "additional_config": {KEY: {"address": f"tcp://127.0.0.1:{port}", "adapters": adapters or {}}},
+            "additional_config": {KEY: {**self._channel, "adapters": adapters or {}}},
         }
         # vLLM looks into everything that is imported, and llvmlite, which an engine before has, does not bear it.
         hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "llvmlite"}
@@ -159,7 +161,8 @@ class Engine:
         """Messages that have come since this was last asked; `everything` keeps them all."""
         messages = []
         while self._socket.poll(100):
-            messages.append(msgspec.msgpack.decode(self._socket.recv()))
+            told = opened(self._channel["secret"], self._socket.recv_multipart())
+            messages.append(msgspec.msgpack.decode(told))
         self.everything += messages
         return messages
 

@@ -20,6 +20,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from xmguard.backends.vllm.running import Running
+from xmguard.backends.vllm.sealing import new_secret, opened
 from xmguard.backends.vllm.spec import KEY, ReadingSpec
 from xmguard.deadline import Stop
 from xmguard.errors import EngineError, ErrorCode, SetupIncomplete, XmguardError
@@ -35,21 +36,25 @@ log = logging.getLogger(__name__)
 class Engine:
     """A started engine. Every method may be called on any thread."""
 
-    def __init__(self, start: Callable[[str], Any], *, salted: bool = False, machines: bool = False) -> None:
+    def __init__(
+        self, start: Callable[[Mapping[str, str]], Any], *, salted: bool = False, machines: bool = False
+    ) -> None:
         """Start it; blocks until the model is loaded.
 
         Args:
-            start: makes an `AsyncLLM` whose workers tell what they find to the address it is given; called on the
-                engine's thread, within its loop. What it raises is raised here.
+            start: makes an `AsyncLLM` whose workers tell what they find to the `address` that it is given, under the
+                `secret`; called on the engine's thread, within its loop. What it raises is raised here.
             salted: whether a request that changes keys shares none of its blocks with other readings, because vLLM's
                 prefix cache cannot be told which ones it changes.
             machines: whether its workers may be on other machines. They then tell over TCP, to the address of this one
                 that vLLM would take itself, or is given in VLLM_HOST_IP.
         """
-        self._salted = salted
+        self.salted = salted
+        """Whether such a request shares none of its blocks."""
         self._start = start
         self._folder = TemporaryDirectory(prefix="xmguard-vllm-")
         self._machines = machines
+        self._secret = new_secret()
         self._running: dict[str, Running] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._llm: Any = None
@@ -209,7 +214,8 @@ class Engine:
             if self._machines:
                 remedy = "let VLLM_HOST_IP be this machine's address in the network of the others"
             raise SetupIncomplete(f"the workers cannot be heard at {address}: {error.strerror}; {remedy}") from error
-        self._llm = self._start(self._told.getsockopt_string(zmq.LAST_ENDPOINT))
+        bound = self._told.getsockopt_string(zmq.LAST_ENDPOINT)
+        self._llm = self._start({"address": bound, "secret": self._secret})
         self._always = [asyncio.create_task(self._listen()), asyncio.create_task(self._watch())]
         for task in self._always:
             task.add_done_callback(self._ended)
@@ -223,11 +229,20 @@ class Engine:
         return str(get_tcp_uri(get_ip(), 0))
 
     async def _listen(self) -> None:
-        """Hand on what the workers tell."""
+        """Hand on what the workers tell, and nothing that others do."""
         import msgspec
 
+        warned = False
         while True:
-            message = msgspec.msgpack.decode(await self._told.recv())
+            told = opened(self._secret, await self._told.recv_multipart())
+            if told is None:
+                if not warned:
+                    log.warning(
+                        "someone else than the engine's workers sends to where they tell; all of that is dropped"
+                    )
+                warned = True
+                continue
+            message = msgspec.msgpack.decode(told)
             running = self._running.get(message["id"])
             if running is not None:  # else it was dropped a moment ago
                 running.tell(message)
@@ -266,7 +281,7 @@ class Engine:
         from vllm.v1.engine.exceptions import EngineDeadError
 
         prompt: dict[str, Any] = {**(pictures or {"type": "token"}), "prompt_token_ids": ids}
-        if self._salted and (keys := [key for first, key in running.spec.keys if first < len(ids)]):
+        if self.salted and (keys := [key for first, key in running.spec.keys if first < len(ids)]):
             prompt["cache_salt"] = keys[-1]
         try:
             async for output in self._llm.generate(prompt, params, running.spec.id):

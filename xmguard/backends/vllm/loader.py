@@ -167,13 +167,13 @@ def started(
 
     hooks = plugin if settings.device.split(":")[0] == "cpu" else cuda_plugin
 
-    def start(address: str) -> Any:
+    def start(channel: Mapping[str, str]) -> Any:
         from vllm.engine.arg_utils import AsyncEngineArgs
         from vllm.v1.engine.async_llm import AsyncLLM
 
         ours: dict[str, Any] = {}
         if adapters is not None:
-            told = {"address": address, "adapters": adapters, "compiled": settings.compiled}
+            told = {**channel, "adapters": adapters, "compiled": settings.compiled}
             ours = {
                 "logits_processors": [hooks.TAP],
                 "worker_extension_cls": hooks.EXTENSION,

@@ -386,5 +386,6 @@ def readings_of(vllm_config: Any) -> Readings | None:
         from xmguard.backends.vllm.worker.telling import Teller
 
         parallel = vllm_config.parallel_config
-        _READINGS[address] = Readings(Teller(address, parallel.rank, parallel.tensor_parallel_size))
+        teller = Teller(address, asked["secret"], parallel.rank, parallel.tensor_parallel_size)
+        _READINGS[address] = Readings(teller)
     return _READINGS[address]
