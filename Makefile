@@ -10,6 +10,10 @@ VLLM_BIN := $(VLLM_VENV)/bin
 VLLM_STAMP := $(VLLM_VENV)/.installed
 # Where pip finds torch without CUDA, if its own configuration does not say: https://download.pytorch.org/whl/cpu
 TORCH_INDEX ?=
+# Other people's clients: one pins an older protobuf than ours, one is an npm package.
+CLIENTS_VENV := .venv-clients
+CLIENTS_STAMP := $(CLIENTS_VENV)/.installed
+INSPECTOR := @modelcontextprotocol/inspector@0.15.0
 PROTO_VENV := .venv-proto
 PROTO_STAMP := $(PROTO_VENV)/.installed
 # The oldest supported generator: generated stubs refuse a grpcio older than the one that made them.
@@ -52,7 +56,7 @@ test-vllm: $(VLLM_STAMP) ## run the tests of the vLLM engine on the CPU, in an e
 	$(VLLM_BIN)/python -m xmguard models pull smollm2
 	$(TEST_ENVIRONMENT) $(VLLM_BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/vllm
 
-test-reliability: setup ## run the tests of serving: real servers, real clients, faults
+test-reliability: setup $(CLIENTS_STAMP) ## run the tests of serving: real servers, real clients, faults
 	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/serving
 
 verdict: setup ## fit the verdict's profile anew: make verdict STATEMENTS=FILE PARALLEL=FILE; hours
@@ -94,12 +98,14 @@ lint: $(STAMP) ## ruff, mypy, buf
 families: $(STAMP) ## write the README's table of proven families
 	$(BIN)/python -m tests.integration.families
 
-proto: $(PROTO_STAMP) ## generate xmguard/v1 from protos
+proto: $(PROTO_STAMP) ## generate xmguard/v1 and the inference protocol's messages from protos
 	$(PROTO_VENV)/bin/python -m grpc_tools.protoc -Iprotos --python_out=. --pyi_out=. --grpc_python_out=. \
 		protos/xmguard/v1/guard.proto
+	$(PROTO_VENV)/bin/python -m grpc_tools.protoc -Iprotos --python_out=server/xmguard_server \
+		--pyi_out=server/xmguard_server protos/inference/inference.proto
 
 clean: ## remove the environments and caches; pulled models stay
-	rm -rf $(VENV) $(VLLM_VENV) $(PROTO_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
+	rm -rf $(VENV) $(VLLM_VENV) $(CLIENTS_VENV) $(PROTO_VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis build dist
 
 # The stamp is written last: an interrupted install is started again.
 $(STAMP): pyproject.toml constraints.txt $(PLUGINS:=/pyproject.toml)
@@ -117,6 +123,13 @@ $(VLLM_STAMP): pyproject.toml constraints.txt tests/vllm/importable_torchvision.
 		pytest-asyncio pytest-timeout pytest-xdist
 	$(VLLM_BIN)/python -m pip uninstall --quiet --yes torchaudio torchcodec
 	$(VLLM_BIN)/python tests/vllm/importable_torchvision.py
+	touch $@
+
+$(CLIENTS_STAMP): Makefile
+	$(PYTHON) -m venv $(CLIENTS_VENV)
+	$(CLIENTS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check "tritonclient[grpc]>=2.73"
+	npm install --prefix $(CLIENTS_VENV) --silent --no-audit --no-fund $(INSPECTOR) || \
+		echo "npm could not install the MCP inspector: its test will be skipped" >&2
 	touch $@
 
 $(PROTO_STAMP): Makefile

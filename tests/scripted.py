@@ -1,11 +1,15 @@
 """A scripted guard: a stand-in that follows a script instead of running a model, and the real server around it.
 
+Its workers are threads of the test's own process, at the other end of the same link, so that a test can look into the
+guard; `tests/serving/stub_guard.py` is for tests of worker processes.
+
 Run as a program it serves the default script until it is stopped, for tests that need a process of their own.
 """
 
 from __future__ import annotations
 
 import asyncio
+import socket
 import sys
 import threading
 import time
@@ -14,8 +18,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from socketserver import BaseServer
-from unittest.mock import patch
+from typing import NamedTuple
 
 import grpc
 from google.rpc import status_pb2
@@ -45,14 +48,11 @@ from xmguard.response import (
     Usage,
 )
 from xmguard.span import Media, Span
-from xmguard_server import app
 from xmguard_server.app import Server, run
-from xmguard_server.calls import ServedGuard
 from xmguard_server.config import ServerConfig
 from xmguard_server.metrics import Metrics
-
-POLL = 0.02
-"""Seconds until the page of metrics sees that it is stopped; a server in production may take half of one."""
+from xmguard_server.workers.runtime import serve
+from xmguard_server.workers.served import ServedGuard
 
 VERDICT = ConflictVerdict(Decision.CONFLICT, 0.9, Status.OK, "s1 says 25, s2 says 15")
 WORDS = ("The ", "sources ", "disagree.")
@@ -145,6 +145,15 @@ class ScriptedBackend:
         self.closed += 1
 
 
+class ScriptedRequest(NamedTuple):
+    """A request that takes nothing to prepare."""
+
+    request: AnswerRequest
+    cost: int = 1
+    cost_without_evidence: int = 1
+    may_skip_evidence: bool = False
+
+
 @dataclass
 class ScriptedGuard:
     """Follows its script for each request and remembers what it was called with."""
@@ -157,17 +166,26 @@ class ScriptedGuard:
     observer_failures: dict[str, int] = field(default_factory=dict)
     backend: ScriptedBackend = field(default_factory=ScriptedBackend)
 
-    def stream(self, request: AnswerRequest, *, stop: Stop, request_id: str, queue_seconds: float) -> Iterator[Event]:
+    def prepare(self, request: AnswerRequest, *, answers: bool) -> ScriptedRequest:
+        return ScriptedRequest(request)
+
+    def stream(
+        self, ready: ScriptedRequest, *, stop: Stop, request_id: str, queue_seconds: float, skip_evidence: str
+    ) -> Iterator[Event]:
+        request = ready.request
         self.calls.append((request, stop, request_id, queue_seconds))
         try:
             for event in self.script(request, stop):
-                yield event
                 if isinstance(event, Done):
                     self._tell(GuardEvent("answer", request, event.response, 0.05))
+                yield event
         finally:
             self.closed += 1
 
-    def check(self, request: AnswerRequest, *, stop: Stop, request_id: str, queue_seconds: float) -> CheckResponse:
+    def check(
+        self, ready: ScriptedRequest, *, stop: Stop, request_id: str, queue_seconds: float, skip_evidence: str
+    ) -> CheckResponse:
+        request = ready.request
         self.calls.append((request, stop, request_id, queue_seconds))
         done = list(self.script(request, stop))[-1]
         assert isinstance(done, Done)
@@ -185,27 +203,57 @@ class ScriptedGuard:
             observer.observe(event)
 
 
+class ThreadLaunch:
+    """Starts workers as threads of this process, around guards that a test holds in its hands."""
+
+    def __init__(self, load: Callable[[], ScriptedGuard]) -> None:
+        self._load = load
+
+    def __call__(self, number: int) -> ThreadWorker:
+        return ThreadWorker(self._load)
+
+
+class ThreadWorker:
+    """A worker without a process: what it runs cannot be killed, and is left behind instead."""
+
+    def __init__(self, load: Callable[[], ScriptedGuard]) -> None:
+        self._load = load
+        self.link, self._far = socket.socketpair()
+        self._thread = threading.Thread(target=serve, args=(self._far, self._observed), daemon=True)
+        self._thread.start()
+
+    def _observed(self, observers: Sequence[Observer], progress: Callable[[str], None]) -> ServedGuard:
+        guard = self._load()
+        guard.observers = observers
+        return guard
+
+    def ended(self) -> str:
+        return "" if self._thread.is_alive() else "ended"
+
+    def kill(self) -> None:
+        self.link.close()
+        self._thread.join(10)
+
+
 class Serving:
     """A real server in a thread of this process."""
 
-    def __init__(self, guard: ScriptedGuard, load: Callable[[], ServedGuard] | None, config: ServerConfig) -> None:
+    def __init__(self, guard: ScriptedGuard, load: Callable[[], ScriptedGuard] | None, config: ServerConfig) -> None:
         self.guard = guard
         self.metrics = Metrics(load_plugins())
-        guard.observers = (self.metrics,)
         self._config = config
-        self._load = load or (lambda: guard)
+        self._launch = ThreadLaunch(load or (lambda: guard))
         self._listening: Future[Server] = Future()
         self.loaded = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()))
 
     async def _main(self) -> None:
-        server = Server(self._config, self.metrics)
+        server = Server(self._config, self.metrics, self._launch, ready=lambda info, server: self.loaded.set())
         try:
             await server.start()
             self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
             self._listening.set_result(server)
-            await server.load(self._load)
-            self.loaded.set()
+            await server.load()
             await self._stopping.wait()
         except XmguardError as error:
             self._listening.set_exception(error)
@@ -216,7 +264,9 @@ class Serving:
         self._thread.start()
         server = self._listening.result(20)
         self.address = f"127.0.0.1:{server.port}"
-        self.metrics_url = f"http://127.0.0.1:{server.metrics_port}/metrics"
+        self.admin_url = f"{'http' if self._config.tls is None else 'https'}://127.0.0.1:{server.admin_port}"
+        self.metrics_url = f"{self.admin_url}/metrics"
+        self.http_url = f"{'http' if self._config.tls is None else 'https'}://127.0.0.1:{server.http_port}"
 
     def stop(self) -> None:
         if self._thread.is_alive():
@@ -231,13 +281,12 @@ class Serving:
 
 @contextmanager
 def serving(
-    script: Script = ordinary, *, load: Callable[[], ServedGuard] | None = None, **settings: float
+    script: Script = ordinary, *, load: Callable[[], ScriptedGuard] | None = None, **settings: object
 ) -> Iterator[Serving]:
     """A real server around a scripted guard, on free ports."""
-    config = replace(ServerConfig(port=0, metrics_port=0, grace=5.0), **settings)
+    config = replace(ServerConfig(port=0, admin_port=0, grace=5.0), **settings)
     served = Serving(ScriptedGuard(script), load, config)
-    with patch.object(BaseServer.serve_forever, "__defaults__", (POLL,)):
-        served.start()
+    served.start()
     try:
         if load is None:
             assert served.loaded.wait(20)
@@ -289,18 +338,18 @@ def slowly(request: AnswerRequest, stop: Stop) -> Iterator[Event]:
 
 def main() -> None:
     """Serve a slow script and print the port once ready; with the argument `never`, do not become ready."""
-    metrics = Metrics(load_plugins())
-    guard = ScriptedGuard(slowly, observers=(metrics,))
-    config = ServerConfig(port=0, metrics_port=0)
+    config = ServerConfig(port=0, admin_port=0)
 
     def load() -> ScriptedGuard:
         if sys.argv[1:] == ["never"]:
             print("loading", flush=True)
             time.sleep(3600)
-        return guard
+        return ScriptedGuard(slowly)
 
-    with patch.object(app, "_STEP_GRACE", 0.2):  # as for a model that is still loading then
-        asyncio.run(run(config, metrics, load, lambda name, server: print(server.port, flush=True)))
+    def ready(info: ModelInfo, server: Server) -> None:
+        print(server.port, flush=True)
+
+    asyncio.run(run(config, Metrics(load_plugins()), ThreadLaunch(load), ready=ready))
 
 
 if __name__ == "__main__":

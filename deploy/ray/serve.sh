@@ -19,4 +19,5 @@ ray status
 exec xmguard serve --engine vllm --experimental --device cuda --dtype "${DTYPE:-bfloat16}" \
     --model "$MODEL" --tensor-parallel-size "$TENSOR_PARALLEL_SIZE" \
     --engine-option distributed_executor_backend=ray \
-    --host "${HOST:-127.0.0.1}" --port "${PORT:-50051}" --metrics-port "${METRICS_PORT:-9464}" "$@"
+    --host "${HOST:-127.0.0.1}" --port "${PORT:-50051}" \
+    --admin-host "${HOST:-127.0.0.1}" --admin-port "${ADMIN_PORT:-9464}" ${TOKENS:+--tokens "$TOKENS"} "$@"

@@ -119,26 +119,29 @@ class Admission:
         self._draining = True
         for ticket in [ticket for own in self._waiting.values() for ticket in own]:
             if not ticket.admitted.done():
-                ticket.admitted.set_exception(_shutting_down())
+                ticket.admitted.set_exception(shutting_down())
 
-    def refuse_if_full(self, caller: str, stop: Stop) -> None:
+    def refuse_if_full(self, caller: str, stop: Stop, *, preparing: int = 0) -> None:
         """Refuse a request of whatever cost, before anything is done for it.
+
+        `preparing` are requests that will come to the queue, and are not there yet.
 
         Raises:
             XmguardError: what `place` would raise now.
         """
         limit = self._config.max_per_caller
         if self._draining:
-            raise _shutting_down()
+            raise shutting_down()
         if caller and limit and self._of[caller] >= limit:
             raise self._refusal(
                 Reason.CALLER_LIMIT,
                 f"{self._of[caller]} of your requests are being served, which is the limit",
                 self._mean,
             )
-        if self.running < self._slots:
+        free = max(0, self._slots - self.running)
+        if preparing < free:
             return
-        if self._queued >= self._config.max_queue:
+        if self._queued + preparing - free >= self._config.max_queue:
             raise self._refusal(
                 Reason.QUEUE_FULL, f"{self._queued} requests are waiting, which is the limit", self._mean
             )
@@ -307,7 +310,8 @@ class Admission:
         )
 
 
-def _shutting_down() -> XmguardError:
+def shutting_down() -> XmguardError:
+    """What is told to callers whom a stopping server does not serve."""
     return XmguardError(
         "the server is shutting down; ask another one", code=ErrorCode.UNAVAILABLE, reason=Reason.SHUTTING_DOWN
     )

@@ -1,7 +1,7 @@
-"""Composes the server and runs its life: listen, load, serve, drain, stop; and what happens when the engine fails.
+"""Composes the server and runs its life: listen, start the workers, serve, drain, stop.
 
 Listens before the model is loaded, with health NOT_SERVING, so that an orchestrator can tell "starting" from "gone".
-Knows how to load nothing: it is given a function that does.
+Loads no model: that is for the workers, and how they are started is given to it.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-import socket
 from collections.abc import Callable
 from contextlib import aclosing
 from typing import Any
@@ -18,115 +17,232 @@ import grpc
 import grpc.aio
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
-from prometheus_client import start_http_server
 
-from xmguard.deadline import Stop
-from xmguard.errors import EngineError, SetupIncomplete
+from xmguard.errors import XmguardError
+from xmguard.response import ModelInfo
 from xmguard.wire import SERVICE
-from xmguard_server.calls import Calls, ServedGuard
+from xmguard_server.admin import LIVE, READY, admin_app
+from xmguard_server.admission import Admission, shutting_down
+from xmguard_server.auth import Authenticator, Scope, Tokens
+from xmguard_server.calls import Calls
 from xmguard_server.config import ServerConfig
+from xmguard_server.grpc_auth import Authentication
+from xmguard_server.http.app import build
+from xmguard_server.http.attended import Attended
+from xmguard_server.http.errors import error_response
+from xmguard_server.http_door import Bounds, HttpDoor
+from xmguard_server.http_port import HttpPort
+from xmguard_server.inference_protocol import INFERENCE_SERVICE, InferenceServicer
 from xmguard_server.interceptors import Observability
 from xmguard_server.metrics import Metrics
+from xmguard_server.ports import address, cannot_listen, is_loopback, listen, refuse_open
 from xmguard_server.servicer import GuardServicer
-from xmguard_server.worker import Worker
+from xmguard_server.tls import Tls
+from xmguard_server.workers.launching import Launch
+from xmguard_server.workers.pool import Pool
 
 _WATCHERS_GRACE = 0.5
 """Seconds for what is left once every request is answered: health watchers, which never end by themselves."""
-_PULSE = 0.25
-"""Seconds between two looks at whether the engine still runs."""
-_STEP_GRACE = 5.0
-"""Seconds a cancelled request may take to reach the end of its step."""
+_HTTP_SLACK = 30.0
+"""Seconds that a request over HTTP may take beyond the longest deadline of a call."""
 
 logger = logging.getLogger(__name__)
 
 
 class Server:
-    """One server process's parts. `start`, then `load`, then at the end `stop`, all in one event loop."""
+    """The front's parts. `start`, then `load`, then at the end `stop`, all in one event loop."""
 
-    def __init__(self, config: ServerConfig, metrics: Metrics) -> None:
+    def __init__(
+        self,
+        config: ServerConfig,
+        metrics: Metrics,
+        launch: Launch,
+        *,
+        progress: Callable[[str], None] | None = None,
+        ready: Callable[[ModelInfo, Server], None] | None = None,
+    ) -> None:
+        """Compose; nothing is started.
+
+        Args:
+            config: the settings.
+            metrics: the numbers, and an observer of what the workers answer.
+            launch: starts a worker.
+            progress: told each step of loading, in words.
+            ready: told what is served whenever requests are answered from then on.
+        """
         self.port = 0
-        self.metrics_port = 0
+        self.admin_port = 0
+        self.http_port = 0
         self._config = config
         self._metrics = metrics
-        self._worker = Worker(max_queue=config.max_queue)
-        metrics.watch(running=lambda: self._worker.running, waiting=lambda: self._worker.waiting)
-        self._calls = Calls(self._worker, config, metrics)
+        self._ready = ready or (lambda info, server: None)
+        self._pool = Pool(
+            launch,
+            workers=config.workers,
+            step_timeout=config.step_timeout,
+            max_restarts=config.max_restarts,
+            observers=(metrics,),
+            progress=progress,
+            lost=metrics.worker_lost,
+        )
+        self._admission = Admission(config, metrics.browned_out)
+        metrics.watch(running=lambda: self._admission.running, waiting=lambda: self._admission.waiting)
+        metrics.watch_queue(cost=lambda: self._admission.waiting_cost, pressure=lambda: self._admission.pressure)
+        metrics.watch_workers(lambda: self._pool.ready_workers)
+        metrics.watch_observers(lambda: self._pool.observer_failures)
+        self._calls = Calls(self._pool, self._admission, config, metrics)
+        self._stopping = False
         self._observability = Observability(metrics)
         self._health = health.aio.HealthServicer()
-        self._grpc: Any = grpc.aio.server(interceptors=(self._observability,), options=_options(config))
-        handlers = GuardServicer(self._calls, metrics).handlers()
+        self._tls = Tls(config.tls) if config.tls is not None else None
+        self._authenticator = Authenticator(
+            None if config.tokens is None else Tokens(config.tokens),
+            certificates=self._tls is not None and self._tls.asks,
+        )
+        door = Authentication(self._authenticator, metrics.rejected, closed_health=config.closed_health)
+        self._grpc: Any = grpc.aio.server(interceptors=(door, self._observability), options=_options(config))
+        handlers = GuardServicer(self._calls, metrics, send_timeout=config.send_timeout).handlers()
         self._grpc.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._grpc)
-        reflection.enable_server_reflection((SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._grpc)
-        self._metrics_http: Any = None
-        self._metrics_thread: Any = None
+        probes = InferenceServicer(self._calls, metrics).handlers()
+        self._grpc.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(INFERENCE_SERVICE, probes),))
+        listed = (SERVICE, INFERENCE_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
+        reflection.enable_server_reflection(listed, self._grpc)
+        self._admin = self._admin_port()
+        self._attended = Attended(build(self._calls), metrics)
+        self._http = None if config.http_port is None else self._public_port(config.http_port)
+        self._following: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Listen on both ports; health says NOT_SERVING, and requests are told to come back.
+        """Listen on every port; health says NOT_SERVING, and requests are told to come back.
 
         Raises:
-            SetupIncomplete: a port cannot be listened on.
+            SetupIncomplete: a port cannot be listened on, or others could reach it and nobody is asked who they are.
         """
         config = self._config
+        if not self._authenticator.asks and not config.insecure_open_bind:
+            refuse_open(config.host, "--host")
+            refuse_open(config.admin_host, "--admin-host")
         await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
+        listen(config.host, config.port, "--port").close()  # grpc would say why only in C++ lines of its own on stderr
+        where = address(config.host, config.port)
         try:
-            _try_to_listen(config.host, config.port)
-            self.port = self._grpc.add_insecure_port(_address(config.host, config.port))
-        except (OSError, RuntimeError) as error:
-            raise _cannot_listen(config.host, config.port, "--port", error) from error
-        try:
-            self._metrics_http, self._metrics_thread = start_http_server(
-                config.metrics_port, config.host, registry=self._metrics.registry
-            )
-        except OSError as error:
-            raise _cannot_listen(config.host, config.metrics_port, "--metrics-port", error) from error
-        self.metrics_port = self._metrics_http.server_port
+            if self._tls is None:
+                self.port = self._grpc.add_insecure_port(where)
+            else:
+                self.port = self._grpc.add_secure_port(where, self._tls.grpc_credentials())
+        except RuntimeError as error:
+            raise cannot_listen(config.host, config.port, "--port", error) from error
+        await self._admin.start()
+        self.admin_port = self._admin.port
+        if self._http is not None:
+            await self._http.start()
+            self.http_port = self._http.port
         await self._grpc.start()
-        self._worker.start()
-        if not config.host.startswith("127.") and config.host not in ("::1", "localhost"):
-            logger.warning("listening on %s without authentication: whoever reaches it can use the model", config.host)
+        self._pool.start()
+        self._warn()
 
-    async def load(self, load: Callable[[], ServedGuard]) -> ServedGuard:
-        """Load the guard on the model thread, then serve. Raises what `load` raises."""
-        async with aclosing(self._worker.admit(lambda waited: (load(),), Stop())) as loaded:
-            guard = await anext(loaded)
-        self._worker.widen(guard.backend.concurrency)
-        self._calls.guard = guard
-        self._metrics.watch_observers(lambda: guard.observer_failures)
-        await self._set_health(health_pb2.HealthCheckResponse.SERVING)
-        return guard
+    async def load(self) -> None:
+        """Wait until every worker has loaded the model, then serve.
 
-    async def failed(self) -> EngineError:
-        """Wait until the engine under the served guard fails; from then on health says NOT_SERVING, and none is served.
-
-        What was running has ended with UNAVAILABLE by then, or is about to: the engine's sessions see to it.
+        Raises:
+            XmguardError: one cannot.
         """
-        guard = self._calls.guard
-        while guard is None or not guard.backend.failure:
-            await asyncio.sleep(_PULSE)
-            guard = self._calls.guard
-        await self._set_health(health_pb2.HealthCheckResponse.NOT_SERVING)
-        self._calls.guard = None
-        await asyncio.to_thread(guard.backend.close)
-        return EngineError(f"the engine failed: {guard.backend.failure}; see the log above")
+        await self._pool.ready()
+        self._following = asyncio.create_task(self._follow_workers())
 
-    async def stop(self) -> None:
-        """Say NOT_SERVING, refuse what is new, let what is in flight finish within the grace, and close everything."""
+    async def failed(self) -> XmguardError:
+        """Wait until a worker is given up."""
+        return await self._pool.failed()
+
+    async def stop(self, at_once: asyncio.Event | None = None) -> None:
+        """Say NOT_SERVING, refuse what is new, let what is in flight finish within the grace, and close everything.
+
+        What is still in flight after the grace, or when `at_once` is set, ends with UNAVAILABLE, SHUTTING_DOWN.
+        """
+        self._stopping = True
+        if self._following is not None:
+            self._following.cancel()
         await self._health.enter_graceful_shutdown()
-        self._worker.drain()
-        try:
-            async with asyncio.timeout(self._config.grace):
-                await self._observability.idle()
-        except TimeoutError:
-            logger.warning("requests were still running after %g s and are cut off", self._config.grace)
-        await asyncio.to_thread(self._worker.stop, _STEP_GRACE)
-        if self._calls.guard is not None:
-            await asyncio.to_thread(self._calls.guard.backend.close)
+        self._admission.drain()
+        idle = asyncio.create_task(self._idle())
+        hurry = asyncio.create_task((at_once or asyncio.Event()).wait())
+        await asyncio.wait((idle, hurry), timeout=self._config.grace, return_when=asyncio.FIRST_COMPLETED)
+        if not idle.done():
+            logger.warning("requests are cut off that were still running after SIGTERM and the time they had")
+        for waiting in (idle, hurry):
+            waiting.cancel()
+        self._admission.close()
+        await self._pool.stop(shutting_down)
         await self._grpc.stop(_WATCHERS_GRACE)
-        if self._metrics_http is not None:
-            await asyncio.to_thread(self._metrics_http.shutdown)
-            self._metrics_http.server_close()
-            self._metrics_thread.join()
+        if self._http is not None:
+            await self._http.stop()
+        await self._admin.stop()
+
+    def _admin_port(self) -> HttpPort:
+        config = self._config
+        pages = admin_app(
+            self._metrics.registry,
+            ready=lambda: self._calls.ready and not self._stopping,
+            engine_metrics=self._pool.engine_page,
+        )
+        door = HttpDoor(
+            pages,
+            port="admin",
+            authenticator=self._authenticator,
+            scope=Scope.ADMIN,
+            bounds=Bounds(body_bytes=config.max_message_bytes, seconds=config.max_deadline + _HTTP_SLACK),
+            rejected=self._metrics.rejected,
+            open_paths=() if config.closed_health else (LIVE, READY),
+            any_host=config.insecure_open_bind,
+            passwords=True,
+        )
+        tls = None if self._tls is None else self._tls.http_context(certificate_optional=True)
+        return HttpPort(door, config.admin_host, config.admin_port, "--admin-port", tls)
+
+    def _public_port(self, port: int) -> HttpPort:
+        config = self._config
+        door = HttpDoor(
+            self._attended,
+            port="http",
+            authenticator=self._authenticator,
+            scope=Scope.GUARD,
+            bounds=Bounds(body_bytes=config.max_message_bytes, seconds=config.max_deadline + _HTTP_SLACK),
+            rejected=self._metrics.rejected,
+            any_host=config.insecure_open_bind,
+            shape=error_response,
+            level=logging.INFO,
+        )
+        tls = None if self._tls is None else self._tls.http_context(certificate_optional=False)
+        return HttpPort(door, config.host, port, "--http-port", tls)
+
+    def _warn(self) -> None:
+        config = self._config
+        for host in (config.host, config.admin_host):
+            if is_loopback(host):
+                continue
+            if not self._authenticator.asks:
+                logger.warning("listening on %s without authentication: whoever reaches it can use the model", host)
+            elif self._tls is None:
+                logger.warning("listening on %s without TLS: tokens and texts travel in clear", host)
+
+    async def _idle(self) -> None:
+        """Wait until no call is in flight, over gRPC or HTTP."""
+        await self._observability.idle()
+        await self._attended.idle()
+
+    async def _follow_workers(self) -> None:
+        """Serve while a worker is ready, as many requests at once as the workers take together."""
+        serving = False
+        async with aclosing(self._pool.capacities()) as capacities:
+            async for slots in capacities:
+                self._admission.set_slots(slots)
+                if serving != (slots > 0):
+                    serving = slots > 0
+                    status = health_pb2.HealthCheckResponse
+                    await self._set_health(status.SERVING if serving else status.NOT_SERVING)
+                    if serving:
+                        self._ready(self._pool.info, self)
 
     async def _set_health(self, status: Any) -> None:
         for service in ("", SERVICE):
@@ -136,32 +252,39 @@ class Server:
 async def run(
     config: ServerConfig,
     metrics: Metrics,
-    load: Callable[[], ServedGuard],
-    ready: Callable[[str, Server], None],
+    launch: Launch,
+    *,
+    progress: Callable[[str], None] | None = None,
+    ready: Callable[[ModelInfo, Server], None] | None = None,
 ) -> None:
-    """Serve until SIGTERM or SIGINT. `ready` is called with the served model's name whenever requests are answered.
+    """Serve until SIGTERM or SIGINT, then finish what is in flight; a second signal ends that at once.
+
+    Takes what `Server` takes.
 
     Raises:
-        XmguardError: a port is taken, the model cannot be loaded, or its engine failed and is not to be started again.
+        XmguardError: a port is taken, the model cannot be loaded, or a worker was lost too often.
     """
-    stopping = asyncio.Event()
+    stopping, at_once = asyncio.Event(), asyncio.Event()
+
+    def signalled() -> None:
+        if stopping.is_set():
+            at_once.set()
+        stopping.set()
+
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopping.set)
-    server = Server(config, metrics)
+        loop.add_signal_handler(number, signalled)
+    server = Server(config, metrics, launch, progress=progress, ready=ready)
     try:
         await server.start()
-        signalled = asyncio.create_task(stopping.wait())
-        while await _first(loading := asyncio.create_task(server.load(load)), signalled):
-            ready(loading.result().describe().model, server)
-            if not await _first(failing := asyncio.create_task(server.failed()), signalled):
-                break
-            if not config.restarts:
+        asked = asyncio.create_task(stopping.wait())
+        if await _first(loading := asyncio.create_task(server.load()), asked):
+            loading.result()
+            if await _first(failing := asyncio.create_task(server.failed()), asked):
                 raise failing.result()
-            logger.error("%s; loading the model again", failing.result())
         logger.info("stopping: refusing new requests, finishing those in flight")
     finally:
-        await server.stop()
+        await server.stop(at_once)
 
 
 async def _first(task: asyncio.Task[Any], other: asyncio.Task[Any]) -> bool:
@@ -187,21 +310,3 @@ def _options(config: ServerConfig) -> tuple[tuple[str, int], ...]:
         ("grpc.max_connection_age_ms", 30 * 60_000),
         ("grpc.max_connection_age_grace_ms", 5 * 60_000),
     )
-
-
-def _try_to_listen(host: str, port: int) -> None:
-    """Raise OSError if the address cannot be had: grpc would say why only in C++ lines of its own on stderr."""
-    family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-    with socket.socket(family, kind) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(address)
-        probe.listen()
-
-
-def _address(host: str, port: int) -> str:
-    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
-
-
-def _cannot_listen(host: str, port: int, option: str, error: Exception) -> SetupIncomplete:
-    why = error.strerror if isinstance(error, OSError) and error.strerror else "no such address, or it is in use"
-    return SetupIncomplete(f"cannot listen on {_address(host, port)}: {why}; {option} 0 takes any free port")

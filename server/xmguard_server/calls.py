@@ -1,68 +1,28 @@
-"""The one core behind every interface: what a call asks for goes to the served guard, under the server's bounds.
+"""The one core behind every interface: what a call asks for goes to the workers, under the server's bounds.
 
 gRPC, HTTP and the page on the admin port read their own kinds of requests and write their own kinds of answers; whether
-the guard is ready, how long a call may take, and its place in the queue are settled here, so that all of them have the
-same limits and the same errors. Knows no transport.
+there is a worker, how long a call may take, and its place in the queue are settled here, so that all of them have the
+same limits and the same errors. An interface that has the contract's bytes passes them through; one that has values
+takes the same path with what `xmguard.wire` makes of them. Knows no transport.
 """
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Iterator, Mapping
-from contextlib import aclosing
+import asyncio
+from collections.abc import AsyncGenerator
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, suppress
 from dataclasses import dataclass
-from typing import Protocol
 
+from xmguard import wire
 from xmguard.deadline import Stop
-from xmguard.errors import ErrorCode, Reason, XmguardError
+from xmguard.errors import Cancelled, ModelNotFound
 from xmguard.request import AnswerRequest
 from xmguard.response import CheckResponse, Event, ModelInfo
+from xmguard_server.admission import WITHOUT_EVIDENCE, Admission, Place
 from xmguard_server.config import ServerConfig
 from xmguard_server.metrics import Metrics
-from xmguard_server.worker import Worker
-
-
-class ServedBackend(Protocol):
-    """What a server needs of the model under a guard. Safe on any thread."""
-
-    @property
-    def concurrency(self) -> int:
-        """Requests that may run at once."""
-        ...
-
-    @property
-    def failure(self) -> str:
-        """Why nothing can be answered any more; empty while it can."""
-        ...
-
-    def close(self) -> None:
-        """Free the model; what still runs on it fails."""
-        ...
-
-
-class ServedGuard(Protocol):
-    """What a server needs of a guard. Called on as many threads at once as its backend takes, `describe` on any."""
-
-    @property
-    def backend(self) -> ServedBackend:
-        """The model under it."""
-        ...
-
-    @property
-    def observer_failures(self) -> Mapping[str, int]:
-        """How often each observer raised, by its name."""
-        ...
-
-    def stream(self, request: AnswerRequest, *, stop: Stop, request_id: str, queue_seconds: float) -> Iterator[Event]:
-        """Events of an answer; Done is the last. Raises XmguardError, also for a request that is not valid."""
-        ...
-
-    def check(self, request: AnswerRequest, *, stop: Stop, request_id: str, queue_seconds: float) -> CheckResponse:
-        """The verdict and the contributions."""
-        ...
-
-    def describe(self, model: str = "") -> ModelInfo:
-        """What is served; cheap, and safe on any thread. Raises ModelNotFound."""
-        ...
+from xmguard_server.workers.pool import PlacedCall, Pool
+from xmguard_server.workers.remote import GuardMethod, Size
 
 
 @dataclass(frozen=True)
@@ -78,41 +38,63 @@ class Call:
 
 
 class Calls:
-    """Calls of the guard, whoever carries them. `guard` is None until the model is loaded."""
+    """Calls of the guard, whoever carries them."""
 
-    def __init__(self, worker: Worker, config: ServerConfig, metrics: Metrics) -> None:
-        self.guard: ServedGuard | None = None
-        self._worker = worker
+    def __init__(self, pool: Pool, admission: Admission, config: ServerConfig, metrics: Metrics) -> None:
+        self._pool = pool
+        self._admission = admission
         self._config = config
         self._metrics = metrics
+        self._preparing = 0
+        self._leaving: set[asyncio.Task[None]] = set()
 
-    def stream(self, request: AnswerRequest, call: Call) -> AsyncGenerator[Event, None]:
-        """The events of an answer, Done last. Close the iterator (`contextlib.aclosing`): that frees the call's place.
+    @property
+    def ready(self) -> bool:
+        """Whether a worker answers."""
+        return self._pool.ready_workers > 0
+
+    async def responses(self, method: GuardMethod, body: bytes, call: Call) -> AsyncGenerator[bytes, None]:
+        """A method's responses to a request, both packed. Close the iterator (`contextlib.aclosing`).
+
+        However it is left, the call is cancelled on its worker, and its place is free again within one step.
 
         Raises:
-            XmguardError: at once if the guard is not ready; while iterating, what refuses or ends the call.
+            XmguardError: what refuses or ends the call.
         """
-        guard, stop = self._ready(), self._stop(call)
+        stop = self._stop(call)
+        self._admission.refuse_if_full(call.caller, stop, preparing=self._preparing)
+        placed = self._pool.call(method, body, call.request_id, stop)
+        # grpc reports a caller that went away as CancelledError or as GeneratorExit; only `finally` sees every case.
+        try:
+            size = await self._size(placed)
+            async with AsyncExitStack() as held:
+                place = await held.enter_async_context(self._place(size, call, stop))
+                self._metrics.waited(place.waited)
+                try:
+                    why = "" if place.evidence else WITHOUT_EVIDENCE
+                    async with aclosing(placed.run(place.waited, why)) as responses:
+                        async for response in responses:
+                            yield response
+                finally:
+                    if not placed.over:
+                        self._leave_later(held.pop_all(), placed)
+        finally:
+            placed.cancel()
 
-        def work(waited: float) -> Iterator[Event]:
-            self._metrics.waited(waited)
-            return guard.stream(request, stop=stop, request_id=call.request_id, queue_seconds=waited)
-
-        return self._worker.admit(work, stop)
+    async def stream(self, request: AnswerRequest, call: Call) -> AsyncGenerator[Event, None]:
+        """The events of an answer, Done last; to be closed, and raises, as `responses`."""
+        body = wire.STREAM_ANSWER.pack_request(request)
+        async with aclosing(self.responses(wire.STREAM_ANSWER, body, call)) as responses:
+            async for response in responses:
+                yield wire.STREAM_ANSWER.unpack_response(response)[1]
 
     async def check(self, request: AnswerRequest, call: Call) -> CheckResponse:
-        """The verdict and the contributions.
+        """The verdict and the contributions; raises what `responses` raises."""
+        return wire.CHECK.unpack_response(await self.response(wire.CHECK, wire.CHECK.pack_request(request), call))
 
-        Raises:
-            XmguardError: the guard is not ready, or what refuses or ends the call.
-        """
-        guard, stop = self._ready(), self._stop(call)
-
-        def work(waited: float) -> Iterator[CheckResponse]:
-            self._metrics.waited(waited)
-            yield guard.check(request, stop=stop, request_id=call.request_id, queue_seconds=waited)
-
-        async with aclosing(self._worker.admit(work, stop)) as responses:
+    async def response(self, method: GuardMethod, body: bytes, call: Call) -> bytes:
+        """The one response of a method that does not stream; raises what `responses` raises."""
+        async with aclosing(self.responses(method, body, call)) as responses:
             return await anext(responses)
 
     def describe(self, model: str = "") -> ModelInfo:
@@ -120,19 +102,37 @@ class Calls:
 
         Raises:
             ModelNotFound: it is another model.
-            XmguardError: the guard is not ready.
+            XmguardError: no worker has loaded it yet.
         """
-        return self._ready().describe(model)
+        info = self._pool.info
+        if model and model != info.model:
+            raise ModelNotFound(f"model: {model!r} is not served here; served: {info.model}")
+        return info
 
-    def _ready(self) -> ServedGuard:
-        if self.guard is None:
-            raise XmguardError(
-                "the model is still being loaded; ask again soon",
-                code=ErrorCode.UNAVAILABLE,
-                reason=Reason.MODEL_LOADING,
-                retry_after=1.0,
-            )
-        return self.guard
+    async def _size(self, placed: PlacedCall) -> Size:
+        self._preparing += 1
+        try:
+            return await placed.size()
+        finally:
+            self._preparing -= 1
+
+    def _place(self, size: Size, call: Call, stop: Stop) -> AbstractAsyncContextManager[Place]:
+        return self._admission.place(
+            size.cost, size.cost_without_evidence, call.caller, stop, may_skip_evidence=size.may_skip_evidence
+        )
+
+    def _leave_later(self, held: AsyncExitStack, placed: PlacedCall) -> None:
+        """Keep the place of a call that was left until its worker has let go of it, which takes a step."""
+
+        async def leave() -> None:
+            with suppress(Cancelled):
+                async with held:
+                    await placed.gone()
+                    raise Cancelled("it was left, so how long it took says nothing")
+
+        leaving = asyncio.create_task(leave())
+        self._leaving.add(leaving)
+        leaving.add_done_callback(self._leaving.discard)
 
     def _stop(self, call: Call) -> Stop:
         wanted = self._config.default_deadline if call.timeout is None else call.timeout

@@ -5,6 +5,7 @@ What keeps it from starting is raised; how an error looks is for the `xmguard` c
 
 from __future__ import annotations
 
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -20,23 +21,25 @@ from xmguard.cli.engine import (
     TensorParallel,
     engine_options,
 )
-from xmguard.errors import SetupIncomplete
-from xmguard.loading import DEFAULT_ENGINE, load_guard
+from xmguard.errors import InvalidRequest, SetupIncomplete
+from xmguard.loading import DEFAULT_ENGINE
 from xmguard.models.resolve import WITHOUT_A_NAME
 from xmguard.plugins import load_plugins
-from xmguard_server.config import ServerConfig
+from xmguard_server.config import ServerConfig, TlsFiles
 
 if TYPE_CHECKING:
-    from xmguard.guard import Guard
+    from xmguard.response import ModelInfo
     from xmguard_server.app import Server
 
 DEFAULTS = ServerConfig()
+GUARD = "xmguard.loading:load_guard"
+"""What each worker loads its guard by."""
 
 
 def serve(
     host: Annotated[
         str,
-        typer.Option(help="Address to listen on. There is no authentication: keep it on loopback or behind a proxy."),
+        typer.Option(help="Address that gRPC listens on; beyond loopback, callers must say who they are (--tokens)."),
     ] = DEFAULTS.host,
     port: Annotated[int, typer.Option(min=0, max=65535, help="gRPC port; 0 takes any free one.")] = DEFAULTS.port,
     model: Annotated[
@@ -58,9 +61,53 @@ def serve(
         str,
         typer.Option(metavar="HASH", help="Serve only files that hash to this; `xmguard models hash` prints it."),
     ] = "",
-    metrics_port: Annotated[
-        int, typer.Option(min=0, max=65535, help="Prometheus metrics over HTTP at /metrics; 0 takes any free port.")
-    ] = DEFAULTS.metrics_port,
+    admin_host: Annotated[
+        str, typer.Option(help="Address that the admin port listens on; beyond loopback as for --host.")
+    ] = DEFAULTS.admin_host,
+    admin_port: Annotated[
+        int,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="HTTP port with /metrics for Prometheus, /healthz and /readyz; 0 takes any free port.",
+        ),
+    ] = DEFAULTS.admin_port,
+    http_port: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=65535,
+            help="Also serve the OpenAI-compatible API over HTTP on this port of --host; 0 takes any free one.",
+            show_default="off",
+        ),
+    ] = DEFAULTS.http_port,
+    tokens: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Callers must send a token that has its hash here; `xmguard token new` makes one."
+        ),
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Certificate chain, PEM, for TLS on every port; with --tls-key.")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Its private key, PEM, without password.")
+    ] = None,
+    tls_client_ca: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help="Clients must show a certificate that an authority in this file signed."),
+    ] = None,
+    closed_health: Annotated[
+        bool, typer.Option("--closed-health", help="Health checks need a token too; without it they are open.")
+    ] = False,
+    insecure_open_bind: Annotated[
+        bool,
+        typer.Option("--insecure-open-bind", help="Listen beyond loopback although nobody has to say who they are."),
+    ] = False,
+    log_tracebacks: Annotated[
+        bool,
+        typer.Option("--log-tracebacks", help="Log the words of errors and of libraries, which may quote requests."),
+    ] = False,
     max_queue: Annotated[
         int, typer.Option(min=0, help="Requests that may wait for the model; one more gets RESOURCE_EXHAUSTED.")
     ] = DEFAULTS.max_queue,
@@ -98,14 +145,32 @@ def serve(
     max_deadline: Annotated[
         float, typer.Option(min=0.1, help="Cap in seconds on the deadlines that callers set.")
     ] = DEFAULTS.max_deadline,
-    restart: Annotated[
-        bool, typer.Option("--restart", help="Load the model again when its engine fails; without it the server ends.")
-    ] = DEFAULTS.restarts,
+    workers: Annotated[
+        int, typer.Option(min=1, help="Processes that each load the model; requests are shared out among them.")
+    ] = DEFAULTS.workers,
+    worker_memory: Annotated[
+        str,
+        typer.Option(
+            metavar="SIZE",
+            help="Address space of a worker, such as 12GiB; a request that needs more gets RESOURCE_EXHAUSTED. Without "
+            "it there is no limit.",
+        ),
+    ] = "",
+    step_timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds that one step of the model may take; then its worker is killed.")
+    ] = DEFAULTS.step_timeout,
+    max_restarts: Annotated[
+        int,
+        typer.Option(min=0, help="How often in a row a lost worker is started again; after that the server ends."),
+    ] = DEFAULTS.max_restarts,
+    send_timeout: Annotated[
+        float, typer.Option(min=0.1, help="Seconds that a caller may not read its stream; then the stream is closed.")
+    ] = DEFAULTS.send_timeout,
     grace: Annotated[
         float, typer.Option(min=0, help="Seconds that requests in flight may take to finish after SIGTERM or Ctrl-C.")
     ] = DEFAULTS.grace,
 ) -> None:
-    """Serve a model: answers, verdicts and contributions over gRPC.
+    """Serve a model: answers, verdicts and contributions over gRPC, and over HTTP if asked to.
 
     Prints one line once requests are answered, then runs until SIGTERM or Ctrl-C. Health (grpc.health.v1) says
     NOT_SERVING until then, and reflection lets any gRPC client list the service.
@@ -116,21 +181,36 @@ def serve(
         from xmguard_server.app import run
         from xmguard_server.logs import log_to_stderr
         from xmguard_server.metrics import Metrics
+        from xmguard_server.ports import address
+        from xmguard_server.workers.launching import ProcessLaunch
+        from xmguard_server.workers.served import Loading
     except ImportError as error:
         raise SetupIncomplete(f'a package is missing ({error}); run: pip install "xmguard[server]"') from error
 
-    def ready(name: str, server: Server) -> None:
-        metrics_url = f"http://{host}:{server.metrics_port}/metrics"
-        print(f"xmguard: serving {name} on {host}:{server.port}, metrics on {metrics_url}", flush=True)
+    def ready(info: ModelInfo, server: Server) -> None:
+        progress(f"verdict: {info.calibration}")
+        scheme = "https" if tls else "http"
+        where = address(host, server.port)
+        if server.http_port:
+            where += f", chat completions on {scheme}://{address(host, server.http_port)}/v1"
+        metrics_url = f"{scheme}://{address(admin_host, server.admin_port)}/metrics"
+        print(f"xmguard: serving {info.model} on {where}, metrics on {metrics_url}", flush=True)
 
     def progress(message: str) -> None:
         print(message, file=sys.stderr, flush=True)
 
-    log_to_stderr()
+    tls = _tls_files(tls_cert, tls_key, tls_client_ca)
+    log_to_stderr(quoting=log_tracebacks)
     config = ServerConfig(
         host=host,
         port=port,
-        metrics_port=metrics_port,
+        admin_host=admin_host,
+        admin_port=admin_port,
+        http_port=http_port,
+        tokens=tokens,
+        tls=tls,
+        closed_health=closed_health,
+        insecure_open_bind=insecure_open_bind,
         max_queue=max_queue,
         max_queue_cost=max_queue_cost,
         max_queue_wait=max_queue_wait,
@@ -139,7 +219,11 @@ def serve(
         brownout_until=brownout_until,
         default_deadline=default_deadline,
         max_deadline=max_deadline,
-        restarts=restart,
+        workers=workers,
+        worker_memory=_bytes(worker_memory),
+        step_timeout=step_timeout,
+        max_restarts=max_restarts,
+        send_timeout=send_timeout,
         grace=grace,
     )
     options = engine_options(
@@ -149,23 +233,39 @@ def serve(
         experimental=experimental,
         base_url=base_url,
     )
-    registry = load_plugins()
-    metrics = Metrics(registry)
+    loading = Loading(
+        GUARD,
+        {
+            "model": model,
+            "engine": engine,
+            "options": options,
+            "device": device,
+            "dtype": dtype,
+            "profile": profile,
+            "sha256": model_sha256,
+        },
+    )
+    launch = ProcessLaunch(loading, workers=config.workers, memory=config.worker_memory)
+    asyncio.run(run(config, Metrics(load_plugins()), launch, progress=progress, ready=ready))
 
-    def load() -> Guard:
-        guard = load_guard(
-            model,
-            engine=engine,
-            options=options,
-            device=device,
-            dtype=dtype,
-            observers=[metrics],
-            registry=registry,
-            profile=profile,
-            sha256=model_sha256,
-            progress=progress,
-        )
-        progress(f"verdict: {guard.describe().calibration}")
-        return guard
 
-    asyncio.run(run(config, metrics, load, ready))
+def _tls_files(certificate: Path | None, key: Path | None, client_authority: Path | None) -> TlsFiles | None:
+    if certificate is not None and key is not None:
+        return TlsFiles(certificate, key, client_authority)
+    if certificate is not None or key is not None or client_authority is not None:
+        raise SetupIncomplete("TLS needs both --tls-cert and --tls-key; --tls-client-ca is no use without them")
+    return None
+
+
+def _bytes(size: str) -> int:
+    """The bytes that a size such as 12GiB stands for; 0 for none.
+
+    Raises:
+        InvalidRequest: it is no size.
+    """
+    if not size:
+        return 0
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*(MiB|GiB)", size)
+    if match is None:
+        raise InvalidRequest.field("--worker-memory", f"{size!r} is no size; give one such as 12GiB or 512MiB")
+    return int(float(match[1]) * (1 << 20 if match[2] == "MiB" else 1 << 30))

@@ -2,10 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from xmguard.errors import SetupIncomplete
 from xmguard.response import Limits
+
+
+@dataclass(frozen=True)
+class TlsFiles:
+    """PEM files."""
+
+    certificate: Path
+    """The server's, and those between it and the authority, in this order."""
+    key: Path
+    client_authority: Path | None = None
+    """Certificates of who may sign clients; then every client must show a certificate of theirs."""
+
+    @property
+    def all(self) -> Sequence[Path]:
+        """Every file."""
+        return tuple(path for path in (self.certificate, self.key, self.client_authority) if path is not None)
 
 
 @dataclass(frozen=True)
@@ -13,11 +31,23 @@ class ServerConfig:
     """Settings of one server process; every time is in seconds."""
 
     host: str = "127.0.0.1"
-    """Address that both ports listen on. There is no authentication: anything but loopback is open to the network."""
+    """Address that gRPC listens on. One that others can reach is refused where nobody has to say who they are."""
     port: int = 50051
     """gRPC; 0 takes any free port."""
-    metrics_port: int = 9464
-    """Prometheus over HTTP; 0 takes any free port."""
+    admin_host: str = "127.0.0.1"
+    """The same for the admin port, which is of no use to those who ask the guard."""
+    admin_port: int = 9464
+    """Metrics, liveness and readiness over HTTP; 0 takes any free port."""
+    http_port: int | None = None
+    """The OpenAI-compatible API, on `host`; 0 takes any free port, None opens none."""
+    tokens: Path | None = None
+    """File of the tokens that callers must send one of."""
+    tls: TlsFiles | None = None
+    """For every port; without it all travels in clear."""
+    closed_health: bool = False
+    """Whether the pages and the RPC that probes ask need a token too."""
+    insecure_open_bind: bool = False
+    """Whether others may reach a server that asks nobody who they are."""
     max_queue: int = 32
     """Requests that may wait for the model; one more is refused."""
     max_queue_cost: int = 4_000_000
@@ -35,10 +65,19 @@ class ServerConfig:
     """For callers that set none."""
     max_deadline: float = 300.0
     """Cap on what callers set; `xmguard --server` waits this long too."""
-    restarts: bool = False
-    """Whether a model whose engine fails is loaded again; else the server ends, for whoever watches it to restart."""
-    grace: float = 45.0
-    """How long a stopping server lets requests in flight finish."""
+    workers: int = 1
+    """Processes that each load the model and run it."""
+    worker_memory: int = 0
+    """Address space of a worker in bytes; 0 is no limit. What does not fit ends with RESOURCE_EXHAUSTED."""
+    step_timeout: float = 120.0
+    """How long one step of the model may take: a worker that takes longer hangs, and is killed."""
+    max_restarts: int = 10
+    """Losses of a worker in a row that are followed by another start; after one more the server ends, for whoever
+    watches it to restart."""
+    send_timeout: float = 30.0
+    """How long a caller may leave a part of its stream untaken."""
+    grace: float = 75.0
+    """How long a stopping server lets requests in flight finish: more than the default deadline."""
     max_message_bytes: int = Limits().max_message_bytes
 
     def __post_init__(self) -> None:

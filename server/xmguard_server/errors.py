@@ -10,6 +10,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import Any, NoReturn
 
 import grpc
@@ -18,23 +19,96 @@ import grpc.aio
 from xmguard import wire
 from xmguard.errors import ErrorCode, Reason, XmguardError
 from xmguard_server.interceptors import REQUEST_ID, ran_out_of_time
+from xmguard_server.workers.faults import internal
 
-STATUS_CODES: Mapping[ErrorCode, grpc.StatusCode] = {
-    ErrorCode.INVALID_ARGUMENT: grpc.StatusCode.INVALID_ARGUMENT,
-    ErrorCode.NOT_FOUND: grpc.StatusCode.NOT_FOUND,
-    ErrorCode.FAILED_PRECONDITION: grpc.StatusCode.FAILED_PRECONDITION,
-    ErrorCode.RESOURCE_EXHAUSTED: grpc.StatusCode.RESOURCE_EXHAUSTED,
-    ErrorCode.UNIMPLEMENTED: grpc.StatusCode.UNIMPLEMENTED,
-    ErrorCode.UNAVAILABLE: grpc.StatusCode.UNAVAILABLE,
-    ErrorCode.DEADLINE_EXCEEDED: grpc.StatusCode.DEADLINE_EXCEEDED,
-    ErrorCode.CANCELLED: grpc.StatusCode.CANCELLED,
-    ErrorCode.UNAUTHENTICATED: grpc.StatusCode.UNAUTHENTICATED,
-    ErrorCode.PERMISSION_DENIED: grpc.StatusCode.PERMISSION_DENIED,
-    ErrorCode.INTERNAL: grpc.StatusCode.INTERNAL,
+
+@dataclass(frozen=True)
+class Statuses:
+    """What a code is called on the wire."""
+
+    grpc: grpc.StatusCode
+    http: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """What goes with a reason."""
+
+    codes: tuple[ErrorCode, ...]
+    """Codes that it comes with."""
+    retry: bool = False
+    """Whether the error may say after how long asking again makes sense (RetryInfo, Retry-After)."""
+    http: int | None = None
+    """HTTP status, where it is not the code's."""
+
+
+CODES: Mapping[ErrorCode, Statuses] = {
+    ErrorCode.INVALID_ARGUMENT: Statuses(grpc.StatusCode.INVALID_ARGUMENT, 400),
+    ErrorCode.NOT_FOUND: Statuses(grpc.StatusCode.NOT_FOUND, 404),
+    ErrorCode.FAILED_PRECONDITION: Statuses(grpc.StatusCode.FAILED_PRECONDITION, 400),
+    ErrorCode.RESOURCE_EXHAUSTED: Statuses(grpc.StatusCode.RESOURCE_EXHAUSTED, 429),
+    ErrorCode.UNIMPLEMENTED: Statuses(grpc.StatusCode.UNIMPLEMENTED, 501),
+    ErrorCode.UNAVAILABLE: Statuses(grpc.StatusCode.UNAVAILABLE, 503),
+    ErrorCode.DEADLINE_EXCEEDED: Statuses(grpc.StatusCode.DEADLINE_EXCEEDED, 504),
+    ErrorCode.CANCELLED: Statuses(grpc.StatusCode.CANCELLED, 499),
+    ErrorCode.UNAUTHENTICATED: Statuses(grpc.StatusCode.UNAUTHENTICATED, 401),
+    ErrorCode.PERMISSION_DENIED: Statuses(grpc.StatusCode.PERMISSION_DENIED, 403),
+    ErrorCode.INTERNAL: Statuses(grpc.StatusCode.INTERNAL, 500),
 }
+
+REASONS: Mapping[Reason, Row] = {
+    Reason.REQUEST_INVALID: Row(
+        (
+            ErrorCode.INVALID_ARGUMENT,
+            ErrorCode.NOT_FOUND,
+            ErrorCode.FAILED_PRECONDITION,
+            ErrorCode.RESOURCE_EXHAUSTED,
+            ErrorCode.UNIMPLEMENTED,
+        )
+    ),
+    Reason.REQUEST_MALFORMED: Row((ErrorCode.INVALID_ARGUMENT,)),
+    Reason.PROMPT_TOO_LONG: Row((ErrorCode.INVALID_ARGUMENT,)),
+    Reason.REQUEST_TOO_LARGE: Row((ErrorCode.RESOURCE_EXHAUSTED,), http=413),
+    Reason.MODALITY_NOT_SUPPORTED: Row((ErrorCode.FAILED_PRECONDITION,)),
+    Reason.MODEL_NOT_FOUND: Row((ErrorCode.NOT_FOUND,)),
+    Reason.MODEL_REFUSED: Row((ErrorCode.FAILED_PRECONDITION,)),
+    Reason.MODEL_LOADING: Row((ErrorCode.UNAVAILABLE,), retry=True),
+    Reason.PLUGIN_FAILED: Row((ErrorCode.FAILED_PRECONDITION,)),
+    Reason.SETUP_INCOMPLETE: Row((ErrorCode.FAILED_PRECONDITION, ErrorCode.UNAVAILABLE, ErrorCode.INTERNAL)),
+    Reason.ENGINE_FAILED: Row(
+        (
+            ErrorCode.UNAVAILABLE,
+            ErrorCode.INTERNAL,
+            ErrorCode.FAILED_PRECONDITION,
+            ErrorCode.RESOURCE_EXHAUSTED,
+        ),
+        retry=True,
+    ),
+    Reason.OUT_OF_MEMORY: Row((ErrorCode.RESOURCE_EXHAUSTED,)),
+    Reason.WORKER_LOST: Row((ErrorCode.UNAVAILABLE,), retry=True),
+    Reason.QUEUE_FULL: Row((ErrorCode.RESOURCE_EXHAUSTED,), retry=True),
+    Reason.QUEUE_TIMEOUT: Row((ErrorCode.RESOURCE_EXHAUSTED,), retry=True),
+    Reason.CALLER_LIMIT: Row((ErrorCode.RESOURCE_EXHAUSTED,), retry=True),
+    Reason.SHUTTING_DOWN: Row((ErrorCode.UNAVAILABLE,)),
+    Reason.SERVER_UNREACHABLE: Row((ErrorCode.UNAVAILABLE, ErrorCode.UNIMPLEMENTED)),
+    Reason.UNAUTHENTICATED: Row((ErrorCode.UNAUTHENTICATED,)),
+    Reason.PERMISSION_DENIED: Row((ErrorCode.PERMISSION_DENIED,)),
+    Reason.DEADLINE_EXCEEDED: Row((ErrorCode.DEADLINE_EXCEEDED,)),
+    Reason.CANCELLED: Row((ErrorCode.CANCELLED,)),
+    Reason.INTERNAL: Row((ErrorCode.INTERNAL,)),
+}
+
+
+def http_status(error: XmguardError) -> int:
+    """The HTTP status of an error."""
+    return REASONS[error.reason].http or CODES[error.code].http
+
 
 _GONE = (grpc.aio.InternalError, grpc.aio.UsageError)
 """What sending raises when the caller left a moment ago and the handler is not cancelled yet; it is, in effect."""
+
+_STATUS_SECONDS = 1.0
+"""How long a status may take to be on its way; it waits behind what a reader does not take, and arrives after it."""
 
 logger = logging.getLogger(__name__)
 
@@ -55,19 +129,21 @@ async def rich_errors(context: Any, rejected: Callable[[Reason], None]) -> Async
         raise asyncio.CancelledError from gone
     except XmguardError as error:
         rejected(error.reason)
-        await _abort(context, error)
+        await abort(context, error)
     except Exception:
         rejected(Reason.INTERNAL)
         request_id = REQUEST_ID.get()
         logger.exception("request %s failed", request_id)
-        await _abort(context, XmguardError(f"internal error; the server's log has it under request {request_id}"))
+        await abort(context, internal(request_id))
 
 
-async def _abort(context: Any, error: XmguardError) -> NoReturn:
+async def abort(context: Any, error: XmguardError) -> NoReturn:
+    """End a call with the rich status of an error; `context` is the call's grpc.aio.ServicerContext."""
     status = wire.to_status(error)
     trailers = (*context.trailing_metadata(), ("grpc-status-details-bin", status.SerializeToString()))
     try:
-        await context.abort(STATUS_CODES[error.code], status.message, trailers)
-    except _GONE as gone:
+        async with asyncio.timeout(_STATUS_SECONDS):
+            await context.abort(CODES[error.code].grpc, status.message, trailers)
+    except (*_GONE, TimeoutError) as gone:
         raise asyncio.CancelledError from gone
     raise AssertionError("abort returned")  # it raises; the type checker does not know

@@ -11,7 +11,7 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
@@ -20,6 +20,7 @@ import grpc
 import grpc.aio
 
 from xmguard.wire import SERVICE
+from xmguard_server.callers import caller
 from xmguard_server.metrics import Metrics
 
 REQUEST_ID: ContextVar[str] = ContextVar("request_id")
@@ -82,9 +83,9 @@ class Observability(grpc.aio.ServerInterceptor):
 
     @contextmanager
     def _observe(self, call: _Call, context: Any) -> Iterator[None]:
-        request_id = _request_id(context)
-        REQUEST_ID.set(request_id)
-        context.set_trailing_metadata(((REQUEST_ID_KEY, request_id),))
+        name = request_id(value for key, value in context.invocation_metadata() or () if key == REQUEST_ID_KEY)
+        REQUEST_ID.set(name)
+        context.set_trailing_metadata(((REQUEST_ID_KEY, name),))
         guarded = call.service == SERVICE
         self._enter(guarded)
         self._metrics.rpc_started(call.service, call.method, call.kind)
@@ -112,8 +113,9 @@ class Observability(grpc.aio.ServerInterceptor):
                 "method": call.method,
                 "code": code,
                 "seconds": round(seconds, 6),
-                "request_id": request_id,
+                "request_id": name,
                 "peer": context.peer(),
+                "caller": caller(context),
             }
             access_log.log(level, "rpc", extra={"fields": fields})
 
@@ -150,9 +152,10 @@ def ran_out_of_time(context: Any) -> bool:
     return remaining is not None and remaining < _CLOCK_SLACK
 
 
-def _request_id(context: Any) -> str:
-    for key, value in context.invocation_metadata() or ():
-        if key == REQUEST_ID_KEY and isinstance(value, str) and _ACCEPTED_ID.fullmatch(value):
+def request_id(sent: Iterable[str | bytes]) -> str:
+    """The id that a caller sent, if it is one that can be told to logs and headers; else a new one."""
+    for value in sent:
+        if isinstance(value, str) and _ACCEPTED_ID.fullmatch(value):
             return value
     return uuid.uuid4().hex
 

@@ -19,6 +19,7 @@ from xmguard.errors import Reason
 from xmguard.language_tags import UNDETERMINED_LANGUAGE
 from xmguard.plugins import Registry
 from xmguard.response import Imbalance, SpanReport
+from xmguard_server.workers.losses import LossReason
 
 OTHER = "other"
 UNKNOWN = "unknown"
@@ -56,6 +57,10 @@ class Metrics:
         self._queue_cost.set_function(cost)
         self._queue_pressure.set_function(pressure)
 
+    def watch_workers(self, ready: Callable[[], int]) -> None:
+        """Read how many workers are ready from this at every scrape."""
+        self._workers_ready.set_function(ready)
+
     def watch_observers(self, failures: Callable[[], Mapping[str, int]]) -> None:
         """Read how often each observer raised from this at every scrape."""
         self.registry.register(_ObserverFailures(failures))
@@ -85,6 +90,10 @@ class Metrics:
     def browned_out(self) -> None:
         """A request is served without evidence."""
         self._brownouts.inc()
+
+    def worker_lost(self, reason: LossReason) -> None:
+        """A worker was lost, and is started again."""
+        self._restarts.labels(reason.value).inc()
 
     def observe(self, event: GuardEvent) -> None:
         """A request was answered or checked."""
@@ -174,6 +183,15 @@ class Metrics:
         )
         for reason in Reason:  # a rate over a series that does not exist yet misses its first increment
             self._rejected.labels(reason.value)
+        self._workers_ready = Gauge("xmguard_workers_ready", "Workers that answer requests.", registry=self.registry)
+        self._restarts = Counter(
+            "xmguard_worker_restarts_total",
+            "Workers that were lost and started again, by reason.",
+            ("reason",),
+            registry=self.registry,
+        )
+        for loss in LossReason:
+            self._restarts.labels(loss.value)
         build = Gauge("xmguard_build_info", "Always 1; the labels say what runs.", ("version",), registry=self.registry)
         build.labels(__version__).set(1)
 

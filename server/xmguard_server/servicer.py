@@ -1,17 +1,20 @@
 """The guard service's four methods over gRPC: bytes in, a call of the guard, bytes out.
 
-Only `xmguard.wire` reads or writes the bytes; what a call may cost and how long it may take is the business of `calls`.
+The bytes of requests and answers pass through to a worker and back; what a call may cost and how long it may take is
+the business of `calls`.
 """
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import aclosing
 from typing import Any
 
 import grpc
 
 from xmguard import wire
-from xmguard.response import Done
+from xmguard.errors import Cancelled
+from xmguard_server.callers import caller
 from xmguard_server.calls import Call, Calls
 from xmguard_server.errors import rich_errors
 from xmguard_server.interceptors import REQUEST_ID
@@ -21,8 +24,10 @@ from xmguard_server.metrics import Metrics
 class GuardServicer:
     """Handlers of the guard service."""
 
-    def __init__(self, calls: Calls, metrics: Metrics) -> None:
+    def __init__(self, calls: Calls, metrics: Metrics, *, send_timeout: float) -> None:
+        """`send_timeout`: seconds that a caller may leave a part of its stream untaken."""
         self._calls = calls
+        self._send_timeout = send_timeout
         self._metrics = metrics
 
     def handlers(self) -> dict[str, Any]:
@@ -42,29 +47,34 @@ class GuardServicer:
 
     async def _answer(self, data: bytes, context: Any) -> bytes:
         async with rich_errors(context, self._metrics.rejected):
-            request = wire.ANSWER.unpack_request(data)
-            async with aclosing(self._calls.stream(request, _call(context))) as events:
-                done = [event async for event in events if isinstance(event, Done)]
-            return wire.ANSWER.pack_response(done[0].response)
-
-    async def _stream_answer(self, data: bytes, context: Any) -> None:
-        async with rich_errors(context, self._metrics.rejected):
-            request = wire.STREAM_ANSWER.unpack_request(data)
-            sequence = 0
-            async with aclosing(self._calls.stream(request, _call(context))) as events:
-                async for event in events:
-                    await context.write(wire.STREAM_ANSWER.pack_response((sequence, event)))
-                    sequence += 1
+            return await self._calls.response(wire.ANSWER, data, _call(context))
 
     async def _check(self, data: bytes, context: Any) -> bytes:
         async with rich_errors(context, self._metrics.rejected):
-            request = wire.CHECK.unpack_request(data)
-            return wire.CHECK.pack_response(await self._calls.check(request, _call(context)))
+            return await self._calls.response(wire.CHECK, data, _call(context))
+
+    async def _stream_answer(self, data: bytes, context: Any) -> None:
+        async with (
+            rich_errors(context, self._metrics.rejected),
+            aclosing(self._calls.responses(wire.STREAM_ANSWER, data, _call(context))) as responses,
+        ):
+            async for response in responses:
+                await self._write(response, context)
 
     async def _get_model(self, data: bytes, context: Any) -> bytes:
         async with rich_errors(context, self._metrics.rejected):
             return wire.GET_MODEL.pack_response(self._calls.describe(wire.GET_MODEL.unpack_request(data)))
 
+    async def _write(self, response: bytes, context: Any) -> None:
+        """Send a part of a stream, or end the call of a reader that takes nothing for too long."""
+        try:
+            async with asyncio.timeout(self._send_timeout):
+                await context.write(response)
+        except TimeoutError as stalled:
+            raise Cancelled(
+                f"nothing of the stream was read for {self._send_timeout:g} s, so it was closed"
+            ) from stalled
+
 
 def _call(context: Any) -> Call:
-    return Call(REQUEST_ID.get(), context.time_remaining())
+    return Call(REQUEST_ID.get(), context.time_remaining(), caller(context))

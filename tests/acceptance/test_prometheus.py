@@ -36,7 +36,7 @@ def test_the_configuration_is_valid_and_names_the_default_port():
         pytest.skip("promtool is not installed: apt-get install prometheus")
     checked = subprocess.run([promtool, "check", "config", CONFIG], capture_output=True, text=True, timeout=60)
     assert checked.returncode == 0, checked.stdout + checked.stderr
-    assert f'"127.0.0.1:{ServerConfig().metrics_port}"' in CONFIG.read_text()
+    assert f'"127.0.0.1:{ServerConfig().admin_port}"' in CONFIG.read_text()
 
 
 def test_prometheus_scrapes_the_server(tmp_path):

@@ -39,7 +39,7 @@ def process(api, tmp_path_factory):
     """The command, and the file with what it says on stderr."""
     said = tmp_path_factory.mktemp("served") / "stderr"
     command = [sys.executable, "-m", "xmguard", "serve", "--engine", "openai", "--model", MODEL, "--base-url", api.url]
-    command += ["--port", "0", "--metrics-port", "0", "--concurrency", "3", "--engine-option", "retries=0"]
+    command += ["--port", "0", "--admin-port", "0", "--concurrency", "3", "--engine-option", "retries=0"]
     with said.open("w") as out:
         running = subprocess.Popen(
             command, stdout=subprocess.PIPE, stderr=out, text=True, env=os.environ | {"OPENAI_API_KEY": KEY}

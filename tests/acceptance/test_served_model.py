@@ -17,26 +17,34 @@ from pathlib import Path
 from typing import NamedTuple
 
 import grpc
+import openai
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from mcp import Client as McpClient
 from rich.console import Console
 
 from tests.bad_input import BAD, CONFLICT
 from tests.unit import command_line
 from xmguard import Client, Decision, Decoding, OnError, Rebalance, Span, wire
 from xmguard.cli import demo
+from xmguard.client import AsyncClient
 from xmguard.errors import InvalidRequest, ModelNotFound
 from xmguard.plugins import load_plugins
 from xmguard.request import Scope
-from xmguard.response import FinishReason, Status
+from xmguard.response import AnswerResponse, FinishReason, Status, Usage
+from xmguard_server.mcp.tools import build
 
 pytestmark = pytest.mark.model
 
-READY = re.compile(r"xmguard: serving smollm2 on 127\.0\.0\.1:(\d+), metrics on (http://127\.0\.0\.1:\d+/metrics)")
+READY = re.compile(
+    r"xmguard: serving smollm2 on 127\.0\.0\.1:(\d+), chat completions on (http://127\.0\.0\.1:\d+/v1), "
+    r"metrics on (http://127\.0\.0\.1:\d+/metrics)"
+)
 
 
 class Served(NamedTuple):
     address: str
+    chat: str
     metrics: str
     seconds: float
     """From the start of the process to the line that says it is ready."""
@@ -45,14 +53,14 @@ class Served(NamedTuple):
 def start():
     began = time.monotonic()
     process = subprocess.Popen(
-        [sys.executable, "-m", "xmguard", "serve", "--port", "0", "--metrics-port", "0"],
+        [sys.executable, "-m", "xmguard", "serve", "--port", "0", "--admin-port", "0", "--http-port", "0"],
         stdout=subprocess.PIPE,
         text=True,
     )
     line = process.stdout.readline()
     match = READY.match(line)
     assert match, line
-    return process, Served(f"127.0.0.1:{match[1]}", match[2], time.monotonic() - began)
+    return process, Served(f"127.0.0.1:{match[1]}", match[2], match[3], time.monotonic() - began)
 
 
 def stop(process):
@@ -114,6 +122,22 @@ def test_a_conflict_is_found_and_named(alone):
     assert response.answer.startswith("The sources disagree: s1 says")
     assert response.answer.endswith(response.raw_answer)
     assert [span.language for span in response.spans] == ["en", "en"]
+
+
+async def test_other_interfaces_give_the_same_answer(served, alone):
+    data = wire.to_data(CONFLICT)
+    message = {"role": "user", "content": data.pop("question")}
+    limit = data.pop("decoding")["maxTokens"]
+    async with openai.AsyncOpenAI(base_url=served.chat, api_key="none") as chat:
+        completion = await chat.chat.completions.create(
+            model="", messages=[message], max_completion_tokens=limit, extra_body={"xmguard": data}
+        )
+    async with McpClient(build(lambda token: AsyncClient(served.address))) as tools:
+        told = await tools.call_tool("answer", wire.to_data(CONFLICT))
+    expected = replace(alone(CONFLICT), request_id="", usage=Usage())
+    for found in (completion.xmguard, told.structured_content):
+        response = wire.from_data(AnswerResponse, found)
+        assert replace(response, request_id="", usage=Usage()) == expected
 
 
 def test_agreement_is_found(client):

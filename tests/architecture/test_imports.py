@@ -118,11 +118,21 @@ ONLY = {
     "matplotlib": ("xmguard.cli.heatmap", "xmguard_research"),
     "openai": ("xmguard.backends.openai", "xmguard_research"),
     "vllm": ("xmguard.backends.vllm",),
+    "prometheus_client": ("xmguard_server.admin", "xmguard_server.metrics", "xmguard_server.workers.engine_page"),
+    "starlette": ("xmguard_server",),
+    "uvicorn": ("xmguard_server.http_port",),
     "grpc": ("xmguard.client", "xmguard.v1", "xmguard_server"),
-    "google": ("xmguard.wire", "xmguard.v1"),
+    "google": ("xmguard.wire", "xmguard.v1", "xmguard_server.inference", "xmguard_server.inference_protocol"),
+    "mcp": ("xmguard_server.mcp",),
     "pluggy": ("xmguard.hookspecs", "xmguard.plugins"),
     "pytest": ("xmguard.testing",),
-    "typer": ("xmguard.cli", "xmguard_server.commands", "xmguard_research"),
+    "typer": (
+        "xmguard.cli",
+        "xmguard_server.commands",
+        "xmguard_server.mcp.command",
+        "xmguard_server.token_command",
+        "xmguard_research",
+    ),
     "rich": ("xmguard.cli", "xmguard_research"),
 }
 # Messages of the contract: only the translation handles them.

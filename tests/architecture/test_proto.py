@@ -16,6 +16,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSe
 
 from xmguard.v1 import guard_pb2
 from xmguard.wire.messages import ENUM_TYPES, MESSAGE_TYPES
+from xmguard_server.inference import inference_pb2
 
 PROTOS = Path(__file__).parents[2] / "protos"
 BUF = shutil.which("buf", path=str(Path(sys.executable).parent)) or shutil.which("buf")
@@ -24,6 +25,7 @@ WRAPPERS = {"StreamAnswerRequest", "StreamAnswerResponse", "CheckRequest", "GetM
 """Messages that hold one request, event or name, and so are no values of their own."""
 
 FILE = FileDescriptorProto.FromString(guard_pb2.DESCRIPTOR.serialized_pb)
+INFERENCE = FileDescriptorProto.FromString(inference_pb2.DESCRIPTOR.serialized_pb)
 VALUES = {message.DESCRIPTOR.name: kind for kind, message in MESSAGE_TYPES.items()}
 ENUMS = {enum.DESCRIPTOR.name: kind for kind, enum in ENUM_TYPES.items()}
 
@@ -43,13 +45,14 @@ def test_the_generated_code_is_of_the_contract_as_it_is_now(tmp_path: Path) -> N
     subprocess.run(
         [BUF, "build", "--as-file-descriptor-set", "--exclude-source-info", "-o", image], cwd=PROTOS, check=True
     )
-    (built,) = FileDescriptorSet.FromString(image.read_bytes()).file
+    built = {file.name: file for file in FileDescriptorSet.FromString(image.read_bytes()).file}
+    generated = {file.name: file for file in (FILE, INFERENCE)}
     # Both describe fields' JSON names, but only one compiler writes them out.
-    for file in (built, FILE):
+    for file in (*built.values(), *generated.values()):
         for message in file.message_type:
             for field in [*message.field, *(field for nested in message.nested_type for field in nested.field)]:
                 field.ClearField("json_name")
-    assert built == FILE, "run `make proto`"
+    assert built == generated, "run `make proto`"
 
 
 def test_every_rpc_and_message_is_translated() -> None:

@@ -239,7 +239,7 @@ def test_commands_judge_with_the_profile_they_are_given(fitted, tiny_folder, tmp
 
 
 def test_a_server_does_not_start_with_a_profile_that_is_not_there(tiny_folder, tmp_path):
-    ports = ("--port", "0", "--metrics-port", "0")
+    ports = ("--port", "0", "--admin-port", "0")
     started = xmguard("serve", *ports, "--model", str(tiny_folder), "--profile", str(tmp_path / "p.json"))
     assert started.exit_code == 2
     assert "p.json is refused: is not there, or holds no profile" in started.stderr.splitlines()[-1]

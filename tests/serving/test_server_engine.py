@@ -3,17 +3,24 @@
 import asyncio
 import signal
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from socketserver import BaseServer
-from unittest.mock import patch
 
 import grpc.aio
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from tests.scripted import POLL, REQUEST, ScriptedBackend, ScriptedGuard, blocked, eventually, scrape, serving
-from xmguard.client import AsyncClient, Client
+from tests.scripted import (
+    REQUEST,
+    ScriptedBackend,
+    ScriptedGuard,
+    ThreadLaunch,
+    blocked,
+    eventually,
+    scrape,
+    serving,
+)
+from xmguard.client import AsyncClient, Client, Retries
 from xmguard.errors import EngineError, ErrorCode, Reason, XmguardError
 from xmguard.plugins import load_plugins
 from xmguard.response import ConflictVerdict, Done, Started
@@ -23,12 +30,13 @@ from xmguard_server.metrics import Metrics
 
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVING = health_pb2.HealthCheckResponse.SERVING
+ONCE = Retries(attempts=1)
 
 
 def test_as_many_requests_run_at_once_as_the_engine_takes_and_the_next_ones_wait() -> None:
     release = threading.Event()
     guard = ScriptedGuard(blocked(release), backend=ScriptedBackend(concurrency=3))
-    with serving(load=lambda: guard, max_queue=1) as served, Client(served.address) as client:
+    with serving(load=lambda: guard, max_queue=1) as served, Client(served.address, retries=ONCE) as client:
         assert served.loaded.wait(20)
         streams = [client.stream(REQUEST) for _ in range(3)]
         for stream in streams:
@@ -49,22 +57,21 @@ def test_as_many_requests_run_at_once_as_the_engine_takes_and_the_next_ones_wait
 class Life:
     """A server that runs as the command runs it, in the test's own loop."""
 
-    def __init__(self, load: Callable[[], ScriptedGuard], **settings: bool) -> None:
+    def __init__(self, load: Callable[[], ScriptedGuard], **settings: int) -> None:
         self._ready: asyncio.Queue[Server] = asyncio.Queue()
-        config = ServerConfig(port=0, metrics_port=0, grace=5.0, **settings)
+        config = ServerConfig(port=0, admin_port=0, grace=5.0, **settings)
         self.over = asyncio.create_task(
-            run(config, Metrics(load_plugins()), load, lambda name, server: self._ready.put_nowait(server))
+            run(
+                config,
+                Metrics(load_plugins()),
+                ThreadLaunch(load),
+                ready=lambda info, server: self._ready.put_nowait(server),
+            )
         )
 
     async def ready(self) -> str:
         """The address, once it answers."""
         return f"127.0.0.1:{(await asyncio.wait_for(self._ready.get(), 20)).port}"
-
-
-@pytest.fixture(autouse=True)
-def quick_metrics() -> Iterator[None]:
-    with patch.object(BaseServer.serve_forever, "__defaults__", (POLL,)):
-        yield
 
 
 async def status(address: str) -> int:
@@ -83,9 +90,9 @@ def failing(guard: ScriptedGuard) -> None:
     guard.backend.failure = "it is gone"
 
 
-async def test_when_the_engine_fails_health_says_so_and_the_server_ends() -> None:
+async def test_when_the_engine_fails_health_says_so_and_the_server_ends_if_it_is_to() -> None:
     guard = ScriptedGuard()
-    life = Life(lambda: guard)
+    life = Life(lambda: guard, max_restarts=0)
     address = await life.ready()
     async with AsyncClient(address) as client:
         assert await status(address) == SERVING
@@ -98,7 +105,7 @@ async def test_when_the_engine_fails_health_says_so_and_the_server_ends() -> Non
     assert guard.backend.closed == 1
 
 
-async def test_when_the_engine_fails_the_model_is_loaded_again_if_asked_to() -> None:
+async def test_when_the_engine_fails_the_model_is_loaded_again() -> None:
     gone, again = ScriptedGuard(), threading.Event()
     guards = iter([gone, ScriptedGuard()])
 
@@ -107,7 +114,7 @@ async def test_when_the_engine_fails_the_model_is_loaded_again_if_asked_to() -> 
         assert guard is gone or again.wait(20)
         return guard
 
-    life = Life(load, restarts=True)
+    life = Life(load)
     address = await life.ready()
     failing(gone)
     async with asyncio.timeout(2):

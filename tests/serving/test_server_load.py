@@ -32,7 +32,7 @@ from tests.scripted import (
 )
 from xmguard import wire
 from xmguard.cli.access import SERVER_SECONDS
-from xmguard.client import AsyncClient, Client
+from xmguard.client import AsyncClient, Client, Retries
 from xmguard.deadline import Stop
 from xmguard.errors import (
     Cancelled,
@@ -48,6 +48,7 @@ from xmguard_server.config import ServerConfig
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
+ONCE = Retries(attempts=1)
 
 
 # -- cancel, deadline, queue -------------------------------------------------------------------------------------------
@@ -143,7 +144,7 @@ def test_callers_wait_as_long_as_the_server_works_and_no_longer() -> None:
 
 def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
     release = threading.Event()
-    with serving(blocked(release), max_queue=1) as served, Client(served.address) as client:
+    with serving(blocked(release), max_queue=1) as served, Client(served.address, retries=ONCE) as client:
         with ThreadPoolExecutor(2) as pool:
             admitted = [pool.submit(client.answer, REQUEST) for _ in range(2)]
             eventually(lambda: "xmguard_requests_waiting 1.0" in scrape(served.metrics_url))
@@ -168,7 +169,7 @@ def test_a_full_queue_refuses_and_says_when_to_come_back() -> None:
 
 def test_a_waiting_request_that_is_cancelled_leaves_the_queue() -> None:
     release = threading.Event()
-    with serving(blocked(release), max_queue=1) as served, Client(served.address) as client:
+    with serving(blocked(release), max_queue=1) as served, Client(served.address, retries=ONCE) as client:
         running = client.stream(REQUEST)
         next(running)
         with Client(served.address, timeout=0.2) as hasty:
@@ -283,16 +284,16 @@ def test_a_port_in_use_is_an_error_that_names_it() -> None:
         ):
             pass
         port = int(served.metrics_url.removesuffix("/metrics").rpartition(":")[2])
-        with pytest.raises(XmguardError, match="in use; --metrics-port"), serving(metrics_port=port):
+        with pytest.raises(XmguardError, match="in use; --admin-port"), serving(admin_port=port):
             pass
 
 
 def test_the_command_cannot_start_and_exits_2_with_one_line() -> None:
     for arguments, complaint in (
-        (["--host", "203.0.113.1"], "cannot listen on 203.0.113.1:0: "),
+        (["--host", "203.0.113.1", "--insecure-open-bind"], "cannot listen on 203.0.113.1:0: "),
         (["--model", "no-such-model"], "no-such-model"),
     ):
-        command = [sys.executable, "-m", "xmguard", "serve", "--port", "0", "--metrics-port", "0", *arguments]
+        command = [sys.executable, "-m", "xmguard", "serve", "--port", "0", "--admin-port", "0", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False)
         assert (done.returncode, done.stdout) == (2, "")
         last = done.stderr.splitlines()[-1]
@@ -303,7 +304,7 @@ def test_the_command_cannot_start_and_exits_2_with_one_line() -> None:
 
 def test_the_command_says_which_extra_is_missing(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "prometheus_client", None)
-    for module in ("xmguard_server.app", "xmguard_server.metrics"):
+    for module in ("xmguard_server.admin", "xmguard_server.app", "xmguard_server.metrics"):
         monkeypatch.delitem(sys.modules, module)
     with pytest.raises(SetupIncomplete, match=r'pip install "xmguard\[server\]"'):
         serve()

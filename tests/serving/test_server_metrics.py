@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import shutil
 import subprocess
@@ -13,20 +12,19 @@ from prometheus_client import generate_latest
 
 from tests.scripted import (
     REQUEST,
+    eventually,
     health,
-    raising,
     scrape,
     serving,
 )
 from xmguard import wire
 from xmguard.client import Client
 from xmguard.contracts import GuardEvent
-from xmguard.errors import ErrorCode, ModelNotFound, Reason, XmguardError
+from xmguard.errors import ErrorCode, ModelNotFound, Reason
 from xmguard.plugins import load_plugins
 from xmguard.request import AnswerRequest, Rebalance
 from xmguard.response import AnswerResponse, ConflictVerdict, Decision, Imbalance, Rebalancing, SpanReport
 from xmguard.span import Media, Span
-from xmguard_server.logs import JsonLines
 from xmguard_server.metrics import LANGUAGES, Metrics
 
 # -- metrics -----------------------------------------------------------------------------------------------------------
@@ -48,6 +46,7 @@ def exercised_page() -> str:
             client.model("another")
         health(served.address)
         served.guard.observer_failures["broken"] = 2
+        eventually(lambda: 'observer="broken"' in scrape(served.metrics_url))
         return scrape(served.metrics_url)
 
 
@@ -144,21 +143,3 @@ def test_the_access_log_has_one_line_per_call_and_no_content(caplog: pytest.LogC
     assert record.fields["method"] == "Answer"
     assert record.fields["code"] == "OK"
     assert "25%" not in str(record.__dict__)
-
-
-def test_what_a_broken_plugin_quotes_of_a_request_is_in_the_traceback_and_nowhere_else(
-    caplog: pytest.LogCaptureFixture,
-) -> None:
-    caplog.set_level("INFO")
-    with (
-        serving(raising(RuntimeError("cannot read 'It rose by 25%.'"))) as served,
-        Client(served.address) as client,
-        pytest.raises(XmguardError) as caught,
-    ):
-        client.answer(REQUEST)
-    assert "25%" not in str(caught.value)
-    lines = [json.loads(JsonLines().format(record)) for record in caplog.records]
-    assert {line["logger"] for line in lines} >= {"xmguard_server.access", "xmguard_server.errors"}
-    (traceback,) = [line.pop("traceback") for line in lines if "traceback" in line]
-    assert "25%" in traceback
-    assert "25%" not in str(lines)

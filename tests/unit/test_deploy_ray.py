@@ -60,8 +60,9 @@ def test_the_script_starts_a_server_that_takes_its_options(started):
     assert asked["engine_option"] == ["distributed_executor_backend=ray"]
     assert asked["model"] == variables["MODEL"]
     assert str(asked["tensor_parallel"]) == variables["TENSOR_PARALLEL_SIZE"]
-    assert (asked["host"], asked["concurrency"]) == ("0.0.0.0", 32)
-    assert (asked["port"], asked["metrics_port"]) == (ServerConfig.port, ServerConfig.metrics_port)
+    assert (asked["host"], asked["admin_host"], asked["concurrency"]) == ("0.0.0.0", "0.0.0.0", 32)
+    assert str(asked["tokens"]) == variables["TOKENS"]
+    assert (asked["port"], asked["admin_port"]) == (ServerConfig.port, ServerConfig.admin_port)
 
 
 @pytest.mark.parametrize("missing", ["MODEL", "TENSOR_PARALLEL_SIZE"])
@@ -91,16 +92,23 @@ def test_gpus_come_to_the_ranks_and_every_pod_sees_the_models():
         assert environment(pods()[0])["MODEL"].startswith(mounts["models"])
 
 
+def test_the_head_sees_who_may_come_in():
+    head = pods()[0]
+    (mounted,) = (each["mountPath"] for each in head["containers"][0]["volumeMounts"] if each["name"] == "tokens")
+    assert Path(environment(head)["TOKENS"]).parent == Path(mounted)
+    assert [each["secret"]["secretName"] for each in head["volumes"] if each["name"] == "tokens"] == ["xmguard-tokens"]
+
+
 def test_ports_probes_and_grace_are_the_servers():
     head = pods()[0]
     container = head["containers"][0]
     ports = {each["name"]: each["containerPort"] for each in container["ports"]}
-    assert (ports["grpc"], ports["metrics"]) == (ServerConfig.port, ServerConfig.metrics_port)
-    assert {each["port"] for each in KUBERAY["Service"]["spec"]["ports"]} == {ports["grpc"], ports["metrics"]}
+    assert (ports["grpc"], ports["admin"]) == (ServerConfig.port, ServerConfig.admin_port)
+    assert {each["port"] for each in KUBERAY["Service"]["spec"]["ports"]} == {ports["grpc"], ports["admin"]}
     assert container["readinessProbe"]["grpc"] == {"port": ports["grpc"], "service": "xmguard.v1.GuardService"}
     assert head["terminationGracePeriodSeconds"] > ServerConfig.grace
     outside = KUBERAY["NetworkPolicy"]["spec"]["ingress"][1]
-    assert {each["port"] for each in outside["ports"]} == {ports["grpc"], ports["metrics"]}
+    assert {each["port"] for each in outside["ports"]} == {ports["grpc"], ports["admin"]}
 
 
 def test_versions_and_images_are_the_same_everywhere():

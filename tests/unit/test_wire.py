@@ -23,6 +23,7 @@ from xmguard.request import AnswerRequest, Decoding, OnConflict, Rebalance, Scop
 from xmguard.response import AnswerResponse, ConflictVerdict, Delta, Done, Event, ModelInfo, SpanReport, Started, Usage
 from xmguard.span import Media, Span
 from xmguard.v1 import guard_pb2 as pb
+from xmguard.wire.jsontext import MAX_PROBLEMS
 from xmguard.wire.messages import MESSAGE_TYPES
 from xmguard.wire.status import DOMAIN
 
@@ -241,6 +242,18 @@ def test_the_largest_numbers_that_fit_are_read_exactly() -> None:
 @pytest.mark.parametrize("text", ["", "{", "[]", "3", "null", b"\xff", '{"model": "a", "model": "b"}', "[" * 100_000])
 def test_text_that_is_no_json_object_is_refused(text: str | bytes) -> None:
     assert set(refused(wire.from_json, AnswerRequest, text)) == {"request"}
+
+
+def test_of_very_many_problems_only_some_are_listed_and_it_is_said() -> None:
+    found = refused(wire.from_json, AnswerRequest, '{"spans": [' + "1," * 5000 + "1]}")
+    assert len(found) == MAX_PROBLEMS + 1
+    assert "more wrong" in found["request"]
+
+
+def test_a_key_that_is_given_twice_is_found_in_a_large_object() -> None:
+    keys = ", ".join(f'"k{number}": 1' for number in range(100_000))
+    with pytest.raises(InvalidRequest, match="'k7' is given twice"):
+        wire.parse_json(f'{{{keys}, "k7": 2}}')
 
 
 def test_a_json_error_says_where() -> None:

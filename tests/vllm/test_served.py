@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -31,7 +32,7 @@ class Served:
     """The command in a process group of its own, as a shell starts it."""
 
     def __init__(self, folder) -> None:
-        options = ["--engine", "vllm", "--port", "0", "--metrics-port", "0", "--concurrency", "3", "--restart"]
+        options = ["--engine", "vllm", "--port", "0", "--admin-port", "0", "--concurrency", "3"]
         options += ["--engine-option", f"kv_cache_memory_bytes={64 << 20}"]
         self.process = subprocess.Popen(
             [sys.executable, "-m", "xmguard", "serve", "--model", str(folder), *options],
@@ -45,11 +46,17 @@ class Served:
         line = self.process.stdout.readline()
         match = READY.match(line)
         assert match, line
+        self.metrics_url = match[2]
         return match[1]
 
     def health(self) -> int:
         with grpc.insecure_channel(self.address) as channel:
             return health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=5).status
+
+
+def below(front: psutil.Process) -> list[psutil.Process]:
+    """Its worker, and what vLLM started in it."""
+    return front.children(recursive=True)
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +70,14 @@ def served(tmp_path_factory, in_processes):
     served.process.stdout.close()
 
 
+def test_vllms_own_metrics_have_a_page_of_their_own(served, client):
+    client.answer(ASKED)
+    with urllib.request.urlopen(served.metrics_url.replace("/metrics", "/engine/metrics"), timeout=10) as page:
+        assert b"vllm:request_success_total" in page.read()
+    with urllib.request.urlopen(served.metrics_url, timeout=10) as page:
+        assert b"vllm:" not in page.read()
+
+
 @pytest.fixture
 def client(served):
     with Client(served.address, timeout=120) as client:
@@ -70,13 +85,13 @@ def client(served):
 
 
 def test_sigterm_while_vllm_starts_ends_all_of_it(tmp_path, in_processes):
-    command = [sys.executable, "-m", "xmguard", "serve", "--engine", "vllm", "--port", "0", "--metrics-port", "0"]
+    command = [sys.executable, "-m", "xmguard", "serve", "--engine", "vllm", "--port", "0", "--admin-port", "0"]
     command += ["--model", str(make_model(tmp_path, head_dim=32))]
     with subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True) as process:
         while "starting vLLM and reading the weights" not in process.stderr.readline():
             assert process.poll() is None
         started = psutil.Process(process.pid)
-        while not (children := [child for child in started.children() if "spawn_main" in "".join(child.cmdline())]):
+        while not (children := [child for child in below(started) if "spawn_main" in "".join(child.cmdline())]):
             assert process.poll() is None
             time.sleep(0.05)
         process.send_signal(signal.SIGTERM)
@@ -99,7 +114,7 @@ def test_several_callers_are_answered_at_once(served, client):
 def test_when_vllms_process_dies_streams_end_within_two_seconds_and_it_is_started_again(served, client):
     stream = client.stream(LONG)
     next(event for event in stream if isinstance(event, Delta))
-    children = psutil.Process(served.process.pid).children()
+    children = below(psutil.Process(served.process.pid))
     (core,) = (child for child in children if child.name().startswith("VLLM"))
     killed = time.monotonic()
     core.kill()

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from xmguard.client import Client
+    from xmguard.client import Client, Tls
 
 SERVER_SECONDS = 300.0
 """How long a person waits for a server, which may have others to answer first; Ctrl-C ends it sooner. A server ends
@@ -75,10 +75,20 @@ class Access:
             SetupIncomplete: a file cannot be read.
             XmguardError: a token would go to another machine in clear text.
         """
-        from xmguard.client import Client, Tls, read_token
+        from xmguard.client import Client
 
-        token = read_token(self.token_file) if self.token_file else ""
-        tls = None
+        return Client(self.server, timeout=timeout, token=self.token(), tls=self.encryption())
+
+    def token(self) -> str:
+        """The token in the file; empty without one. Raises SetupIncomplete: it cannot be read."""
+        from xmguard.client import read_token
+
+        return read_token(self.token_file) if self.token_file else ""
+
+    def encryption(self) -> Tls | None:
+        """How the connection is encrypted; None for not at all."""
+        from xmguard.client import Tls
+
         if self.tls or self.tls_ca or self.tls_cert or self.tls_key:
-            tls = Tls(ca=self.tls_ca, certificate=self.tls_cert, key=self.tls_key)
-        return Client(self.server, timeout=timeout, token=token, tls=tls)
+            return Tls(ca=self.tls_ca, certificate=self.tls_cert, key=self.tls_key)
+        return None

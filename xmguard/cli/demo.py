@@ -203,7 +203,7 @@ def _show_metrics(console: Console, url: str) -> None:
 @contextmanager
 def _server(model: str) -> Iterator[_Served]:
     """A server in a process of its own; leaving the block stops it and checks that it ended well."""
-    command = [sys.executable, "-m", "xmguard", "serve", "--port", "0", "--metrics-port", "0", "--model", model]
+    command = [sys.executable, "-m", "xmguard", "serve", "--port", "0", "--admin-port", "0", "--model", model]
     with (
         tempfile.TemporaryFile("w+") as log,
         subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True) as process,

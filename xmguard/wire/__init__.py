@@ -6,10 +6,11 @@ Knows no transport: it never imports grpc, and client and server see values and 
 
 from __future__ import annotations
 
-from xmguard.wire.jsontext import from_json, to_json
+from xmguard.wire.jsonschema import json_schema
+from xmguard.wire.jsontext import from_data, from_json, parse_json, to_data, to_json
 from xmguard.wire.messages import decode, encode
 from xmguard.wire.methods import ANSWER, CHECK, GET_MODEL, METHODS, SERVICE, STREAM_ANSWER, Method, Numbered
-from xmguard.wire.status import DOMAIN, from_status, to_status
+from xmguard.wire.status import DOMAIN, as_raised, from_status, to_status
 
 __all__ = [
     "ANSWER",
@@ -21,10 +22,15 @@ __all__ = [
     "STREAM_ANSWER",
     "Method",
     "Numbered",
+    "as_raised",
     "decode",
     "encode",
+    "from_data",
     "from_json",
     "from_status",
+    "json_schema",
+    "parse_json",
+    "to_data",
     "to_json",
     "to_status",
 ]

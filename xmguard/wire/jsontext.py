@@ -10,8 +10,9 @@ import json
 import math
 import re
 from collections.abc import Iterator
+from itertools import islice
 from types import NoneType
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
@@ -25,10 +26,18 @@ V = TypeVar("V")
 _BASE64 = re.compile(r"[A-Za-z0-9+/_-]*={0,2}")  # proto3 JSON allows both alphabets and leaves out padding
 _UINT64_DIGITS = 20
 
+MAX_PROBLEMS = 100
+"""Violations that are listed; a body of megabytes could hold millions."""
+
 
 def to_json(value: object, *, indent: int | None = 2) -> str:
     """The value as proto3 JSON text. An infinite number is written as the string `"-Infinity"` or `"Infinity"`."""
     return json_format.MessageToJson(encode(value), indent=indent, ensure_ascii=False)
+
+
+def to_data(value: object) -> dict[str, Any]:
+    """The same as what `json.loads` would make of that text, to be put inside other JSON."""
+    return json_format.MessageToDict(encode(value))
 
 
 def from_json(kind: type[V], text: str | bytes) -> V:
@@ -37,8 +46,17 @@ def from_json(kind: type[V], text: str | bytes) -> V:
     Raises:
         InvalidRequest: the text is not JSON (reason REQUEST_MALFORMED), or fields are unknown or of the wrong type.
     """
+    return from_data(kind, parse_json(text))
+
+
+def parse_json(text: str | bytes) -> Any:
+    """What a JSON text holds, whatever it is.
+
+    Raises:
+        InvalidRequest: the text is not JSON, or names a key of an object twice; reason REQUEST_MALFORMED.
+    """
     try:
-        data = json.loads(text, object_pairs_hook=_without_duplicates, parse_int=_whole_number)
+        return json.loads(text, object_pairs_hook=_without_duplicates, parse_int=_whole_number)
     except _DuplicateKeyError as error:
         raise InvalidRequest.field("request", str(error), reason=Reason.REQUEST_MALFORMED) from error
     except json.JSONDecodeError as error:
@@ -51,12 +69,23 @@ def from_json(kind: type[V], text: str | bytes) -> V:
         raise InvalidRequest.field("request", "not valid UTF-8", reason=Reason.REQUEST_MALFORMED) from error
     except RecursionError as error:
         raise InvalidRequest.field("request", "nested too deeply", reason=Reason.REQUEST_MALFORMED) from error
+
+
+def from_data(kind: type[V], data: object) -> V:
+    """The value that parsed proto3 JSON describes.
+
+    Raises:
+        InvalidRequest: fields are unknown or of the wrong type. At most `MAX_PROBLEMS` things are listed.
+    """
     # protobuf's own parser stops at the first fault, words it for programmers, and takes `[]` for an empty message, so
     # everything is looked at here first.
-    problems = list(_problems(MESSAGE_TYPES[kind], data, ""))
+    found = _problems(MESSAGE_TYPES[kind], data, "")
+    problems = list(islice(found, MAX_PROBLEMS))
+    if next(found, None) is not None:
+        problems.append(FieldViolation("request", f"has more wrong with it than the {MAX_PROBLEMS} things listed"))
     if problems:
         raise InvalidRequest(problems)
-    return decode(kind, json_format.ParseDict(data, MESSAGE_TYPES[kind]()))
+    return decode(kind, json_format.ParseDict(cast("dict[str, Any]", data), MESSAGE_TYPES[kind]()))
 
 
 class _DuplicateKeyError(ValueError):
@@ -64,10 +93,11 @@ class _DuplicateKeyError(ValueError):
 
 
 def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        key = next(key for index, (key, _) in enumerate(pairs) if key in dict(pairs[:index]))
-        raise _DuplicateKeyError(f"{key!r} is given twice in one object")
+    found: dict[str, Any] = {}
+    for key, content in pairs:
+        if key in found:
+            raise _DuplicateKeyError(f"{key!r} is given twice in one object")
+        found[key] = content
     return found
 
 

@@ -113,7 +113,34 @@ def _field(name: str, hint: Any) -> _Field:
     return _Field(name, "one", hint, optional=False)
 
 
+def _unset(field: _Field) -> Any:
+    """What stands for a field that is not set; not for one that is made anew each time."""
+    if field.optional:
+        return None
+    if field.shape == "many":
+        return ()
+    return field.item(0) if issubclass(field.item, IntEnum) else field.item()
+
+
 _FIELDS: Mapping[type, tuple[_Field, ...]] = {kind: _fields(kind) for kind in MESSAGE_TYPES}
+
+_BY_NAME: Mapping[type, Mapping[str, _Field]] = {
+    kind: {field.name: field for field in fields} for kind, fields in _FIELDS.items()
+}
+_FRESH: Mapping[type, tuple[_Field, ...]] = {
+    kind: tuple(
+        field
+        for field in fields
+        if field.shape == "map" or (field.item in MESSAGE_TYPES and field.shape == "one" and not field.optional)
+    )
+    for kind, fields in _FIELDS.items()
+}
+"""Fields whose value, where they are not set, is not shared between messages."""
+_UNSET: Mapping[type, Mapping[str, Any]] = {
+    kind: {field.name: _unset(field) for field in fields if field not in _FRESH[kind]}
+    for kind, fields in _FIELDS.items()
+}
+_EMPTY: Mapping[type, Message] = {kind: message() for kind, message in MESSAGE_TYPES.items()}
 
 
 def _join(path: str, name: str) -> str:
@@ -205,22 +232,26 @@ def _shown(content: object) -> str:
 
 
 def _decode(kind: type[V], message: Any, path: str, problems: list[FieldViolation]) -> V:
-    values: dict[str, Any] = {}
-    for field in _FIELDS[kind]:
-        where = _join(path, field.name)
-        if field.optional and not message.HasField(field.name):
-            values[field.name] = None
-            continue
-        content = getattr(message, field.name)
-        if field.shape == "map":
-            values[field.name] = dict(content)
-        elif field.shape == "many":
-            values[field.name] = tuple(
-                _item(field.item, item, f"{where}[{index}]", problems) for index, item in enumerate(content)
-            )
-        else:
-            values[field.name] = _item(field.item, content, where, problems)
+    # Most fields of most messages are not set, and asking for each of them would take most of the time.
+    values, fields = dict(_UNSET[kind]), _BY_NAME[kind]
+    for descriptor, content in message.ListFields():
+        field = fields.get(descriptor.name)
+        if field is not None:
+            values[field.name] = _content(field, content, _join(path, field.name), problems)
+    for field in _FRESH[kind]:
+        if field.name not in values:
+            values[field.name] = {} if field.shape == "map" else _decode(field.item, _EMPTY[field.item], "", problems)
     return kind(**values)
+
+
+def _content(field: _Field, content: Any, where: str, problems: list[FieldViolation]) -> Any:
+    if field.shape == "map":
+        return dict(content)
+    if field.shape == "one":
+        return _item(field.item, content, where, problems)
+    if field.item in MESSAGE_TYPES or issubclass(field.item, IntEnum):
+        return tuple(_item(field.item, item, f"{where}[{index}]", problems) for index, item in enumerate(content))
+    return tuple(content)
 
 
 def _item(kind: type, content: Any, where: str, problems: list[FieldViolation]) -> Any:

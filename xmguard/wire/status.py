@@ -6,7 +6,7 @@ rather than the whole error lost. Knows no transport.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TypeVar
 
 from google.protobuf.message import DecodeError, Message
@@ -116,17 +116,29 @@ def from_status(code: str, message: str, data: bytes | None) -> XmguardError:
         for bad_request in _unpacked(status, error_details_pb2.BadRequest)
         for entry in bad_request.field_violations
     )
-    if error_code is ErrorCode.INVALID_ARGUMENT and violations:
-        error = InvalidRequest(violations, reason=reason)
-        omitted = info.metadata.get(OMITTED) if info else None
-        if omitted:
-            error.args = (f"{error}; and {omitted} more",)
-        return error
-    kind = _CLASSES.get(reason, XmguardError)
     retry = next(
         (found.retry_delay.ToNanoseconds() / 1e9 for found in _unpacked(status, error_details_pb2.RetryInfo)), None
     )
-    return kind(message, code=error_code, reason=reason, violations=violations, retry_after=retry)
+    error = as_raised(message, code=error_code, reason=reason, violations=violations, retry_after=retry)
+    omitted = info.metadata.get(OMITTED) if info else None
+    if omitted and isinstance(error, InvalidRequest):
+        error.args = (f"{error}; and {omitted} more",)
+    return error
+
+
+def as_raised(
+    message: str,
+    *,
+    code: ErrorCode,
+    reason: Reason,
+    violations: Sequence[FieldViolation] = (),
+    retry_after: float | None = None,
+) -> XmguardError:
+    """The error of the class that its reason stands for, with everything that the one raised had."""
+    if code is ErrorCode.INVALID_ARGUMENT and violations:
+        return InvalidRequest(violations, reason=reason)
+    kind = _CLASSES.get(reason, XmguardError)
+    return kind(message, code=code, reason=reason, violations=violations, retry_after=retry_after)
 
 
 def clip(text: str) -> str:

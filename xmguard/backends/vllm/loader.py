@@ -190,7 +190,7 @@ def started(
             block_size=BLOCK_TOKENS,
             enable_prefix_caching=True,
             async_scheduling=False,
-            disable_log_stats=True,
+            disable_log_stats=False,  # counted on prometheus_client's own registry, never on the server's
             use_tqdm_on_load=False,
             **(OF_PICTURES if pictures else {}),
             **ours,

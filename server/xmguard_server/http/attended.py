@@ -1,0 +1,131 @@
+"""Watches over what runs for each request: who waits for it, how it ended, and whether it still runs.
+
+A request whose caller leaves is cancelled, and one whose caller does not read what it is sent is given up. Stands
+behind the door, which has let the caller in, and answers the errors that pass through here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from contextlib import suppress
+from dataclasses import dataclass
+
+from starlette.requests import ClientDisconnect
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from xmguard.errors import Cancelled, ErrorCode, XmguardError
+from xmguard_server.metrics import Metrics
+
+SEND_SECONDS = 30.0
+"""For a caller to take more of its response before it is given up."""
+
+OUTCOME = "xmguard.outcome"
+"""Key in the scope: the request's `Outcome`."""
+
+
+@dataclass
+class Outcome:
+    """How a request ended, where its route can no longer say so by raising: a stream has begun."""
+
+    error: XmguardError | None = None
+
+
+class Attended:
+    """ASGI middleware. Also knows how many requests are in flight, for a graceful stop."""
+
+    def __init__(self, app: ASGIApp, metrics: Metrics) -> None:
+        self._app = app
+        self._metrics = metrics
+        self._in_flight = 0
+        self._idle = asyncio.Event()
+        self._idle.set()
+
+    async def idle(self) -> None:
+        """Return once no request is in flight."""
+        await self._idle.wait()
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Run the application on a request.
+
+        Raises:
+            ClientDisconnect: the caller left, or is as good as gone.
+        """
+        outcome = Outcome()
+        inner = {**scope, OUTCOME: outcome}
+        code = ErrorCode.INTERNAL.name
+        started = time.perf_counter()
+        self._in_flight += 1
+        self._idle.clear()
+        try:
+            await _unless_gone(self._app, inner, receive, send)
+            code = outcome.error.code.name if outcome.error else "OK"
+            if outcome.error:
+                self._metrics.rejected(outcome.error.reason)
+        except XmguardError as error:
+            code = error.code.name
+            raise
+        except (ClientDisconnect, asyncio.CancelledError):
+            code = Cancelled.code.name
+            raise
+        finally:
+            self._in_flight -= 1
+            if not self._in_flight:
+                self._idle.set()
+            if route := inner.get("route"):  # never the path: anybody can invent paths
+                self._metrics.request_handled(route.name, code, time.perf_counter() - started)
+
+
+async def _unless_gone(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
+    body = await _body(receive)
+    gone = asyncio.create_task(_until_gone(receive))
+    finished = False
+
+    async def replay() -> Message:
+        nonlocal body
+        if body is not None:
+            message: Message = {"type": "http.request", "body": body, "more_body": False}
+            body = None
+            return message
+        await asyncio.shield(gone)
+        return {"type": "http.disconnect"}
+
+    async def patiently(message: Message) -> None:
+        nonlocal finished
+        finished = message["type"] == "http.response.body" and not message.get("more_body")
+        try:
+            async with asyncio.timeout(SEND_SECONDS):
+                await send(message)
+        except TimeoutError as error:
+            raise ClientDisconnect from error
+
+    running = asyncio.ensure_future(app(scope, replay, patiently))
+    try:
+        await asyncio.wait((gone, running), return_when=asyncio.FIRST_COMPLETED)
+        if not running.done() and not finished:
+            running.cancel()
+            with suppress(asyncio.CancelledError):
+                await running
+            raise ClientDisconnect
+        await running
+    finally:
+        for task in (gone, running):
+            task.cancel()
+        await asyncio.gather(gone, running, return_exceptions=True)
+
+
+async def _body(receive: Receive) -> bytes | None:
+    """The whole body: from then on, whatever arrives says that the caller has left."""
+    parts: list[bytes] = []
+    while True:
+        message = await receive()
+        if message["type"] == "http.disconnect":
+            raise ClientDisconnect
+        parts.append(message.get("body", b""))
+        if not message.get("more_body"):
+            return b"".join(parts)
+
+
+async def _until_gone(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass

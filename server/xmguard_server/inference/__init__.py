@@ -1,0 +1,1 @@
+"""The messages of the Open Inference Protocol, generated from protos/inference by `make proto`."""

@@ -1,0 +1,1 @@
+"""`xmguard mcp`: a served guard as tools of the Model Context Protocol."""
