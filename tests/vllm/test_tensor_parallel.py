@@ -19,7 +19,7 @@ from xmguard.calibration import ProbeSource
 from xmguard.contracts import Branch
 from xmguard.deadline import Stop
 from xmguard.models.checkpoint import ActsOn, AdapterSource
-from xmguard.request import Decoding, Prompt
+from xmguard.request import Decoding, Prompt, Scope
 from xmguard.testing import make_model
 
 STEPS = 16
@@ -123,6 +123,24 @@ def test_the_probe_says_what_it_says_on_one_rank(session, folder, prompt, probin
     for branch, logits in zip(branches, session.probe(branches), strict=True):
         wanted = reference.probe(ids, prompt.span_map, branch.bias)
         assert logits == pytest.approx(wanted, abs=2e-5), branch.name
+
+
+def test_scores_are_of_the_whole_vocabulary_and_told_once(session, eager, folder, prompt, answering):
+    """Each rank has half of the output layer; the bias that reads generated tokens alone is scored by forced ones."""
+    continuations = ((30, 31, 32), (30, 31, 200), (7,))
+    lift = KINDS["lift the second"]
+    branches = [
+        (Branch("scored", prompt.joint_tail, lift), eager),
+        (Branch("scored generated", prompt.joint_tail, replace(lift, scope=Scope.GENERATED)), eager),
+        (Branch("scored adapted", prompt.joint_tail, lift, answers=True), AdaptedEager(folder, answering)),
+    ]
+    asked = [(branch, ids, reference) for branch, reference in branches for ids in continuations]
+    scores = session.score([(branch, ids) for branch, ids, _ in asked])
+    for (branch, ids, reference), found in zip(asked, scores, strict=True):
+        start = [*prompt.context_ids, *branch.tail]
+        _, logits, _ = reference.answer(start, list(ids), prompt.span_map, branch.bias)
+        wanted = torch.log_softmax(logits, -1)[range(len(ids)), list(ids)].tolist()
+        assert found == pytest.approx(wanted, abs=1e-4), branch.name
 
 
 def test_what_is_asked_amid_a_stream_is_of_the_same_rows_on_both_ranks(backend, prompt):
