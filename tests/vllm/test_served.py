@@ -115,7 +115,7 @@ def test_when_vllms_process_dies_streams_end_within_two_seconds_and_it_is_starte
     stream = client.stream(LONG)
     next(event for event in stream if isinstance(event, Delta))
     children = below(psutil.Process(served.process.pid))
-    (core,) = (child for child in children if child.name().startswith("VLLM"))
+    (core,) = (child for child in children if child.name().startswith("VLLM::Engine"))
     killed = time.monotonic()
     core.kill()
     with pytest.raises(XmguardError) as caught:
