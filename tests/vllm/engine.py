@@ -25,10 +25,12 @@ from xmguard.backends.vllm.picture_prompts import PreparedPictures
 from xmguard.backends.vllm.sealing import new_secret, opened
 from xmguard.backends.vllm.spec import KEY, ReadingSpec
 from xmguard.backends.vllm.worker import plugin
+from xmguard.backends.vllm.worker.readings import readings_of
 from xmguard.bias import AttentionBias
 from xmguard.context import SpanMap, SpanTokens
 
 NUMBERS = itertools.count()
+MARK = "everything before this"
 
 
 @dataclass(frozen=True)
@@ -160,9 +162,15 @@ class Engine:
     def told(self) -> list[dict[str, Any]]:
         """Messages that have come since this was last asked; `everything` keeps them all."""
         messages = []
-        while self._socket.poll(100):
+        # What the worker tells comes in order: with this, all that it told before is there.
+        readings_of(self.llm.llm_engine.vllm_config).channel.error(MARK, "")
+        while True:
+            assert self._socket.poll(60_000), "the worker's messages do not arrive"
             told = opened(self._channel["secret"], self._socket.recv_multipart())
-            messages.append(msgspec.msgpack.decode(told))
+            message = msgspec.msgpack.decode(told)
+            if message["id"] == MARK:
+                break
+            messages.append(message)
         self.everything += messages
         return messages
 
