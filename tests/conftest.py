@@ -1,7 +1,8 @@
-"""Fixtures that several tests share: the plugins, a tiny model with random weights, and the embedded model."""
+"""Fixtures that several tests share: the plugins, a tiny model with random weights, the embedded model, a browser."""
 
 import gc
 import os
+import shutil
 
 import pytest
 
@@ -49,3 +50,25 @@ def smollm2_folder(registry):
     if path is None:
         pytest.skip("smollm2 is not pulled: run `make setup`")
     return path
+
+
+@pytest.fixture(scope="module")
+def browser():
+    drive = pytest.importorskip("playwright.sync_api", reason='playwright is missing: pip install -e ".[dev]"')
+    chromium = shutil.which("chromium") or shutil.which("google-chrome")
+    if chromium is None:
+        pytest.skip("there is no chromium: apt-get install chromium")
+    with drive.sync_playwright() as playwright:
+        # Nobody but root needs to go without Chromium's sandbox.
+        alone = ["--no-sandbox"] if os.geteuid() == 0 else []
+        started = playwright.chromium.launch(executable_path=chromium, args=alone, timeout=120_000)
+        yield started
+        started.close()
+
+
+@pytest.fixture(scope="module")
+def expect(browser):
+    """What waits until the page is as it is said to be, and fails when it does not become so."""
+    from playwright.sync_api import expect
+
+    return expect

@@ -35,6 +35,9 @@ from xmguard_server.http_port import HttpPort
 from xmguard_server.inference_protocol import INFERENCE_SERVICE, InferenceServicer
 from xmguard_server.interceptors import Observability
 from xmguard_server.metrics import Metrics
+from xmguard_server.page.asking import Asking
+from xmguard_server.page.recent import Recent
+from xmguard_server.page.routes import page_routes
 from xmguard_server.ports import address, cannot_listen, is_loopback, listen, refuse_open
 from xmguard_server.servicer import GuardServicer
 from xmguard_server.tls import Tls
@@ -76,12 +79,13 @@ class Server:
         self._config = config
         self._metrics = metrics
         self._ready = ready or (lambda info, server: None)
+        self._recent = Recent()
         self._pool = Pool(
             launch,
             workers=config.workers,
             step_timeout=config.step_timeout,
             max_restarts=config.max_restarts,
-            observers=(metrics,),
+            observers=(metrics, self._recent),
             progress=progress,
             lost=metrics.worker_lost,
         )
@@ -92,6 +96,7 @@ class Server:
         metrics.watch_observers(lambda: self._pool.observer_failures)
         self._calls = Calls(self._pool, self._admission, config, metrics)
         self._stopping = False
+        self._asking = Attended(Asking(self._calls), metrics)
         self._observability = Observability(metrics)
         self._health = health.aio.HealthServicer()
         self._tls = Tls(config.tls) if config.tls is not None else None
@@ -185,6 +190,7 @@ class Server:
             self._metrics.registry,
             ready=lambda: self._calls.ready and not self._stopping,
             engine_metrics=self._pool.engine_page,
+            routes=page_routes(self._calls, self._recent, self._asking) if config.ui else (),
         )
         door = HttpDoor(
             pages,
@@ -230,6 +236,7 @@ class Server:
         """Wait until no call is in flight, over gRPC or HTTP."""
         await self._observability.idle()
         await self._attended.idle()
+        await self._asking.idle()
 
     async def _follow_workers(self) -> None:
         """Serve while a worker is ready, as many requests at once as the workers take together."""

@@ -46,6 +46,19 @@ class Principal:
     """Of the token or the certificate; empty where nobody has to say."""
     scopes: frozenset[Scope]
 
+    def need(self, scope: Scope) -> None:
+        """Go on only if a scope is open to it.
+
+        Raises:
+            XmguardError: PERMISSION_DENIED.
+        """
+        if scope not in self.scopes:
+            raise XmguardError(
+                f"this token does not open the scope {scope.value}; ask for one that does",
+                code=ErrorCode.PERMISSION_DENIED,
+                reason=Reason.PERMISSION_DENIED,
+            )
+
 
 _ANYONE = Principal("", frozenset(Scope))
 
@@ -137,12 +150,7 @@ class Authenticator:
         if entry.expires is not None and entry.expires <= datetime.now(UTC):
             raise _unauthenticated("this token has expired; ask for a new one")
         principal = Principal(entry.name, frozenset(Scope(name) for name in entry.scopes))
-        if scope not in principal.scopes:
-            raise XmguardError(
-                f"this token does not open the scope {scope.value}; ask for one that does",
-                code=ErrorCode.PERMISSION_DENIED,
-                reason=Reason.PERMISSION_DENIED,
-            )
+        principal.need(scope)
         return principal
 
 

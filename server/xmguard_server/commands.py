@@ -81,6 +81,9 @@ def serve(
             show_default="off",
         ),
     ] = DEFAULTS.http_port,
+    ui: Annotated[
+        bool, typer.Option("--ui", help="Serve the live page at /ui/ of the admin port: ask, and see what was used.")
+    ] = False,
     tokens: Annotated[
         Path | None,
         typer.Option(
@@ -181,6 +184,7 @@ def serve(
         from xmguard_server.app import run
         from xmguard_server.logs import log_to_stderr
         from xmguard_server.metrics import Metrics
+        from xmguard_server.page.routes import PAGE
         from xmguard_server.ports import address
         from xmguard_server.workers.launching import ProcessLaunch
         from xmguard_server.workers.served import Loading
@@ -193,8 +197,10 @@ def serve(
         where = address(host, server.port)
         if server.http_port:
             where += f", chat completions on {scheme}://{address(host, server.http_port)}/v1"
-        metrics_url = f"{scheme}://{address(admin_host, server.admin_port)}/metrics"
-        print(f"xmguard: serving {info.model} on {where}, metrics on {metrics_url}", flush=True)
+        admin = f"{scheme}://{address(admin_host, server.admin_port)}"
+        print(f"xmguard: serving {info.model} on {where}, metrics on {admin}/metrics", flush=True)
+        if ui:
+            print(f"xmguard: live page on {admin}{PAGE}", flush=True)
 
     def progress(message: str) -> None:
         print(message, file=sys.stderr, flush=True)
@@ -207,6 +213,7 @@ def serve(
         admin_host=admin_host,
         admin_port=admin_port,
         http_port=http_port,
+        ui=ui,
         tokens=tokens,
         tls=tls,
         closed_health=closed_health,

@@ -40,6 +40,8 @@ class ServerConfig:
     """Metrics, liveness and readiness over HTTP; 0 takes any free port."""
     http_port: int | None = None
     """The OpenAI-compatible API, on `host`; 0 takes any free port, None opens none."""
+    ui: bool = False
+    """Whether the admin port has the live page."""
     tokens: Path | None = None
     """File of the tokens that callers must send one of."""
     tls: TlsFiles | None = None

@@ -108,6 +108,8 @@ class HttpDoor:
             if answering.status:  # too late to say it otherwise than by closing the connection
                 raise stated from error
             response = self._shape(stated)
+            if stated.code is ErrorCode.UNAUTHENTICATED and self._passwords and self._authenticator.wants_token:
+                response.headers.append("www-authenticate", 'Basic realm="xmguard", charset="UTF-8"')  # a browser asks
             response.headers["connection"] = "close"  # what is left of the body is not worth reading
             await response(request, receive, answering.send)
         finally:

@@ -19,9 +19,13 @@ _TYPE = "type.googleapis.com/google.rpc."
 
 def error_response(error: XmguardError) -> Response:
     """The answer to a request that failed."""
-    status = http_status(error)
-    body = {"code": status, "status": error.code.value, "message": str(error), "details": _details(error)}
-    return JSONResponse({"error": body}, status, error_headers(error))
+    return JSONResponse(error_body(error), http_status(error), error_headers(error))
+
+
+def error_body(error: XmguardError) -> dict[str, Any]:
+    """What the body says; also the last line of a stream that had begun."""
+    body = {"code": http_status(error), "status": error.code.value, "message": str(error), "details": _details(error)}
+    return {"error": body}
 
 
 def error_headers(error: XmguardError) -> dict[str, str]:

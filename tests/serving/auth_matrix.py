@@ -74,6 +74,7 @@ class Keys:
         for name, scopes, expires in (
             ("guard", ["guard"], None),
             ("admin", ["admin"], None),
+            ("both", ["guard", "admin"], None),
             ("late", ["guard", "admin"], past),
             ("gone", ["guard", "admin"], None),
         ):

@@ -9,7 +9,17 @@ from __future__ import annotations
 from xmguard.wire.jsonschema import json_schema
 from xmguard.wire.jsontext import from_data, from_json, parse_json, to_data, to_json
 from xmguard.wire.messages import decode, encode
-from xmguard.wire.methods import ANSWER, CHECK, GET_MODEL, METHODS, SERVICE, STREAM_ANSWER, Method, Numbered
+from xmguard.wire.methods import (
+    ANSWER,
+    CHECK,
+    GET_MODEL,
+    METHODS,
+    SERVICE,
+    STREAM_ANSWER,
+    Method,
+    Numbered,
+    event_to_json,
+)
 from xmguard.wire.status import DOMAIN, as_raised, from_status, to_status
 
 __all__ = [
@@ -25,6 +35,7 @@ __all__ = [
     "as_raised",
     "decode",
     "encode",
+    "event_to_json",
     "from_data",
     "from_json",
     "from_status",

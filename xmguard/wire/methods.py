@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar, cast
 
+from google.protobuf import json_format
 from google.protobuf.message import DecodeError, Message
 
 from xmguard.errors import InvalidRequest, Reason, XmguardError
@@ -95,13 +96,18 @@ def _unpack_event(data: bytes) -> Numbered:
     return message.sequence, decode(_EVENT_TYPES[name], getattr(message, name))
 
 
-def _pack_event(numbered: Numbered) -> bytes:
+def event_to_json(numbered: Numbered) -> str:
+    """The event as one line of canonical proto3 JSON, the form of a StreamAnswerResponse."""
+    return json_format.MessageToJson(_event_message(numbered), indent=None, ensure_ascii=False)
+
+
+def _event_message(numbered: Numbered) -> pb.StreamAnswerResponse:
     sequence, event = numbered
     message = pb.StreamAnswerResponse(sequence=sequence)
     target = getattr(message, _EVENTS[type(event)])
     target.CopyFrom(encode(event))
     target.SetInParent()  # an event with nothing in it is still an event
-    return message.SerializeToString()
+    return message
 
 
 def _request(value: AnswerRequest) -> pb.AnswerRequest:
@@ -126,7 +132,7 @@ STREAM_ANSWER: Method[AnswerRequest, Numbered] = Method(
     streams=True,
     pack_request=lambda value: pb.StreamAnswerRequest(request=_request(value)).SerializeToString(),
     unpack_request=lambda data: decode(AnswerRequest, _parse(pb.StreamAnswerRequest, data).request),
-    pack_response=_pack_event,
+    pack_response=lambda numbered: _event_message(numbered).SerializeToString(),
     unpack_response=_trusting(_unpack_event),
 )
 

@@ -2,9 +2,7 @@
 
 import csv
 import json
-import os
 import re
-import shutil
 from io import BytesIO
 
 import pytest
@@ -149,28 +147,6 @@ def test_the_command_writes_the_same_report_of_the_same_logs(logs, report, tmp_p
     assert files(tmp_path / "here") == files(report)  # which lies among the logs by now, and is none
     empty = CliRunner().invoke(app, ["report", str(tmp_path / "here" / "figures")])
     assert "xmguard bench run writes some" in str(empty.exception)
-
-
-@pytest.fixture(scope="module")
-def browser():
-    drive = pytest.importorskip("playwright.sync_api", reason='playwright is missing: pip install -e ".[dev]"')
-    chromium = shutil.which("chromium") or shutil.which("google-chrome")
-    if chromium is None:
-        pytest.skip("there is no chromium: apt-get install chromium")
-    with drive.sync_playwright() as playwright:
-        # Nobody but root needs to go without Chromium's sandbox.
-        alone = ["--no-sandbox"] if os.geteuid() == 0 else []
-        started = playwright.chromium.launch(executable_path=chromium, args=alone, timeout=120_000)
-        yield started
-        started.close()
-
-
-@pytest.fixture(scope="module")
-def expect(browser):
-    """What waits until the page is as it is said to be, and fails when it does not become so."""
-    from playwright.sync_api import expect
-
-    return expect
 
 
 @pytest.fixture
