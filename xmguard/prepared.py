@@ -79,7 +79,7 @@ class Prepared:
             MAX_ANSWER_TOKENS,
             orders_probed(self.prompt),
             tail=lambda task: len(self.backend.tail(task)),
-            ids=lambda text: len(self.backend.ids(text)),
+            ids=self.backend.ids,
         )
         scored = Ability.SCORE not in self.backend.lacks
         sentences = [

@@ -5,7 +5,7 @@ Everything here is an upper bound. Knows no engine by name, and not what is read
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -25,11 +25,16 @@ class Sizes:
     """Whether a tail that was run once is kept for whatever continues it."""
     again: int = 0
     """Tokens of the context that each reading runs again."""
+    block: int = 0
+    """Of a tail that was run once, whatever continues it finds whole blocks of so many tokens; 0 where it finds none.
+    What `keeps` finds all."""
+    joins: bool = False
+    """Whether continuations that differ in their last token alone are one reading."""
     probe_says: int = 0
     """Tokens that each reading of the pair probe generates."""
 
     @classmethod
-    def of(cls, prompt: EncodedPrompt, *, keeps: bool, again: int = 0) -> Sizes:
+    def of(cls, prompt: EncodedPrompt, *, keeps: bool, again: int = 0, block: int = 0, joins: bool = False) -> Sizes:
         """Those of a prompt whose ids are tokens."""
         return cls(
             spans=len(prompt.span_map),
@@ -39,7 +44,14 @@ class Sizes:
             probe_tail=len(prompt.probe_tail),
             keeps=keeps,
             again=again,
+            block=block,
+            joins=joins,
         )
+
+    @property
+    def changed(self) -> int:
+        """Tokens of the context that are run anew with a bias inside it; readings that are alike share them."""
+        return self.context - self.again
 
     def decoded(self, branches: int, tail: int, tokens: int) -> int:
         """Of branches that read a tail and say so many tokens."""
@@ -47,11 +59,23 @@ class Sizes:
 
     def continued(self, readings: int, tail: int, tokens: int) -> int:
         """Of continuations after tails that were run before."""
-        return readings * (tokens if self.keeps else self.again + tail + tokens)
+        if self.keeps:
+            return readings * tokens
+        broken = self.again + tail
+        if self.block:  # that ends anywhere within a block, because a tail may be shorter than it was said to be
+            broken = min(broken, self.block - 1)
+        return readings * (broken + tokens)
 
     def scored(self, branches: int, tail: int, each: int, tokens: int) -> int:
         """Of `each` continuations of every branch, its tail included."""
-        return (branches * tail if self.keeps else 0) + self.continued(branches * each, tail, tokens)
+        if self.keeps:
+            return branches * (tail + each * tokens)
+        return self.decoded(branches, tail, tokens) + self.continued(branches * (each - 1), tail, tokens)
+
+    def chosen(self, branches: int, tail: int, choices: Collection[Sequence[int]]) -> int:
+        """Of the same continuations of every branch, whose ids are known; its tail included."""
+        readings = {tuple(ids[:-1]) for ids in choices} if self.joins else choices
+        return self.scored(branches, tail, len(readings), max(map(len, choices)))
 
 
 @dataclass(frozen=True)
@@ -66,8 +90,8 @@ class FeatureSizes:
     """Of the spans that the pair probe reads; the second one is a context of its own."""
     tail: Callable[[str], int]
     """Tokens of a task that is asked of the context, everything around it included."""
-    ids: Callable[[str], int]
-    """Tokens of a plain text."""
+    ids: Callable[[str], Sequence[int]]
+    """Ids of a plain text."""
 
     @property
     def pairs(self) -> int:

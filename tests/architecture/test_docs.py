@@ -16,7 +16,7 @@ from xmguard_research.speed.report import read
 from xmguard_research.speed.show import replaced
 
 ROOT = Path(__file__).parents[2]
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("plugins/**/README.md")])
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("plugins/**/README.md"), *ROOT.glob("deploy/**/README.md")])
 
 
 def text_of(*names: str) -> str:

@@ -1,5 +1,6 @@
 """The vLLM engine's front where no vLLM is needed: what is told of a request, what is refused, what options come to."""
 
+import json
 import threading
 from importlib.util import find_spec
 from types import SimpleNamespace
@@ -136,6 +137,23 @@ def test_a_caller_that_cancels_waits_no_longer():
 
 
 # -- what is refused, and what options come to -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("architecture", "kind", "why"),
+    [
+        ("Gemma3ForConditionalGeneration", "gemma3", "tokens of a picture read each other both ways"),
+        ("PaliGemmaForConditionalGeneration", "paligemma", "tokens of a picture read each other both ways"),
+        ("Qwen2VLForConditionalGeneration", "qwen2_vl", "makes other features of a picture than the stock one"),
+        ("MllamaForConditionalGeneration", "mllama", "pictures are read by cross-attention"),
+        ("SmolVlmTinyForConditionalGeneration", "smolvlm_tiny", "is not proven to be steered exactly"),
+    ],
+)
+def test_a_family_whose_pictures_are_not_read_exactly_is_refused_with_the_reason(tmp_path, architecture, kind, why):
+    (tmp_path / "config.json").write_text(json.dumps({"architectures": [architecture], "model_type": kind}))
+    first, *_ = refusals(tmp_path)
+    assert architecture in first
+    assert why in first
 
 
 def test_a_model_is_refused_for_its_family_its_files_and_its_adapters(tmp_path):

@@ -3,7 +3,7 @@
 import pytest
 
 from tests.unit.test_vllm_rows import FACTS, SPANS
-from xmguard.backends.vllm.spec import ReadingSpec
+from xmguard.backends.vllm.spec import PicturePlace, ReadingSpec
 from xmguard.backends.vllm.worker.readings import Readings
 from xmguard.bias import AttentionBias
 from xmguard.request import Scope
@@ -21,6 +21,9 @@ class Channel:
 
     def probe(self, request, logits):
         self.told.append((request, "probe", logits))
+
+    def scores(self, request, logprobs):
+        self.told.append((request, "scores", logprobs))
 
     def error(self, request, text):
         self.told.append((request, "error", text))
@@ -93,6 +96,11 @@ def test_a_row_that_is_only_run_again_predicts_nothing(readings):
     [
         (spec("x"), 19, "its prompt has 19 tokens; its reading is of 20"),
         (spec("x", adapter="answer"), 20, "this engine has no adapter 'answer'"),
+        (
+            spec("x", pictures=(PicturePlace("seen", ((3, 5), (6, 8))),)),
+            20,
+            "its pictures are others, or elsewhere: vLLM runs it with none; its spans were laid by seen at 3-4, 6-7",
+        ),
     ],
 )
 def test_what_cannot_be_read_as_asked_is_said_at_once(readings, asked, prompt, says):
@@ -121,11 +129,52 @@ def test_keys_are_shared_up_to_where_a_reading_changes_them():
     def at(scope=Scope.READERS, bias=1.0, **more):
         return ReadingSpec("x", SPANS, 20, AttentionBias({"b": bias}, scope), **more)
 
-    assert at().own_from == 13
-    assert at(Scope.ALL).own_from == 13  # where the second span ends
-    assert at(Scope.GENERATED).own_from == 20
-    assert at(bias=0.0).own_from == float("inf")
-    assert at(bias=0.0, measured=True).own_from == at(bias=0.0, adapter="probe").own_from == 13
-    assert at().reading == ReadingSpec("y", SPANS, 30, AttentionBias({"b": 1.0})).reading
-    assert len({at().reading, at(bias=2.0).reading, at(Scope.ALL).reading, at(adapter="probe").reading}) == 4
-    assert at(measured=True).reading != ReadingSpec("y", SPANS, 20, AttentionBias({"b": 1.0}), measured=True).reading
+    def firsts(reading):
+        return [first for first, _ in reading.keys]
+
+    assert firsts(at()) == [13]
+    assert firsts(at(Scope.ALL)) == [13]  # where the second span ends
+    assert firsts(at(Scope.GENERATED)) == [20]
+    assert firsts(at(bias=0.0)) == []
+    assert firsts(at(bias=0.0, measured=True)) == firsts(at(bias=0.0, adapter="probe")) == [13]
+    assert at().keys == ReadingSpec("y", SPANS, 30, AttentionBias({"b": 1.0})).keys
+    assert len({at().keys, at(bias=2.0).keys, at(Scope.ALL).keys, at(adapter="probe").keys}) == 4
+    assert at(measured=True).keys != ReadingSpec("y", SPANS, 20, AttentionBias({"b": 1.0}), measured=True).keys
+
+
+def test_rows_that_score_are_nobody_elses_and_those_before_them_are_shared():
+    def scoring(name, **more):
+        return ReadingSpec(name, SPANS, 20, AttentionBias({"b": 1.0}), **more)
+
+    shared, own = scoring("x", scored=(5, 6), choices=(7,)).keys
+    assert shared == scoring("y").keys[0]
+    assert own[0] == 17  # the row that predicts the first of three tokens
+    assert scoring("y", scored=(5, 6), choices=(7,)).keys[1] != own
+    assert [first for first, _ in scoring("x", scored=(5, 6), measured=True).keys] == [13]
+
+
+def test_scores_are_told_once_every_row_that_predicts_was_run_and_read_as_asked(readings):
+    asked = ReadingSpec("x", SPANS, 20, AttentionBias({"a": 1.0}), scored=(5, 6), choices=(7, 8))
+    for chunk in ((0, 18), (18, 20)):
+        readings.move([], [(0, asked, 20, [])], [])
+        readings.begin()
+        step = readings.step([0, chunk[1] - chunk[0]], [chunk[1]])
+        step.served.add(0)
+        for one, position in readings.scoring():
+            readings.scored(one, position, [-float(token) for token in one.reader.asked_of(position)])
+        assert readings.channel.told == []
+        readings.settle()
+    assert readings.channel.told == [("x", "scores", [-5.0, -6.0, -7.0, -8.0])]
+
+
+def test_rows_that_score_and_were_never_run_are_an_error(readings):
+    asked = ReadingSpec("x", SPANS, 20, AttentionBias({"a": 1.0}), scored=(5, 6), choices=(7,))
+    readings.move([], [(0, asked, 20, [])], [])
+    readings.begin()
+    step = readings.step([0, 1], [20])
+    step.served.add(0)
+    for one, position in readings.scoring():
+        readings.scored(one, position, [0.0])
+    readings.settle()
+    ((_, kind, said),) = readings.channel.told
+    assert (kind, said) == ("error", "rows [17, 18] were never run, so they score nothing")

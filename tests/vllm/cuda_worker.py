@@ -17,6 +17,7 @@ from torch import Tensor
 
 from tests.unit.paged_case import PagedCase, Request, expected, prepare, reads
 from xmguard.attention.slot_tables import LAST
+from xmguard.backends.vllm.sealing import new_secret, opened
 from xmguard.backends.vllm.spec import KEY, ReadingSpec
 from xmguard.backends.vllm.worker.readings import ModelFacts
 from xmguard.bias import AttentionBias
@@ -33,6 +34,7 @@ SPEC = ReadingSpec(
 )
 READING = reads(SPAN, epsilon=(2.0,), reader=CONTEXT, measured_from=LAST)
 CASE = PagedCase(requests=(Request(13), Request(LENGTH, reading=READING)), padding=1, page_keys=16, head_dim=32)
+SECRET = new_secret()
 LAYER = "model.layers.0.self_attn.attn"
 SLOTS = [2, 1]
 """Of the two requests."""
@@ -70,7 +72,7 @@ def configuration(address: str) -> SimpleNamespace:
     torch.nn.Module.__init__(layer)
     layer.num_heads, layer.num_kv_heads, layer.head_size = CASE.heads, CASE.kv_heads, CASE.head_dim
     return SimpleNamespace(
-        additional_config={KEY: {"address": address}},
+        additional_config={KEY: {"address": address, "secret": SECRET}},
         parallel_config=SimpleNamespace(rank=0, tensor_parallel_size=1, cp_kv_cache_interleave_size=1),
         cache_config=None,
         attention_config=None,
@@ -167,7 +169,7 @@ def step() -> Seen:
         engine.slots._reports.close()
         messages = []
         while socket.poll(1000):
-            messages.append(msgspec.msgpack.decode(socket.recv()))
+            messages.append(msgspec.msgpack.decode(opened(SECRET, socket.recv_multipart())))
         socket.close(0)
     return Seen(lengths, flash_lengths, captured, rows, read, plain, logits.argmax(-1).tolist(), messages)
 

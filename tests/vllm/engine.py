@@ -21,12 +21,16 @@ import msgspec
 import torch
 import zmq
 
+from xmguard.backends.vllm.picture_prompts import PreparedPictures
+from xmguard.backends.vllm.sealing import new_secret, opened
 from xmguard.backends.vllm.spec import KEY, ReadingSpec
 from xmguard.backends.vllm.worker import plugin
+from xmguard.backends.vllm.worker.readings import readings_of
 from xmguard.bias import AttentionBias
 from xmguard.context import SpanMap, SpanTokens
 
 NUMBERS = itertools.count()
+MARK = "everything before this"
 
 
 @dataclass(frozen=True)
@@ -39,9 +43,12 @@ class Asked:
     steps: int = 16
     more: dict[str, Any] = field(default_factory=dict)
     """Further fields of its `ReadingSpec`; `measured` and `told` are true unless it says otherwise."""
+    pictures: PreparedPictures | None = None
+    """Of its context."""
 
     def spec(self, name: str) -> ReadingSpec:
-        fields = {"prompt_tokens": len(self.ids), "measured": True, "told": True} | self.more
+        places = () if self.pictures is None else self.pictures.places
+        fields = {"prompt_tokens": len(self.ids), "measured": True, "told": True, "pictures": places} | self.more
         return ReadingSpec(id=name, span_map=self.span_map, bias=self.bias, **fields)
 
 
@@ -86,6 +93,7 @@ class Engine:
         self.everything: list[dict[str, Any]] = []
         self._socket = zmq.Context.instance().socket(zmq.PULL)
         port = self._socket.bind_to_random_port("tcp://127.0.0.1")
+        self._channel = {"address": f"tcp://127.0.0.1:{port}", "secret": new_secret()}
         settings = {
             "dtype": "float32",
             "enforce_eager": True,
@@ -96,7 +104,7 @@ class Engine:
             "generation_config": "vllm",
             "logits_processors": [plugin.TAP],
             "worker_extension_cls": plugin.EXTENSION,
-            "additional_config": {KEY: {"address": f"tcp://127.0.0.1:{port}", "adapters": adapters or {}}},
+            "additional_config": {KEY: {**self._channel, "adapters": adapters or {}}},
         }
         # vLLM looks into everything that is imported, and llvmlite, which an engine before has, does not bear it.
         hidden = {name: sys.modules.pop(name) for name in list(sys.modules) if name.split(".")[0] == "llvmlite"}
@@ -120,8 +128,16 @@ class Engine:
             )
             for name, asked in zip(names, requests, strict=True)
         ]
-        prompts = [TokensPrompt(prompt_token_ids=list(asked.ids)) for asked in requests]
-        outputs = self.llm.generate(prompts, params, use_tqdm=False)
+        prompts = [
+            {**(asked.pictures.rendered if asked.pictures else {"type": "token"}), "prompt_token_ids": list(asked.ids)}
+            for asked in requests
+        ]
+        inner, ended = self.llm.llm_engine, {}
+        for name, prompt, own in zip(names, prompts, params, strict=True):
+            inner.add_request(name, prompt, own)  # `LLM.generate` would render it again, and lose its pictures
+        while inner.has_unfinished_requests():
+            ended |= {output.request_id: output for output in inner.step() if output.finished}
+        outputs = [ended[name] for name in names]
         # vLLM hears in the next step which requests have ended.
         self.llm.generate(TokensPrompt(prompt_token_ids=[1]), SamplingParams(max_tokens=1), use_tqdm=False)
         told = self.told()
@@ -138,11 +154,23 @@ class Engine:
             for name, output in zip(names, outputs, strict=True)
         ]
 
+    def render(self, prompt: Any, stop: Any) -> Any:
+        """As `xmguard.backends.vllm.engine.Engine.render`."""
+        (rendered,) = self.llm.llm_engine.renderer.render_cmpl([prompt])
+        return rendered
+
     def told(self) -> list[dict[str, Any]]:
         """Messages that have come since this was last asked; `everything` keeps them all."""
         messages = []
-        while self._socket.poll(100):
-            messages.append(msgspec.msgpack.decode(self._socket.recv()))
+        # What the worker tells comes in order: with this, all that it told before is there.
+        readings_of(self.llm.llm_engine.vllm_config).channel.error(MARK, "")
+        while True:
+            assert self._socket.poll(60_000), "the worker's messages do not arrive"
+            told = opened(self._channel["secret"], self._socket.recv_multipart())
+            message = msgspec.msgpack.decode(told)
+            if message["id"] == MARK:
+                break
+            messages.append(message)
         self.everything += messages
         return messages
 

@@ -12,6 +12,7 @@ import pytest
 import zmq
 
 from xmguard.backends.vllm.engine import Engine
+from xmguard.backends.vllm.sealing import sealed
 from xmguard.backends.vllm.spec import ReadingSpec
 from xmguard.bias import AttentionBias
 from xmguard.context import SpanMap, SpanTokens
@@ -55,7 +56,7 @@ class Noting(Silent):
 @pytest.mark.parametrize("salted", [True, False])
 def test_where_blocks_are_keyed_in_an_unknown_way_a_reading_shares_none_of_its_own(salted):
     llm = Noting()
-    engine = Engine(lambda address: llm, salted=salted)
+    engine = Engine(lambda channel: llm, salted=salted)
     lifted = [replace(SPEC, id=f"lifted {bias}", bias=AttentionBias({"a": bias})) for bias in (1.0, 1.0, 2.0)]
     measured = replace(SPEC, id="measured", measured=True)
     for spec in (SPEC, *lifted, measured):
@@ -82,7 +83,7 @@ class Deaf(Silent):
 
 def test_who_asks_workers_that_die_over_it_is_told_so(monkeypatch):
     monkeypatch.setattr(Deaf, "errored", False, raising=False)
-    engine = Engine(lambda address: Deaf())
+    engine = Engine(lambda channel: Deaf())
     asked = time.monotonic()
     with pytest.raises(EngineError, match="vLLM's processes ended"):
         engine.call("xmguard_generated", ["one"])
@@ -95,28 +96,56 @@ def test_a_temporary_folder_in_which_no_socket_fits_is_named_as_what_is_wrong(tm
     long.mkdir()
     monkeypatch.setattr(tempfile, "tempdir", str(long))
     with pytest.raises(SetupIncomplete, match="let TMPDIR name another folder, with a short path"):
-        Engine(lambda address: Silent())
+        Engine(lambda channel: Silent())
+
+
+def heard(**how):
+    """An engine, with the channel on which its workers would tell."""
+    channels = []
+
+    def start(channel):
+        channels.append(channel)
+        return Silent()
+
+    engine = Engine(start, **how)
+    engine.channel = channels[0]
+    return engine
 
 
 @pytest.fixture
 def engine():
-    addresses = []
-
-    def start(address):
-        addresses.append(address)
-        return Silent()
-
-    engine = Engine(start)
-    engine.address = addresses[0]
+    engine = heard()
     yield engine
+    engine.close()
+
+
+@pytest.mark.parametrize("machines", [False, True], ids=["on this machine", "on several"])
+def test_who_is_no_worker_is_not_heard(machines, monkeypatch, caplog):
+    monkeypatch.setenv("VLLM_HOST_IP", "127.0.0.1")
+    engine = heard(machines=machines)
+    address, secret = engine.channel["address"], engine.channel["secret"]
+    assert address.startswith("tcp://127.0.0.1:" if machines else "ipc://")
+    running = engine.submit(range(12), SimpleNamespace(), SPEC, Stop(10))
+    socket = zmq.Context.instance().socket(zmq.PUSH)
+    socket.connect(address)
+    message, told = ({"id": SPEC.id, "kind": "probe", "logits": [logit]} for logit in (1.0, 2.0))
+    forged, known = msgspec.msgpack.encode(message), msgspec.msgpack.encode(told)
+    for frames in ([forged], sealed("guessed", forged), [sealed(secret, known)[0], forged], [b"", b"", b""]):
+        socket.send_multipart(frames)
+    socket.send_multipart(sealed(secret, known))
+    assert running.probed() == (2.0,)
+    warnings = [record.message for record in caplog.records if record.levelname == "WARNING"]
+    assert warnings == ["someone else than the engine's workers sends to where they tell; all of that is dropped"]
+    socket.close()
     engine.close()
 
 
 def test_an_engine_whose_workers_cannot_be_understood_any_more_has_failed(engine):
     running = engine.submit(range(12), SimpleNamespace(), SPEC, Stop(10))
     socket = zmq.Context.instance().socket(zmq.PUSH)
-    socket.connect(engine.address)
-    socket.send(msgspec.msgpack.encode({"id": SPEC.id, "kind": "token"}))  # of which token it is not said
+    socket.connect(engine.channel["address"])
+    message = msgspec.msgpack.encode({"id": SPEC.id, "kind": "token"})  # of which token it is not said
+    socket.send_multipart(sealed(engine.channel["secret"], message))
     with pytest.raises(EngineError, match="cannot be read any more"):
         running.token(0)
     socket.close()

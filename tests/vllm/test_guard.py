@@ -9,6 +9,7 @@ from dataclasses import replace
 import pytest
 
 from tests.bad_input import BAD, CONFLICT
+from tests.integration.test_cost import AllDisagree
 from tests.vllm.alike import assert_alike
 from xmguard import AnswerRequest, Decoding, Detail, OnError, Rebalance, Span, load_guard
 from xmguard.bias import AttentionBias
@@ -87,6 +88,27 @@ def test_what_is_run_is_within_what_was_said_it_would_cost(guard, request_):
     usage = guard.answer(ready).usage
     run = usage.prompt_tokens + usage.completion_tokens + usage.evidence_tokens
     assert run <= ready.cost < 3 * run
+
+
+@pytest.mark.parametrize("scope", [Scope.READERS, Scope.ALL], ids=["readers", "everything"])
+def test_so_is_what_features_and_quotes_run_whether_or_not_it_was_asked_before(guard, monkeypatch, scope):
+    features = ("yes_no", "explicit_prompt", "isolated_drop", "steered_flip")
+    monkeypatch.setattr(guard._judge, "_estimator", AllDisagree(features))
+    more = " Nobody knows who built it. It is open every day but Monday."
+    request = replace(
+        STEERED,
+        question=f"When did the museum open, and what is it like ({scope.name})?",
+        spans=tuple(replace(span, text=span.text + more) for span in STEERED.spans),
+        rebalance=replace(STEERED.rebalance, scope=scope),
+    )
+    ready, runs = guard.prepare(request), []
+    for _ in range(2):
+        response = guard.answer(ready)
+        assert any(pair.evidence_a for pair in response.verdict.disagreements)
+        usage = response.usage
+        runs.append(usage.prompt_tokens + usage.completion_tokens + usage.evidence_tokens)
+    first, second = runs
+    assert second < first <= ready.cost < 3 * first
 
 
 def test_requests_at_once_do_not_mix(guard):
@@ -183,7 +205,7 @@ def test_an_answer_is_cut_where_the_context_ends(guard, other):
 def test_suppressed_tokens_are_not_said_and_entropies_are_the_model_s(guard, other):
     said = []
     for each in (guard, other):
-        _, prompt = each.encode(STEERED)
+        prompt = each.prepare(STEERED).prompt
         session = each.backend.open(prompt, Stop())
         branch = Branch("joint", prompt.joint_tail, AttentionBias({"bank": 1.0}))
         said.append(list(session.decode([branch], {"joint": Decoding(max_tokens=8)})))
@@ -250,6 +272,7 @@ def test_the_engine_passes_its_self_test_and_says_what_it_is(guard):
         ({"max_model_len": 10**6}, "max_model_len: is 1000000; the model reads 1024 tokens"),
         ({"hf_overrides": {"rope_theta": 1.0}}, "hf_overrides: would change the numbers"),
         ({"kv_cache_dtype": "bfloat16"}, "kv_cache_dtype: would change the numbers"),
+        ({"nnodes": 2}, "nnodes: would need ranks that hear of no reading"),
         ({"data_parallel_size": 2}, "data_parallel_size: would start engines side by side"),
     ],
 )

@@ -8,7 +8,7 @@ import torch
 from tests.integration.eager import Eager
 from tests.vllm.engine import PROMPT, SPANS, Asked, Engine, array, tokens
 from tests.vllm.parity import assert_parity
-from xmguard.backends.vllm.spec import KEY, ReadingSpec
+from xmguard.backends.vllm.spec import KEY, PicturePlace, ReadingSpec
 from xmguard.bias import AttentionBias, TargetShares
 from xmguard.context import SpanMap, SpanTokens
 from xmguard.request import Scope
@@ -91,6 +91,19 @@ def test_unmeasured_readings_share_what_they_read_alike(engine, eager):
     for read, bias in ((first, asked.bias), (second, asked.bias), (other, LOWER)):
         want, _, _ = eager.answer(LONG, read.tokens, spans, bias)
         assert read.tokens == want
+
+
+def test_rows_that_score_are_run_in_chunks_and_however_often_they_were_run_before(engine, eager):
+    begin, choices = 310, (5, 9)
+    more = {"measured": False, "scored": tuple(LONG[begin:]), "choices": choices}
+    asked = Asked(LONG, LONG_SPANS, LIFT, steps=1, more=more)
+    _, logits, _ = eager.answer(LONG[:begin], [*LONG[begin:], choices[0]], LONG_SPANS, LIFT)
+    logprobs = torch.log_softmax(logits, -1)
+    wanted = [*logprobs[range(len(LONG) - begin), LONG[begin:]].tolist(), *logprobs[-1, list(choices)].tolist()]
+    reads = [engine.read(asked)[0] for _ in range(2)]
+    assert [read.cached for read in reads] == [0, (begin - 1) // BLOCK * BLOCK]
+    for read in reads:
+        assert read.only("scores")["logprobs"] == pytest.approx(wanted, abs=1e-4)
 
 
 def test_a_bias_on_every_later_row_takes_nothing_from_the_cache_after_its_span(engine, eager):
@@ -238,5 +251,6 @@ def test_suppressed_tokens_are_not_said_and_the_model_s_probabilities_count_them
 def test_a_reading_travels_whole():
     heads = ((0.5, 1.0), (0.0, 0.25))
     bias = AttentionBias({"a": float("-inf"), "b": 0.1}, Scope.ALL, TargetShares({"c": 0.3}), heads)
-    spec = ReadingSpec("x", SPANS, 118, bias, True, True, (4, 5), (6,), 3, "answer")
+    place = PicturePlace("p", ((3, 7), (9, 12)))
+    spec = ReadingSpec("x", SPANS, 118, bias, True, True, (4, 5), (6,), (6, 7), (8, 9), "answer", (place,))
     assert ReadingSpec.from_json(spec.to_json()) == spec

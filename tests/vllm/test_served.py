@@ -119,7 +119,7 @@ def test_when_vllms_process_dies_streams_end_within_two_seconds_and_it_is_starte
     stream = client.stream(LONG)
     next(event for event in stream if isinstance(event, Delta))
     children = below(psutil.Process(served.process.pid))
-    (core,) = (child for child in children if child.name().startswith("VLLM"))
+    (core,) = (child for child in children if child.name().startswith("VLLM::Engine"))
     killed = time.monotonic()
     core.kill()
     with pytest.raises(XmguardError) as caught:
@@ -146,3 +146,16 @@ def test_ctrl_c_lets_what_runs_finish_and_ends_vllms_processes(served, client):
         assert running.result(120).usage.completion_tokens == 60
     assert served.process.wait(60) == 0
     assert psutil.wait_procs(children, timeout=10)[1] == []
+
+
+def test_when_the_server_is_killed_vllms_processes_end_by_themselves(tmp_path, in_processes):
+    served = Served(make_model(tmp_path / "tiny", head_dim=32))
+    children = psutil.Process(served.process.pid).children(recursive=True)
+    assert len(children) > 2
+    with Client(served.address, timeout=120) as client:
+        stream = client.stream(LONG)
+        next(event for event in stream if isinstance(event, Delta))
+        served.process.kill()
+        assert psutil.wait_procs(children, timeout=15)[1] == []
+    served.process.wait()
+    served.process.stdout.close()

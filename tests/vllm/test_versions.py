@@ -154,3 +154,21 @@ def test_the_order_of_this_machine_s_cache_is_found(dtype):
     ops.cpu_attn_reshape_and_cache(key.contiguous(), value.contiguous(), keys, values, torch.arange(2 * block), isa)
     assert torch.equal(found.key.pages(keys.unsqueeze(0))[0], key.transpose(0, 1))
     assert torch.equal(found.value.pages(values.unsqueeze(0))[0], value.transpose(0, 1))
+
+
+def test_a_rank_with_another_xmguard_is_refused():
+    from xmguard import __version__
+    from xmguard.backends.vllm.loader import check_versions
+    from xmguard.errors import SetupIncomplete
+
+    check_versions([{"version": __version__}] * 2)
+    with pytest.raises(SetupIncomplete, match=r"rank 1 runs xmguard 0\.0\.9, rank 2 .* older kind; here"):
+        check_versions([{"version": __version__}, {"version": "0.0.9"}, {}])
+
+
+def test_workers_on_other_machines_are_heard_over_tcp():
+    from xmguard.backends.vllm.settings import EngineSettings
+
+    for name, machines in (("mp", False), ("ray", True)):
+        asked = EngineSettings.read("cuda", "bfloat16", {"distributed_executor_backend": name})
+        assert asked.machines is machines

@@ -35,6 +35,21 @@ class Picture:
     """What the processor calls each of `ids`: 0 text, 1 picture. Some processors call all of the run a picture."""
     inputs: Mapping[str, Tensor]
     """What the vision tower is given, by the name of its argument."""
+    folded: tuple[int, ...]
+    """The run before the processor expands it; for an engine that expands pictures by itself."""
+    part: ImagePart | None = None
+    """The picture itself, for such an engine."""
+
+    @property
+    def features(self) -> tuple[tuple[int, int], ...]:
+        """Half-open ranges of the prompt's positions that the vision tower's features take, in order."""
+        ranges: list[tuple[int, int]] = []
+        for place in (self.start + index for index in self.placeholders):
+            if ranges and ranges[-1][1] == place:
+                ranges[-1] = (ranges[-1][0], place + 1)
+            else:
+                ranges.append((place, place + 1))
+        return tuple(ranges)
 
     def at(self, start: int) -> Picture:
         """The same picture elsewhere."""
@@ -44,8 +59,14 @@ class Picture:
 class PictureReader:
     """Turns pictures into tokens and tensors by a model's own processor. Stateless once built."""
 
-    def __init__(self, processor: Any, placeholder: int, model: str) -> None:
-        """`placeholder` is the id that the model's configuration gives to the token of a feature.
+    def __init__(self, processor: Any, placeholder: int, model: str, *, keeps_parts: bool = False) -> None:
+        """Read pictures for one model.
+
+        Args:
+            processor: the model's own.
+            placeholder: the id that the model's configuration gives to the token of a feature.
+            model: what to call it when it is refused.
+            keeps_parts: whether pictures keep what they were read from.
 
         Raises:
             ModelRefused: the processor cannot be asked about a single picture, or leaves no room for its features; its
@@ -53,7 +74,9 @@ class PictureReader:
         """
         self._processor = processor
         self._placeholder = placeholder
+        self._keeps_parts = keeps_parts
         self._text = _picture_text(processor, model)
+        self._folded = tuple(processor.tokenizer(self._text, add_special_tokens=False)["input_ids"])
         try:
             tried = self.read(ImagePart(64, 48, bytes(3 * 64 * 48)))
         except Exception as error:  # a processor fails in its own way
@@ -83,6 +106,8 @@ class PictureReader:
             placeholders=tuple((ids == self._placeholder).nonzero().flatten().tolist()),
             types=tuple(torch.as_tensor(types)[0].tolist()),
             inputs={name: torch.as_tensor(value) for name, value in made.items() if name not in _OF_TOKENS},
+            folded=self._folded,
+            part=part if self._keeps_parts else None,
         )
 
 

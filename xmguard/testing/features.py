@@ -128,7 +128,7 @@ class FeatureContract(Contract):
             max(len(backend.ids(span.answer)) for span in reading.evidence.spans),
             orders_probed(reading.prompt),
             tail=lambda task: len(backend.tail(task)),
-            ids=lambda text: len(backend.ids(text)),
+            ids=backend.ids,
         )
         said = self.feature.tokens(asked) if isinstance(self.feature, RunningFeature) else 0
         assert ran <= said, f"it ran {ran} tokens and said {said} at most: see xmguard.sizes.RunningFeature"

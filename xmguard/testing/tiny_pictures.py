@@ -220,27 +220,28 @@ PICTURE_FAMILIES = {
 """By the architecture's name without `ForConditionalGeneration`."""
 
 
-def make_picture_config(family: str) -> tuple[Any, Any]:
-    """The configuration of a tiny model of a family, and its tokenizer."""
+def make_picture_config(family: str, **changes: Any) -> tuple[Any, Any]:
+    """The configuration of a tiny model of a family, and its tokenizer; `changes` are to its language model's."""
     made = PICTURE_FAMILIES[family]
     tokenizer = make_tokenizer(*made.special, **made.named)
     if made.picture is not None:
         tokenizer.chat_template = PARTS_TEMPLATE.replace("PICTURE", made.picture)
     known = {"vocab_size": len(tokenizer), "eos_token_id": tokenizer.eos_token_id, "tie_word_embeddings": False}
-    config = made.config(CONFIG | NO_SPECIAL_TOKENS | known | made.text)
+    config = made.config(CONFIG | NO_SPECIAL_TOKENS | known | made.text | changes)
     for name, token in made.tokens.items():
         setattr(config, name, tokenizer.convert_tokens_to_ids(token))
     config.tie_word_embeddings = False
     return config, tokenizer
 
 
-def make_picture_model(folder: Path, family: str = "Llava", *, seed: int = 0) -> Path:
+def make_picture_model(folder: Path, family: str = "Llava", *, seed: int = 0, **changes: Any) -> Path:
     """Save a tiny model that reads pictures, with its processor; like `xmguard.testing.make_model`.
 
     Args:
         folder: where to save it.
         family: a key of `PICTURE_FAMILIES`.
         seed: of the weights.
+        changes: to the configuration of its language model.
 
     Returns:
         The folder.
@@ -249,7 +250,7 @@ def make_picture_model(folder: Path, family: str = "Llava", *, seed: int = 0) ->
     import transformers
 
     made = PICTURE_FAMILIES[family]
-    config, tokenizer = make_picture_config(family)
+    config, tokenizer = make_picture_config(family, **changes)
     torch.manual_seed(seed)
     model = getattr(transformers, f"{family}ForConditionalGeneration")(config)
     sharpen(model)

@@ -29,7 +29,7 @@ class Series:
     divisor: int = 1
     """What a sample is divided by to be shown: the decoded tokens for a time per token."""
     unit: str = "seconds"
-    """`seconds` or `bytes`."""
+    """`seconds` or `bytes`; `tokens` of what is counted once, whatever the rounds."""
     tokens: int = 0
     """Decoded tokens per sequence; 0 where sequences are not compared."""
     agrees_with: str = ""

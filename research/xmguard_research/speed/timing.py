@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 
@@ -42,20 +42,31 @@ class Cell:
 def interleave(
     variants: Mapping[str, Variant], *, repeats: int, tick: Callable[[], None] = lambda: None
 ) -> dict[str, list[Timed]]:
-    """Run every variant once a round, the first of a round being the second of the one before.
-
-    Garbage is collected before each call and not during it. `tick` is called after each round.
-    """
-    names = list(variants)
-    taken: dict[str, list[Timed]] = {name: [] for name in names}
-    for turn in range(WARM_UP + repeats):
-        first = turn % len(names)
-        for name in names[first:] + names[:first]:
-            sample = _without_collection(variants[name])
-            if turn >= WARM_UP:
-                taken[name].append(sample)
+    """Every sample of every variant, those of `rounds`. `tick` is called after each round."""
+    taken: dict[str, list[Timed]] = {name: [] for name in variants}
+    for samples in rounds(variants, repeats=repeats):
+        for name, sample in samples.items():
+            taken[name].append(sample)
         tick()
     return taken
+
+
+def rounds(
+    variants: Mapping[str, Variant], *, repeats: int, turn: Callable[[str], None] = lambda name: None
+) -> Iterator[Mapping[str, Timed]]:
+    """Run every variant once a round, the first of a round being the second of the one before.
+
+    Gives the samples of each round when it is over; those of the warm-up are dropped, so that it gives none. Garbage is
+    collected before each call and not during it. `turn` is called with the name of a variant that is about to be run.
+    """
+    names = list(variants)
+    for number in range(WARM_UP + repeats):
+        first = number % len(names)
+        samples = {}
+        for name in names[first:] + names[:first]:
+            turn(name)
+            samples[name] = _without_collection(variants[name])
+        yield samples if number >= WARM_UP else {}
 
 
 def _without_collection(variant: Variant) -> Timed:

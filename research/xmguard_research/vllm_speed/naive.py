@@ -31,7 +31,20 @@ class Call:
     ids: tuple[int, ...]
     tokens: int
     """At most."""
-    single_line: bool
+    single_line: bool = False
+    scored: bool = False
+    """Whether the log-probabilities of the prompt's tokens are asked for."""
+
+
+def scoring_calls(prompt: EncodedPrompt, answers: Sequence[tuple[int, ...]]) -> list[Call]:
+    """What each span's answer is worth under every other span, and with no span at all; `answers` are token ids."""
+    preamble = prompt.context_ids[: prompt.span_map.spans[0].start]
+    texts = [prompt.context_ids[span.start : span.stop] for span in prompt.span_map]
+    readers = [
+        (text, answer) for number, answer in enumerate(answers) for other, text in enumerate(texts) if other != number
+    ]
+    readers += [((), answer) for answer in answers]
+    return [Call((*preamble, *text, *prompt.alone_tail, *answer), 1, scored=True) for text, answer in readers]
 
 
 def calls_of(prompt: EncodedPrompt, tokens: int) -> list[Call]:
@@ -96,18 +109,21 @@ class PlainServer:
             self._process.kill()
             self._process.wait()
 
-    def complete(self, calls: Sequence[Call]) -> list[str]:
-        """Every completion, greedily and all of them at once."""
+    def complete(self, calls: Sequence[Call]) -> list[tuple[int, ...]]:
+        """Token ids of every completion, greedily and all of them at once."""
         with ThreadPoolExecutor(len(calls)) as pool:
             return list(pool.map(self._complete, calls))
 
-    def _complete(self, call: Call) -> str:
+    def _complete(self, call: Call) -> tuple[int, ...]:
         asked: dict[str, Any] = {
             "model": _NAME,
             "prompt": list(call.ids),
             "max_tokens": call.tokens,
             "temperature": 0.0,
+            "return_token_ids": True,
         }
+        if call.scored:
+            asked["prompt_logprobs"] = 0
         if call.single_line:
             asked["stop"] = ["\n"]
         connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=600)
@@ -120,7 +136,7 @@ class PlainServer:
             connection.close()
         if reply.status != http.client.OK:
             raise RuntimeError(f"plain vLLM answers {reply.status}: {body[:300]!r}")
-        return str(json.loads(body)["choices"][0]["text"])
+        return tuple(json.loads(body)["choices"][0]["token_ids"])
 
     def _wait(self) -> None:
         end = time.monotonic() + STARTS_IN

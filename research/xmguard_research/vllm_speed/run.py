@@ -1,24 +1,29 @@
-"""One run: starts the engines that its experiments need, and times their variants in turns."""
+"""One run: starts the engines that its experiments need, times their variants in turns, and hands over what it has."""
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from xmguard import Guard, load_guard
+from xmguard.errors import InvalidRequest
 from xmguard.models.resolve import default_model, resolve
 from xmguard.plugins import load_plugins
 from xmguard_research.speed.report import PLAIN, Report, Series, describe_machine
-from xmguard_research.speed.timing import WARM_UP, Variant, interleave
+from xmguard_research.speed.timing import WARM_UP, Timed, Variant, rounds
+
+if TYPE_CHECKING:
+    from xmguard_research.vllm_speed.answering import Requests
 
 EXPERIMENTS = ("decode", "cache", "answers", "kernel")
-CONCURRENCIES = (1, 4, 16)
 SPAN_TOKENS = 100
 """Of each span of a whole request."""
 ANSWER_TOKENS = 32
@@ -26,7 +31,10 @@ CACHE_BYTES = 1 << 30
 """Of each engine's keys."""
 KERNEL_CALLS = 20
 
-Tell = Callable[[str, int, int], None]
+FEWEST = 2
+"""Rounds of a cell that was begun; the time that a run may take cuts none below it."""
+
+Tell = Callable[[str, int, int | None], None]
 
 
 @dataclass(frozen=True)
@@ -41,9 +49,9 @@ class Settings:
     prompt_tokens: int
     tokens: int
     experiments: tuple[str, ...]
-    concurrencies: tuple[int, ...] = CONCURRENCIES
-    answers: int = 1
-    """Rounds of `concurrency` answers in a sample."""
+    minutes: float = 20.0
+    """After which nothing more is begun."""
+    concurrencies: tuple[int, ...] = (1, 4, 16)
     cache_bytes: int = CACHE_BYTES
     tiny: bool = False
 
@@ -61,48 +69,100 @@ class Settings:
         )
 
 
-def run(settings: Settings, *, tell: Tell) -> Report:
-    """Measure; `tell` is told what is run, how many rounds are done, and of how many.
+def run(
+    settings: Settings,
+    *,
+    tell: Tell,
+    keep: Callable[[Report], None] = lambda report: None,
+    before: Report | None = None,
+) -> Report:
+    """Measure.
+
+    Args:
+        settings: what.
+        tell: told what is run, how many samples of its cell are taken, and of how many if that is known.
+        keep: gets the report after every round.
+        before: what a run that did not come to its end has kept; its whole cells are not measured again.
 
     Raises:
-        XmguardError: the model is not here, is refused, or its engine is not installed.
+        XmguardError: the model is not here, is refused, or its engine is not installed; or `before` is of another run.
         RuntimeError: a variant did not do the work it is timed for.
     """
     os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")  # an idle engine's threads leave the processors to another's
     import torch
 
     machine = describe_machine(threads=torch.get_num_threads()) | {"vllm": _vllm()}
-    report = Report(machine, asdict(settings))
+    report = _begun(Report(machine, json.loads(json.dumps(asdict(settings)))), before)
+    end = time.monotonic() + 60.0 * settings.minutes
+    cells = [cell for name in settings.experiments for cell in _CELLS[name](settings)]
     with _folder(settings) as folder, ExitStack() as stack:
         engines = _Engines(folder, settings, stack)
-        cells = [cell for name in settings.experiments for cell in _CELLS[name](settings)]
-        done, in_all = 0, sum(name != "cache" for name, _, _ in cells) * (WARM_UP + settings.rounds)
+        for cell in cells:
+            if time.monotonic() < end and not _is_whole(report, cell, settings.rounds):
+                for grown in _measured(report, cell, engines, settings.rounds, end, tell):
+                    keep(grown)
+                    report = grown
+    report = replace(report, complete=all(_is_whole(report, cell, settings.rounds) for cell in cells))
+    keep(report)
+    return report
 
-        for experiment, case, build in cells:
-            what = " ".join([experiment, *(f"{name} {value}" for name, value in case.items())])
-            tell(what, done, in_all)
 
-            def tick(what: str = what) -> None:
-                nonlocal done
-                done += 1
-                tell(what, done, in_all)
+def _begun(report: Report, before: Report | None) -> Report:
+    """The report to go on with.
 
-            variants, notes = build(engines)
-            report = replace(report, notes=(*report.notes, *notes))
-            taken = interleave(variants, repeats=settings.rounds, tick=tick) if variants else {}
-            report = report.with_series(
-                *(
-                    Series(experiment, case, name, tuple(sample.seconds for sample in samples))
-                    for name, samples in taken.items()
-                )
-            )
-            if experiment == "decode":
-                same = taken["idle"][-1].tokens == taken[PLAIN][-1].tokens
-                said = "the same tokens as" if same else "OTHER tokens than"
-                report = replace(
-                    report, notes=(*report.notes, f"vLLM with xmguard in it, idle, says {said} plain vLLM")
-                )
-    return replace(report, complete=True)
+    Raises:
+        InvalidRequest: `before` is of other settings, code or another machine.
+    """
+    if before is None:
+        return report
+    for what in ("commit", "cpu", "vllm", "torch"):
+        was, found = before.machine.get(what), report.machine[what]
+        if was != found:
+            raise InvalidRequest.field("resume", f"the file is of {what} {was}, this is {found}; measure anew")
+    for name, found in report.settings.items():
+        if name != "minutes" and before.settings.get(name) != found:
+            said = f"the file is of {name} {before.settings.get(name)}, asked for is {found}; measure anew"
+            raise InvalidRequest.field("resume", said)
+    return replace(before, complete=False)
+
+
+def _measured(report: Report, cell: _Cell, engines: _Engines, repeats: int, end: float, tell: Tell) -> Iterator[Report]:
+    """The report with a cell more, each time it has a round more."""
+    what = " ".join([cell.experiment, *(f"{name} {value}" for name, value in cell.case.items())])
+    tell(f"{what}: starting", 0, None)
+    variants, counts = cell.build(engines)
+    without = tuple(row for row in report.series if (row.experiment, row.case) != (cell.experiment, cell.case))
+    report = replace(report, series=without).with_series(
+        *(Series(cell.experiment, cell.case, name, (float(count),), unit="tokens") for name, count in counts.items())
+    )
+    turns = 0
+
+    def turn(name: str) -> None:
+        nonlocal turns
+        tell(f"{what}: {name}", turns, (WARM_UP + repeats) * len(variants))
+        turns += 1
+
+    taken: list[Mapping[str, Timed]] = []
+    for samples in rounds(variants, repeats=repeats, turn=turn) if variants else ():
+        taken += [samples] if samples else []
+        yield report.with_series(*_series(cell, taken))
+        if time.monotonic() > end and len(taken) >= FEWEST:
+            break
+    if cell.experiment == "decode":
+        same = taken[-1]["idle"].tokens == taken[-1][PLAIN].tokens
+        said = "the same tokens as" if same else "OTHER tokens than"
+        report = replace(report, notes=(*report.notes, f"vLLM with xmguard in it, idle, says {said} plain vLLM"))
+    yield report.with_series(*_series(cell, taken))
+
+
+def _series(cell: _Cell, taken: Sequence[Mapping[str, Timed]]) -> Iterator[Series]:
+    for name in taken[0] if taken else ():
+        yield Series(cell.experiment, cell.case, name, tuple(samples[name].seconds for samples in taken))
+
+
+def _is_whole(report: Report, cell: _Cell, repeats: int) -> bool:
+    rows = [row for row in report.series if (row.experiment, row.case) == (cell.experiment, cell.case)]
+    return bool(rows) and all(row.unit == "tokens" or len(row.samples) >= repeats for row in rows)
 
 
 class _Engines:
@@ -169,8 +229,17 @@ class _Engines:
         return self._stack.enter_context(server)
 
 
-_Built = tuple[Mapping[str, Variant], tuple[str, ...]]
-_Cell = tuple[str, Mapping[str, int | str], Callable[[_Engines], _Built]]
+_Built = tuple[Mapping[str, Variant], Mapping[str, int]]
+"""What takes turns, and what is counted instead of timed."""
+
+
+@dataclass(frozen=True)
+class _Cell:
+    """What is compared with each other, under one setting."""
+
+    experiment: str
+    case: Mapping[str, int | str]
+    build: Callable[[_Engines], _Built]
 
 
 def _kernel(settings: Settings) -> Iterator[_Cell]:
@@ -178,7 +247,7 @@ def _kernel(settings: Settings) -> Iterator[_Cell]:
 
     shape = Shape(requests=settings.batch, keys=settings.prompt_tokens)
     case: dict[str, int | str] = {"rows": shape.requests, "keys": shape.keys, "heads": shape.heads}
-    yield "kernel", case, lambda _: (variants(shape, calls=KERNEL_CALLS), ())
+    yield _Cell("kernel", case, lambda _: (variants(shape, calls=KERNEL_CALLS), {}))
 
 
 def _decode(settings: Settings) -> Iterator[_Cell]:
@@ -192,39 +261,42 @@ def _decode(settings: Settings) -> Iterator[_Cell]:
             tokens=settings.tokens,
         )
         backend: Any = engines.guard.backend
-        return variants(engines.plain, backend.loaded.engine, work), ()
+        return variants(engines.plain, backend.loaded.engine, work), {}
 
-    yield "decode", {"batch": settings.batch, "prompt": settings.prompt_tokens}, build
+    yield _Cell("decode", {"batch": settings.batch, "prompt": settings.prompt_tokens}, build)
 
 
 def _cache(settings: Settings) -> Iterator[_Cell]:
-    from xmguard_research.vllm_speed.answering import sharing
+    from xmguard_research.vllm_speed.answering import sharing, work
 
     def build(engines: _Engines) -> _Built:
-        found = sharing(engines.guard.backend, context_tokens=settings.prompt_tokens, tokens=settings.tokens)
-        return {}, tuple(f"{name}: {value}" for name, value in found)
+        shared = sharing(engines.guard.backend, context_tokens=settings.prompt_tokens, tokens=settings.tokens)
+        (request,) = _requests(engines, settings).take(1)
+        return {}, {**shared, **work(engines.guard, request)}
 
-    yield "cache", {"context": settings.prompt_tokens}, build
+    yield _Cell("cache", {"context": settings.prompt_tokens}, build)
 
 
 def _answers(settings: Settings) -> Iterator[_Cell]:
-    from xmguard_research.vllm_speed.answering import Requests, variants
+    from xmguard_research.vllm_speed.answering import variants
 
     for concurrency in settings.concurrencies:
 
         def build(engines: _Engines, concurrency: int = concurrency) -> _Built:
-            requests = Requests(
-                engines.guard.backend,
-                span_tokens=min(SPAN_TOKENS, settings.prompt_tokens // 2),
-                tokens=min(ANSWER_TOKENS, settings.tokens),
-            )
-            number = concurrency * settings.answers
-            built = variants(
-                engines.guard, engines.other, engines.server, requests, concurrency=concurrency, answers=number
-            )
-            return built, ()
+            requests = _requests(engines, settings)
+            return variants(engines.guard, engines.other, engines.server, requests, concurrency=concurrency), {}
 
-        yield "answers", {"concurrency": concurrency}, build
+        yield _Cell("answers", {"concurrency": concurrency}, build)
+
+
+def _requests(engines: _Engines, settings: Settings) -> Requests:
+    from xmguard_research.vllm_speed.answering import Requests
+
+    return Requests(
+        engines.guard.backend,
+        span_tokens=min(SPAN_TOKENS, settings.prompt_tokens // 2),
+        tokens=min(ANSWER_TOKENS, settings.tokens),
+    )
 
 
 _CELLS: Mapping[str, Callable[[Settings], Iterator[_Cell]]] = {

@@ -11,7 +11,7 @@ from rich.table import Table
 
 from xmguard_research.speed.arithmetic import Interval, paired_ratio, spread
 from xmguard_research.speed.report import PLAIN, Report, Series
-from xmguard_research.vllm_speed.answering import GUARD, NAIVE, OTHER, READINGS
+from xmguard_research.vllm_speed.answering import GUARD, NAIVE, OTHER, READINGS, SCORED, STEERED
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,9 @@ LINES: Mapping[str, tuple[Line, ...]] = {
     ),
     "answers": (
         Line(GUARD, "whole answers of the guard on vLLM", NAIVE, "separate calls to plain vLLM", 2.0),
-        Line(READINGS, "the same readings in one session, steered and measured", NAIVE, "separate calls to plain vLLM"),
+        Line(READINGS, "the same answers in one session", NAIVE, "separate calls to plain vLLM", 2.0),
+        Line(STEERED, "the same, the joint one steered and measured", NAIVE, "separate calls to plain vLLM"),
+        Line(GUARD, "whole answers of the guard on vLLM", SCORED, "separate calls that score the answers too"),
         Line(GUARD, "whole answers of the guard on vLLM", OTHER, "the guard on transformers"),
     ),
 }
@@ -69,7 +71,8 @@ def findings(report: Report) -> Iterator[Finding]:
         for case in {json.dumps(row.case): row.case for row in rows}.values():
             mine = {row.variant: row for row in rows if row.case == case}
             for line in lines:
-                yield _finding(mine[line.variant], mine[line.baseline], line)
+                if line.variant in mine and line.baseline in mine:
+                    yield _finding(mine[line.variant], mine[line.baseline], line)
 
 
 def table(report: Report) -> Iterator[Any]:
@@ -96,6 +99,9 @@ def table(report: Report) -> Iterator[Any]:
         f"{'a tiny random model' if report.settings['tiny'] else report.settings['model'] or 'the default model'}, "
         f"{report.settings['rounds']} rounds"
     )
+    yield from (f"tokens {row.variant}: {row.samples[0]:.0f}" for row in report.series if row.unit == "tokens")
+    if not report.complete:
+        yield "INCOMPLETE: stopped, or out of its time; --resume measures what is missing"
     yield from report.notes
 
 

@@ -61,8 +61,12 @@ class VLLMBackend:
         return self.encoder.ids(text)
 
     def sizes(self, prompt: EncodedPrompt) -> Sizes:
-        """Every reading runs its tail and the context's last, broken block; the others are taken to stay cached."""
-        return Sizes.of(prompt, keeps=False, again=min(len(prompt.context_ids), self.loaded.block_tokens))
+        """What was run is found again in whole blocks, which are taken to stay cached."""
+        context, joins = len(prompt.context_ids), self.loaded.tells_scores
+        if self.loaded.engine.salted:
+            return Sizes.of(prompt, keeps=False, again=context, joins=joins)
+        block = self.loaded.block_tokens
+        return Sizes.of(prompt, keeps=False, again=context % block, block=block, joins=joins)
 
     def open(self, prompt: EncodedPrompt, stop: Stop) -> VLLMSession:
         """Run the context once, so that every branch finds it in the prefix cache."""

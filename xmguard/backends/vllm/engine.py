@@ -12,7 +12,7 @@ import logging
 import multiprocessing
 import signal
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from pathlib import Path
@@ -20,9 +20,10 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from xmguard.backends.vllm.running import Running
+from xmguard.backends.vllm.sealing import new_secret, opened
 from xmguard.backends.vllm.spec import KEY, ReadingSpec
 from xmguard.deadline import Stop
-from xmguard.errors import EngineError, ErrorCode, SetupIncomplete
+from xmguard.errors import EngineError, ErrorCode, SetupIncomplete, XmguardError
 
 PULSE = 0.2
 """Seconds between two looks at whether vLLM's processes live."""
@@ -35,19 +36,25 @@ log = logging.getLogger(__name__)
 class Engine:
     """A started engine. Every method may be called on any thread."""
 
-    def __init__(self, start: Callable[[str], Any], *, salted: bool = False) -> None:
+    def __init__(
+        self, start: Callable[[Mapping[str, str]], Any], *, salted: bool = False, machines: bool = False
+    ) -> None:
         """Start it; blocks until the model is loaded.
 
         Args:
-            start: makes an `AsyncLLM` whose workers tell what they find to the address it is given; called on the
-                engine's thread, within its loop. What it raises is raised here.
+            start: makes an `AsyncLLM` whose workers tell what they find to the `address` that it is given, under the
+                `secret`; called on the engine's thread, within its loop. What it raises is raised here.
             salted: whether a request that changes keys shares none of its blocks with other readings, because vLLM's
                 prefix cache cannot be told which ones it changes.
+            machines: whether its workers may be on other machines. They then tell over TCP, to the address of this one
+                that vLLM would take itself, or is given in VLLM_HOST_IP.
         """
-        self._salted = salted
+        self.salted = salted
+        """Whether such a request shares none of its blocks."""
         self._start = start
         self._folder = TemporaryDirectory(prefix="xmguard-vllm-")
-        self._address = f"ipc://{Path(self._folder.name) / 'told'}"
+        self._machines = machines
+        self._secret = new_secret()
         self._running: dict[str, Running] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._llm: Any = None
@@ -75,7 +82,39 @@ class Engine:
         """Requests inside the engine, and those of which something has still to be told."""
         return len(self._running)
 
-    def submit(self, ids: Sequence[int], params: Any, spec: ReadingSpec, stop: Stop, *, read: bool = True) -> Running:
+    def render(self, prompt: Mapping[str, Any], stop: Stop) -> Mapping[str, Any]:
+        """What vLLM itself makes of a prompt with pictures: expanded, and prepared for its vision tower.
+
+        Raises:
+            EngineError: the engine has failed, or cannot take a picture.
+            Cancelled, DeadlineExceeded: `stop` said so.
+        """
+        if self._failure or self._closing:
+            raise self._lost()
+        asked = asyncio.run_coroutine_threadsafe(self._llm.renderer.render_cmpl_async([dict(prompt)]), self._loop)
+        try:
+            while not wait([asked], PULSE).done:
+                stop.check()
+            (rendered,) = asked.result()
+        except XmguardError:
+            asked.cancel()
+            raise
+        except Exception as error:  # whatever a processor raises of a picture
+            said = " ".join(str(error.__cause__ or error).split())[:300]
+            raise EngineError(f"vLLM cannot prepare a picture: {said}", code=ErrorCode.INTERNAL) from error
+        made: Mapping[str, Any] = rendered
+        return made
+
+    def submit(
+        self,
+        ids: Sequence[int],
+        params: Any,
+        spec: ReadingSpec,
+        stop: Stop,
+        *,
+        pictures: Mapping[str, Any] | None = None,
+        read: bool = True,
+    ) -> Running:
         """Hand in a request; it runs from now on, and has to be given back by `drop`.
 
         Args:
@@ -83,6 +122,7 @@ class Engine:
             params: `SamplingParams`; `extra_args` is set here.
             spec: how it is to be read.
             stop: the caller's.
+            pictures: what `render` made of a prompt that has the same pictures in the same places.
             read: False runs it as plain vLLM would, and nothing is told of it.
 
         Raises:
@@ -93,7 +133,7 @@ class Engine:
             params.extra_args = {KEY: spec.to_json()}
         if self._failure or self._closing:
             raise self._lost()
-        self._loop.call_soon_threadsafe(self._begin, running, list(ids), params)
+        self._loop.call_soon_threadsafe(self._begin, running, list(ids), params, pictures)
         return running
 
     def abort(self, running: Running) -> None:
@@ -165,22 +205,44 @@ class Engine:
 
         self._told = zmq.asyncio.Context.instance().socket(zmq.PULL)
         self._told.set_hwm(0)
+        address = self._listening()
+        self._told.setsockopt(zmq.IPV6, "[" in address)
         try:
-            self._told.bind(self._address)
+            self._told.bind(address)
         except zmq.ZMQError as error:
-            said = f"the workers cannot be heard at {self._address}: {error.strerror}"
-            raise SetupIncomplete(f"{said}; let TMPDIR name another folder, with a short path") from error
-        self._llm = self._start(self._address)
+            remedy = "let TMPDIR name another folder, with a short path"
+            if self._machines:
+                remedy = "let VLLM_HOST_IP be this machine's address in the network of the others"
+            raise SetupIncomplete(f"the workers cannot be heard at {address}: {error.strerror}; {remedy}") from error
+        bound = self._told.getsockopt_string(zmq.LAST_ENDPOINT)
+        self._llm = self._start({"address": bound, "secret": self._secret})
         self._always = [asyncio.create_task(self._listen()), asyncio.create_task(self._watch())]
         for task in self._always:
             task.add_done_callback(self._ended)
 
+    def _listening(self) -> str:
+        """Where to listen to the workers."""
+        if not self._machines:
+            return f"ipc://{Path(self._folder.name) / 'told'}"
+        from vllm.utils.network_utils import get_ip, get_tcp_uri
+
+        return str(get_tcp_uri(get_ip(), 0))
+
     async def _listen(self) -> None:
-        """Hand on what the workers tell."""
+        """Hand on what the workers tell, and nothing that others do."""
         import msgspec
 
+        warned = False
         while True:
-            message = msgspec.msgpack.decode(await self._told.recv())
+            told = opened(self._secret, await self._told.recv_multipart())
+            if told is None:
+                if not warned:
+                    log.warning(
+                        "someone else than the engine's workers sends to where they tell; all of that is dropped"
+                    )
+                warned = True
+                continue
+            message = msgspec.msgpack.decode(told)
             running = self._running.get(message["id"])
             if running is not None:  # else it was dropped a moment ago
                 running.tell(message)
@@ -205,24 +267,26 @@ class Engine:
         for running in list(self._running.values()):
             running.end(self._lost())
 
-    def _begin(self, running: Running, ids: list[int], params: Any) -> None:
+    def _begin(self, running: Running, ids: list[int], params: Any, pictures: Mapping[str, Any] | None) -> None:
         if self._failure or self._closing:
             running.end(self._lost())
             return
         request = running.spec.id
         self._running[request] = running
-        self._tasks[request] = asyncio.create_task(self._generate(running, ids, params))
+        self._tasks[request] = asyncio.create_task(self._generate(running, ids, params, pictures))
 
-    async def _generate(self, running: Running, ids: list[int], params: Any) -> None:
+    async def _generate(
+        self, running: Running, ids: list[int], params: Any, pictures: Mapping[str, Any] | None
+    ) -> None:
         from vllm.v1.engine.exceptions import EngineDeadError
 
-        prompt: dict[str, Any] = {"type": "token", "prompt_token_ids": ids}
-        if self._salted and running.spec.own_from < len(ids):
-            prompt["cache_salt"] = running.spec.reading
+        prompt: dict[str, Any] = {**(pictures or {"type": "token"}), "prompt_token_ids": ids}
+        if self.salted and (keys := [key for first, key in running.spec.keys if first < len(ids)]):
+            prompt["cache_salt"] = keys[-1]
         try:
             async for output in self._llm.generate(prompt, params, running.spec.id):
                 if running.spec.scored and output.prompt_logprobs:
-                    last = range(len(ids) - running.spec.scored, len(ids))
+                    last = range(len(ids) - len(running.spec.scored), len(ids))
                     running.score([output.prompt_logprobs[position][ids[position]].logprob for position in last])
                 said = output.outputs[0]
                 chosen = zip(said.token_ids, said.logprobs or [None] * len(said.token_ids), strict=True)

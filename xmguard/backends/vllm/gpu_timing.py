@@ -17,6 +17,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
+from xmguard.backends.vllm.sealing import new_secret
 from xmguard.backends.vllm.spec import KEY, ReadingSpec
 from xmguard.bias import AttentionBias
 from xmguard.context import SpanMap, SpanTokens
@@ -104,7 +105,7 @@ def measure(timed: Timed) -> list[tuple[int, int, float]]:
             started = {
                 "logits_processors": [cuda_plugin.TAP],
                 "worker_extension_cls": cuda_plugin.EXTENSION,
-                "additional_config": {KEY: {"address": address, "adapters": {}}},
+                "additional_config": {KEY: {"address": address, "secret": new_secret(), "adapters": {}}},
             }
         llm = LLM(
             model=timed.model,
@@ -164,7 +165,7 @@ def _drain(address: str) -> None:
 
     def take() -> None:
         while True:
-            socket.recv()
+            socket.recv_multipart()
 
     threading.Thread(target=take, daemon=True).start()
 

@@ -26,6 +26,9 @@ class LoadedEngine:
     """Tokens of a block of the prefix cache; what is shorter is not kept."""
     text: Callable[[Sequence[int]], str]
     """Token ids to text, special tokens left out."""
+    tells_scores: bool = False
+    """Whether its workers tell what is scored, from the rows that predict it alone; otherwise vLLM tells of every row,
+    and of one continuation at a time."""
     adapters: frozenset[str] = frozenset()
     """Names of those that the workers have loaded: `ANSWER`, `PROBE`."""
     suppressed: tuple[int, ...] = ()

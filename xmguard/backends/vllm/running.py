@@ -84,7 +84,7 @@ class Running:
             self._changed.notify_all()
 
     def score(self, logprobs: Sequence[float]) -> None:
-        """The log-probabilities of the last tokens of the prompt."""
+        """The log-probabilities of the last tokens of the prompt, where it is not the workers that tell them."""
         with self._changed:
             self._scores = tuple(logprobs)
             self._changed.notify_all()
@@ -99,6 +99,8 @@ class Running:
                     self._prompt.take(message)
                 case "generated":
                     self._generated.take(message)
+                case "scores":
+                    self._scores = tuple(map(float, message["logprobs"]))
                 case "probe":
                     self._probe = tuple(map(float, message["logits"]))
                 case "error":
@@ -176,7 +178,7 @@ class Running:
         return self._measurement(self._generated)
 
     def scores(self) -> tuple[float, ...]:
-        """Log-probabilities of the prompt's last tokens and of the forced ones; raises what `token` raises.
+        """Log-probabilities of what is `scored`, then of `choices` or forced tokens; raises what `token` raises.
 
         Of a step that was not read as asked no entropy is told: whoever has those of the forced tokens has none of a
         prompt that was read without its bias.
@@ -184,7 +186,7 @@ class Running:
         said = [self.token(index) for index in range(len(self.spec.forced))]
         if tuple(token.id for token in said) != self.spec.forced:
             raise EngineError("the engine said other tokens than it was to score", code=ErrorCode.INTERNAL)
-        if self.spec.scored:
+        if self.spec.scored or self.spec.choices:
             self._wait(lambda: self._scores is not None, "the log-probabilities of a prompt")
         return (*(self._scores or ()), *(token.logprob for token in said))
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 
+from xmguard.backends.pictures import Picture
 from xmguard.backends.prompting import PromptEncoder
 from xmguard.backends.vllm.loaded import LoadedEngine
 from xmguard.backends.vllm.session import VLLMSession
@@ -17,7 +19,8 @@ from xmguard.context import EncodedPrompt, SpanMap, SpanTokens
 from xmguard.contracts import Branch, SelfCheck, Token
 from xmguard.deadline import Stop
 from xmguard.measurement import Measurement
-from xmguard.request import Decoding, Scope
+from xmguard.parts import ImagePart
+from xmguard.request import Decoding, Prompt, Scope
 
 TOLERANCE = {"float32": 1e-3, "bfloat16": 0.25}
 """Largest difference in nats of the first token's log-probability; bfloat16 keeps 8 bits of every activation."""
@@ -33,12 +36,29 @@ def run(loaded: LoadedEngine, encoder: PromptEncoder, dtype: str) -> list[SelfCh
     """Compare biased requests with plain ones at eps = 0 and -inf, and attention masses with Eq. 2 at eps = +2.
 
     The prompt begins with a span, so that what is read without it is the shorter prompt, only at later positions: that
-    is the same to positions that count relatively.
+    is the same to positions that count relatively. A model that reads pictures is tried with one in that place too.
     """
     first, second = (tuple(encoder.ids(text)) for text in _SAID)
     tail = tuple(encoder.ids(_ASKED))
+    checks = _checks(loaded, first, second, tail, dtype)
+    if encoder.reads_pictures:
+        shown = _picture(encoder)
+        of_picture = _checks(loaded, shown.ids, second, tail, dtype, (shown,))
+        checks += [replace(check, name=f"a picture: {check.name}") for check in of_picture]
+    return checks
+
+
+def _checks(
+    loaded: LoadedEngine,
+    first: tuple[int, ...],
+    second: tuple[int, ...],
+    tail: tuple[int, ...],
+    dtype: str,
+    pictures: tuple[Picture, ...] | None = None,
+) -> list[SelfCheck]:
+    """Of two spans; the first one may be a picture."""
     spans = (SpanTokens("first", 0, len(first)), SpanTokens("second", len(first), len(first) + len(second)))
-    prompt = _prompt((*first, *second), spans, tail)
+    prompt = _prompt((*first, *second), spans, tail, pictures)
     session = VLLMSession(loaded, prompt, Stop())
     try:
         zero = _first_token(session, Branch("zero", tail, AttentionBias({"first": 0.0}), measured=True))
@@ -49,7 +69,7 @@ def run(loaded: LoadedEngine, encoder: PromptEncoder, dtype: str) -> list[SelfCh
         ]
     finally:
         session.close()
-    plain = _plain(loaded, (*first, *second, *tail))
+    plain = _plain(loaded, (*first, *second, *tail), pictures)
     shorter = _plain(loaded, (*second, *tail))
     return [
         _same("eps = 0 changes nothing", "a plain request", zero, plain, TOLERANCE[dtype]),
@@ -58,18 +78,30 @@ def run(loaded: LoadedEngine, encoder: PromptEncoder, dtype: str) -> list[SelfCh
     ]
 
 
-def _prompt(context: tuple[int, ...], spans: tuple[SpanTokens, ...], tail: tuple[int, ...]) -> EncodedPrompt:
-    return EncodedPrompt(context, SpanMap(spans, len(context)), tail, tail)
+def _picture(encoder: PromptEncoder) -> Picture:
+    """A picture at the beginning of a prompt."""
+    part = ImagePart(96, 64, bytes(index % 251 for index in range(3 * 96 * 64)))
+    shown: Picture = encoder.encode_parts([("first", [part])], "", Prompt.STANDARD).media[0]
+    return shown.at(0)
+
+
+def _prompt(
+    context: tuple[int, ...],
+    spans: tuple[SpanTokens, ...],
+    tail: tuple[int, ...],
+    pictures: tuple[Picture, ...] | None = None,
+) -> EncodedPrompt:
+    return EncodedPrompt(context, SpanMap(spans, len(context)), tail, tail, media=pictures)
 
 
 def _first_token(session: VLLMSession, branch: Branch) -> Token:
     return next(session.decode([branch], {branch.name: Decoding(max_tokens=1)}))
 
 
-def _plain(loaded: LoadedEngine, ids: tuple[int, ...]) -> Token:
+def _plain(loaded: LoadedEngine, ids: tuple[int, ...], pictures: tuple[Picture, ...] | None = None) -> Token:
     """What vLLM itself says first."""
     span = SpanTokens("all", 0, len(ids) - 1)
-    session = VLLMSession(loaded, _prompt(ids[:-1], (span,), ids[-1:]), Stop())
+    session = VLLMSession(loaded, _prompt(ids[:-1], (span,), ids[-1:], pictures), Stop())
     try:
         return session.unread()
     finally:

@@ -8,18 +8,20 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import Any
 from uuid import uuid4
 
 from xmguard.backends.ending import Ending
 from xmguard.backends.vllm.loaded import ANSWER, PROBE, LoadedEngine
+from xmguard.backends.vllm.picture_prompts import PreparedPictures, prepare
 from xmguard.backends.vllm.running import Running
 from xmguard.backends.vllm.spec import ReadingSpec
 from xmguard.context import EncodedPrompt, SpanMap
 from xmguard.contracts import Branch, Token
 from xmguard.deadline import Stop
-from xmguard.errors import InvalidRequest, Reason
+from xmguard.errors import InvalidRequest, Reason, XmguardError
 from xmguard.measurement import DirectedContribution, Measurement
 from xmguard.request import Decoding, Scope
 from xmguard.usage import SessionUsage
@@ -39,11 +41,29 @@ class _Decoded:
 class VLLMSession:
     """Satisfies `xmguard.contracts.Session`."""
 
-    def __init__(self, loaded: LoadedEngine, prompt: EncodedPrompt, stop: Stop, *, cached: bool = False) -> None:
-        """`cached`: the context has been run already, and is another session's to count."""
+    def __init__(
+        self, loaded: LoadedEngine, prompt: EncodedPrompt, stop: Stop, *, of: VLLMSession | None = None
+    ) -> None:
+        """Prepare the context's pictures, and run it.
+
+        Args:
+            loaded: what runs it.
+            prompt: of the context.
+            stop: the caller's.
+            of: a session of the same context, which has run it and counts it.
+
+        Raises:
+            EngineError: the engine failed, or lays a picture elsewhere than its encoder did.
+            Cancelled, DeadlineExceeded: `stop` said so.
+        """
         self._loaded = loaded
         self._prompt = prompt
         self._stop = stop
+        self._pictures: PreparedPictures | None = None
+        if of is not None:
+            self._pictures = of._pictures
+        elif prompt.media:
+            self._pictures = prepare(loaded.engine, prompt.context_ids, prompt.media, stop)
         self._branches: dict[str, Branch] = {}
         self._measuring: dict[str, Running] = {}
         self._measurements: dict[str, Measurement] = {}
@@ -52,8 +72,7 @@ class VLLMSession:
         self._context_tokens = 0
         self._branch_tokens = 0
         self._cached_tokens = 0
-        if not cached:
-            self._run_context()
+        self._context = self._run_context() if of is None else None
 
     def prepare(self, branches: Sequence[Branch]) -> None:
         """Begin to measure what will be measured; the tails of others are run with what is decoded or scored."""
@@ -109,18 +128,31 @@ class VLLMSession:
     def score(self, pairs: Sequence[tuple[Branch, tuple[int, ...]]]) -> list[tuple[float, ...]]:
         """Log-probabilities of continuations, in one pass each; see `xmguard.contracts.Session`."""
         self._know([branch for branch, _ in pairs])
-        runs = [self._scoring(branch, ids) for branch, ids in pairs]
-        scores = []
-        for running in runs:
-            scores.append(running.scores())
-            self._close(running, generated=len(running.spec.forced) - 1)
-        return scores
+        together: dict[tuple[str, tuple[int, ...]], list[int]] = {}
+        for number, (branch, ids) in enumerate(pairs):
+            # Continuations that differ in their last token alone are read from the same rows.
+            alike = ids[:-1] if self._loaded.tells_scores and not _is_forced(branch) else ids
+            together.setdefault((branch.name, alike), []).append(number)
+        runs = [(self._scoring([pairs[number] for number in numbers]), numbers) for numbers in together.values()]
+        scores: dict[int, tuple[float, ...]] = {}
+        for running, numbers in runs:
+            told, count = running.scores(), len(running.spec.scored)
+            for place, number in enumerate(numbers):
+                last = told[count:][place : place + 1] if running.spec.choices else told[count:]
+                scores[number] = (*told[:count], *last)
+            self._close(running, generated=max(0, len(running.spec.forced) - 1))
+        return [scores[number] for number in range(len(pairs))]
 
-    def _scoring(self, branch: Branch, ids: tuple[int, ...]) -> Running:
-        """All but the last token are a part of the prompt: the last one is only said, never read."""
-        # Under this scope a prompt's rows are read without the bias, so that none of the tokens may be among them.
-        alone = branch.bias.scope is Scope.GENERATED and not branch.bias.is_zero
-        forced = ids if alone else ids[-1:]
+    def _scoring(self, pairs: Sequence[tuple[Branch, tuple[int, ...]]]) -> Running:
+        """Hand in what scores continuations of one branch that are equal, or differ in their last token alone.
+
+        All but the last token are a part of the prompt: the last one is never read.
+        """
+        branch, ids = pairs[0]
+        if self._loaded.tells_scores and not _is_forced(branch):
+            choices = tuple(ids[-1] for _, ids in pairs)
+            return self._submit(branch, self._params(1), continued=ids[:-1], choices=choices)
+        forced = ids if _is_forced(branch) else ids[-1:]
         continued = ids[: len(ids) - len(forced)]
         params = self._params(len(forced), scoring=bool(continued))
         return self._submit(branch, params, told=True, forced=forced, continued=continued)
@@ -146,11 +178,7 @@ class VLLMSession:
     def unread(self) -> Token:
         """The first token that vLLM itself says after the joint tail, with nothing asked of its workers."""
         ids = (*self._prompt.context_ids, *self._prompt.joint_tail)
-        spec = ReadingSpec(uuid4().hex, self._prompt.span_map, len(ids))
-        params = self._params(1)
-        params.logit_bias = dict.fromkeys(self._loaded.suppressed, -math.inf) or None
-        running = self._loaded.engine.submit(ids, params, spec, self._stop, read=False)
-        self._open[running.spec.id] = running
+        running = self._unread(ids)
         said = running.token(0)
         self._close(running)
         return Token("", said.id, said.logprob, said.entropy, last=True, is_end=said.id in self._loaded.end_ids)
@@ -159,10 +187,16 @@ class VLLMSession:
         """A session on the same cached context, cut at other borders; see `xmguard.contracts.Session`."""
         if span_map.context_tokens != self._prompt.span_map.context_tokens:
             raise ValueError(f"a map of {span_map.context_tokens} tokens is not of this context")
-        return VLLMSession(self._loaded, replace(self._prompt, span_map=span_map), self._stop, cached=True)
+        return VLLMSession(self._loaded, replace(self._prompt, span_map=span_map), self._stop, of=self)
 
     def usage(self) -> SessionUsage:
         """Tokens run so far, by vLLM's own count of what was in its cache."""
+        if self._context is not None:
+            with suppress(XmguardError):  # of a request that ends early, what is known is counted
+                self._context.finished()
+                self._context_tokens += len(self._prompt.context_ids) - self._context.cached_tokens
+            self._forget(self._context)
+            self._context = None
         return SessionUsage(self._context_tokens, self._branch_tokens, self._cached_tokens)
 
     def close(self) -> None:
@@ -173,17 +207,16 @@ class VLLMSession:
 
     # -- requests ----------------------------------------------------------------------------------------------------
 
-    def _run_context(self) -> None:
-        """Put the whole blocks of the context into the cache."""
+    def _run_context(self) -> Running | None:
+        """Have the whole blocks of the context put into the cache.
+
+        Nobody waits for it: what is handed in after it is run after it or in the same step, in which vLLM finds its
+        blocks already, and every layer writes its keys before it reads any.
+        """
         ids = self._prompt.context_ids
         if len(ids) < self._loaded.block_tokens:
-            return
-        spec = ReadingSpec(uuid4().hex, self._prompt.span_map, len(ids))
-        running = self._loaded.engine.submit(ids, self._params(1), spec, self._stop, read=False)
-        self._open[running.spec.id] = running
-        running.finished()
-        self._context_tokens += len(ids) - running.cached_tokens
-        self._forget(running)
+            return None
+        return self._unread(ids)
 
     def _submit(
         self,
@@ -195,6 +228,7 @@ class VLLMSession:
         forced: tuple[int, ...] = (),
         suppressed: tuple[int, ...] = (),
         continued: tuple[int, ...] = (),
+        choices: tuple[int, ...] = (),
         adapter: str | None = None,
     ) -> Running:
         self._stop.check()
@@ -216,10 +250,23 @@ class VLLMSession:
             told=told,
             forced=forced,
             suppressed=suppressed,
-            scored=len(continued),
+            scored=continued,
+            choices=choices,
             adapter=answering if adapter is None else adapter,
+            pictures=() if self._pictures is None else self._pictures.places,
         )
-        running = self._loaded.engine.submit(ids, params, spec, self._stop)
+        return self._handed_in(ids, params, spec)
+
+    def _unread(self, ids: Sequence[int]) -> Running:
+        """One token of a prompt, as plain vLLM says it."""
+        spec = ReadingSpec(uuid4().hex, self._prompt.span_map, len(ids))
+        params = self._params(1)
+        params.logit_bias = dict.fromkeys(self._loaded.suppressed, -math.inf) or None
+        return self._handed_in(ids, params, spec, read=False)
+
+    def _handed_in(self, ids: Sequence[int], params: Any, spec: ReadingSpec, *, read: bool = True) -> Running:
+        pictures = None if self._pictures is None else self._pictures.rendered
+        running = self._loaded.engine.submit(ids, params, spec, self._stop, pictures=pictures, read=read)
         self._open[running.spec.id] = running
         return running
 
@@ -236,7 +283,7 @@ class VLLMSession:
             logprobs=0,
             prompt_logprobs=0 if scoring else None,
             flat_logprobs=scoring,
-            # Rows that score a token are never in the cache (`ReadingSpec.own_from`), so it may be read.
+            # Rows that score a token are never in the cache (`ReadingSpec.keys`), so it may be read.
             skip_reading_prefix_cache=False,
             detokenize=False,
             ignore_eos=True,
@@ -292,3 +339,8 @@ class VLLMSession:
         self._cached_tokens += cached
         self._context_tokens += context - cached
         self._branch_tokens += running.spec.prompt_tokens - max(context, running.cached_tokens) + generated
+
+
+def _is_forced(branch: Branch) -> bool:
+    """Whether a continuation has to be generated: as a part of the prompt it would be read without the bias."""
+    return branch.bias.scope is Scope.GENERATED and not branch.bias.is_zero

@@ -6,6 +6,7 @@ import os
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, fields
 from difflib import get_close_matches
+from importlib import import_module
 from typing import Any
 
 from xmguard.backends.vllm.gpu_evidence import unverified
@@ -23,9 +24,12 @@ OURS = frozenset(
         "dtype",
         "enable_prefix_caching",
         "generation_config",
+        "limit_mm_per_prompt",
         "load_format",
         "logits_processors",
         "logprobs_mode",
+        "mm_processor_cache_gb",
+        "mm_processor_kwargs",
         "model",
         "skip_tokenizer_init",
         "tokenizer",
@@ -78,6 +82,11 @@ class EngineSettings:
     """Tokens of prompt and answer together, of those that the model reads; None is all of them."""
     arguments: Mapping[str, Any]
     """Of vLLM's `AsyncEngineArgs`."""
+
+    @property
+    def machines(self) -> bool:
+        """Whether its workers may be on several machines."""
+        return self.arguments.get("distributed_executor_backend") == "ray"
 
     @staticmethod
     def read(device: str, dtype: str, options: Mapping[str, Any]) -> EngineSettings:
@@ -173,7 +182,19 @@ def _fault(name: str, value: Any, known: Collection[str]) -> str:
         return "would change the numbers of the folder's model; make a folder of the model that is wanted"
     if name.startswith("data_parallel"):
         return "would start engines side by side, which are not told apart here; start a server for each"
+    if name in ("nnodes", "node_rank"):
+        return "would need ranks that hear of no reading; those on other machines: distributed_executor_backend=ray"
     return ""
+
+
+def no_pictures_here() -> str | None:
+    """Why vLLM can run no model that reads pictures on this machine; None if it can."""
+    try:
+        import_module("torchvision")
+    except Exception as error:  # it is missing, or was built for another torch
+        said = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        return f"vLLM's models that read pictures need torchvision, which cannot be imported: {said}"
+    return None
 
 
 def _on_cpu(asked: dict[str, Any]) -> dict[str, Any]:

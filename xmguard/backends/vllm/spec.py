@@ -6,7 +6,6 @@ Positions are those of the expanded prompt, where a picture counts as many token
 from __future__ import annotations
 
 import json
-import math
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Any
@@ -23,6 +22,16 @@ from xmguard.request import Scope
 
 KEY = "xmguard"
 """Name of the argument in `extra_args`."""
+
+
+@dataclass(frozen=True)
+class PicturePlace:
+    """Where one picture lies in a prompt."""
+
+    identity: str
+    """What vLLM knows it by: a hash of its pixels."""
+    features: tuple[tuple[int, int], ...]
+    """Half-open ranges of positions that its features take, in order."""
 
 
 @dataclass(frozen=True)
@@ -44,10 +53,14 @@ class ReadingSpec:
     """Tokens to generate whatever the model would say; their log-probabilities stay the model's."""
     suppressed: tuple[int, ...] = ()
     """Tokens that are never generated; entropies and log-probabilities stay the model's, which counts them."""
-    scored: int = 0
-    """How many last tokens of the prompt have their log-probabilities told: the rows that predict them are run."""
+    scored: tuple[int, ...] = ()
+    """The last tokens of the prompt, whose log-probabilities are told: the rows that predict them are run."""
+    choices: tuple[int, ...] = ()
+    """Tokens whose log-probabilities as the one after the prompt are told."""
     adapter: str = ""
     """Name of the low-rank adapter that rows from `span_map.context_tokens` on run with; empty for none."""
+    pictures: tuple[PicturePlace, ...] = ()
+    """All of the prompt's, in order. A worker that has other ones, or has them elsewhere, refuses the request."""
 
     def first_reader(self, span: SpanTokens) -> int:
         """First position whose row reads the span with the bias (`xmguard.request.Scope`)."""
@@ -69,29 +82,28 @@ class ReadingSpec:
         return min((first for first in (adapted, self.first_steered) if first is not None), default=None)
 
     @property
-    def own_from(self) -> float:
-        """First position of a block's end from which the block is kept apart from those of other readings; or inf.
-
-        Rows that are measured or score a token have to be run, so such a request reads none of them from a cache.
-        """
-        firsts = [first for first in (self.changed_from,) if first is not None]
-        if self.measured or self.scored:
-            firsts.append(self.span_map.context_tokens)
-        return min(firsts, default=math.inf)
+    def first_scored(self) -> int | None:
+        """First position whose row predicts a token that is told of; None if none does."""
+        return self.prompt_tokens - len(self.scored) - 1 if self.scored or self.choices else None
 
     @property
-    def reading(self) -> str:
-        """What tells apart keys that were computed under different readings of the same tokens, hexadecimal.
+    def keys(self) -> tuple[tuple[int, str], ...]:
+        """What tells apart blocks of the cache, hexadecimal, each from its position on; empty where all are shared.
 
-        That of a request whose rows have to be run is its own.
+        A block has the last key whose position is before its end, and is shared by all that have it: first by those who
+        read alike, then by none, because rows that are measured or score a token have to be run.
         """
-        names = ["spans", "context", "bias", "adapter"]
-        if self.bias.scope is Scope.GENERATED:
-            names.append("prompt")
-        if self.measured or self.scored:
-            names.append("id")
-        told = {name: value for name, value in self._plain().items() if name in names}
-        return sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        run = self.span_map.context_tokens if self.measured else self.first_scored
+        keys = []
+        if self.changed_from is not None and (run is None or self.changed_from < run):
+            names = ["spans", "context", "bias", "adapter"]
+            if self.bias.scope is Scope.GENERATED:
+                names.append("prompt")
+            told = {name: value for name, value in self._plain().items() if name in names}
+            keys.append((self.changed_from, sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()))
+        if run is not None:
+            keys.append((run, sha256(self.id.encode()).hexdigest()))
+        return tuple(keys)
 
     def to_json(self) -> str:
         """As it travels."""
@@ -122,8 +134,13 @@ class ReadingSpec:
                 told=bool(plain["told"]),
                 forced=tuple(map(int, plain["forced"])),
                 suppressed=tuple(map(int, plain["suppressed"])),
-                scored=int(plain["scored"]),
+                scored=tuple(map(int, plain["scored"])),
+                choices=tuple(map(int, plain["choices"])),
                 adapter=str(plain["adapter"]),
+                pictures=tuple(
+                    PicturePlace(str(identity), tuple((int(start), int(stop)) for start, stop in features))
+                    for identity, features in plain["pictures"]
+                ),
             )
         except (KeyError, TypeError, AttributeError, ValueError) as error:
             raise ValueError(f"is no reading: {error}") from error
@@ -145,8 +162,10 @@ class ReadingSpec:
             "told": self.told,
             "forced": list(self.forced),
             "suppressed": list(self.suppressed),
-            "scored": self.scored,
+            "scored": list(self.scored),
+            "choices": list(self.choices),
             "adapter": self.adapter,
+            "pictures": [[place.identity, [list(each) for each in place.features]] for place in self.pictures],
         }
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
-from xmguard.backends.vllm.families import PROVEN
-from xmguard.backends.vllm.settings import unverified_here
+from xmguard.backends.vllm.families import PICTURES, PROVEN
+from xmguard.backends.vllm.settings import no_pictures_here, unverified_here
 
 REFUSED = {
     "latent attention (MLA)": "spans have no keys of their own there",
@@ -17,7 +17,10 @@ REFUSED = {
     "data parallel": "engines side by side are not told apart; start a server for each",
     "decode context parallel": "a rank would see a part of each span",
     "speculative decoding": "vLLM does not load what forces and tells tokens then",
-    "pictures": "where a picture lies in vLLM's expanded prompt is not carried through yet",
+    "pictures that are read both ways": "Gemma 3 and PaliGemma; vLLM's attention on a CPU reads them causally",
+    "pictures of Qwen2-VL, Qwen2.5-VL and SmolVLM": "no test shows that vLLM reads them as the stock models do",
+    "pictures that are cross-attended": "Mllama; no token of the prompt stands for them",
+    "pictures on CUDA": "where vLLM's runner on a GPU lays them is not heard yet",
     "probes and answer adapters on CUDA": "rows are run with an adapter by the CPU's worker only",
     "toward_answer": "what single heads write toward a token is not told by the workers",
 }
@@ -40,11 +43,13 @@ def support() -> Iterator[tuple[str, str]]:
     proven = "by this project's tests, in float32" if device == "cpu" else "by a run on such a GPU"
     yield "device", f"{device}: verified {proven}" if why is None else f"{why}; serving needs --experimental"
     yield "architectures", ", ".join(PROVEN)
+    yield "pictures", no_pictures_here() or f"in any order among texts: {', '.join(PICTURES)}"
     yield "rows are read by", _path() if device == "cpu" else "Triton kernels"
     shared = "a context is run once for all branches; blocks that a bias changes are told apart"
     salted = "vLLM keys its blocks in a way that is not known here, so a biased branch shares none of them"
     yield "prefix cache", shared if hashing.known() else salted
-    yield "tensor parallel", "norms are per head, so each rank measures its own"
+    yield "tensor parallel", "norms are per head, so each rank measures its own; adapters are cut like their layers"
+    yield "several machines", "ranks that Ray starts (deploy/ray): unverified"
     for what, why in REFUSED.items():
         yield f"no {what}", why
 

@@ -24,9 +24,7 @@ class IsolatedDrop:
     def tokens(self, asked: FeatureSizes) -> int:
         """A prefill per span, and every answer under every span."""
         sizes = asked.sizes
-        scored = sizes.scored(sizes.spans, sizes.alone_tail, sizes.spans, asked.reread)
-        prefills = sizes.spans * (1 if sizes.keeps else sizes.spans)
-        return prefills * sizes.context + scored
+        return sizes.spans * sizes.changed + sizes.scored(sizes.spans, sizes.alone_tail, sizes.spans, asked.reread)
 
     def measure(self, reading: EvidenceReading) -> Mapping[tuple[str, str], float]:
         """A value wherever both spans answered; one prefill of the context per span."""

@@ -60,5 +60,4 @@ def log_odds(reading: EvidenceReading, branches: Sequence[Branch]) -> list[float
 
 def asked_outright(asked: FeatureSizes, branches: int, tail: int) -> int:
     """Tokens that `log_odds` runs after so many branches at most."""
-    words = (*YES, *NO)
-    return asked.sizes.scored(branches, tail, len(words), max(map(asked.ids, words)))
+    return asked.sizes.chosen(branches, tail, [asked.ids(word) for word in (*YES, *NO)])

@@ -79,7 +79,7 @@ def engine_of(vllm_config: Any, device: torch.device | str) -> CudaEngine | None
         parallel, scheduler = vllm_config.parallel_config, vllm_config.scheduler_config
         spans = asked.get("spans", SPANS)
         tables = SlotTables.empty(scheduler.max_num_seqs, spans=spans, layers=len(names), heads=heads, device=device)
-        teller = Teller(address, parallel.rank, parallel.tensor_parallel_size)
+        teller = Teller(address, asked["secret"], parallel.rank, parallel.tensor_parallel_size)
         captured = vllm_config.compilation_config.max_cudagraph_capture_size or 0
         _ENGINES[address] = CudaEngine(
             slots=Slots(tables, teller, Reports()),

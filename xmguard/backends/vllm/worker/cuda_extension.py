@@ -10,6 +10,7 @@ from typing import Any
 
 import torch
 
+from xmguard import __version__
 from xmguard.attention.head_norms import norm_factors
 from xmguard.backends.vllm.spec import KEY
 from xmguard.backends.vllm.worker.cuda_engine import CudaEngine, engine_of
@@ -41,7 +42,7 @@ class CudaExtension:
                 self.model_runner.model, {name: layers[name] for name in engine.layers}
             )
         if reasons:
-            return {"layers": 0, "heads": 0, "path": "", "reasons": reasons}
+            return {"version": __version__, "layers": 0, "heads": 0, "path": "", "reasons": reasons}
         heads, parallel = engine.tables.head_factors.shape[2], self.vllm_config.parallel_config
         first = parallel.rank % parallel.tensor_parallel_size * heads
         with torch.device(self.model_runner.device):
@@ -50,7 +51,8 @@ class CudaExtension:
         facts = ModelFacts(engine.layers, heads * ranks, slice(first, first + heads), factors)
         engine.learn(facts)
         engine.slots.occupant = self.model_runner.req_states.index_to_req_id.get
-        return {"layers": len(facts.factors), "heads": facts.heads, "path": "Triton kernels", "reasons": []}
+        found = {"layers": len(facts.factors), "heads": facts.heads, "path": "Triton kernels", "reasons": []}
+        return {"version": __version__, **found}
 
     def xmguard_generated(self, requests: list[str]) -> None:
         """Tell what has been summed over generated tokens of these so far; the answer comes by the side channel."""

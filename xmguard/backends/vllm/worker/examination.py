@@ -79,8 +79,6 @@ def _adapters(
     from vllm.config import CompilationMode
 
     config = runner.vllm_config
-    if asked and config.parallel_config.tensor_parallel_size > 1:
-        return {}, ["adapters act on whole layers, which tensor parallelism cuts"]
     if asked and config.compilation_config.mode != CompilationMode.NONE:
         return {}, ["adapters act on single rows, which a compiled model has not; enforce_eager leaves it uncompiled"]
     adapted, reasons = {}, []

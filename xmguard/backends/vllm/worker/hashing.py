@@ -55,12 +55,9 @@ def block_key(sampling_params: Any, end: int) -> str | None:
     extra = getattr(sampling_params, "extra_args", None) or {}
     if KEY not in extra:
         return None
-    first, reading = _keys(extra[KEY])
-    return reading if end > first else None
+    return next((key for first, key in reversed(_keys(extra[KEY])) if end > first), None)
 
 
 @lru_cache(maxsize=4096)
-def _keys(text: str) -> tuple[float, str]:
-    """The first position that a request does not share, and what it is known by from there on."""
-    spec = ReadingSpec.from_json(text)
-    return spec.own_from, spec.reading
+def _keys(text: str) -> tuple[tuple[int, str], ...]:
+    return ReadingSpec.from_json(text).keys

@@ -1,11 +1,12 @@
 """What vLLM calls in each of its processes at start (entry point group `vllm.general_plugins`).
 
-It changes nothing for an engine that was not started by xmguard: such an engine has no request with a reading.
+It changes nothing for an engine that was not started by xmguard: such an engine has no request with a reading, and its
+processes do not watch their parents.
 """
 
 from __future__ import annotations
 
-from xmguard.backends.vllm.worker import hashing
+from xmguard.backends.vllm.worker import hashing, parent_watch
 
 BACKEND = "xmguard.backends.vllm.worker.cpu.SteeredCPUBackend"
 TAP = "xmguard.backends.vllm.worker.tap:Tap"
@@ -21,3 +22,4 @@ def register() -> None:
     # The CPU platform takes this member whatever was asked for.
     register_backend(AttentionBackendEnum.CPU_ATTN, BACKEND)
     hashing.install()
+    parent_watch.watch()

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 import torch
 from torch import Tensor
 
-from xmguard.backends.vllm.spec import ReadingSpec
+from xmguard.backends.vllm.spec import PicturePlace, ReadingSpec
 from xmguard.backends.vllm.worker.steering import Steering
 from xmguard.backends.vllm.worker.sums import Totals
 
@@ -57,6 +57,9 @@ class Channel(Protocol):
     def probe(self, request: str, logits: Sequence[float]) -> None:
         """What the probe says."""
 
+    def scores(self, request: str, logprobs: Sequence[float]) -> None:
+        """Log-probabilities of tokens."""
+
     def error(self, request: str, text: str) -> None:
         """That nothing more will come."""
 
@@ -83,7 +86,15 @@ class Reader:
         self.factors = facts.adapted.get(spec.adapter, {})
         self.counted_to = spec.span_map.context_tokens
         """First position of a reader row that is not summed yet; a row that is run again is not summed again."""
+        self.scores: dict[int, Sequence[float]] = {}
+        """Position of a row to the log-probabilities of what is asked of it."""
         self.failed = False
+
+    def asked_of(self, position: int) -> tuple[int, ...]:
+        """Tokens whose log-probabilities a row is to tell."""
+        if position == self.spec.prompt_tokens - 1:
+            return self.spec.choices
+        return self.spec.scored[position - self.spec.prompt_tokens + len(self.spec.scored) + 1 :][:1]
 
 
 @dataclass(frozen=True)
@@ -111,6 +122,14 @@ class Chunk:
         """Whether it is a single row, and that has to be read again."""
         return self.stop - self.start == 1 and self.first_read < self.stop
 
+    @property
+    def scoring(self) -> range:
+        """Positions whose rows score tokens."""
+        first = self.reader.spec.first_scored
+        return (
+            range(0) if first is None else range(max(first, self.start), min(self.stop, self.reader.spec.prompt_tokens))
+        )
+
     def row_of(self, position: int) -> int:
         """Row of a position in the batch's tokens."""
         return self.row + position - self.start
@@ -135,6 +154,8 @@ class Step:
         return sum(chunk.stop - max(chunk.start, min(chunk.stop, chunk.reader.steered_from)) for chunk in self.chunks)
 
     probed: list[tuple[Chunk, list[float]]] = field(default_factory=list)
+    scored: list[tuple[Chunk, int, Sequence[float]]] = field(default_factory=list)
+    """Positions, and what their rows say of the tokens asked of them."""
     settled: list[Callable[[], None]] = field(default_factory=list)
     """What to do once every layer has been read."""
 
@@ -160,6 +181,8 @@ class Readings:
         """How rows are read; chosen when the model is examined."""
         self.is_alive: Callable[[str], bool] = lambda request: False
         """Whether vLLM still holds a request with this spec id, running or not."""
+        self.pictures: Callable[[str], tuple[PicturePlace, ...]] = lambda request: ()
+        """The pictures that vLLM runs with the prompt of the request with this spec id, in order."""
         self._rows: dict[int, Reader] = {}
         self._known: dict[str, Reader] = {}
         self._step: Step | None = None
@@ -234,6 +257,16 @@ class Readings:
         if self._step is not None:
             self._step.probed.append((chunk, logits))
 
+    def scoring(self) -> list[tuple[Chunk, int]]:
+        """Requests and positions of the running step whose rows score tokens."""
+        chunks = () if self._step is None else self._step.chunks
+        return [(chunk, position) for chunk in chunks for position in chunk.scoring]
+
+    def scored(self, chunk: Chunk, position: int, logprobs: Sequence[float]) -> None:
+        """Keep what a row says until the step is known to have been read as asked."""
+        if self._step is not None:
+            self._step.scored.append((chunk, position, logprobs))
+
     def settle(self) -> Step:
         """The forward pass is over: every layer has read every row, or the request fails. Returns the step."""
         step, self._step = self._step or Step(()), Step(())
@@ -255,7 +288,22 @@ class Readings:
         for chunk, logits in step.probed:
             if not chunk.reader.failed:
                 self.channel.probe(chunk.reader.spec.id, logits)
+        for chunk, position, logprobs in step.scored:
+            if not chunk.reader.failed:
+                self._scored(chunk.reader, position, logprobs)
         return step
+
+    def _scored(self, reader: Reader, position: int, logprobs: Sequence[float]) -> None:
+        """Positions come in order; one that is run again says the same."""
+        reader.scores[position] = logprobs
+        first, prompt = reader.spec.first_scored, reader.spec.prompt_tokens
+        if first is None or position < prompt - 1:
+            return
+        if missing := [each for each in range(first, prompt) if each not in reader.scores]:
+            self.fail(reader, f"rows {missing} were never run, so they score nothing")
+        else:
+            told = [logprob for each in range(first, prompt) for logprob in reader.scores[each]]
+            self.channel.scores(reader.spec.id, told)
 
     def fail(self, reader: Reader, text: str) -> None:
         """End a request's reading with an error; said once."""
@@ -282,6 +330,9 @@ class Readings:
                 raise ValueError("what was measured of it is lost")
             if prompt_tokens != spec.prompt_tokens:
                 raise ValueError(f"its prompt has {prompt_tokens} tokens; its reading is of {spec.prompt_tokens}")
+            if (found := self.pictures(spec.id)) != spec.pictures:
+                said = f"vLLM runs it with {_told(found)}; its spans were laid by {_told(spec.pictures)}"
+                raise ValueError(f"its pictures are others, or elsewhere: {said}")
             reader = Reader(spec, outputs, self.facts)
         except ValueError as error:
             self._refuse(spec.id, str(error))
@@ -313,6 +364,15 @@ class Readings:
             self.channel.totals(reader.spec.id, "generated", reader.generated)
 
 
+def _told(pictures: Sequence[PicturePlace]) -> str:
+    """Which pictures lie where, for a person."""
+    told = [
+        f"{place.identity[:8]} at {', '.join(f'{start}-{stop - 1}' for start, stop in place.features)}"
+        for place in pictures
+    ]
+    return "; ".join(told) or "none"
+
+
 _READINGS: dict[str, Readings] = {}
 
 
@@ -326,5 +386,6 @@ def readings_of(vllm_config: Any) -> Readings | None:
         from xmguard.backends.vllm.worker.telling import Teller
 
         parallel = vllm_config.parallel_config
-        _READINGS[address] = Readings(Teller(address, parallel.rank, parallel.tensor_parallel_size))
+        teller = Teller(address, asked["secret"], parallel.rank, parallel.tensor_parallel_size)
+        _READINGS[address] = Readings(teller)
     return _READINGS[address]

@@ -1,7 +1,8 @@
 """Low-rank adapters that act on some rows of vLLM's batch: the readers of the requests that ask for one.
 
-Hooks on vLLM's linear layers add the updates; where vLLM runs several layers of the model as one, an update is added to
-its part of the output. Rows of other requests are left as they are, bit for bit.
+An update is added to what a linear layer of vLLM's multiplies, before ranks sum up what each of them has; where vLLM
+runs several layers of the model as one, to its part of the output. Of a layer that ranks share, each has its part of
+the update too. Rows of other requests are left as they are, bit for bit.
 """
 
 from __future__ import annotations
@@ -27,25 +28,32 @@ _LAYER = re.compile(r"\.(\d+)\.")
 
 @dataclass(frozen=True)
 class Place:
-    """Where vLLM runs one linear layer of the model."""
+    """Where vLLM runs one linear layer of the model, on this rank."""
 
     linear: Any
     part: slice
-    """Of the linear layer's output."""
+    """Of what the linear layer writes here."""
+    outputs: int
+    """Of the layer, over all ranks."""
+    reads: slice
+    """Those of its inputs that are here."""
+    writes: slice
+    """Those of its outputs that are here."""
 
 
 @dataclass(frozen=True)
 class Adapter:
     """One adapter, fitted to the model that vLLM has loaded."""
 
-    updates: Mapping[nn.Module, tuple[tuple[slice, LowRank], ...]]
+    updates: Mapping[Any, tuple[tuple[slice, LowRank], ...]]
+    """By linear layer of vLLM's."""
     others: Mapping[str, Tensor]
     """What the files hold besides updates."""
 
     def install(self, name: str, readings: Readings) -> None:
         """From now on it acts on the rows of requests that ask for it by this name."""
         for linear, parts in self.updates.items():
-            linear.register_forward_hook(_adding(name, parts, readings))
+            linear.quant_method = _Adding(linear.quant_method, name, parts, readings)
 
     def factors(self, projections: Mapping[int, tuple[Any, Tensor, int]]) -> dict[int, Tensor]:
         """R_h of the output projections that it changes.
@@ -94,16 +102,36 @@ def _place(name: str, model: Any) -> Place | None:
 
     modules = dict(model.named_modules())
     if isinstance(found := modules.get(name), LinearBase):
-        return Place(found, slice(None))
+        return _of_ranks(found, 0) if len(_sizes(found)) == 1 else None
     parent, _, last = name.rpartition(".")
     for packed, names in (getattr(model, "packed_modules_mapping", None) or {}).items():
         found = modules.get(f"{parent}.{packed}")
-        sizes = getattr(found, "output_sizes", None)
-        if last in names and isinstance(found, LinearBase) and sizes is not None and len(sizes) == len(names):
-            index = names.index(last)
-            start = sum(sizes[:index])
-            return Place(found, slice(start, start + sizes[index]))
+        if last in names and isinstance(found, LinearBase) and len(_sizes(found)) == len(names):
+            return _of_ranks(found, names.index(last))
     return None
+
+
+def _sizes(linear: Any) -> list[int]:
+    """What each layer of the model's writes, of those that vLLM runs here as one."""
+    return list(linear.output_partition_sizes)
+
+
+def _of_ranks(linear: Any, index: int) -> Place:
+    """One of the layers that vLLM runs as one, and what of it is on this rank."""
+    from vllm.model_executor.layers.linear import ColumnParallelLinear, RowParallelLinear
+
+    sizes = _sizes(linear)
+    start, own = sum(sizes[:index]), sizes[index]
+    part, whole = slice(start, start + own), slice(None)
+    if isinstance(linear, RowParallelLinear):
+        first = linear.tp_rank * linear.input_size_per_partition
+        return Place(linear, part, own, slice(first, first + linear.input_size_per_partition), whole)
+    if isinstance(linear, ColumnParallelLinear):
+        # Where there are more ranks than key heads, several have the same ones.
+        copies = getattr(linear, "num_kv_head_replicas", 1) if index else 1
+        first = linear.tp_rank // copies * own
+        return Place(linear, part, own * linear.tp_size // copies, whole, slice(first, first + own))
+    return Place(linear, part, own, whole, whole)
 
 
 def _beyond(name: str, layers: int | None) -> bool:
@@ -112,23 +140,28 @@ def _beyond(name: str, layers: int | None) -> bool:
 
 
 def _update(files: LoraFiles, pair: Mapping[str, Tensor], place: Place, dtype: torch.dtype) -> LowRank | None:
-    width = len(range(place.linear.output_size)[place.part])
-    wanted = {"A": (files.rank, place.linear.input_size), "B": (width, files.rank)}
+    wanted = {"A": (files.rank, place.linear.input_size), "B": (place.outputs, files.rank)}
     if {side: tuple(tensor.shape) for side, tensor in pair.items()} != wanted:
         return None
-    return LowRank(pair["A"].float().to(dtype), (pair["B"].float() * files.scaling).to(dtype))
+    down, up = pair["A"][:, place.reads], pair["B"][place.writes]
+    return LowRank(down.float().to(dtype), (up.float() * files.scaling).to(dtype))
 
 
-def _adding(name: str, parts: tuple[tuple[slice, LowRank], ...], readings: Readings) -> Any:
-    linear = nn.functional.linear
+class _Adding:
+    """In the place of how a linear layer of vLLM's multiplies: does that, and adds updates to some rows."""
 
-    def add(module: nn.Module, inputs: tuple[Tensor, ...], output: Any) -> None:
-        rows = readings.adapted_rows(name)
-        if rows is None:
-            return
-        written = output[0] if isinstance(output, tuple) else output
-        read = inputs[0][rows]
-        for part, update in parts:
-            written[rows, part] += linear(linear(read, update.down), update.up)
+    def __init__(self, stock: Any, name: str, parts: tuple[tuple[slice, LowRank], ...], readings: Readings) -> None:
+        self._stock, self._name, self._parts, self._readings = stock, name, parts, readings
 
-    return add
+    def apply(self, layer: Any, x: Tensor, bias: Tensor | None = None) -> Tensor:
+        """[row, output] of this rank."""
+        written: Tensor = self._stock.apply(layer, x, bias)
+        rows = self._readings.adapted_rows(self._name)
+        if rows is not None:
+            read, linear = x[rows], nn.functional.linear
+            for part, update in self._parts:
+                written[rows, part] += linear(linear(read, update.down), update.up)
+        return written
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stock, name)

@@ -61,6 +61,7 @@ PARAMETERS: Mapping[str, tuple[str, ...]] = {
         "prompt_logprobs",
         "skip_reading_prefix_cache",
     ),
+    "vllm.renderers.base.BaseRenderer.render_cmpl_async": ("prompts",),
 }
 """Functions that are called or replaced, and the parameters that have to be among theirs."""
 
@@ -68,12 +69,16 @@ FIELDS: Mapping[str, tuple[str, ...]] = {
     "vllm.v1.attention.backend.CommonAttentionMetadata": ("query_start_loc_cpu", "seq_lens", "block_table_tensor"),
     "vllm.v1.attention.backends.cpu_attn.CPUAttentionMetadata": ("block_table",),
     "vllm.v1.sample.logits_processor.BatchUpdate": ("removed", "added", "moved"),
+    "vllm.v1.worker.gpu_input_batch.CachedRequestState": ("sampling_params", "mm_features"),
+    "vllm.multimodal.inputs.MultiModalFeatureSpec": ("identifier", "mm_position"),
+    "vllm.multimodal.inputs.MultiModalFieldElem": ("data",),
 }
 """Dataclasses that are read, and the fields that have to be among theirs."""
 
 NAMES = (
     "vllm.v1.attention.backends.registry.AttentionBackendEnum.CPU_ATTN",
     "vllm.v1.sample.logits_processor.MoveDirectionality.SWAP",
+    "vllm.multimodal.inputs.PlaceholderRange.extract_embeds_range",
     "vllm.model_executor.layers.attention.Attention",
     "vllm.model_executor.layers.linear.RowParallelLinear",
     "vllm.model_executor.layers.linear.LinearBase",
