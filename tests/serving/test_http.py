@@ -241,6 +241,14 @@ def test_every_code_has_its_status_before_and_in_a_stream(served: Serving, clien
         assert caught.value.response.headers["x-should-retry"] == "true"
 
 
+def test_a_request_that_may_have_broken_its_worker_is_not_to_be_sent_again(served: Serving, client: openai.OpenAI):
+    lost = XmguardError("lost", code=ErrorCode.UNAVAILABLE, reason=Reason.WORKER_LOST, retry_after=1.0)
+    served.guard.script = raising(lost)
+    with pytest.raises(openai.InternalServerError) as caught:
+        client.chat.completions.create(model="scripted", messages=QUESTION, extra_body=SPANS)
+    assert caught.value.response.headers["x-should-retry"] == "false"
+
+
 def test_an_error_in_a_stream_is_its_last_event(served: Serving, client: openai.OpenAI):
     def broken(request, stop):
         yield from list(scripted.ordinary(request, stop))[:3]

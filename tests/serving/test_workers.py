@@ -127,6 +127,29 @@ def test_a_worker_that_hangs_in_a_step_is_killed(served: StubServer, client: Cli
     assert health(served.address) == SERVING
 
 
+@pytest.mark.parametrize(("method", "kills"), [("answer", 2), ("restarting_stream", 2)])
+def test_a_request_that_kills_its_worker_is_made_once_more_and_not_again(
+    served: StubServer, client: Client, method: str, kills: int
+) -> None:
+    before = restarts(served, "crash")
+    with Client(served.address, timeout=30) as ordinary, pytest.raises(XmguardError) as caught:
+        given = getattr(ordinary, method)(asked("fault=crash after=1"))
+        list(given)
+    assert caught.value.reason is Reason.WORKER_LOST
+    eventually(lambda: restarts(served, "crash") >= before + kills)
+    assert restarts(served, "crash") == before + kills
+
+
+def test_grpc_itself_does_not_repeat_a_request_that_killed_its_worker(served: StubServer, client: Client) -> None:
+    before = restarts(served, "crash")
+    config = (("grpc.service_config", Retries().service_config()),)
+    with grpc.insecure_channel(served.address, options=config) as channel:
+        with pytest.raises(grpc.RpcError) as caught:
+            channel.unary_unary(wire.ANSWER.path)(wire.ANSWER.pack_request(asked("fault=crash")), timeout=30)
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    eventually(lambda: restarts(served, "crash") == before + 1)
+
+
 def test_a_long_answer_is_no_hang(served: StubServer, client: Client) -> None:
     before = restarts(served, "hang")
     assert client.answer(asked("tokens=20 step=0.1")).answer
