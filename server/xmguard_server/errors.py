@@ -42,7 +42,7 @@ class Row:
     http: int | None = None
     """HTTP status, where it is not the code's."""
     suspect: bool = False
-    """Whether the request itself may be what broke the worker: libraries that repeat calls by themselves are told not to."""
+    """Whether the request may be what broke its worker: libraries that repeat calls by themselves are told not to."""
 
 
 CODES: Mapping[ErrorCode, Statuses] = {

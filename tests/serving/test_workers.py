@@ -121,7 +121,7 @@ def test_a_killed_worker_ends_its_own_streams_only_and_comes_back(served: StubSe
     assert client.answer(REQUEST).answer
 
 
-@pytest.mark.parametrize("fault", ["hang", "freeze"])
+@pytest.mark.parametrize("fault", ["hang", "freeze", "stall"])
 def test_a_worker_that_hangs_in_a_step_is_killed(served: StubServer, client: Client, fault: str) -> None:
     before = restarts(served, "hang")
     began = time.monotonic()
@@ -139,8 +139,7 @@ def test_a_request_that_kills_its_worker_is_made_once_more_and_not_again(
 ) -> None:
     before = restarts(served, "crash")
     with Client(served.address, timeout=30) as ordinary, pytest.raises(XmguardError) as caught:
-        given = getattr(ordinary, method)(asked("fault=crash after=1"))
-        list(given)
+        list(getattr(ordinary, method)(asked("fault=crash after=1")))
     assert caught.value.reason is Reason.WORKER_LOST
     eventually(lambda: restarts(served, "crash") >= before + kills)
     assert restarts(served, "crash") == before + kills
