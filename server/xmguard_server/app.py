@@ -31,6 +31,7 @@ from xmguard_server.grpc_auth import Authentication
 from xmguard_server.http.app import build
 from xmguard_server.http.attended import Attended
 from xmguard_server.http.errors import error_response
+from xmguard_server.http.reading import Reader
 from xmguard_server.http_door import Bounds, HttpDoor
 from xmguard_server.http_port import HttpPort
 from xmguard_server.inference_protocol import INFERENCE_SERVICE, InferenceServicer
@@ -120,7 +121,8 @@ class Server:
         listed = (SERVICE, INFERENCE_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(listed, self._grpc)
         self._admin = self._admin_port()
-        self._attended = Attended(build(self._calls), metrics, self._tracer)
+        self._reader = Reader()
+        self._attended = Attended(build(self._calls, self._reader), metrics, self._tracer)
         self._http = None if config.http_port is None else self._public_port(config.http_port)
         self._following: asyncio.Task[None] | None = None
 
@@ -188,6 +190,7 @@ class Server:
         await self._grpc.stop(_WATCHERS_GRACE)
         if self._http is not None:
             await self._http.stop()
+        await self._reader.close()
         await self._admin.stop()
         await asyncio.to_thread(self._tracer.close)
 

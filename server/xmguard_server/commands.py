@@ -5,10 +5,11 @@ What keeps it from starting is raised; how an error looks is for the `xmguard` c
 
 from __future__ import annotations
 
+import logging
 import re
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TextIO
 
 import typer
 
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
     from xmguard_server.trace_context import Tracer
 
 DEFAULTS = ServerConfig()
+logger = logging.getLogger(__name__)
+
 GUARD = "xmguard.loading:load_guard"
 """What each worker loads its guard by."""
 
@@ -207,12 +210,12 @@ def serve(
         if server.http_port:
             where += f", chat completions on {scheme}://{address(host, server.http_port)}/v1"
         admin = f"{scheme}://{address(admin_host, server.admin_port)}"
-        print(f"xmguard: serving {info.model} on {where}, metrics on {admin}/metrics", flush=True)
+        _say(f"xmguard: serving {info.model} on {where}, metrics on {admin}/metrics", sys.stdout)
         if ui:
-            print(f"xmguard: live page on {admin}{PAGE}", flush=True)
+            _say(f"xmguard: live page on {admin}{PAGE}", sys.stdout)
 
     def progress(message: str) -> None:
-        print(message, file=sys.stderr, flush=True)
+        _say(message, sys.stderr)
 
     tls = _tls_files(tls_cert, tls_key, tls_client_ca)
     log_to_stderr(quoting=log_tracebacks)
@@ -274,6 +277,14 @@ def _tracer(endpoint: str) -> Tracer | None:
     except ImportError as error:
         raise SetupIncomplete(f'a package is missing ({error}); run: pip install "xmguard[tracing]"') from error
     return OtlpTracer(endpoint)
+
+
+def _say(message: str, where: TextIO) -> None:
+    """Print a line, if there is still somebody: a reader that left, or a full disk, is no reason not to serve."""
+    try:
+        print(message, file=where, flush=True)
+    except OSError as error:
+        logger.warning("cannot print (%s): %s", error.strerror, message)
 
 
 def _tls_files(certificate: Path | None, key: Path | None, client_authority: Path | None) -> TlsFiles | None:

@@ -41,6 +41,8 @@ class Row:
     """Whether the error may say after how long asking again makes sense (RetryInfo, Retry-After)."""
     http: int | None = None
     """HTTP status, where it is not the code's."""
+    suspect: bool = False
+    """Whether the request may be what broke its worker: libraries that repeat calls by themselves are told not to."""
 
 
 CODES: Mapping[ErrorCode, Statuses] = {
@@ -84,9 +86,10 @@ REASONS: Mapping[Reason, Row] = {
             ErrorCode.RESOURCE_EXHAUSTED,
         ),
         retry=True,
+        suspect=True,
     ),
     Reason.OUT_OF_MEMORY: Row((ErrorCode.RESOURCE_EXHAUSTED,)),
-    Reason.WORKER_LOST: Row((ErrorCode.UNAVAILABLE,), retry=True),
+    Reason.WORKER_LOST: Row((ErrorCode.UNAVAILABLE,), retry=True, suspect=True),
     Reason.QUEUE_FULL: Row((ErrorCode.RESOURCE_EXHAUSTED,), retry=True),
     Reason.QUEUE_TIMEOUT: Row((ErrorCode.RESOURCE_EXHAUSTED,), retry=True),
     Reason.CALLER_LIMIT: Row((ErrorCode.RESOURCE_EXHAUSTED,), retry=True),
@@ -107,6 +110,9 @@ def http_status(error: XmguardError) -> int:
 
 _GONE = (grpc.aio.InternalError, grpc.aio.UsageError)
 """What sending raises when the caller left a moment ago and the handler is not cancelled yet; it is, in effect."""
+
+_NOT_AGAIN = ("grpc-retry-pushback-ms", "-1")
+"""Ends gRPC's own retries (gRFC A6): five attempts of a request that breaks its worker would break five."""
 
 _STATUS_SECONDS = 1.0
 """How long a status may take to be on its way; it waits behind what a reader does not take, and arrives after it."""
@@ -147,6 +153,8 @@ async def abort(context: Any, error: XmguardError) -> NoReturn:
     """End a call with the rich status of an error; `context` is the call's grpc.aio.ServicerContext."""
     status = wire.to_status(error)
     trailers = (*context.trailing_metadata(), ("grpc-status-details-bin", status.SerializeToString()))
+    if REASONS[error.reason].suspect:
+        trailers = (*trailers, _NOT_AGAIN)
     try:
         async with asyncio.timeout(_STATUS_SECONDS):
             await context.abort(CODES[error.code].grpc, status.message, trailers)

@@ -65,7 +65,8 @@ class Behaviour:
     memory: int = 0
     """MiB that a request holds while it runs."""
     fault: str = ""
-    """crash, exit, hang, freeze (a hang that holds Python's lock), bug, engine, or allocator (as torch says it)."""
+    """crash, exit, hang, freeze (a hang that holds Python's lock), stall (before it is prepared), bug,
+    engine, or allocator (as torch says it)."""
     after: int = 0
     """Steps before the fault."""
 
@@ -113,7 +114,10 @@ class StubGuard:
     def prepare(self, request: AnswerRequest, *, answers: bool) -> StubRequest:
         if not request.spans:
             raise InvalidRequest.field("spans", "there is none; send at least one")
-        return StubRequest(request, changed(self.behaviour, dict(re.findall(r"(\w+)=(\S+)", request.question))))
+        behaviour = changed(self.behaviour, dict(re.findall(r"(\w+)=(\S+)", request.question)))
+        if behaviour.fault == "stall":
+            time.sleep(3600)
+        return StubRequest(request, behaviour)
 
     def stream(
         self, ready: StubRequest, *, stop: Stop, request_id: str, queue_seconds: float, skip_evidence: str

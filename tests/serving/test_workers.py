@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import errno
 import json
 import os
 import re
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
@@ -18,14 +21,17 @@ import psutil
 import pytest
 from grpc_health.v1 import health_pb2
 
-from tests.scripted import REQUEST, eventually, health, scrape
-from tests.serving.stub_guard import ROOT, StubServer, command, stub_server
+from tests.scripted import REQUEST, ScriptedGuard, ThreadLaunch, ThreadWorker, eventually, health, scrape
+from tests.serving.stub_guard import READY, ROOT, StubServer, command, stub_server
 from xmguard import wire
 from xmguard.client import Client, Retries
 from xmguard.errors import ErrorCode, Reason, XmguardError
 from xmguard.request import AnswerRequest
 from xmguard.response import Delta, Done, Event
 from xmguard.span import Media, Span
+from xmguard_server.admission import shutting_down
+from xmguard_server.workers.losses import LossReason
+from xmguard_server.workers.pool import Pool
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -115,7 +121,7 @@ def test_a_killed_worker_ends_its_own_streams_only_and_comes_back(served: StubSe
     assert client.answer(REQUEST).answer
 
 
-@pytest.mark.parametrize("fault", ["hang", "freeze"])
+@pytest.mark.parametrize("fault", ["hang", "freeze", "stall"])
 def test_a_worker_that_hangs_in_a_step_is_killed(served: StubServer, client: Client, fault: str) -> None:
     before = restarts(served, "hang")
     began = time.monotonic()
@@ -125,6 +131,28 @@ def test_a_worker_that_hangs_in_a_step_is_killed(served: StubServer, client: Cli
     assert 1.5 <= time.monotonic() - began < 5
     eventually(lambda: restarts(served, "hang") == before + 1)
     assert health(served.address) == SERVING
+
+
+@pytest.mark.parametrize(("method", "kills"), [("answer", 2), ("restarting_stream", 2)])
+def test_a_request_that_kills_its_worker_is_made_once_more_and_not_again(
+    served: StubServer, client: Client, method: str, kills: int
+) -> None:
+    before = restarts(served, "crash")
+    with Client(served.address, timeout=30) as ordinary, pytest.raises(XmguardError) as caught:
+        list(getattr(ordinary, method)(asked("fault=crash after=1")))
+    assert caught.value.reason is Reason.WORKER_LOST
+    eventually(lambda: restarts(served, "crash") >= before + kills)
+    assert restarts(served, "crash") == before + kills
+
+
+def test_grpc_itself_does_not_repeat_a_request_that_killed_its_worker(served: StubServer, client: Client) -> None:
+    before = restarts(served, "crash")
+    config = (("grpc.service_config", Retries().service_config()),)
+    with grpc.insecure_channel(served.address, options=config) as channel:
+        with pytest.raises(grpc.RpcError) as caught:
+            channel.unary_unary(wire.ANSWER.path)(wire.ANSWER.pack_request(asked("fault=crash")), timeout=30)
+        assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+    eventually(lambda: restarts(served, "crash") == before + 1)
 
 
 def test_a_long_answer_is_no_hang(served: StubServer, client: Client) -> None:
@@ -252,6 +280,46 @@ def test_a_worker_that_cannot_load_the_model_again_is_tried_later_each_time(tmp_
         assert client.answer(REQUEST).answer
         delays = [float(found) for found in re.findall(r"starting it again in (\S+) s", served.log.read_text())]
     assert delays[:2] == [0.5, 1.0]
+
+
+async def test_a_worker_that_the_system_cannot_start_now_is_started_later() -> None:
+    started: list[ThreadWorker] = []
+    threads = ThreadLaunch(ScriptedGuard)
+
+    def launch(number: int) -> ThreadWorker:
+        started.append(threads(number))
+        if len(started) == 2:
+            started[1].kill()
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return started[-1]
+
+    losses: list[LossReason] = []
+    pool = Pool(launch, step_timeout=5.0, max_restarts=5, lost=losses.append)
+    pool.start()
+    try:
+        await pool.ready()
+        started[0].link.shutdown(socket.SHUT_RDWR)  # as if it were gone
+        async with asyncio.timeout(10):
+            while len(started) < 3 or not pool.ready_workers:
+                await asyncio.sleep(0.02)
+        assert losses == [LossReason.CRASH, LossReason.LOAD]
+    finally:
+        await pool.stop(shutting_down)
+
+
+def test_nobody_reading_what_the_server_prints_changes_nothing() -> None:
+    process = subprocess.Popen(command(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    try:
+        address = READY.match(process.stdout.readline())[1]
+        process.stdout.close()
+        process.stderr.close()
+        for _ in range(2):  # the second loss shows whether anybody still follows the workers
+            workers(process)[0].kill()
+            eventually(lambda: health(address) == NOT_SERVING, 3)
+            eventually(lambda: health(address) == SERVING, 20)
+    finally:
+        process.kill()
+        process.wait(10)
 
 
 def test_a_worker_that_is_lost_too_often_ends_the_server(tmp_path: Path) -> None:

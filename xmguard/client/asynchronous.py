@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable
+from collections.abc import AsyncGenerator, AsyncIterable, Callable
 from contextlib import aclosing
 from itertools import count
 from types import TracebackType
@@ -92,14 +92,9 @@ class AsyncClient(Connection):
         Closing the generator (`aclose`), or cancelling the task that iterates, cancels the call. A stream that
         breaks after its first event raises.
         """
-        data = packed(wire.STREAM_ANSWER.pack_request, merged(request, fields))
         end = self._end(timeout)
-        async for attempt in stamina.retry_context(on=when_busy(end), attempts=self._retries.attempts, timeout=None):
-            with attempt:
-                events = self._events(data, end, request_id)
-                first = await anext(events)
-        async with aclosing(events):
-            yield first
+        data = packed(wire.STREAM_ANSWER.pack_request, merged(request, fields))
+        async with aclosing(self._begun(data, end, request_id, when_busy(end))) as events:
             async for event in events:
                 yield event
 
@@ -117,10 +112,12 @@ class AsyncClient(Connection):
         the second time: what was shown until `Restarted` is to be taken back.
         """
         end = self._end(timeout)
-        delay = when_broken(end)
+        data = packed(wire.STREAM_ANSWER.pack_request, merged(request, fields))
+        busy = when_busy(end)
+        delay = when_broken(end, busy)
         for number in count(2):
             try:
-                async with aclosing(self.stream(request, timeout=left(end), request_id=request_id, **fields)) as events:
+                async with aclosing(self._begun(data, end, request_id, busy)) as events:
                     async for event in events:
                         yield event
             except XmguardError as error:
@@ -144,6 +141,19 @@ class AsyncClient(Connection):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self.close()
+
+    async def _begun(
+        self, data: bytes, end: float, request_id: str, busy: Callable[[Exception], bool | float]
+    ) -> AsyncGenerator[Event, None]:
+        """The events of a stream that is asked for again, as `busy` says, until it begins."""
+        async for attempt in stamina.retry_context(on=busy, attempts=self._retries.attempts, timeout=None):
+            with attempt:
+                events = self._events(data, end, request_id)
+                first = await anext(events)
+        async with aclosing(events):
+            yield first
+            async for event in events:
+                yield event
 
     async def _events(self, data: bytes, end: float, request_id: str) -> AsyncGenerator[Event, None]:
         method = wire.STREAM_ANSWER

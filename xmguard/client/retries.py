@@ -3,7 +3,8 @@
 Two layers, because they see different things. gRPC itself repeats a call that came back UNAVAILABLE before anything
 of an answer (gRFC A6): a server that restarts, a proxy that lost its backend. What a busy server says
 (RESOURCE_EXHAUSTED with RetryInfo) is repeated here, after the time it asks for, as long as the caller's own time
-lasts. A stream that broke on the way is repeated by neither; `restarting_stream` does, and says so.
+lasts. A request whose worker was lost may be what broke it: the server ends gRPC's repeating then, and it is
+made once more here. A stream that broke on the way is repeated by neither; `restarting_stream` does, and says so.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeGuard
 
 from xmguard.errors import ErrorCode, Reason, XmguardError
 from xmguard.wire import SERVICE
@@ -22,6 +24,8 @@ _GRPC_CAP = 5
 _SHORTEST = 0.01
 """Seconds. With a backoff of 1 ms, some calls were seen to wait for their deadline instead of being repeated."""
 _BUSY = frozenset((Reason.QUEUE_FULL, Reason.QUEUE_TIMEOUT, Reason.CALLER_LIMIT))
+_SUSPECT = frozenset((Reason.WORKER_LOST, Reason.ENGINE_FAILED))
+"""UNAVAILABLE for one of these, with a time to come back after, is tried once more and not again."""
 _BROKEN = frozenset((Reason.WORKER_LOST, Reason.ENGINE_FAILED, Reason.SERVER_UNREACHABLE, Reason.SHUTTING_DOWN))
 _RECONNECT_SECONDS = 0.2
 """Before a broken stream begins anew, unless the server says longer."""
@@ -68,10 +72,16 @@ class Retries:
 def when_busy(end: float) -> Callable[[Exception], bool | float]:
     """For `stamina.retry_context(on=...)`: seconds to wait after an error, or False to raise it.
 
-    `end` is when the caller's time is up, by `time.monotonic`: what would come later is not tried.
+    `end` is when the caller's time is up, by `time.monotonic`: what would come later is not tried. For one call: it
+    remembers whether the call was suspected of having broken a worker.
     """
+    suspected = False
 
     def delay(error: Exception) -> bool | float:
+        nonlocal suspected
+        if is_suspect(error) and not suspected:
+            suspected = True
+            return _in_time(error.retry_after or 0.0, end)
         if not isinstance(error, XmguardError) or error.code is not ErrorCode.RESOURCE_EXHAUSTED:
             return False
         if error.reason not in _BUSY or error.retry_after is None:
@@ -81,16 +91,30 @@ def when_busy(end: float) -> Callable[[Exception], bool | float]:
     return delay
 
 
-def when_broken(end: float) -> Callable[[Exception], bool | float]:
-    """The same for a stream that may begin anew: also where the server or its worker was lost on the way."""
-    busy = when_busy(end)
+def when_broken(end: float, busy: Callable[[Exception], bool | float]) -> Callable[[Exception], bool | float]:
+    """The same for a stream that may begin anew: also where the server or its worker was lost on the way.
+
+    `busy` is what its attempts have in common, made by `when_busy`.
+    """
 
     def delay(error: Exception) -> bool | float:
+        if is_suspect(error):
+            return busy(error)
         if isinstance(error, XmguardError) and error.code is ErrorCode.UNAVAILABLE and error.reason in _BROKEN:
             return _in_time(error.retry_after or _RECONNECT_SECONDS, end)
         return busy(error)
 
     return delay
+
+
+def is_suspect(error: Exception) -> TypeGuard[XmguardError]:
+    """Whether the request of a call may be what broke its worker."""
+    return (
+        isinstance(error, XmguardError)
+        and error.code is ErrorCode.UNAVAILABLE
+        and error.reason in _SUSPECT
+        and error.retry_after is not None
+    )
 
 
 def _in_time(seconds: float, end: float) -> bool | float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from itertools import count
 from types import TracebackType
 from typing import Any, TypeVar, Unpack
@@ -110,17 +110,9 @@ class Client(Connection):
         Closing the generator, or dropping it, cancels the call; the server stops within one decoding step. A stream
         that breaks after its first event raises.
         """
-        data = packed(wire.STREAM_ANSWER.pack_request, merged(request, fields))
         end = self._end(timeout)
-        for attempt in stamina.retry_context(on=when_busy(end), attempts=self._retries.attempts, timeout=None):
-            with attempt:
-                events = self._events(data, end, request_id)
-                first = next(events)
-        try:
-            yield first
-            yield from events
-        finally:
-            events.close()
+        data = packed(wire.STREAM_ANSWER.pack_request, merged(request, fields))
+        yield from self._begun(data, end, request_id, when_busy(end))
 
     def restarting_stream(
         self,
@@ -136,10 +128,12 @@ class Client(Connection):
         the second time: what was shown until `Restarted` is to be taken back.
         """
         end = self._end(timeout)
-        delay = when_broken(end)
+        data = packed(wire.STREAM_ANSWER.pack_request, merged(request, fields))
+        busy = when_busy(end)
+        delay = when_broken(end, busy)
         for number in count(2):
             try:
-                yield from self.stream(request, timeout=left(end), request_id=request_id, **fields)
+                yield from self._begun(data, end, request_id, busy)
             except XmguardError as error:
                 seconds, broke = delay(error), error
                 if seconds is False or number > self._retries.attempts:
@@ -161,6 +155,20 @@ class Client(Connection):
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.close()
+
+    def _begun(
+        self, data: bytes, end: float, request_id: str, busy: Callable[[Exception], bool | float]
+    ) -> Generator[Event, None, None]:
+        """The events of a stream that is asked for again, as `busy` says, until it begins."""
+        for attempt in stamina.retry_context(on=busy, attempts=self._retries.attempts, timeout=None):
+            with attempt:
+                events = self._events(data, end, request_id)
+                first = next(events)
+        try:
+            yield first
+            yield from events
+        finally:
+            events.close()
 
     def _events(self, data: bytes, end: float, request_id: str) -> Generator[Event, None, None]:
         method = wire.STREAM_ANSWER

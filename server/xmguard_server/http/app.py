@@ -17,9 +17,10 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from xmguard.errors import ErrorCode, InvalidRequest, Reason, XmguardError
 from xmguard.response import Done, Event
 from xmguard_server.calls import Call, Calls
-from xmguard_server.http.chat_request import ChatRequest, read_chat_request
+from xmguard_server.http.chat_request import ChatRequest
 from xmguard_server.http.chat_response import END, Completion, model_entry, server_sent
 from xmguard_server.http.errors import error_body
+from xmguard_server.http.reading import Reader
 from xmguard_server.http_door import PRINCIPAL
 from xmguard_server.http_stream import Form, refuse_other_than_json, streamed
 from xmguard_server.interceptors import REQUEST_ID_KEY
@@ -28,9 +29,9 @@ TIMEOUT_KEY = "x-request-timeout"
 """Header in which a caller says how many seconds it waits, as deadlines do in gRPC."""
 
 
-def build(calls: Calls) -> ASGIApp:
+def build(calls: Calls, reader: Reader) -> ASGIApp:
     """The application. It has to stand behind `Attended` and an `HttpDoor`."""
-    routes = _Routes(calls)
+    routes = _Routes(calls, reader)
     return Router(
         [
             Route("/v1/chat/completions", routes.chat_completions, methods=["POST"], name="ChatCompletions"),
@@ -54,8 +55,9 @@ class _Nowhere:
 
 
 class _Routes:
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: Calls, reader: Reader) -> None:
         self._calls = calls
+        self._reader = reader
         self._created = int(time.time())
 
     async def models(self, request: Request) -> Response:
@@ -68,7 +70,7 @@ class _Routes:
     async def chat_completions(self, request: Request) -> Response:
         refuse_other_than_json(request)
         call = _call(request)
-        chat = read_chat_request(await request.body())
+        chat = await self._reader.read(await request.body())
         completion = Completion(call.request_id, self._calls.describe(chat.request.model).model, chat.warnings)
         events = self._calls.stream(chat.request, call)
         if chat.stream:

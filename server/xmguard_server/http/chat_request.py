@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from xmguard import wire
 from xmguard.errors import FieldViolation, InvalidRequest
 from xmguard.request import AnswerRequest
+from xmguard.wire.jsontext import MAX_PROBLEMS
 
 MAPPED = ("model", "messages", "max_completion_tokens", "max_tokens", "temperature", "seed", "xmguard")
 STREAMING = ("stream", "stream_options")
@@ -83,11 +85,12 @@ def read_chat_request(body: bytes) -> ChatRequest:
     if not isinstance(data, dict):
         raise InvalidRequest.field("request", "must be a JSON object")
     given = {name: value for name, value in data.items() if value is not None}
-    found = list(_refusals(given))
+    found = list(islice(_refusals(given), MAX_PROBLEMS + 1))
     stream, include_usage = _streaming(given, found)
     contract = _contract(given, found)
     if found:
-        raise InvalidRequest(found)
+        more = FieldViolation("request", f"has more wrong with it than the {MAX_PROBLEMS} things listed")
+        raise InvalidRequest(found if len(found) <= MAX_PROBLEMS else [*found[:MAX_PROBLEMS], more])
     ignored = [name for name in ACCEPTED if name in given]
     warnings = (f"{', '.join(ignored)}: accepted, and without effect",) if ignored else ()
     return ChatRequest(wire.from_data(AnswerRequest, contract), stream, include_usage, warnings)
@@ -145,7 +148,7 @@ def _message(messages: object, found: list[FieldViolation]) -> tuple[list[dict[s
     if not isinstance(messages, list) or not messages:
         found.append(FieldViolation("messages", "must be a list with one user message"))
         return [], ""
-    for index, message in enumerate(messages[:-1]):
+    for index, message in enumerate(islice(messages[:-1], MAX_PROBLEMS)):
         role = message.get("role") if isinstance(message, dict) else None
         why = (
             "the prompt is the guard's own; put instructions into the question"
@@ -171,6 +174,8 @@ def _message(messages: object, found: list[FieldViolation]) -> tuple[list[dict[s
     spans: list[dict[str, object]] = []
     questions: list[str] = []
     for index, part in enumerate(content):
+        if len(found) > MAX_PROBLEMS:
+            break
         _part(part, f"{path}.content[{index}]", spans, questions, found)
     return spans, questions[0] if questions else ""
 

@@ -11,7 +11,7 @@ from typing import Any
 from starlette.responses import JSONResponse, Response
 
 from xmguard.errors import ErrorCode, XmguardError
-from xmguard_server.errors import http_status
+from xmguard_server.errors import REASONS, http_status
 from xmguard_server.http_errors import error_headers
 
 _TYPES: Mapping[int, str] = {
@@ -40,5 +40,6 @@ def error_response(error: XmguardError) -> Response:
     """The whole response of a call that ended before anything was answered."""
     # OpenAI's clients send 429 and every 5xx again unless they are told not to; an answer is too expensive for that.
     again = error.retry_after is not None or error.code is ErrorCode.UNAVAILABLE
+    again = again and not REASONS[error.reason].suspect
     headers = {**error_headers(error), "x-should-retry": "true" if again else "false"}
     return JSONResponse(error_body(error), http_status(error), headers)

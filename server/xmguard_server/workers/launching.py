@@ -35,7 +35,7 @@ class Launch(Protocol):
     """Starts the worker of a number, which counts from 0."""
 
     def __call__(self, number: int) -> Launched:
-        """Start it; it loads its guard by itself."""
+        """Start it; it loads its guard by itself. Raises OSError."""
         ...
 
 

@@ -211,6 +211,9 @@ class _Runtime:
         while True:
             call = self._intake.get()
             REQUEST_ID.set(call.request_id)
+            call.stop.stepped = time.monotonic()
+            with self._changing:  # a step like any other: one that never ends would keep all others waiting
+                self._running.add(call)
             try:
                 call.stop.check()
                 request = call.method.unpack_request(call.body)
@@ -225,6 +228,8 @@ class _Runtime:
                 continue
             finally:
                 call.body = b""
+                with self._changing:
+                    self._running.discard(call)
             with self._changing:
                 call.prepared = prepared
                 if admitted := call.admitted is not None:

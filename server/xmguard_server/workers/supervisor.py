@@ -110,7 +110,11 @@ class Supervisor:
 
     async def _live(self) -> Loss | None:
         """One worker's life; None if it ended because of `stop`."""
-        launched = self._launch(self._number)
+        try:
+            launched = self._launch(self._number)
+        except OSError as error:  # the system has no process, no memory or no descriptor left; later it may
+            cannot = EngineError(f"worker {self._number} cannot be started: {error.strerror}")
+            return Loss(LossReason.LOAD, cannot, 0.0)
         remote = Remote(self._number, self._hearing)
         transport = None
         try:
