@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
+from functools import partial
 
 from xmguard import wire
 from xmguard.deadline import Stop
@@ -64,11 +65,13 @@ class Calls:
         last = False
         # grpc reports a caller that went away as CancelledError or as GeneratorExit; only `finally` sees every case.
         try:
-            self._metrics.waited(place.waited)
             note(queue_seconds=round(place.waited, 6))
             while not last:
                 response, last = await placed.response()
                 yield response
+        except XmguardError as error:
+            self._metrics.violated(error.violations)
+            raise
         finally:
             placed.cancel()
             placed.when_over(lambda: place.leave(done=last))
@@ -108,7 +111,7 @@ class Calls:
         with ExitStack() as failed:
             if place is not None:
                 failed.callback(place.leave, done=False)
-                at_once = AtOnce(self._config.max_queue_cost, place.told)
+                at_once = AtOnce(self._config.max_queue_cost, partial(self._told, place))
                 placed = self._pool.call(method, body, call.request_id, stop, at_once)
             else:
                 placed = self._pool.call(method, body, call.request_id, stop)
@@ -118,9 +121,14 @@ class Calls:
                     size.cost, size.cost_without_evidence, call.caller, stop, may_skip_evidence=size.may_skip_evidence
                 )
                 failed.callback(place.leave, done=False)
+                self._metrics.waited(place.waited)
                 placed.run(place.waited, "" if place.evidence else WITHOUT_EVIDENCE)
             failed.pop_all()
         return placed, place
+
+    def _told(self, place: Place, cost: int) -> None:
+        place.told(cost)
+        self._metrics.waited(place.waited)
 
     async def _size(self, placed: PlacedCall) -> Size:
         self._preparing += 1
