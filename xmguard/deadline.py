@@ -5,7 +5,6 @@ Knows nothing of threads, servers or models; the code that steps calls `Stop.che
 
 from __future__ import annotations
 
-import threading
 import time
 
 from xmguard.errors import Cancelled, DeadlineExceeded
@@ -16,12 +15,12 @@ class Stop:
 
     def __init__(self, timeout: float | None = None) -> None:
         """`timeout` is in seconds from now; None means no deadline."""
-        self._cancelled = threading.Event()
+        self._cancelled = False
         self._deadline = None if timeout is None else time.monotonic() + timeout
 
     def cancel(self) -> None:
         """Ask the work to stop at its next step."""
-        self._cancelled.set()
+        self._cancelled = True
 
     def remaining(self) -> float | None:
         """Seconds left, never negative; None without a deadline."""
@@ -34,7 +33,7 @@ class Stop:
             Cancelled: after `cancel()`.
             DeadlineExceeded: once the deadline has passed.
         """
-        if self._cancelled.is_set():
+        if self._cancelled:
             raise Cancelled("the caller cancelled the request")
         if self._deadline is not None and time.monotonic() >= self._deadline:
             raise DeadlineExceeded("the deadline passed before the work was done")

@@ -16,8 +16,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from xmguard.deadline import Stop
@@ -32,14 +31,29 @@ _NEWEST = 0.2
 """Weight of the newest request in the measured pace."""
 
 
-@dataclass(frozen=True)
 class Place:
-    """What was given to a request: a slot of its own, until it leaves."""
+    """What was given to a request: a slot of its own, until `leave`."""
 
-    waited: float
-    """Seconds in the queue."""
-    evidence: bool
-    """Whether its evidence is to be gathered; without it the verdict says `WITHOUT_EVIDENCE`."""
+    def __init__(self, admission: Admission, ticket: _Ticket) -> None:
+        self.waited = ticket.begun - ticket.entered
+        """Seconds in the queue."""
+        self.evidence = ticket.evidence
+        """Whether its evidence is to be gathered; without it the verdict says `WITHOUT_EVIDENCE`."""
+        self._admission = admission
+        self._ticket = ticket
+
+    def told(self, cost: int) -> None:
+        """Say what a request takes that was let in before that was known (`Admission.at_once`).
+
+        Raises:
+            XmguardError: REQUEST_TOO_LARGE.
+        """
+        self._admission._refuse_too_large(cost)
+        self._ticket.cost = cost
+
+    def leave(self, *, done: bool) -> None:
+        """Give the slot back, once; only a request that was `done` tells how long a token takes."""
+        self._admission._leave(self._ticket, done=done)
 
 
 @dataclass(eq=False)
@@ -149,11 +163,26 @@ class Admission:
             raise self._full_of_tokens(self._mean)
         self._refuse_the_hopeless(stop)
 
-    @asynccontextmanager
+    def at_once(self, caller: str, stop: Stop, *, preparing: int) -> Place | None:
+        """A place for a request whose cost is not known yet, if a slot is free that nobody was to have before it.
+
+        What it costs is to be said (`Place.told`) as soon as it is known. `preparing` is as in `refuse_if_full`.
+
+        Raises:
+            XmguardError: what `refuse_if_full` raises.
+        """
+        self.refuse_if_full(caller, stop, preparing=preparing)
+        self._judge_pressure()
+        if self._queued or self._browned_out or self.running + preparing >= self._slots:
+            return None
+        ticket = self._ticket(0, caller, evidence=True)
+        self._admit(ticket)
+        return Place(self, ticket)
+
     async def place(
         self, cost: int, cost_without_evidence: int, caller: str, stop: Stop, *, may_skip_evidence: bool
-    ) -> AsyncIterator[Place]:
-        """Wait for a slot and keep it until the block is left, however that is.
+    ) -> Place:
+        """Wait for a place. It is kept until it is left (`Place.leave`).
 
         Args:
             cost: tokens that the request runs at most.
@@ -171,38 +200,43 @@ class Admission:
         self._judge_pressure()
         skips = may_skip_evidence and self._browned_out
         ticket = self._enter(cost_without_evidence if skips else cost, caller, not skips, stop)
-        done = False
         try:
             await self._turn_of(ticket, stop)
-            if skips:
-                self._tell_browned_out()
-            yield Place(ticket.begun - ticket.entered, ticket.evidence)
-            done = True
-        finally:  # a caller who goes away is seen as one of several exceptions
-            self._leave(ticket, done=done)
+        except BaseException:  # a caller who goes away is seen as one of several exceptions
+            self._leave(ticket, done=False)
+            raise
+        if skips:
+            self._tell_browned_out()
+        return Place(self, ticket)
 
     # -- the queue ---------------------------------------------------------------------------------------------------
 
     def _enter(self, cost: int, caller: str, evidence: bool, stop: Stop) -> _Ticket:
         """Take a request in, or refuse it at once."""
         config = self._config
-        if cost > config.max_queue_cost:
-            raise XmguardError(
-                f"the request takes up to {cost} tokens, with everything that is read for its verdict; "
-                f"at most {config.max_queue_cost} are taken; send fewer or shorter spans",
-                code=ErrorCode.RESOURCE_EXHAUSTED,
-                reason=Reason.REQUEST_TOO_LARGE,
-            )
+        self._refuse_too_large(cost)
         self.refuse_if_full(caller, stop)
         if self.running >= self._slots and self._queued_cost + cost > config.max_queue_cost:
             raise self._full_of_tokens(self._queued_cost + cost - config.max_queue_cost)
-        ticket = _Ticket(cost, caller, evidence, time.monotonic(), asyncio.get_running_loop().create_future())
-        self._of[caller] += 1
+        ticket = self._ticket(cost, caller, evidence=evidence)
         self._waiting.setdefault(caller, {})[ticket] = None
         self._queued += 1
         self._queued_cost += cost
         self._serve()
         return ticket
+
+    def _refuse_too_large(self, cost: int) -> None:
+        if cost > self._config.max_queue_cost:
+            raise XmguardError(
+                f"the request takes up to {cost} tokens, with everything that is read for its verdict; "
+                f"at most {self._config.max_queue_cost} are taken; send fewer or shorter spans",
+                code=ErrorCode.RESOURCE_EXHAUSTED,
+                reason=Reason.REQUEST_TOO_LARGE,
+            )
+
+    def _ticket(self, cost: int, caller: str, *, evidence: bool) -> _Ticket:
+        self._of[caller] += 1
+        return _Ticket(cost, caller, evidence, time.monotonic(), asyncio.get_running_loop().create_future())
 
     def _refuse_the_hopeless(self, stop: Stop) -> None:
         """Refuse at once who would wait in vain, as far as the pace tells."""
@@ -237,12 +271,15 @@ class Admission:
             self._unqueue(ticket)
             if ticket.admitted.done():  # it has given up, and is about to leave
                 continue
-            self._turn += 1
-            self._turns[caller] = self._turn
-            self._running.add(ticket)
-            ticket.begun = time.monotonic()
-            ticket.admitted.set_result(None)
+            self._admit(ticket)
         self._judge_pressure()
+
+    def _admit(self, ticket: _Ticket) -> None:
+        self._turn += 1
+        self._turns[ticket.caller] = self._turn
+        self._running.add(ticket)
+        ticket.begun = time.monotonic()
+        ticket.admitted.set_result(None)
 
     def _leave(self, ticket: _Ticket, *, done: bool) -> None:
         """Forget a request, wherever it is."""

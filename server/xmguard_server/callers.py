@@ -9,7 +9,7 @@ from contextvars import ContextVar
 from typing import Any
 
 CALLER: ContextVar[str] = ContextVar("caller", default="")
-"""Name of the call's token; empty where none was asked for."""
+"""Name of the call's token; in a handler also the one in its certificate. Empty where neither was asked for."""
 
 _SUBJECT_NAMES = ("x509_subject_alternative_name", "x509_common_name")
 

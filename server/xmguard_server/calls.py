@@ -8,14 +8,14 @@ takes the same path with what `xmguard.wire` makes of them. Knows no transport.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
-from contextlib import AbstractAsyncContextManager, AsyncExitStack, aclosing, suppress
+from contextlib import ExitStack, aclosing
 from dataclasses import dataclass
+from functools import partial
 
 from xmguard import wire
 from xmguard.deadline import Stop
-from xmguard.errors import Cancelled, ModelNotFound, XmguardError
+from xmguard.errors import ModelNotFound, XmguardError
 from xmguard.request import AnswerRequest
 from xmguard.response import CheckResponse, Event, ModelInfo
 from xmguard_server.access_log import note
@@ -23,7 +23,7 @@ from xmguard_server.admission import WITHOUT_EVIDENCE, Admission, Place
 from xmguard_server.config import ServerConfig
 from xmguard_server.metrics import Metrics
 from xmguard_server.workers.pool import PlacedCall, Pool
-from xmguard_server.workers.remote import GuardMethod, Size
+from xmguard_server.workers.remote import AtOnce, GuardMethod, Size
 
 
 @dataclass(frozen=True)
@@ -47,7 +47,6 @@ class Calls:
         self._config = config
         self._metrics = metrics
         self._preparing = 0
-        self._leaving: set[asyncio.Task[None]] = set()
 
     @property
     def ready(self) -> bool:
@@ -62,26 +61,20 @@ class Calls:
         Raises:
             XmguardError: what refuses or ends the call.
         """
-        stop = self._stop(call)
-        self._admission.refuse_if_full(call.caller, stop, preparing=self._preparing)
-        placed = self._pool.call(method, body, call.request_id, stop)
+        placed, place = await self._begin(method, body, call)
+        last = False
         # grpc reports a caller that went away as CancelledError or as GeneratorExit; only `finally` sees every case.
         try:
-            size = await self._size(placed)
-            async with AsyncExitStack() as held:
-                place = await held.enter_async_context(self._place(size, call, stop))
-                self._metrics.waited(place.waited)
-                note(queue_seconds=round(place.waited, 6))
-                try:
-                    why = "" if place.evidence else WITHOUT_EVIDENCE
-                    async with aclosing(placed.run(place.waited, why)) as responses:
-                        async for response in responses:
-                            yield response
-                finally:
-                    if not placed.over:
-                        self._leave_later(held.pop_all(), placed)
+            note(queue_seconds=round(place.waited, 6))
+            while not last:
+                response, last = await placed.response()
+                yield response
+        except XmguardError as error:
+            self._metrics.violated(error.violations)
+            raise
         finally:
             placed.cancel()
+            placed.when_over(lambda: place.leave(done=last))
 
     async def stream(self, request: AnswerRequest, call: Call) -> AsyncGenerator[Event, None]:
         """The events of an answer, Done last; to be closed, and raises, as `responses`."""
@@ -111,6 +104,32 @@ class Calls:
             raise ModelNotFound(f"model: {model!r} is not served here; served: {info.model}")
         return info
 
+    async def _begin(self, method: GuardMethod, body: bytes, call: Call) -> tuple[PlacedCall, Place]:
+        """Let a call in and start it: at once where a slot is free, else when its turn comes, which needs its cost."""
+        stop = self._stop(call)
+        place = self._admission.at_once(call.caller, stop, preparing=self._preparing)
+        with ExitStack() as failed:
+            if place is not None:
+                failed.callback(place.leave, done=False)
+                at_once = AtOnce(self._config.max_queue_cost, partial(self._told, place))
+                placed = self._pool.call(method, body, call.request_id, stop, at_once)
+            else:
+                placed = self._pool.call(method, body, call.request_id, stop)
+                failed.callback(placed.cancel)
+                size = await self._size(placed)
+                place = await self._admission.place(
+                    size.cost, size.cost_without_evidence, call.caller, stop, may_skip_evidence=size.may_skip_evidence
+                )
+                failed.callback(place.leave, done=False)
+                self._metrics.waited(place.waited)
+                placed.run(place.waited, "" if place.evidence else WITHOUT_EVIDENCE)
+            failed.pop_all()
+        return placed, place
+
+    def _told(self, place: Place, cost: int) -> None:
+        place.told(cost)
+        self._metrics.waited(place.waited)
+
     async def _size(self, placed: PlacedCall) -> Size:
         self._preparing += 1
         try:
@@ -120,24 +139,6 @@ class Calls:
             raise
         finally:
             self._preparing -= 1
-
-    def _place(self, size: Size, call: Call, stop: Stop) -> AbstractAsyncContextManager[Place]:
-        return self._admission.place(
-            size.cost, size.cost_without_evidence, call.caller, stop, may_skip_evidence=size.may_skip_evidence
-        )
-
-    def _leave_later(self, held: AsyncExitStack, placed: PlacedCall) -> None:
-        """Keep the place of a call that was left until its worker has let go of it, which takes a step."""
-
-        async def leave() -> None:
-            with suppress(Cancelled):
-                async with held:
-                    await placed.gone()
-                    raise Cancelled("it was left, so how long it took says nothing")
-
-        leaving = asyncio.create_task(leave())
-        self._leaving.add(leaving)
-        leaving.add_done_callback(self._leaving.discard)
 
     def _stop(self, call: Call) -> Stop:
         wanted = self._config.default_deadline if call.timeout is None else call.timeout

@@ -21,7 +21,7 @@ import grpc.aio
 
 from xmguard.wire import SERVICE
 from xmguard_server import access_log
-from xmguard_server.callers import caller
+from xmguard_server.callers import CALLER, caller
 from xmguard_server.metrics import Metrics
 from xmguard_server.trace_context import Tracer
 
@@ -87,6 +87,7 @@ class Observability(grpc.aio.ServerInterceptor):
         metadata = context.invocation_metadata() or ()
         name = request_id(value for key, value in metadata if key == REQUEST_ID_KEY)
         REQUEST_ID.set(name)
+        CALLER.set(who := caller(context))
         context.set_trailing_metadata(((REQUEST_ID_KEY, name),))
         guarded = call.service == SERVICE
         line = access_log.begin()
@@ -120,7 +121,7 @@ class Observability(grpc.aio.ServerInterceptor):
                 "seconds": round(seconds, 6),
                 "request_id": name,
                 "peer": context.peer(),
-                "caller": caller(context),
+                "caller": who,
             }
             if span is not None:
                 called = f"{call.service}/{call.method}"

@@ -16,6 +16,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 _OURS = frozenset(("xmguard", "xmguard_server"))
+_JSON = json.JSONEncoder(ensure_ascii=False)
 _WITHHELD = "withheld, it may quote a request; --log-tracebacks shows it"
 
 logger = logging.getLogger(__name__)
@@ -44,7 +45,7 @@ class JsonLines(logging.Formatter):
         if record.exc_info and record.exc_info[1] is not None:
             full = self._quoting
             line["traceback"] = self.formatException(record.exc_info) if full else without_words(record.exc_info[1])
-        return json.dumps(line, ensure_ascii=False)
+        return _JSON.encode(line)
 
 
 def without_words(error: BaseException) -> str:

@@ -14,7 +14,7 @@ import grpc
 
 from xmguard import wire
 from xmguard.errors import Cancelled
-from xmguard_server.callers import caller
+from xmguard_server.callers import CALLER
 from xmguard_server.calls import Call, Calls
 from xmguard_server.errors import rich_errors
 from xmguard_server.interceptors import REQUEST_ID
@@ -77,4 +77,4 @@ class GuardServicer:
 
 
 def _call(context: Any) -> Call:
-    return Call(REQUEST_ID.get(), context.time_remaining(), caller(context))
+    return Call(REQUEST_ID.get(), context.time_remaining(), CALLER.get())

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -42,7 +43,8 @@ from xmguard.errors import (
     SetupIncomplete,
     XmguardError,
 )
-from xmguard.response import Done
+from xmguard.request import AnswerRequest
+from xmguard.response import Done, Event
 from xmguard_server.commands import serve
 from xmguard_server.config import ServerConfig
 
@@ -124,6 +126,25 @@ def counted(served, series: str) -> float:
     """Sum of the series whose name and labels match a regular expression."""
     found = re.findall(rf"^{series} (\S+)$", scrape(served.metrics_url), re.MULTILINE)
     return sum(map(float, found))
+
+
+def test_whoever_would_wait_longer_than_answers_took_is_refused_at_once() -> None:
+    release = threading.Event()
+
+    def slow(request: AnswerRequest, stop: Stop) -> Iterator[Event]:
+        time.sleep(0.5)
+        yield from scripted.ordinary(request, stop)
+
+    with serving(slow, max_queue_wait=0.3) as served, Client(served.address, retries=ONCE) as client:
+        assert client.answer(REQUEST).answer
+        served.guard.script = blocked(release)
+        stream = client.stream(REQUEST)
+        next(stream)
+        with pytest.raises(XmguardError, match="the wait would be about") as caught:
+            client.answer(REQUEST)
+        assert caught.value.reason is Reason.QUEUE_TIMEOUT
+        release.set()
+        assert isinstance(list(stream)[-1], Done)
 
 
 def test_a_caller_without_a_deadline_gets_the_servers() -> None:

@@ -193,6 +193,16 @@ def test_an_engine_that_fails_is_loaded_again_in_a_new_worker(served: StubServer
     eventually(lambda: restarts(served, "engine") == before + 1)
 
 
+def test_what_costs_too_much_is_not_run_although_there_is_a_place_for_it(served: StubServer, client: Client) -> None:
+    before = [worker.pid for worker in workers(served.process)]
+    for _ in range(9):  # one more than there are places
+        with pytest.raises(XmguardError) as caught:
+            client.answer(asked("cost=4000001 fault=crash"))
+        assert caught.value.reason is Reason.REQUEST_TOO_LARGE
+    assert [worker.pid for worker in workers(served.process)] == before
+    eventually(lambda: idle(served))
+
+
 # -- cancel and slow readers -------------------------------------------------------------------------------------------
 
 

@@ -22,8 +22,14 @@ def queue(slots=1, told=lambda: None, **settings):
     return made
 
 
-def place(made, cost=100, *, bare=10, caller="", timeout=None, may_skip=False):
-    return made.place(cost, bare, caller, Stop(timeout), may_skip_evidence=may_skip)
+@asynccontextmanager
+async def place(made, cost=100, *, bare=10, caller="", timeout=None, may_skip=False):
+    given, done = await made.place(cost, bare, caller, Stop(timeout), may_skip_evidence=may_skip), False
+    try:
+        yield given
+        done = True
+    finally:
+        given.leave(done=done)
 
 
 @asynccontextmanager
@@ -79,6 +85,70 @@ async def test_a_free_slot_is_given_at_once():
         assert second.evidence
         assert (made.running, made.waiting) == (2, 0)
     assert empty(made)
+
+
+def at_once(made, *, caller="", preparing=0):
+    return made.at_once(caller, Stop(), preparing=preparing)
+
+
+async def test_a_slot_that_nobody_is_to_have_first_is_given_before_the_cost_is_known():
+    made = queue(2)
+    first = at_once(made)
+    assert (first.waited, first.evidence) == (pytest.approx(0, abs=0.1), True)
+    assert at_once(made, preparing=1) is None  # the other slot is for the one that is being prepared
+    second = at_once(made)
+    assert at_once(made) is None
+    assert (made.running, made.waiting) == (2, 0)
+    second.leave(done=False)
+    made.set_slots(1)
+    async with waiting(made, 1):
+        made.set_slots(2)
+        made.set_slots(1)
+        first.leave(done=False)
+        assert made.running == 1
+        assert at_once(made) is None
+    assert empty(made)
+
+
+async def test_who_is_let_in_at_once_is_counted_with_his_others():
+    made = queue(9)
+    held = [at_once(made, caller="greedy") for _ in range(3)]
+    with pytest.raises(XmguardError) as caught:
+        at_once(made, caller="greedy")
+    assert caught.value.reason is Reason.CALLER_LIMIT
+    assert at_once(made, caller="modest") is not None
+    for one in held:
+        one.leave(done=False)
+    assert at_once(made, caller="greedy") is not None
+
+
+async def test_what_is_told_late_is_counted_from_then_on(monkeypatch):
+    made, clock = queue(max_queue_wait=1000), Clock(monkeypatch)
+    await served(made, clock, seconds=2.0)
+    let_in = at_once(made)
+    let_in.told(300)  # six seconds at the measured pace
+    assert isinstance(await refused(made, timeout=5.5), DeadlineExceeded)
+    clock.now += 12.0
+    let_in.leave(done=True)
+    assert made._pace == pytest.approx(0.8 * 0.02 + 0.2 * 0.04)
+    assert empty(made)
+
+
+async def test_what_is_let_in_at_once_may_turn_out_too_large():
+    made = queue()
+    let_in = at_once(made)
+    with pytest.raises(XmguardError) as caught:
+        let_in.told(1001)
+    assert caught.value.reason is Reason.REQUEST_TOO_LARGE
+    let_in.leave(done=False)
+    assert empty(made)
+
+
+async def test_under_pressure_nobody_is_let_in_before_it_is_known_what_to_skip():
+    made = queue(brownout_from=0.0, brownout_until=0.0)
+    assert at_once(made) is None
+    async with place(made, may_skip=True) as mine:
+        assert not mine.evidence
 
 
 async def test_one_caller_is_served_first_come_first_served():
@@ -252,7 +322,7 @@ async def test_draining_serves_what_waits_and_closing_does_not():
 async def test_a_stop_that_was_cancelled_in_the_queue_does_not_run():
     made, stop = queue(), Stop()
     async with place(made):
-        late = asyncio.ensure_future(made.place(1, 1, "", stop, may_skip_evidence=False).__aenter__())
+        late = asyncio.ensure_future(made.place(1, 1, "", stop, may_skip_evidence=False))
         await asyncio.sleep(0)
         stop.cancel()
     with pytest.raises(Cancelled):

@@ -11,8 +11,9 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import IntEnum
+from functools import cached_property
 from types import NoneType
-from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+from typing import Any, Literal, NamedTuple, TypeVar, get_args, get_origin, get_type_hints
 
 from google.protobuf.message import Message
 
@@ -70,7 +71,8 @@ def encode(value: object) -> Message:
         InvalidRequest: naming every field whose value does not fit the contract's type.
     """
     problems: list[FieldViolation] = []
-    message = _encode(value, "", problems)
+    message = MESSAGE_TYPES[type(value)]()
+    _fill(message, value, None, problems)
     if problems:
         raise InvalidRequest(problems)
     return message
@@ -83,7 +85,7 @@ def decode(kind: type[V], message: Message) -> V:
         InvalidRequest: naming every enum field that holds a number the contract does not define.
     """
     problems: list[FieldViolation] = []
-    value = _decode(kind, message, "", problems)
+    value = _decode(kind, message, None, problems)
     if problems:
         raise InvalidRequest(problems)
     return value
@@ -95,6 +97,28 @@ class _Field:
     shape: Literal["one", "many", "map"]
     item: type
     optional: bool
+
+    @cached_property
+    def part(self) -> bool:
+        """Whether it holds messages."""
+        return self.item in MESSAGE_TYPES
+
+    @cached_property
+    def enum(self) -> bool:
+        """Whether it holds members of an enum."""
+        return issubclass(self.item, IntEnum)
+
+    @cached_property
+    def plain(self) -> bool:
+        """Whether a message holds the same as the value does."""
+        return self.shape == "one" and not self.part and not self.enum
+
+    @cached_property
+    def unsaid(self) -> type | None:
+        """Of which type what is false need not be set: it would put nothing on the wire. Zeros may have a sign."""
+        if self.optional or self.item is float or self.shape == "map":
+            return None
+        return tuple if self.shape == "many" else None if self.part else self.item
 
 
 def _fields(kind: type) -> tuple[_Field, ...]:
@@ -141,68 +165,87 @@ _UNSET: Mapping[type, Mapping[str, Any]] = {
     for kind, fields in _FIELDS.items()
 }
 _EMPTY: Mapping[type, Message] = {kind: message() for kind, message in MESSAGE_TYPES.items()}
+_ONEOFS: Mapping[type, tuple[tuple[str, tuple[str, ...]], ...]] = {
+    kind: tuple(
+        (oneof.name, tuple(member.name for member in oneof.fields))
+        for oneof in message.DESCRIPTOR.oneofs
+        if len(oneof.fields) > 1
+    )
+    for kind, message in MESSAGE_TYPES.items()
+}
+"""Name and members of each choice; an optional field is one of a single member, and none here."""
 
 
-def _join(path: str, name: str) -> str:
-    return f"{path}.{name}" if path else name
+class _Path(NamedTuple):
+    """Where something stands. Written out only for a problem: most messages have none."""
+
+    parent: _Path | None
+    name: str
+    place: int | None = None
+
+    def __str__(self) -> str:
+        name = self.name if self.place is None else f"{self.name}[{self.place}]"
+        return name if self.parent is None else f"{self.parent}.{name}"
 
 
-def _encode(value: object, path: str, problems: list[FieldViolation]) -> Message:
-    message = MESSAGE_TYPES[type(value)]()
+def _fill(message: Message, value: object, path: _Path | None, problems: list[FieldViolation]) -> None:
     for field in _FIELDS[type(value)]:
-        content, where = getattr(value, field.name), _join(path, field.name)
-        if content is None and field.optional:
+        content = getattr(value, field.name)
+        if not content and (type(content) is field.unsaid or (content is None and field.optional)):
             continue
+        where = _Path(path, field.name)
         try:
             _set(message, field, content, where, problems)
         # What protobuf says when a value does not fit: wrong type, out of range, or text that is not valid Unicode.
         except (TypeError, ValueError, AttributeError, OverflowError):
-            problems.append(FieldViolation(where, f"must be {_wanted(field)}, not {_shown(content)}"))
-    for oneof in message.DESCRIPTOR.oneofs:
-        given = [member.name for member in oneof.fields if getattr(value, member.name) is not None]
-        if len(given) > 1 and len(oneof.fields) > 1:
-            problems.append(FieldViolation(path or oneof.name, f"may hold only one of {' and '.join(given)}"))
-    return message
+            problems.append(FieldViolation(str(where), f"must be {_wanted(field)}, not {_shown(content)}"))
+    for oneof, members in _ONEOFS[type(value)]:
+        given = [member for member in members if getattr(value, member) is not None]
+        if len(given) > 1:
+            problems.append(FieldViolation(str(path or oneof), f"may hold only one of {' and '.join(given)}"))
 
 
-def _set(message: Message, field: _Field, content: Any, where: str, problems: list[FieldViolation]) -> None:
-    if field.shape == "map":
+def _set(message: Message, field: _Field, content: Any, where: _Path, problems: list[FieldViolation]) -> None:
+    if field.plain:
+        setattr(message, field.name, content)
+    elif field.shape == "map":
         target = getattr(message, field.name)
         for key, item in content.items():
             try:
                 target[key] = item
             except (TypeError, ValueError, OverflowError):
                 problems.append(
-                    FieldViolation(keyed(where, str(key)), f"must be {_NOUNS[field.item]}, not {_shown(item)}")
+                    FieldViolation(keyed(str(where), str(key)), f"must be {_NOUNS[field.item]}, not {_shown(item)}")
                 )
     elif field.shape == "many":
         if isinstance(content, str | bytes):
             raise TypeError("a string is not a list of strings")
         target = getattr(message, field.name)
+        if not field.part:
+            target.extend(content)
+            return
         for index, item in enumerate(content):
-            if field.item in MESSAGE_TYPES:
-                part = _part(field.item, item, f"{where}[{index}]", problems)
-                if part is not None:
-                    target.add().CopyFrom(part)
+            inside = where._replace(place=index)
+            if _is_a(field.item, item, inside, problems):
+                _fill(target.add(), item, inside, problems)
+    elif field.part:
+        if _is_a(field.item, content, where, problems):
+            part = getattr(message, field.name)
+            _fill(part, content, where, problems)
+            # An empty part is left out where absence means the same, so that JSON shows what was said and nothing else.
+            if field.optional or part.ByteSize():
+                part.SetInParent()
             else:
-                target.append(item)
-    elif field.item in MESSAGE_TYPES:
-        part = _part(field.item, content, where, problems)
-        # An empty part is left out where absence means the same, so that JSON shows what was said and nothing else.
-        if part is not None and (field.optional or part.ByteSize()):
-            getattr(message, field.name).CopyFrom(part)
-            getattr(message, field.name).SetInParent()
-    elif issubclass(field.item, IntEnum):
-        setattr(message, field.name, field.item(content).value)
+                message.ClearField(field.name)
     else:
-        setattr(message, field.name, content)
+        setattr(message, field.name, field.item(content).value)
 
 
-def _part(kind: type, item: object, where: str, problems: list[FieldViolation]) -> Message | None:
+def _is_a(kind: type, item: object, where: _Path, problems: list[FieldViolation]) -> bool:
     if type(item) is kind:
-        return _encode(item, where, problems)
-    problems.append(FieldViolation(where, f"must be a {kind.__name__}, not {_shown(item)}"))
-    return None
+        return True
+    problems.append(FieldViolation(str(where), f"must be a {kind.__name__}, not {_shown(item)}"))
+    return False
 
 
 _NOUNS: Mapping[type, str] = {
@@ -231,37 +274,37 @@ def _shown(content: object) -> str:
     return repr(content) if isinstance(content, bool | int | float) else type(content).__name__
 
 
-def _decode(kind: type[V], message: Any, path: str, problems: list[FieldViolation]) -> V:
+def _decode(kind: type[V], message: Any, path: _Path | None, problems: list[FieldViolation]) -> V:
     # Most fields of most messages are not set, and asking for each of them would take most of the time.
     values, fields = dict(_UNSET[kind]), _BY_NAME[kind]
     for descriptor, content in message.ListFields():
         field = fields.get(descriptor.name)
-        if field is not None:
-            values[field.name] = _content(field, content, _join(path, field.name), problems)
+        if field is None:
+            continue
+        if field.plain:
+            values[field.name] = content
+        elif field.shape == "map":
+            values[field.name] = dict(content)
+        elif field.shape == "one":
+            values[field.name] = _item(field.item, content, _Path(path, field.name), problems)
+        elif field.part or field.enum:
+            values[field.name] = tuple(
+                _item(field.item, item, _Path(path, field.name, index), problems) for index, item in enumerate(content)
+            )
+        else:
+            values[field.name] = tuple(content)
     for field in _FRESH[kind]:
         if field.name not in values:
-            values[field.name] = {} if field.shape == "map" else _decode(field.item, _EMPTY[field.item], "", problems)
+            values[field.name] = {} if field.shape == "map" else _decode(field.item, _EMPTY[field.item], None, problems)
     return kind(**values)
 
 
-def _content(field: _Field, content: Any, where: str, problems: list[FieldViolation]) -> Any:
-    if field.shape == "map":
-        return dict(content)
-    if field.shape == "one":
-        return _item(field.item, content, where, problems)
-    if field.item in MESSAGE_TYPES or issubclass(field.item, IntEnum):
-        return tuple(_item(field.item, item, f"{where}[{index}]", problems) for index, item in enumerate(content))
-    return tuple(content)
-
-
-def _item(kind: type, content: Any, where: str, problems: list[FieldViolation]) -> Any:
+def _item(kind: Any, content: Any, where: _Path, problems: list[FieldViolation]) -> Any:
     if kind in MESSAGE_TYPES:
         return _decode(kind, content, where, problems)
-    if issubclass(kind, IntEnum):
-        try:
-            return kind(content)
-        except ValueError:
-            known = ", ".join(f"{ENUM_TYPES[kind].Name(member)} = {member.value}" for member in kind)
-            problems.append(FieldViolation(where, f"{content} is not defined; known: {known}"))
-            return kind(0)
-    return content
+    try:
+        return kind(content)
+    except ValueError:
+        known = ", ".join(f"{ENUM_TYPES[kind].Name(member)} = {member.value}" for member in kind)
+        problems.append(FieldViolation(str(where), f"{content} is not defined; known: {known}"))
+        return kind(0)

@@ -24,7 +24,8 @@ class Kind(IntEnum):
     """What a message is; the first group goes to a worker, the second comes from it."""
 
     PREPARE = 1
-    """A call: validate and encode the request in the body, and say what it costs."""
+    """A call: validate and encode the request in the body, and say what it costs. If that is `within` what is said,
+    run it at once."""
     RUN = 2
     """The call is admitted: run it once it is prepared."""
     CANCEL = 3

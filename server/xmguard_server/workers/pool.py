@@ -17,7 +17,7 @@ from xmguard.response import ModelInfo
 from xmguard_server.workers.engine_page import together
 from xmguard_server.workers.launching import Launch
 from xmguard_server.workers.losses import LossReason
-from xmguard_server.workers.remote import GuardMethod, Remote, RemoteCall, Size
+from xmguard_server.workers.remote import AtOnce, GuardMethod, Remote, RemoteCall, Size
 from xmguard_server.workers.supervisor import Supervisor
 
 logger = logging.getLogger(__name__)
@@ -159,13 +159,15 @@ class Pool:
 
     # -- calls -------------------------------------------------------------------------------------------------------
 
-    def call(self, method: GuardMethod, body: bytes, request_id: str, stop: Stop) -> PlacedCall:
-        """Send a call to the worker with the least to do, which prepares it.
+    def call(
+        self, method: GuardMethod, body: bytes, request_id: str, stop: Stop, at_once: AtOnce | None = None
+    ) -> PlacedCall:
+        """Send a call to the worker with the least to do, which prepares it and may run it `at_once`.
 
         Raises:
             XmguardError: no worker is ready.
         """
-        return PlacedCall(self, method, body, request_id, stop)
+        return PlacedCall(self, method, body, request_id, stop, at_once)
 
     def idlest(self) -> Remote:
         """The worker with the least to do.
@@ -228,38 +230,43 @@ class Pool:
 class PlacedCall:
     """A call on one of the workers: prepared on one, and run there or, if that is better by then, on another."""
 
-    def __init__(self, pool: Pool, method: GuardMethod, body: bytes, request_id: str, stop: Stop) -> None:
+    def __init__(
+        self, pool: Pool, method: GuardMethod, body: bytes, request_id: str, stop: Stop, at_once: AtOnce | None
+    ) -> None:
         self._pool = pool
         self._arguments = method, body, request_id, stop
-        self._remote: RemoteCall = pool.idlest().prepare(*self._arguments)
+        worker = pool.idlest()
+        if at_once is not None:
+            worker = pool.with_room(worker)
+        self._remote: RemoteCall = worker.prepare(*self._arguments, at_once)
 
     async def size(self) -> Size:
         """What it costs; raises what `RemoteCall.size` raises."""
         return await self._remote.size()
 
-    def run(self, queue_seconds: float, skip_evidence: str) -> AsyncGenerator[bytes, None]:
-        """Its responses as they come; raises what `RemoteCall.responses` raises."""
+    def run(self, queue_seconds: float, skip_evidence: str) -> None:
+        """Run it where there is room by now.
+
+        Raises:
+            XmguardError: no worker is ready.
+        """
         worker = self._pool.with_room(self._remote.worker)
         if worker is not self._remote.worker:
             self._remote.cancel()
             self._remote = worker.prepare(*self._arguments)
-        return self._remote.responses(queue_seconds, skip_evidence)
+        self._remote.run(queue_seconds, skip_evidence)
+
+    async def response(self) -> tuple[bytes, bool]:
+        """Its next response, and whether it is the last; raises what `RemoteCall.response` raises."""
+        return await self._remote.response()
 
     def cancel(self) -> None:
         """Nobody waits for it any more."""
         self._remote.cancel()
 
-    @property
-    def over(self) -> bool:
-        """Whether no worker has it any more."""
-        return self._remote.over
-
-    async def gone(self) -> None:
-        """Cancel it, and wait until no worker has it any more."""
-        gone = asyncio.get_running_loop().create_future()
-        self._remote.cancel()
-        self._remote.when_over(lambda: None if gone.done() else gone.set_result(None))
-        await gone
+    def when_over(self, tell: Callable[[], None]) -> None:
+        """Tell once no worker has it any more."""
+        self._remote.when_over(tell)
 
 
 def _nobody(*, loaded: bool) -> XmguardError:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import Callable, Mapping
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -36,6 +36,16 @@ class Size:
     """Whether its request allows to serve it without a verdict."""
 
 
+@dataclass(frozen=True)
+class AtOnce:
+    """That a call is to be run as soon as it is prepared, because there is a place for it already."""
+
+    within: int
+    """If it costs no more tokens than this."""
+    tell: Callable[[int], None]
+    """Hears what it costs; raises XmguardError if that is too much."""
+
+
 class Hearing(Protocol):
     """Who is told what workers say of themselves."""
 
@@ -49,18 +59,23 @@ class Hearing(Protocol):
 class RemoteCall:
     """One call on one worker."""
 
-    def __init__(self, worker: Remote, number: int, method: GuardMethod, stop: Stop) -> None:
+    def __init__(
+        self, worker: Remote, number: int, method: GuardMethod, seconds: float | None, at_once: AtOnce | None
+    ) -> None:
+        """`seconds` until its deadline, if it has one."""
         self.worker = worker
         self.number = number
         self.method = method
-        self.admitted = False
+        self.admitted = at_once is not None
         self.over = False
         """Whether the worker has let go of it."""
         self.context = copy_context()
         """Of the call, for those who are told that it was answered."""
-        self._stop = stop
+        self._at_once = at_once
         self._told: asyncio.Queue[Message | XmguardError] = asyncio.Queue()
         self._listeners: list[Callable[[], None]] = []
+        # One for the whole call: a timeout around every wait for a message would cost more than the message.
+        self._alarm = None if seconds is None else asyncio.get_running_loop().call_later(seconds, self._expire)
 
     async def size(self) -> Size:
         """What it costs, as soon as the worker has prepared it.
@@ -70,26 +85,27 @@ class RemoteCall:
         """
         return Size(**(await self._next()).fields)
 
-    async def responses(self, queue_seconds: float, skip_evidence: str) -> AsyncGenerator[bytes, None]:
-        """Run it, and give its responses as they come, packed.
-
-        Raises:
-            XmguardError: what ended it, the loss of the worker included.
-        """
+    def run(self, queue_seconds: float, skip_evidence: str) -> None:
+        """Run it as soon as it is prepared."""
         self.admitted = True
         self.worker.send(
             Kind.RUN, self.number, {"queue_seconds": round(queue_seconds, 6), "skip_evidence": skip_evidence}
         )
-        while True:
-            message = await self._next()
-            if message.kind is Kind.PREPARED:  # on a worker that was asked to run it at once
-                continue
-            yield message.body
-            if message.kind is Kind.LAST:
-                return
+
+    async def response(self) -> tuple[bytes, bool]:
+        """The next response, packed, and whether it is the last.
+
+        Raises:
+            XmguardError: what ended it, the loss of the worker included.
+        """
+        while (message := await self._next()).kind is Kind.PREPARED:  # its size was known from another worker
+            pass
+        return message.body, message.kind is Kind.LAST
 
     def cancel(self) -> None:
         """Nobody waits for it any more."""
+        if self._alarm is not None:
+            self._alarm.cancel()
         if not self.over:
             self.worker.send(Kind.CANCEL, self.number)
 
@@ -102,21 +118,23 @@ class RemoteCall:
 
     def hear(self, message: Message | XmguardError) -> None:
         """Take what the worker says of it, or why it says nothing more."""
+        if self._at_once is not None and isinstance(message, Message) and message.kind is Kind.PREPARED:
+            try:
+                self._at_once.tell(message.fields["cost"])
+            except XmguardError as refusal:
+                self._told.put_nowait(refusal)
+            return
         self._told.put_nowait(message)
         if isinstance(message, XmguardError) or message.kind in (Kind.LAST, Kind.ERROR):
             self.over = True
             for tell in self._listeners:
                 tell()
 
+    def _expire(self) -> None:
+        self._told.put_nowait(DeadlineExceeded("the deadline passed before the work was done"))
+
     async def _next(self) -> Message:
-        try:
-            if not self._told.empty():  # a timeout costs more than all the rest
-                message = self._told.get_nowait()
-            else:
-                async with asyncio.timeout(self._stop.remaining()):
-                    message = await self._told.get()
-        except TimeoutError as error:
-            raise DeadlineExceeded("the deadline passed before the work was done") from error
+        message = await self._told.get()
         if isinstance(message, XmguardError):
             raise message
         if message.kind is Kind.ERROR:
@@ -162,11 +180,15 @@ class Remote(asyncio.Protocol):
         """Since it was last heard of."""
         return self._loop.time() - self._heard
 
-    def prepare(self, method: GuardMethod, body: bytes, request_id: str, stop: Stop) -> RemoteCall:
-        """Send it a call, which runs once that is asked for (`RemoteCall.responses`)."""
-        call = RemoteCall(self, next(self._numbers), method, stop)
+    def prepare(
+        self, method: GuardMethod, body: bytes, request_id: str, stop: Stop, at_once: AtOnce | None = None
+    ) -> RemoteCall:
+        """Send it a call, which it runs `at_once`, or else once that is asked for (`RemoteCall.run`)."""
+        seconds = stop.remaining()
+        call = RemoteCall(self, next(self._numbers), method, seconds, at_once)
         self.calls[call.number] = call
-        told = {"method": method.name, "request_id": request_id, "timeout": stop.remaining()}
+        within = None if at_once is None else at_once.within
+        told = {"method": method.name, "request_id": request_id, "timeout": seconds, "within": within}
         self.send(Kind.PREPARE, call.number, told, body)
         return call
 

@@ -36,6 +36,8 @@ BEAT_SECONDS = 0.25
 """Between two signs of life."""
 _STEP_GRACE = 5.0
 """Seconds a cancelled request may take to reach the end of its step when the worker is told to end."""
+_UNQUEUED = {"queue_seconds": 0.0, "skip_evidence": ""}
+"""What is said of a call that runs at once."""
 _METHODS = {method.name: method for method in (wire.ANSWER, wire.STREAM_ANSWER, wire.CHECK)}
 
 logger = logging.getLogger(__name__)
@@ -65,6 +67,8 @@ class _Call:
     request_id: str
     stop: _WatchedStop
     body: bytes = field(repr=False)
+    within: int | None
+    """Tokens it may cost to be run at once; None if it may not."""
     prepared: ServedRequest | None = None
     admitted: Mapping[str, Any] | None = None
 
@@ -97,6 +101,7 @@ class _Runtime:
         self._link = link
         self._sending = threading.Lock()
         self._changing = threading.Lock()
+        self._preparing = threading.Lock()  # tokenizers are not safe on several threads
         self._calls: dict[int, _Call] = {}
         self._running: set[_Call] = set()
         self._intake: SimpleQueue[_Call] = SimpleQueue()
@@ -186,12 +191,12 @@ class _Runtime:
             return
         if message.kind is Kind.PREPARE:
             told = message.fields
-            call = _Call(
-                message.call, _METHODS[told["method"]], told["request_id"], _WatchedStop(told["timeout"]), message.body
-            )
+            stop, within = _WatchedStop(told["timeout"]), told["within"]
+            call = _Call(message.call, _METHODS[told["method"]], told["request_id"], stop, message.body, within)
             with self._changing:
                 self._calls[call.number] = call
-            self._intake.put(call)
+            # A model thread is free, or about to be, for what may run at once.
+            (self._intake if within is None else self._runs).put(call)
             return
         with self._changing:
             known = self._calls.get(message.call)
@@ -215,29 +220,40 @@ class _Runtime:
             with self._changing:  # a step like any other: one that never ends would keep all others waiting
                 self._running.add(call)
             try:
-                call.stop.check()
-                request = call.method.unpack_request(call.body)
-                prepared = self._loaded.prepare(request, answers=call.method is not wire.CHECK)
-                size = {
-                    "cost": prepared.cost,
-                    "cost_without_evidence": prepared.cost_without_evidence,
-                    "may_skip_evidence": prepared.may_skip_evidence,
-                }
+                admitted = self._prepare(call)
             except BaseException as error:
                 self._fail(call, fault(error, call.request_id))
                 continue
             finally:
-                call.body = b""
                 with self._changing:
                     self._running.discard(call)
-            with self._changing:
-                call.prepared = prepared
-                if admitted := call.admitted is not None:
-                    self._runs.put(call)
-            if not admitted:
-                self._send(Kind.PREPARED, call.number, size)
-                if call.stop.cancelled:  # while it was prepared, so that nobody dropped it
-                    self._take(Message(Kind.CANCEL, call.number))
+            if admitted:
+                self._runs.put(call)
+
+    def _prepare(self, call: _Call) -> bool:
+        """Prepare a call and say what it costs; whether it is to be run now."""
+        try:
+            call.stop.check()
+            request = call.method.unpack_request(call.body)
+            with self._preparing:
+                prepared = self._loaded.prepare(request, answers=call.method is not wire.CHECK)
+            size = {
+                "cost": prepared.cost,
+                "cost_without_evidence": prepared.cost_without_evidence,
+                "may_skip_evidence": prepared.may_skip_evidence,
+            }
+        finally:
+            call.body = b""
+        with self._changing:
+            call.prepared = prepared
+            if call.within is not None and prepared.cost <= call.within:
+                call.admitted = _UNQUEUED
+            admitted = call.admitted is not None
+        if call.within is not None or not admitted:
+            self._send(Kind.PREPARED, call.number, size)
+        if not admitted and call.stop.cancelled:  # while it was prepared, so that nobody dropped it
+            self._take(Message(Kind.CANCEL, call.number))
+        return admitted
 
     def _run_calls(self) -> None:
         while (call := self._runs.get()) is not None:
@@ -246,7 +262,8 @@ class _Runtime:
             with self._changing:
                 self._running.add(call)
             try:
-                self._run(call)
+                if call.prepared is not None or self._prepare(call):
+                    self._run(call)
             except BaseException as error:  # whatever the work raises belongs to this one call
                 self._fail(call, fault(error, call.request_id))
             finally:
