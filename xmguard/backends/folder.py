@@ -30,7 +30,7 @@ def reasons(folder: Path, config: Mapping[str, Any]) -> list[str]:
         found.append("its weights are quantised, and contributions need the plain output projection")
     asking = sorted(path.name for path in folder.glob("*.json") if "auto_map" in read_json(path)[0])
     if asking:
-        found.append(f"it asks to run its own code (auto_map in {', '.join(asking)}), which is never done")
+        found.append(f"it asks to run its own code (auto_map), in {', '.join(asking)}, which is never done")
     code = _named(folder, ("*.py", "*.so", "*.pyd"))
     if code:
         found.append(f"it holds code ({', '.join(code)}); remove it")

@@ -7,6 +7,8 @@ timed with the model as it is.
 from __future__ import annotations
 
 import json
+import os
+import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -33,12 +35,20 @@ def endless(folder: Path, target: Path) -> Path:
     for file in folder.iterdir():
         key = _END_KEYS.get(file.name)
         if key is None:
-            (target / file.name).symlink_to(file.resolve())
+            _linked(file.resolve(), target / file.name)
         else:
             # A missing key would come back as the architecture's default.
             declared = json.loads(file.read_text(encoding="utf-8")) | {key: None}
             (target / file.name).write_text(json.dumps(declared), encoding="utf-8")
     return target
+
+
+def _linked(file: Path, name: Path) -> None:
+    """The same file under another name, or a copy on another disk; symbolic links that lead out are refused."""
+    try:
+        os.link(file, name)
+    except OSError:
+        shutil.copyfile(file, name)
 
 
 def load_plain(folder: Path, attention: str, dtype: str) -> Any:
