@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import inspect
+import logging
 import re
 import signal
 import subprocess
@@ -307,6 +309,17 @@ def test_a_port_in_use_is_an_error_that_names_it() -> None:
         port = int(served.metrics_url.removesuffix("/metrics").rpartition(":")[2])
         with pytest.raises(XmguardError, match="in use; --admin-port"), serving(admin_port=port):
             pass
+
+
+def test_no_record_is_left_of_a_server_that_is_freed(caplog: pytest.LogCaptureFixture) -> None:
+    """grpc would write one that holds the freed server itself, and reading or dropping it ends the process."""
+    caplog.set_level(logging.DEBUG)
+    with serving() as served:
+        port = int(served.address.rpartition(":")[2])
+        with pytest.raises(XmguardError, match="in use"), serving(port=port):
+            pass
+    gc.collect()
+    assert not [record.msg for record in caplog.records if "__dealloc__" in record.msg]
 
 
 def test_the_command_cannot_start_and_exits_2_with_one_line() -> None:
