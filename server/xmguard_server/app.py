@@ -54,8 +54,8 @@ _HTTP_SLACK = 30.0
 
 logger = logging.getLogger(__name__)
 
-# While grpc frees a server that never started it logs a debug line with that server in it. Whoever keeps the record, as a
-# buffering handler or pytest does, holds freed memory, and the process dies of it later and elsewhere.
+# While grpc frees a server that never started it logs a debug line with that server in it. Whoever keeps the record, as
+# a buffering handler or pytest does, holds freed memory, and the process dies of it later and elsewhere.
 logging.getLogger("grpc._cython.cygrpc").setLevel(logging.INFO)
 
 
@@ -107,7 +107,8 @@ class Server:
         metrics.watch_cache(lambda: self._pool.cache_usage)
         self._calls = Calls(self._pool, self._admission, config, metrics)
         self._stopping = False
-        self._asking = Attended(Asking(self._calls), metrics, self._tracer)
+        self._reader = Reader()
+        self._asking = Attended(Asking(self._calls, self._reader), metrics, self._tracer)
         self._observability = Observability(metrics, self._tracer)
         self._health = health.aio.HealthServicer()
         self._tls = Tls(config.tls) if config.tls is not None else None
@@ -125,7 +126,6 @@ class Server:
         listed = (SERVICE, INFERENCE_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(listed, self._grpc)
         self._admin = self._admin_port()
-        self._reader = Reader()
         self._attended = Attended(build(self._calls, self._reader), metrics, self._tracer)
         self._http = None if config.http_port is None else self._public_port(config.http_port)
         self._following: asyncio.Task[None] | None = None
@@ -194,8 +194,8 @@ class Server:
         await self._grpc.stop(_WATCHERS_GRACE)
         if self._http is not None:
             await self._http.stop()
-        await self._reader.close()
         await self._admin.stop()
+        await self._reader.close()  # after both ports: a question would start its process anew
         await asyncio.to_thread(self._tracer.close)
 
     def _admin_port(self) -> HttpPort:

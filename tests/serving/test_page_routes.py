@@ -4,22 +4,26 @@ from __future__ import annotations
 
 import http.client
 import json
+import math
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.scripted import REQUEST, Serving, blocked, eventually, ordinary, raising, serving
+from tests.scripted import REQUEST, Serving, blocked, eventually, health, ordinary, raising, serving
 from tests.serving.auth_matrix import Keys, basic
 from xmguard import wire
 from xmguard.client import Client
 from xmguard.deadline import Stop
 from xmguard.errors import ErrorCode, Reason, XmguardError
-from xmguard.request import AnswerRequest
+from xmguard.request import AnswerRequest, Rebalance
 from xmguard.response import Event, Started
+from xmguard.span import Media, Span
 from xmguard_server.page.recent import KEPT
 
 BODY = wire.to_json(REQUEST).encode()
@@ -100,6 +104,29 @@ def test_what_is_refused_reaches_no_guard(
     assert answer[0] == status
     assert said in answer[2]
     assert len(served.guard.calls) == before
+
+
+def test_a_question_that_takes_seconds_to_read_delays_nobody_else(served: Serving) -> None:
+    values = b'{"spans":[' + b"[]," * 700_000 + b"[]]}"
+    with ThreadPoolExecutor(1) as pool:
+        posting = pool.submit(ask, served, "/ui/ask", values)
+        slowest, probes = 0.0, 0
+        while not posting.done():
+            began = time.monotonic()
+            health(served.address)
+            slowest, probes = max(slowest, time.monotonic() - began), probes + 1
+    status, _, told = posting.result()
+    assert status == 400
+    assert "spans[0]: must be an object" in told
+    assert probes > 10
+    assert slowest < 0.5
+
+
+def test_a_large_question_arrives_whole(served: Serving) -> None:
+    picture = Span(id="s2", media=Media("image/png", bytes(range(256)) * 4_000))
+    request = replace(REQUEST, spans=(REQUEST.spans[0], picture), rebalance=Rebalance("fixed", bias={"s1": -math.inf}))
+    assert ask(served, "/ui/ask", wire.to_json(request).encode())[0] == 200
+    assert served.guard.calls[-1][0] == request
 
 
 def test_an_error_has_a_status_before_the_first_event_and_a_line_after_it(served: Serving) -> None:

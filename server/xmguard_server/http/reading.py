@@ -1,8 +1,9 @@
-"""Reads the bodies of chat completions without holding up the event loop.
+"""Reads the JSON bodies of requests over HTTP without holding up the event loop.
 
 Reading JSON holds Python's lock from beginning to end, so a thread would be no help: 30 MiB of small values take
 minutes, in which no probe is answered. What is small is read at once; the rest goes to a process of its own
-(`python -m xmguard_server.http.reading`), which is ended when it takes too long. Knows nothing of routes.
+(`python -m xmguard_server.http.reading`), which is ended when it takes too long. Knows no route and no form of body:
+who asks says what reads theirs.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ import pickle
 import struct
 import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import Callable
 from contextlib import suppress
-from typing import BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from xmguard.errors import InvalidRequest, Reason, XmguardError
-from xmguard_server.http.chat_request import ChatRequest, read_chat_request
 from xmguard_server.workers.link import error_fields, error_of
+
+T = TypeVar("T")
 
 _SMALL_BYTES = 128 << 10
 _SMALL_VALUES = 2_000
@@ -28,7 +31,7 @@ _LENGTH = struct.Struct("!Q")
 
 
 class Reader:
-    """Turns bodies into chat requests, large ones one after the other."""
+    """Turns bodies into requests, large ones one after the other, whichever port they came by."""
 
     def __init__(self, seconds: float = _SECONDS) -> None:
         """`seconds`: how long reading one body may take, before it is refused."""
@@ -36,19 +39,19 @@ class Reader:
         self._turn = asyncio.Lock()
         self._process: Process | None = None
 
-    async def read(self, body: bytes) -> ChatRequest:
-        """The request in a body.
+    async def read(self, body: bytes, form: Callable[[bytes], T]) -> T:
+        """What `form`, which pickle must know, makes of a body: in the other process where that may take long.
 
         Raises:
-            InvalidRequest: as `read_chat_request`; or reading it takes too long, reason REQUEST_MALFORMED.
+            XmguardError: as `form` does; or reading takes too long, reason REQUEST_MALFORMED.
         """
         if len(body) <= _SMALL_BYTES and sum(map(body.count, (b",", b"[", b"{"))) <= _SMALL_VALUES:
-            return read_chat_request(body)
+            return form(body)
         answer = b""
         async with self._turn:
             try:
                 async with asyncio.timeout(self._seconds):
-                    answer = await self._ask(body)
+                    answer = await self._ask(pickle.dumps(form), body)
             except TimeoutError as error:
                 raise InvalidRequest.field(
                     "request",
@@ -58,16 +61,16 @@ class Reader:
             finally:
                 if not answer:  # it still reads what nobody waits for
                     await self._end()
-        read = pickle.loads(answer)
-        if isinstance(read, ChatRequest):
-            return read
-        raise error_of(read)
+        read, failed = pickle.loads(answer)
+        if failed is not None:
+            raise error_of(failed)
+        return read  # type: ignore[no-any-return]
 
     async def close(self) -> None:
         """End the process, if there is one; what it reads fails."""
         await self._end()
 
-    async def _ask(self, body: bytes) -> bytes:
+    async def _ask(self, form: bytes, body: bytes) -> bytes:
         if self._process is None or self._process.returncode is not None:
             path = os.pathsep.join(place for place in sys.path if place)
             self._process = await asyncio.create_subprocess_exec(
@@ -81,8 +84,9 @@ class Reader:
         writing, reading = self._process.stdin, self._process.stdout
         assert writing is not None
         assert reading is not None
-        writing.write(_LENGTH.pack(len(body)))
-        writing.write(body)
+        for part in (form, body):
+            writing.write(_LENGTH.pack(len(part)))
+            writing.write(part)
         try:
             (length,) = _LENGTH.unpack(await reading.readexactly(_LENGTH.size))
             return await reading.readexactly(length)
@@ -99,14 +103,21 @@ class Reader:
 
 def serve(asked: BinaryIO, answers: BinaryIO) -> None:
     """Read one body after the other, until there are no more."""
-    while head := asked.read(_LENGTH.size):
-        (length,) = _LENGTH.unpack(head)
+    while form := _part(asked):
+        answer: tuple[Any, Any]
         try:
-            answer = pickle.dumps(read_chat_request(asked.read(length)))
+            answer = pickle.loads(form)(_part(asked)), None
         except XmguardError as error:
-            answer = pickle.dumps(error_fields(error))
-        answers.write(_LENGTH.pack(len(answer)) + answer)
+            answer = None, error_fields(error)
+        told = pickle.dumps(answer)
+        answers.write(_LENGTH.pack(len(told)) + told)
         answers.flush()
+
+
+def _part(asked: BinaryIO) -> bytes:
+    """What comes next; nothing at the end."""
+    head = asked.read(_LENGTH.size)
+    return asked.read(*_LENGTH.unpack(head)) if head else b""
 
 
 if __name__ == "__main__":
