@@ -35,8 +35,9 @@ MAX_CHARACTERS_PER_TOKEN = 64
 seconds for megabytes and cannot be interrupted."""
 MIN_TEMPERATURE = 0.01
 """Below it only the likeliest token is ever drawn, and logits divided by it leave float32."""
-LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8})*")
-"""What may stand for a language: the outer form of a BCP-47 tag."""
+LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
+"""What may stand for a language: the outer form of a BCP-47 tag. Its first part may have up to eight letters, but none
+of more than three was ever registered, and a language's name would pass for one ("Spanish")."""
 MEDIA_TYPE = re.compile(r"[A-Za-z0-9][\w!#$&^.+-]{0,126}/[A-Za-z0-9][\w!#$&^.+-]{0,126}", re.ASCII)
 """What may stand for a media type (RFC 6838, section 4.2); parameters are no part of it."""
 INSTALLED_FOR: Mapping[str, str] = {"image": "xmguard-image"}

@@ -186,6 +186,11 @@ BAD = {
         "spans[1].language",
         "BCP-47",
     ),
+    "name of a language": (
+        replace(GOOD, spans=(SPAN, Span("a", "y", language="Spanish"))),
+        "spans[1].language",
+        "BCP-47",
+    ),
     "text past any context": (
         replace(GOOD, spans=(SPAN, Span("a", "y" * 6401))),
         "spans[1].text",
