@@ -32,35 +32,43 @@ export class Bars {
   }
 }
 
-const means = (layers, field) =>
+// Heads that a layer has, and thus of which there is a choice; 0 where nothing was measured.
+export const headCount = (reports) =>
+  Math.max(0, ...reports.flatMap((report) => (report.layers || []).map((layer) => (layer.headsAfter || []).length)));
+
+// One number of each layer and what to add to it in words: of all its heads ("mean", "max"), or of the one with a number.
+const ofHeads = (layers, field, choice) =>
   layers.map((layer) => {
-    const heads = layer[field] || [];
-    return heads.reduce((sum, value) => sum + Number(value), 0) / (heads.length || 1);
+    const heads = (layer[field] || []).map(Number);
+    if (choice === "mean") return { value: heads.reduce((sum, value) => sum + value, 0) / (heads.length || 1), at: "" };
+    const head = choice === "max" ? heads.indexOf(Math.max(...heads)) : Number(choice);
+    return { value: heads[head] ?? 0, at: choice === "max" && head >= 0 ? `, head ${head}` : "" };
   });
 
 const strip = (values, largest, label) => {
   const box = make("div", "strip");
   box.setAttribute("role", "img");
-  const most = values.indexOf(Math.max(...values));
-  box.setAttribute("aria-label", `${label}: most in layer ${most}, ${short(values[most])}`);
-  values.forEach((value, layer) => {
+  const said = ({ value, at }) => `${short(value)}${at}`;
+  const most = values.reduce((best, { value }, layer) => (value > values[best].value ? layer : best), 0);
+  box.setAttribute("aria-label", `${label}: most in layer ${most}, ${said(values[most])}`);
+  values.forEach((one, layer) => {
     const cell = make("span", "cell");
-    cell.style.setProperty("--heat", `${Math.round((100 * value) / (largest || 1))}%`);
-    cell.title = `layer ${layer}: ${short(value)}`;
+    cell.style.setProperty("--heat", `${Math.round((100 * one.value) / (largest || 1))}%`);
+    cell.title = `layer ${layer}: ${said(one)}`;
     box.append(cell);
   });
   return box;
 };
 
-// Strips of layers, one or two for each source. Gives whether there was anything to draw.
-export const heat = (box, numbers, reports, steered) => {
+// Strips of layers, one or two for each source, of a choice of heads. Gives whether there was anything to draw.
+export const heat = (box, numbers, reports, steered, choice) => {
   const rows = [];
   for (const report of reports) {
     if (!(report.layers || []).length) continue;
-    if (steered) rows.push([report.spanId, "before", means(report.layers, "headsBefore")]);
-    rows.push([report.spanId, steered ? "after" : "", means(report.layers, "headsAfter")]);
+    if (steered) rows.push([report.spanId, "before", ofHeads(report.layers, "headsBefore", choice)]);
+    rows.push([report.spanId, steered ? "after" : "", ofHeads(report.layers, "headsAfter", choice)]);
   }
-  const largest = Math.max(0, ...rows.flatMap((row) => row[2]));
+  const largest = Math.max(0, ...rows.flatMap((row) => row[2].map(({ value }) => value)));
   box.replaceChildren();
   for (const [span, phase, values] of rows) {
     const line = make("div", phase === "after" ? "heat-row" : "heat-row first");
@@ -95,7 +103,7 @@ const table = (rows) => {
     const name = make("th", "", String(layer));
     name.scope = "row";
     row.append(name);
-    for (const [, , values] of rows) row.insertCell().textContent = short(values[layer]);
+    for (const [, , values] of rows) row.insertCell().textContent = short(values[layer].value);
   }
   return made;
 };
@@ -133,10 +141,10 @@ export const recentChart = (box, summary, choice, requests, measure) => {
   const y = (value) => 6 + (HEIGHT - BOTTOM - 6) * (1 - value / top);
   const said = (values) => (values.length ? `${Math.exp(median(values)).toPrecision(2)} times` : "unknown");
   summary.textContent =
-    `How many times as much the most used source contributed as the least used, in the last ${points.length} of this ` +
-    `server’s requests: a ring before steering (median ${said(befores)}), a dot after (${said(afters)}).`;
+    `How many times as much the most used source contributed as the least used, in this server’s last ` +
+    `${points.length === 1 ? "request" : `${points.length} requests`}: a ring before steering (median ${said(befores)}), a dot after (${said(afters)}).`;
   const chart = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": summary.textContent, class: "chart" });
-  for (const ratio of TICKS.find((ticks) => Math.log(ticks.at(-1)) > top / 2) || TICKS.at(-1)) {
+  for (const ratio of TICKS.find((ticks) => Math.log(ticks.at(-1)) > 0.75 * top) || TICKS.at(-1)) {
     const at = y(Math.log(ratio));
     if (Math.log(ratio) > top) continue;
     chart.append(svg("line", { x1: LEFT, x2: WIDTH, y1: at, y2: at, class: "grid" }));

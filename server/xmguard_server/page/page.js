@@ -2,7 +2,7 @@
 
 import { Failure, ask, model, recent } from "./api.js";
 import { recentChart } from "./charts.js";
-import { button, byId } from "./dom.js";
+import { Complaint, button, byId } from "./dom.js";
 import { EXAMPLES } from "./examples.js";
 import { Result } from "./result.js";
 import { Sources } from "./sources.js";
@@ -24,10 +24,28 @@ const result = new Result(
   () => start(),
 );
 
-// Show what an error is about: places of sources, and whether the question is among it.
-const mark = (places, question) => {
-  sources.mark(places);
-  byId("question").setAttribute("aria-invalid", String(question));
+const complaint = (id, called) => {
+  const made = new Complaint(byId(id), called);
+  byId(id).after(made.node);
+  return made;
+};
+const complaints = {
+  question: complaint("question", "The question"),
+  "decoding.max_tokens": complaint("max-tokens", "The longest answer"),
+};
+
+// Say at each field what an error says of it, and go to the first one.
+const mark = (violations) => {
+  const blamed = sources.mark(violations);
+  for (const own of Object.values(complaints)) own.say("");
+  for (const { field, description } of violations) {
+    const own = complaints[field];
+    if (!own) continue;
+    own.say(description);
+    blamed.push(own.control);
+  }
+  if (complaints["decoding.max_tokens"].control === blamed[0]) byId("options").open = true;
+  if (blamed.length) blamed[0].focus();
 };
 
 const working = (on) => {
@@ -52,7 +70,7 @@ const put = async (bias) => {
   if (running) running.abort();
   const own = new AbortController();
   running = own;
-  mark([], false);
+  mark([]);
   working(true);
   result.begin(bias !== null);
   result.stage("Reading the sources …");
@@ -70,7 +88,8 @@ const put = async (bias) => {
     if (error.name === "AbortError") result.stage("Cancelled.");
     else if (error instanceof Failure) {
       result.stage("");
-      mark(result.fail(error), error.violations.some(({ field }) => field === "question"));
+      result.fail(error);
+      mark(error.violations);
     } else throw error;
   } finally {
     if (running === own) {
@@ -110,11 +129,12 @@ const served = async () => {
   try {
     const info = await model();
     const limits = info.limits || {};
-    sources.serve(info.languages || [], limits);
+    const modalities = info.modalities || [];
+    sources.serve(info.languages || [], limits, !modalities.length || modalities.includes("image"));
     const policies = (info.policies || []).map((policy) => policy.name);
     result.steerable(!policies.length || policies.includes("fixed"));
     if (limits.maxTokens) byId("max-tokens").max = String(limits.maxTokens);
-    const said = [info.model, info.engine, (info.modalities || []).join(" and ")];
+    const said = [info.model, info.engine, modalities.length ? `reads ${modalities.join(" and ")}` : ""];
     if (limits.maxPromptTokens) said.push(`up to ${limits.maxPromptTokens.toLocaleString("en")} tokens`);
     if (limits.maxSpans) said.push(`${limits.maxSpans} sources`);
     byId("served").textContent = said.filter(Boolean).join(" · ");

@@ -1,11 +1,12 @@
 // An answer as it comes: verdict, words, and what each source weighed. Cards stay while the same sources are asked again.
 
-import { Bars, heat } from "./charts.js";
+import { Bars, headCount, heat } from "./charts.js";
 import { button, byId, labelled, make } from "./dom.js";
 import { DECISIONS, ENDS, STATUSES, brief, failure, inWords, known, language, nats, percent, place, times } from "./words.js";
 
 const LARGEST = 8;
 
+const alike = (logRatio) => Math.exp(Number(logRatio)) < 1.05;
 const total = (reports, field) => reports.reduce((sum, one) => sum + Number(one[field] || 0), 0);
 const perToken = (report, field) => (known(report[field]) && report.tokens ? Number(report[field]) / report.tokens : null);
 
@@ -13,7 +14,7 @@ const perToken = (report, field) => (known(report[field]) && report.tokens ? Num
 const effect = (epsilon) => {
   if (epsilon === -Infinity) return "not read at all";
   if (epsilon === 0) return "as it is";
-  return `${nats(epsilon)}: attention to it × ${Number(Math.exp(epsilon).toPrecision(2))}`;
+  return `${nats(epsilon)}: odds of attention × ${Number(Math.exp(epsilon).toPrecision(2))}`;
 };
 
 class Weighed {
@@ -39,10 +40,11 @@ class Weighed {
     this.alone = make("p", "alone quiet");
     this.alone.hidden = true;
     this.share = new Bars("Share of all contributions");
-    this.each = new Bars("Per token");
-    const bars = make("div", "measures");
-    bars.append(this.share.node, this.each.node);
-    this.node.append(this.alone, bars, this.steering(steer));
+    this.each = new Bars("Contribution per token, ‖u‖");
+    this.measures = make("div", "measures");
+    this.measures.hidden = true;
+    this.measures.append(this.share.node, this.each.node);
+    this.node.append(this.alone, this.measures, this.steering(steer));
   }
 
   steering(steer) {
@@ -59,7 +61,10 @@ class Weighed {
       steer();
     });
     const slide = labelled(`Steer ${this.span.id} (ε, nats)`, this.slider, "slide");
-    slide.append(this.said);
+    const ends = make("span", "ends");
+    ends.setAttribute("aria-hidden", "true");
+    ends.append(make("span", "", `${nats(-LARGEST)} less`), make("span", "", "0"), make("span", "", `more ${nats(LARGEST)}`));
+    slide.append(this.said, ends);
     box.append(slide, labelled(`Remove ${this.span.id} (−∞)`, this.removed, "check"));
     this.choose(0);
     return box;
@@ -76,6 +81,7 @@ class Weighed {
 
   show(report, largest, steered) {
     const kind = report.modality === "text" || report.modality === undefined ? language(report.language) : report.modality;
+    this.measures.hidden = false;
     this.facts.textContent = [kind, report.tokens ? `${report.tokens} tokens` : ""].filter(Boolean).join(" · ");
     this.share.set([report.shareBefore, report.shareAfter], largest.share, percent, steered);
     const each = [perToken(report, "contributionBefore"), perToken(report, "contributionAfter")];
@@ -110,6 +116,8 @@ export class Result {
     this.weighed = [];
     this.steer = steer;
     this.retry = retry;
+    this.drawn = [[], false]; // what the strips of layers show
+    byId("heads").addEventListener("change", () => this.layers());
     byId("unsteer").addEventListener("click", () => {
       for (const one of this.weighed) one.choose(0);
       byId("ask").focus();
@@ -188,7 +196,19 @@ export class Result {
     byId("rest").textContent = measured
       ? `The rest of the prompt, question included: ${steered ? `${percent(rest[0])} before, ${percent(rest[1])} after` : percent(rest[1])}.`
       : "The served engine measures no contributions.";
-    byId("layers").hidden = !heat(byId("heat"), byId("heat-numbers"), reports, steered);
+    this.drawn = [reports, steered];
+    this.layers();
+  }
+
+  layers() {
+    const choice = byId("heads");
+    const heads = headCount(this.drawn[0]);
+    if (choice.dataset.heads !== String(heads)) {
+      choice.dataset.heads = String(heads);
+      const single = Array.from({ length: heads }, (_, head) => new Option(`head ${head}`, String(head)));
+      choice.replaceChildren(new Option("mean over heads", "mean"), new Option("largest of the heads", "max"), ...single);
+    }
+    byId("layers").hidden = !heat(byId("heat"), byId("heat-numbers"), ...this.drawn, choice.value);
   }
 
   verdict(verdict) {
@@ -242,11 +262,14 @@ export class Result {
     const said = [];
     if (known(imbalance.logRatioBefore)) {
       const per = imbalance.logRatioPerTokenBefore;
-      const most = `${imbalance.overAttended || "One source"} contributed ${times(imbalance.logRatioBefore)} as much as ${imbalance.underAttended || "another"}`;
-      said.push(`${most}${known(per) ? ` (per token the most used has ${times(per)} the least)` : ""}.`);
+      const most = alike(imbalance.logRatioBefore)
+        ? "The sources contributed about equally"
+        : `${imbalance.overAttended || "One source"} contributed ${times(imbalance.logRatioBefore)} as much as ${imbalance.underAttended || "another"}`;
+      said.push(`${most}${known(per) ? `; per token, the most used ${times(per)} as much as the least used` : ""}.`);
     }
     if (rebalancing.applied && known(imbalance.logRatioAfter)) {
-      said.push(`After steering the most used has ${times(imbalance.logRatioAfter)} the least.`);
+      const after = `After steering, the most used contributed ${times(imbalance.logRatioAfter)} as much as the least used.`;
+      said.push(alike(imbalance.logRatioAfter) ? "After steering they contributed about equally." : after);
     }
     if (rebalancing.reason) said.push(`${rebalancing.applied ? "Steered" : "Not steered"}: ${rebalancing.reason}.`);
     byId("balance").textContent = said.join(" ");
@@ -271,7 +294,7 @@ export class Result {
     );
   }
 
-  // An error in words, with what to do; gives the places of the sources that it is about.
+  // An error in words, with what to do.
   fail(error) {
     const [title, advice] = failure(error.reason);
     const box = byId("failure");
@@ -289,6 +312,5 @@ export class Result {
     if (!error.violations.length) box.append(button("Ask again", this.retry));
     box.hidden = false;
     if (!byId("answer").textContent && byId("verdict").hidden) byId("outcome").hidden = true;
-    return error.violations.map(({ field }) => /^spans\[(\d+)\]/.exec(field)).filter(Boolean).map((found) => Number(found[1]));
   }
 }

@@ -1,7 +1,7 @@
 // The sources of a question: cards to write, paste or drop them into.
 
-import { button, byId, make } from "./dom.js";
-import { bytes, language } from "./words.js";
+import { Complaint, button, byId, make } from "./dom.js";
+import { bytes, language, tagOf } from "./words.js";
 
 const readBase64 = (file) =>
   new Promise((resolve, reject) => {
@@ -20,25 +20,35 @@ class Card {
     this.name.maxLength = 128;
     this.name.value = given.name || "";
     this.name.placeholder = "name";
+    this.complaints = { source: new Complaint(this.name, "The name") };
     const head = make("div", "card-head");
     this.remove = button("×", removed, "plain");
     head.append(this.id, this.name);
     if (this.file) {
       this.picture = make("img");
       this.picture.src = URL.createObjectURL(this.file);
-      this.node.append(head, this.picture, make("p", "quiet", `${this.file.name}, ${bytes(this.file.size)}`));
+      this.complaints.media = new Complaint(this.name, "The picture");
+      const about = make("p", "quiet", `${this.file.name}, ${bytes(this.file.size)}`);
+      this.node.append(head, this.complaints.source.node, this.picture, about, this.complaints.media.node);
     } else {
-      this.language = make("select");
-      const tags = new Set(["", ...languages, ...(given.language ? [given.language] : [])]);
-      for (const tag of tags) this.language.add(new Option(tag ? language(tag) : "detect", tag));
-      this.language.value = given.language || "";
+      this.language = make("input", "language");
+      this.language.setAttribute("list", "languages");
+      this.language.setAttribute("aria-describedby", "language-hint");
+      this.language.placeholder = "detect language";
+      this.language.spellcheck = false;
+      this.language.autocapitalize = "off";
+      if (given.language) this.language.value = languages.includes(given.language) ? language(given.language) : given.language;
+      this.language.addEventListener("focus", () => this.language.select()); // the list holds what matches the field
+      this.complaints.language = new Complaint(this.language, "The language");
       head.append(this.language);
       this.text = make("textarea");
       this.text.rows = 3;
       this.text.dir = "auto";
-      this.text.placeholder = "Paste a text, or drop a picture";
+      this.text.placeholder = "Paste a text";
       this.text.value = given.text || "";
-      this.node.append(head, this.text);
+      this.complaints.text = new Complaint(this.text, "The text");
+      const { source, language: spoken, text } = this.complaints;
+      this.node.append(head, source.node, spoken.node, this.text, text.node);
     }
     head.append(this.remove);
   }
@@ -59,14 +69,26 @@ class Card {
     (this.text || this.name).focus();
   }
 
-  async span(place) {
+  async span(place, languages) {
     const span = { id: `s${place + 1}`, source: this.name.value.trim() };
     if (this.file) span.media = { mediaType: this.file.type, data: await readBase64(this.file) };
     else {
       span.text = this.text.value;
-      if (this.language.value) span.language = this.language.value;
+      const tag = tagOf(this.language.value, languages);
+      if (tag) span.language = tag;
     }
     return span;
+  }
+
+  // Say what is wrong with a part of it, at the field that it is about; gives the field.
+  blame(part, words) {
+    const complaint = this.complaints[part] || this.complaints.text || this.complaints.media;
+    complaint.say(words);
+    return complaint.control;
+  }
+
+  clear() {
+    for (const complaint of Object.values(this.complaints)) complaint.say("");
   }
 }
 
@@ -75,6 +97,7 @@ export class Sources {
     this.cards = [];
     this.languages = [];
     this.limits = {};
+    this.pictures = true;
     byId("add-text").addEventListener("click", () => this.add({}).focus());
     byId("add-picture").addEventListener("click", () => byId("file").click());
     byId("file").addEventListener("change", (event) => {
@@ -101,15 +124,15 @@ export class Sources {
     });
   }
 
-  // What is served: languages to choose from, and limits.
-  serve(languages, limits) {
+  // What is served: languages to choose from, limits, and whether pictures are read.
+  serve(languages, limits, pictures) {
     this.languages = languages;
     this.limits = limits;
-    for (const card of this.cards) {
-      if (!card.language) continue;
-      const there = new Set([...card.language.options].map((option) => option.value));
-      for (const tag of languages) if (!there.has(tag)) card.language.add(new Option(language(tag), tag));
-    }
+    this.pictures = pictures;
+    byId("languages").replaceChildren(...languages.map((tag) => new Option("", language(tag))));
+    byId("add-picture").hidden = !pictures;
+    byId("file").accept = pictures ? "image/*,text/plain" : "text/plain";
+    byId("carry").textContent = pictures ? "or drop or paste one" : "or drop a file of text";
   }
 
   say(problem) {
@@ -124,7 +147,9 @@ export class Sources {
       const most = Number(this.limits.maxMedia || 0);
       if (file.type.startsWith("text/")) this.fill({ text: await file.text(), name: file.name.slice(0, 128) });
       else if (!file.type) this.say(`${file.name} was left out: what kind of file it is cannot be told from its name.`);
-      else if (largest && file.size > largest) {
+      else if (!this.pictures && file.type.startsWith("image/")) {
+        this.say(`${file.name} was left out: the served model reads no pictures. Describe it in a text.`);
+      } else if (largest && file.size > largest) {
         this.say(`${file.name} was left out: it has ${bytes(file.size)}, and at most ${bytes(largest)} are taken. Make it smaller.`);
       } else if (most && this.cards.filter((card) => card.file).length >= most) {
         this.say(`${file.name} was left out: at most ${most} pictures are taken.`);
@@ -182,18 +207,20 @@ export class Sources {
 
   // The sources as the contract has them, and what to show of each.
   async asked() {
-    const spans = await Promise.all(this.cards.map((card, place) => card.span(place)));
+    const spans = await Promise.all(this.cards.map((card, place) => card.span(place, this.languages)));
     return spans.map((span, place) => ({ span, file: this.cards[place].file }));
   }
 
-  // Show which ones an error is about.
-  mark(places) {
-    this.cards.forEach((card, place) => {
-      const wrong = places.includes(place);
-      card.node.classList.toggle("wrong", wrong);
-      const field = card.text || card.name;
-      if (wrong) field.setAttribute("aria-invalid", "true");
-      else field.removeAttribute("aria-invalid");
-    });
+  // Say at each field what an error says of it, and nothing at the others; gives the fields.
+  mark(violations) {
+    for (const card of this.cards) card.clear();
+    this.say(violations.filter(({ field }) => field === "spans").map(({ description }) => `The sources: ${description}.`).join(" "));
+    const blamed = [];
+    for (const { field, description } of violations) {
+      const found = /^spans\[(\d+)\](?:\.(\w+))?/.exec(field);
+      const card = found && this.cards[Number(found[1])];
+      if (card) blamed.push(card.blame(found[2], description));
+    }
+    return blamed;
   }
 }

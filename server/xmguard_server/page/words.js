@@ -1,12 +1,12 @@
 // What the page says in its own words: numbers, verdicts, and errors with what to do about them.
 
 export const known = (value) => value !== undefined && value !== null && Number.isFinite(Number(value));
-export const percent = (value) => (known(value) ? `${Math.round(Number(value) * 100)} %` : "–");
+export const percent = (value) => (known(value) ? `${Math.round(Number(value) * 100)}\u00a0%` : "–");
 export const times = (logRatio) => (known(logRatio) ? `${Math.exp(Number(logRatio)).toPrecision(2)} times` : "–");
 
 export const short = (value) => (known(value) ? Number(Number(value).toPrecision(3)).toString() : "–");
 
-export const brief = (value) => (known(value) ? Number(value).toPrecision(2) : "–");
+export const brief = (value) => (known(value) ? (Number(value) ? Number(value).toPrecision(2) : "0") : "–");
 
 export const nats = (value) => {
   if (value === -Infinity) return "removed";
@@ -26,6 +26,12 @@ export const language = (tag) => {
   } catch {
     return tag;
   }
+};
+
+// A tag as it was written, or that of a language by the name that it has in the list of this page.
+export const tagOf = (said, tags) => {
+  const wanted = said.trim();
+  return tags.find((tag) => language(tag).toLowerCase() === wanted.toLowerCase()) || wanted;
 };
 
 export const DECISIONS = {
@@ -75,9 +81,10 @@ export const failure = (reason) => FAILURES[reason] || FAILURES.INTERNAL;
 
 // Paths of the contract in words: `spans[1].text` is "Source s2, text".
 export const place = (path) => {
-  const words = { media_type: "kind of file", max_tokens: "longest answer", text: "text", data: "file" };
+  const words = { media_type: "kind of file", data: "file", source: "name" };
+  const others = { request: "", spans: "Sources", "decoding.max_tokens": "Longest answer" };
   const found = /^spans\[(\d+)\]\.?(.*)$/.exec(path);
-  if (!found) return path === "request" ? "" : path[0].toUpperCase() + path.slice(1);
+  if (!found) return others[path] ?? path[0].toUpperCase() + path.slice(1);
   const last = found[2].split(".").pop();
   return `Source s${Number(found[1]) + 1}${last ? `, ${words[last] || last}` : ""}`;
 };

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import base64
+import re
 import threading
 from collections.abc import Iterator
+from dataclasses import replace
 from io import BytesIO
 from pathlib import Path
 from typing import Any
 
 from PIL import Image
 
-from tests.scripted import Serving, blocked, eventually, raising, serving
+from tests.scripted import ScriptedGuard, Serving, blocked, eventually, raising, serving
 from tests.serving.auth_matrix import Keys
 from tests.serving.page.opened import HOSTILE, Page, telling
 from xmguard.deadline import Stop
 from xmguard.errors import ErrorCode, FieldViolation, InvalidRequest, Reason, XmguardError
 from xmguard.request import AnswerRequest
-from xmguard.response import Delta, Event
+from xmguard.response import Delta, Event, ModelInfo
 
 
 def test_the_verdict_comes_before_the_words_and_these_in_pieces(page: Page, expect: Any, scripted: Any) -> None:
@@ -56,29 +58,92 @@ def test_the_verdict_comes_before_the_words_and_these_in_pieces(page: Page, expe
     expect(tab.locator("#facts")).to_contain_text("1.3 s")
 
 
+WRONG_TAG = 'is no BCP-47 tag such as "en" or "pt-BR"'
+
+
+def test_a_language_is_a_name_of_the_list_or_any_tag_and_a_wrong_one_is_told_at_its_field(
+    browser: Any, expect: Any
+) -> None:
+    guard = Reading(telling)
+    with serving(load=lambda: guard, ui=True) as server:
+        assert server.loaded.wait(20)
+        page = Page(browser, server.admin_url)
+        tab = page.tab
+        expect(tab.locator("#languages option")).to_have_count(2)
+        names = tab.locator("#languages option").evaluate_all("every => every.map((one) => one.value)")
+        assert names == ["English", "Spanish"]
+        page.example()
+        first, second = (tab.get_by_label(f"Language of source {number}") for number in ("s1", "s2"))
+        expect(first).to_have_value("English")
+        first.fill(" spanish")
+        second.fill("pt-BR")
+        page.ask()
+        expect(tab.locator("#stage")).to_contain_text("Done in")
+        assert [span.language for span in guard.calls[-1][0].spans] == ["es", "pt-BR"]
+        first.fill("")
+        second.fill("Portuguese")
+        guard.script = raising(InvalidRequest.field("spans[1].language", WRONG_TAG))
+        page.ask()
+        expect(tab.locator("#cards .problem").locator("visible=true")).to_have_text(f"The language {WRONG_TAG}.")
+        expect(second).to_be_focused()
+        expect(second).to_have_attribute("aria-invalid", "true")
+        expect(second).to_have_accessible_description(re.compile(f"pt-BR, or leave it empty .* {WRONG_TAG}"))
+        expect(tab.get_by_label("Text of source s2")).not_to_have_attribute("aria-invalid", "true")
+        assert [span.language for span in guard.calls[-1][0].spans] == ["", "Portuguese"]
+        tab.keyboard.type("pt")  # in the place of what was wrong
+        expect(second).to_have_value("pt")
+        expect(tab.locator("#cards .problem").locator("visible=true")).to_have_count(0)
+        expect(second).not_to_have_attribute("aria-invalid", "true")
+        page.complaints = [said for said in page.complaints if "status of 4" not in said]  # the browser's own words
+        page.close()
+
+
+def test_pictures_are_not_asked_for_where_none_is_read(browser: Any, expect: Any) -> None:
+    with serving(load=lambda: Reading(telling), ui=True) as server:
+        assert server.loaded.wait(20)
+        page = Page(browser, server.admin_url)
+        expect(page.tab.locator("#served")).to_contain_text("reads text")
+        expect(page.tab.get_by_role("button", name="Add a picture")).to_be_hidden()
+        carry(page, "drop", "dataTransfer")
+        expect(page.tab.locator("#sources-problem")).to_contain_text("reads no pictures")
+        assert page.tab.locator(".card img").count() == 0
+        page.close()
+
+
+class Reading(ScriptedGuard):
+    """A guard that says which languages it knows, and that it reads texts alone."""
+
+    def describe(self, model: str = "") -> ModelInfo:
+        return replace(super().describe(model), languages=("en", "es"), modalities=("text",))
+
+
 def picture() -> bytes:
     made = BytesIO()
     Image.new("RGB", (30, 20), "green").save(made, "PNG")
     return made.getvalue()
 
 
+def carry(page: Page, event: str, carrier: str) -> None:
+    """Drop or paste a picture."""
+    page.tab.evaluate(
+        """([event, carrier, data]) => {
+            const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
+            const file = new File([bytes], "door.png", {type: "image/png"});
+            const carried = new DataTransfer();
+            carried.items.add(file);
+            const kind = event === "drop" ? DragEvent : ClipboardEvent;
+            const happened = new kind(event, {bubbles: true, cancelable: true, [carrier]: carried});
+            document.getElementById("question").dispatchEvent(happened);
+        }""",
+        [event, carrier, base64.b64encode(picture()).decode()],
+    )
+
+
 def test_pictures_are_dropped_pasted_and_chosen_and_sent(page: Page, expect: Any, told: Serving) -> None:
     tab = page.tab
     tab.get_by_label("Text of source s1").fill("The door is red.")
-    data = base64.b64encode(picture()).decode()
     for event, carrier in (("drop", "dataTransfer"), ("paste", "clipboardData")):
-        tab.evaluate(
-            """([event, carrier, data]) => {
-                const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
-                const file = new File([bytes], "door.png", {type: "image/png"});
-                const carried = new DataTransfer();
-                carried.items.add(file);
-                const kind = event === "drop" ? DragEvent : ClipboardEvent;
-                const happened = new kind(event, {bubbles: true, cancelable: true, [carrier]: carried});
-                document.getElementById("question").dispatchEvent(happened);
-            }""",
-            [event, carrier, data],
-        )
+        carry(page, event, carrier)
         expect(tab.locator(".card img")).to_have_count(1 if event == "drop" else 2)
     with tab.expect_file_chooser() as chooser:
         tab.get_by_role("button", name="Add a picture").click()
@@ -106,6 +171,9 @@ def test_an_error_says_in_words_what_to_do_and_where(page: Page, expect: Any, sc
     failure = tab.get_by_role("alert").locator("visible=true")
     expect(failure).to_contain_text("Source s2, text: is empty </script>")
     expect(failure).to_contain_text("Question: is empty")
+    expect(tab.locator("#cards .problem").locator("visible=true")).to_have_text(f"The text is empty {HOSTILE}.")
+    expect(tab.get_by_text("The question is empty.")).to_be_visible()
+    expect(tab.get_by_label("Text of source s2")).to_be_focused()
     expect(tab.get_by_label("Text of source s2")).to_have_attribute("aria-invalid", "true")
     expect(tab.get_by_label("Question", exact=True)).to_have_attribute("aria-invalid", "true")
     scripted(

@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from tests.scripted import Serving, eventually
+from tests.scripted import Serving, eventually, raising
 from tests.serving.page.opened import ANSWER, HOSTILE, Page
+from xmguard.errors import InvalidRequest
 
-WIDTHS = (390, 800, 1280, 1600)
+WIDTHS = (320, 380, 390, 800, 1280, 1600)
 
 
 def test_a_slider_asks_again_with_its_bias(page: Page, expect: Any, told: Serving) -> None:
@@ -78,6 +79,26 @@ def test_layers_and_the_last_requests_are_drawn_and_told_in_numbers(page: Page, 
     expect(tab.locator("#recent-chart circle.after").first).to_be_visible()
     tab.get_by_role("button", name="per token").click()
     expect(tab.locator("#recent-summary")).to_contain_text("median 1.3 times")
+
+
+def test_layers_are_drawn_of_the_mean_the_largest_or_one_of_their_heads(page: Page, expect: Any) -> None:
+    tab = page.tab
+    page.example()
+    page.ask()
+    expect(tab.locator("#stage")).to_contain_text("Done in")
+    heads, first = tab.get_by_label("Heads of each layer"), tab.locator("#heat .strip").first
+    expect(heads.locator("option")).to_have_text(["mean over heads", "largest of the heads", "head 0", "head 1"])
+    said = {"max": "s1: most in layer 4, 1.6, head 0", "0": "s1: most in layer 4, 1.6", "1": "s1: most in layer 0, 0"}
+    for choice, words in said.items():
+        heads.select_option(choice)
+        expect(first).to_have_attribute("aria-label", words)
+    heads.select_option("0")
+    tab.get_by_text("As numbers").click()
+    expect(tab.locator("#heat-numbers tbody tr").last).to_have_text("41.60.8")
+    tab.get_by_label("Steer s1").fill("-2")
+    expect(tab.locator("#unsteered")).to_be_visible()
+    expect(heads).to_have_value("0")
+    expect(first).to_have_attribute("aria-label", "s1, before: most in layer 4, 1.6")
 
 
 def test_everything_can_be_done_with_keys(page: Page, expect: Any, told: Serving) -> None:
@@ -158,7 +179,7 @@ CONTRAST = """() => {
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_can_be_read_in_light_and_dark_and_fits_every_width(
-    browser: Any, expect: Any, told: Serving, scheme: str
+    browser: Any, expect: Any, told: Serving, scripted: Any, scheme: str
 ) -> None:
     page = Page(browser, told.admin_url, color_scheme=scheme, reduced_motion="reduce")
     tab = page.tab
@@ -175,4 +196,9 @@ def test_it_can_be_read_in_light_and_dark_and_fits_every_width(
     for width in WIDTHS:
         tab.set_viewport_size({"width": width, "height": 900})
         assert tab.evaluate("document.documentElement.scrollWidth") == width
+    scripted(raising(InvalidRequest.field("spans[1].language", "is no tag")))
+    page.ask()
+    expect(tab.get_by_text("The language is no tag.")).to_be_visible()
+    assert tab.evaluate(CONTRAST) == []
+    page.complaints = [said for said in page.complaints if "status of 4" not in said]  # the browser's own words
     page.close()
