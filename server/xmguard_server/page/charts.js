@@ -142,7 +142,7 @@ export const recentChart = (box, summary, choice, requests, measure) => {
   const said = (values) => (values.length ? `${Math.exp(median(values)).toPrecision(2)} times` : "unknown");
   summary.textContent =
     `How many times as much the most used source contributed as the least used, in this server’s last ` +
-    `${points.length === 1 ? "request" : `${points.length} requests`}: a ring before steering (median ${said(befores)}), a dot after (${said(afters)}).`;
+    `${points.length === 1 ? "request" : `${points.length} requests`} with several sources: a ring before steering (median ${said(befores)}), a dot after (${said(afters)}).`;
   const chart = svg("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img", "aria-label": summary.textContent, class: "chart" });
   for (const ratio of TICKS.find((ticks) => Math.log(ticks.at(-1)) > 0.75 * top) || TICKS.at(-1)) {
     const at = y(Math.log(ratio));

@@ -55,11 +55,12 @@ const working = (on) => {
   byId("ask").textContent = on ? "Ask anew" : "Ask";
 };
 
-const request = ({ spans, question, onConflict, prompt, maxTokens }, bias) => ({
+const request = ({ spans, question, onConflict, onError, prompt, maxTokens }, bias) => ({
   spans,
   question,
   prompt,
   onConflict,
+  onError,
   decoding: { maxTokens },
   detail: { layers: true, aloneAnswers: true, unbiasedAnswer: bias !== null },
   ...(bias === null ? {} : { rebalance: { policy: "fixed", bias } }),
@@ -108,11 +109,14 @@ const start = async () => {
     spans: all.map(({ span }) => span),
     question: byId("question").value,
     onConflict: byId("on-conflict").value,
+    onError: byId("on-error").value,
     prompt: byId("prompt").value,
     maxTokens: Number(byId("max-tokens").value) || 0,
   };
   result.open(all);
-  if (matchMedia("(max-width: 999px)").matches) byId("result").scrollIntoView(); // it is below the form there
+  const panel = byId("result");
+  // Below the form where the page is narrow, and else above what is seen of a long one.
+  if (matchMedia("(max-width: 999px)").matches || panel.getBoundingClientRect().top < 0) panel.scrollIntoView();
   await put(null);
 };
 

@@ -140,6 +140,7 @@ export class Result {
       const picture = one.node.querySelector("img");
       if (picture) URL.revokeObjectURL(picture.src);
     }
+    this.told = false; // whether anything was heard of these sources
     this.weighed = asked.map(({ span, file }) => new Weighed(span, file, () => this.steer(this.bias())));
     byId("spans").replaceChildren(...this.weighed.map((one) => one.node));
     for (const id of ["key", "layers", "unsteer"]) byId(id).hidden = true;
@@ -169,11 +170,13 @@ export class Result {
   }
 
   end() {
-    byId("outcome").classList.remove("working", "stale");
+    byId("outcome").classList.remove("working"); // what was measured before stays stale until it is measured again
+    byId("outcome").hidden = !this.told;
     byId("answer").setAttribute("aria-busy", "false");
   }
 
   heard(event) {
+    this.told = true;
     if (event.started) this.reports(event.started.spans || []);
     if (event.verdict) this.verdict(event.verdict);
     if (event.delta) byId("answer").append(event.delta.text || "");
@@ -311,6 +314,5 @@ export class Result {
     box.append(make("p", "advice", advice + wait));
     if (!error.violations.length) box.append(button("Ask again", this.retry));
     box.hidden = false;
-    if (!byId("answer").textContent && byId("verdict").hidden) byId("outcome").hidden = true;
   }
 }

@@ -34,10 +34,11 @@ class Card {
       this.language = make("input", "language");
       this.language.setAttribute("list", "languages");
       this.language.setAttribute("aria-describedby", "language-hint");
-      this.language.placeholder = "detect language";
+      this.language.placeholder = "language";
       this.language.spellcheck = false;
       this.language.autocapitalize = "off";
-      if (given.language) this.language.value = languages.includes(given.language) ? language(given.language) : given.language;
+      this.language.value = given.language || "";
+      this.spell(languages);
       this.language.addEventListener("focus", () => this.language.select()); // the list holds what matches the field
       this.complaints.language = new Complaint(this.language, "The language");
       head.append(this.language);
@@ -63,6 +64,13 @@ class Card {
       this.text.setAttribute("aria-label", `Text of source ${id}`);
       this.language.setAttribute("aria-label", `Language of source ${id}`);
     }
+  }
+
+  // The language by its name, where it is one of the list.
+  spell(languages) {
+    if (!this.language) return;
+    const tag = languages.find((one) => one.toLowerCase() === this.language.value.trim().toLowerCase());
+    if (tag) this.language.value = language(tag);
   }
 
   focus() {
@@ -111,6 +119,9 @@ export class Sources {
         this.take(files);
       }
     });
+    byId("cards").addEventListener("change", () => {
+      for (const card of this.cards) card.spell(this.languages);
+    });
     const box = byId("sources");
     // Anywhere on the page: a file that misses would replace the page.
     document.addEventListener("dragover", (event) => {
@@ -130,6 +141,7 @@ export class Sources {
     this.limits = limits;
     this.pictures = pictures;
     byId("languages").replaceChildren(...languages.map((tag) => new Option("", language(tag))));
+    for (const card of this.cards) card.spell(languages);
     byId("add-picture").hidden = !pictures;
     byId("file").accept = pictures ? "image/*,text/plain" : "text/plain";
     byId("carry").textContent = pictures ? "or drop or paste one" : "or drop a file of text";
@@ -214,7 +226,6 @@ export class Sources {
   // Say at each field what an error says of it, and nothing at the others; gives the fields.
   mark(violations) {
     for (const card of this.cards) card.clear();
-    this.say(violations.filter(({ field }) => field === "spans").map(({ description }) => `The sources: ${description}.`).join(" "));
     const blamed = [];
     for (const { field, description } of violations) {
       const found = /^spans\[(\d+)\](?:\.(\w+))?/.exec(field);

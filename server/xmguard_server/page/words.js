@@ -48,7 +48,7 @@ export const STATUSES = {
 export const ENDS = {
   FINISH_REASON_LENGTH: "Cut at the longest answer allowed; Options has the limit.",
   FINISH_REASON_ABSTAINED: "No answer was given because the sources disagree.",
-  FINISH_REASON_CLOSED: "No answer was given because no verdict could be established.",
+  FINISH_REASON_CLOSED: "No answer was given because no verdict could be established; under Options you can ask for one all the same.",
 };
 
 // By reason of an error: what happened, and what to do. The server's own sentence stands between the two.

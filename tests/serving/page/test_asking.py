@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import re
 import threading
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from io import BytesIO
@@ -18,7 +19,7 @@ from tests.serving.auth_matrix import Keys
 from tests.serving.page.opened import HOSTILE, Page, telling
 from xmguard.deadline import Stop
 from xmguard.errors import ErrorCode, FieldViolation, InvalidRequest, Reason, XmguardError
-from xmguard.request import AnswerRequest
+from xmguard.request import AnswerRequest, OnError
 from xmguard.response import Delta, Event, ModelInfo
 
 
@@ -80,6 +81,9 @@ def test_a_language_is_a_name_of_the_list_or_any_tag_and_a_wrong_one_is_told_at_
         page.ask()
         expect(tab.locator("#stage")).to_contain_text("Done in")
         assert [span.language for span in guard.calls[-1][0].spans] == ["es", "pt-BR"]
+        first.fill("EN")
+        second.focus()
+        expect(first).to_have_value("English")
         first.fill("")
         second.fill("Portuguese")
         guard.script = raising(InvalidRequest.field("spans[1].language", WRONG_TAG))
@@ -209,6 +213,57 @@ def test_cancelling_ends_the_question_on_the_server(page: Page, expect: Any, tol
     page.tab.get_by_role("button", name="Cancel").click()
     expect(page.tab.locator("#stage")).to_have_text("Cancelled.")
     eventually(lambda: told.guard.closed == closed + 1)
+
+
+def test_what_was_cancelled_before_anything_was_heard_shows_nothing(
+    page: Page, expect: Any, told: Serving, scripted: Any
+) -> None:
+    def silent(request: AnswerRequest, stop: Stop) -> Iterator[Event]:
+        while True:
+            stop.check()
+            time.sleep(0.002)
+            yield from ()
+
+    tab = page.tab
+    scripted(silent)
+    page.example()
+    page.ask()
+    expect(tab.locator("#spans")).to_contain_text("Tarn")
+    expect(tab.locator("#spans .measures").first).to_be_hidden()
+    tab.get_by_role("button", name="Cancel").click()
+    expect(tab.locator("#stage")).to_have_text("Cancelled.")
+    expect(tab.locator("#outcome")).to_be_hidden()
+    scripted(telling)
+    page.ask()
+    expect(tab.locator("#stage")).to_contain_text("Done in")
+    scripted(silent)
+    tab.get_by_label("Steer s1").fill("2")
+    expect(tab.locator("#outcome.stale.working")).to_be_visible()
+    tab.get_by_role("button", name="Cancel").click()
+    expect(tab.locator("#outcome.stale:not(.working)")).to_be_visible()  # what the numbers are of is no longer chosen
+    expect(tab.get_by_text("What the guard answers")).to_be_hidden()
+
+
+def test_an_answer_without_a_verdict_can_be_asked_for(page: Page, expect: Any, told: Serving) -> None:
+    tab = page.tab
+    page.example()
+    page.ask()
+    expect(tab.locator("#stage")).to_contain_text("Done in")
+    assert told.guard.calls[-1][0].on_error is OnError.CLOSED
+    tab.get_by_text("Options").click()
+    tab.get_by_label("If that cannot be established").select_option("answer all the same")
+    page.ask()
+    expect(tab.locator("#stage")).to_contain_text("Done in")
+    eventually(lambda: told.guard.calls[-1][0].on_error is OnError.OPEN)
+
+
+def test_the_answer_is_in_sight_once_it_is_asked_for(page: Page, expect: Any) -> None:
+    tab = page.tab
+    tab.set_viewport_size({"width": 1280, "height": 300})
+    page.example()
+    page.ask()
+    expect(tab.locator("#stage")).to_contain_text("Done in")
+    expect(tab.get_by_role("heading", name="Answer", exact=True)).to_be_in_viewport()
 
 
 def test_asking_anew_takes_the_place_of_what_runs(page: Page, expect: Any, told: Serving, scripted: Any) -> None:
