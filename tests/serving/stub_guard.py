@@ -97,9 +97,11 @@ class StubBackend:
 
     concurrency: int = 1
     failure: str = ""
+    never_closed: bool = False
 
     def close(self) -> None:
-        pass
+        while self.never_closed:
+            time.sleep(3600)
 
 
 @dataclass
@@ -211,7 +213,7 @@ def load(
     """As `xmguard.loading.load_guard`.
 
     Beside what is of `Behaviour`, `options` may hold `concurrency`, `load` (seconds), `child` (start a process, as
-    engines do) and `needs` (a file without which loading is refused).
+    engines do), `needs` (a file without which loading is refused) and `never_closed` (closing the engine never ends).
     """
     progress("loading the stub")
     settings = dict(options)
@@ -221,7 +223,8 @@ def load(
     needed = settings.pop("needs", None)
     if needed is not None and not Path(str(needed)).exists():
         raise ModelRefused("stub", [f"{needed} is not there"])
-    backend = StubBackend(concurrency=int(settings.pop("concurrency", 1)))
+    never_closed = bool(settings.pop("never_closed", False))
+    backend = StubBackend(concurrency=int(settings.pop("concurrency", 1)), never_closed=never_closed)
     return StubGuard(changed(Behaviour(), settings), observers, backend)
 
 

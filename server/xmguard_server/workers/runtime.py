@@ -110,6 +110,7 @@ class _Runtime:
         self._guard: ServedGuard | None = None
         self._hearer = _Hearer()
         self._over = threading.Event()
+        self._broken = False
 
     def serve(self, load: Callable[..., ServedGuard]) -> bool:
         self._start("xmguard-model-0", self._load, load)
@@ -120,7 +121,7 @@ class _Runtime:
                     told = told or message.kind is Kind.STOP
                     if not told:
                         self._take(message)
-        self._end()
+        self._end(close=told)
         return told
 
     # -- the guard ---------------------------------------------------------------------------------------------------
@@ -147,17 +148,22 @@ class _Runtime:
 
     def _beat(self) -> None:
         guard = self._loaded
-        broken = False
         while not self._over.wait(BEAT_SECONDS):
-            if guard.backend.failure and not broken:
-                broken = True
-                failed = EngineError(f"the engine failed: {guard.backend.failure}; see the log above")
-                self._send(Kind.BROKEN, 0, error_fields(failed))
+            self._tell_failure()
             with self._changing:
                 steps = [call.stop.stepped for call in self._running]
             age = time.monotonic() - min(steps) if steps else 0.0
             failures = dict(guard.observer_failures)
             self._send(Kind.BEAT, 0, {"step": age, "observer_failures": failures, "cache_usage": cache_usage()})
+
+    def _tell_failure(self) -> None:
+        """Tell, once, that the engine failed."""
+        failure = self._loaded.backend.failure
+        with self._changing:
+            told, self._broken = self._broken, self._broken or bool(failure)
+        if failure and not told:
+            failed = EngineError(f"the engine failed: {failure}; see the log above")
+            self._send(Kind.BROKEN, 0, error_fields(failed))
 
     @property
     def _loaded(self) -> ServedGuard:
@@ -165,8 +171,8 @@ class _Runtime:
             raise RuntimeError("a call came before the guard was loaded")
         return self._guard
 
-    def _end(self) -> None:
-        """Cancel what is left, wait for its steps, close the guard."""
+    def _end(self, *, close: bool) -> None:
+        """Cancel what is left and, to `close`, wait for its steps and close the guard: the front bounds how long."""
         self._over.set()
         with self._changing:
             for call in self._calls.values():
@@ -174,11 +180,11 @@ class _Runtime:
             guard = self._guard
         for _ in self._threads:
             self._runs.put(None)
-        end = time.monotonic() + _STEP_GRACE
-        for thread in self._threads:
-            if guard is not None and thread.name.startswith("xmguard-model"):
-                thread.join(max(0.0, end - time.monotonic()))
-        if guard is not None:
+        if close and guard is not None:
+            end = time.monotonic() + _STEP_GRACE
+            for thread in self._threads:
+                if thread.name.startswith("xmguard-model"):
+                    thread.join(max(0.0, end - time.monotonic()))
             guard.backend.close()
         self._link.close()
 
@@ -313,6 +319,7 @@ class _Runtime:
                 yield pack(event.response), True
 
     def _fail(self, call: _Call, error: XmguardError) -> None:
+        self._tell_failure()  # first, so that the front knows what ran when the engine failed
         if self._forget(call):
             self._send(Kind.ERROR, call.number, error_fields(error))
 
