@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import socket
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -15,7 +16,7 @@ import pytest
 from tests.scripted import REQUEST, ScriptedGuard, ThreadLaunch, ThreadWorker, blocked
 from xmguard import wire
 from xmguard.deadline import Stop
-from xmguard.errors import EngineError, ErrorCode, XmguardError
+from xmguard.errors import EngineError, ErrorCode, ModelRefused, XmguardError
 from xmguard.request import AnswerRequest
 from xmguard.response import Event
 from xmguard_server.admission import shutting_down
@@ -61,6 +62,23 @@ async def check(pool: Pool) -> bytes:
     call = await prepared(pool)
     call.run(0.0, "")
     return (await call.response())[0]
+
+
+class ButTheLast:
+    """Starts workers that load, the one with number 3 only where there is room for it."""
+
+    def __init__(self, room: Callable[[], bool]) -> None:
+        self._room = room
+        self.last: ThreadWorker
+
+    def __call__(self, number: int) -> ThreadWorker:
+        worker = ThreadLaunch(self._refused if number == 3 and not self._room() else ScriptedGuard)(number)
+        if number == 3:
+            self.last = worker
+        return worker
+
+    def _refused(self) -> ScriptedGuard:
+        raise ModelRefused("scripted", ["there is no room for it"])
 
 
 async def test_an_engine_that_never_closes_does_not_keep_its_worker(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -143,3 +161,63 @@ async def test_what_waits_is_refused_too_once_its_like_was_found_out() -> None:
             pool.suspects.lost([Asked(wire.CHECK.name, BODY)])
         with pytest.raises(EngineError, match="is refused for"):
             waits.run(0.0, "")
+
+
+async def test_a_worker_that_is_lost_while_it_loads_again_is_started_once_more(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(supervisor, "FIRST_DELAY", 0.01)
+    losses: list[LossReason] = []
+    started: list[ThreadWorker] = []
+    loads: list[None] = []
+    release = threading.Event()
+
+    def load() -> ScriptedGuard:
+        loads.append(None)
+        if len(loads) == 2:
+            release.wait(10)
+        return ScriptedGuard()
+
+    def launch(number: int) -> ThreadWorker:
+        started.append(ThreadLaunch(load)(number))
+        return started[-1]
+
+    async with pooled(launch, lost=losses.append) as pool:
+        await pool.ready()
+        for count in (1, 2):
+            started[-1].link.shutdown(socket.SHUT_RDWR)  # as if it were gone
+            await until(lambda count=count: len(started) == len(loads) == count + 1)
+        release.set()
+        await until(lambda: pool.ready_workers == 1)
+    assert losses == [LossReason.CRASH] * 2
+    assert "while it loaded the model; starting it again" in caplog.text
+
+
+async def test_of_several_workers_one_that_cannot_load_at_first_is_the_end_for_all() -> None:
+    async with pooled(ButTheLast(lambda: False), workers=4) as pool:
+        with pytest.raises(XmguardError, match="there is no room for it"):
+            await pool.ready()
+
+
+async def test_of_several_workers_one_that_cannot_load_again_is_missing_and_the_others_serve(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(supervisor, "FIRST_DELAY", 0.02)
+    monkeypatch.setattr(supervisor, "LONGEST_DELAY", 0.08)
+    losses: list[LossReason] = []
+    room = threading.Event()
+    room.set()
+    launch = ButTheLast(room.is_set)
+    async with pooled(launch, workers=4, lost=losses.append) as pool:
+        await pool.ready()
+        assert (pool.slots, pool.ready_workers) == (4, 4)
+        room.clear()
+        launch.last.link.shutdown(socket.SHUT_RDWR)  # as if it were gone
+        await until(lambda: len(losses) == 5)
+        assert (pool.slots, pool.ready_workers) == (3, 3)
+        assert await check(pool)
+        room.set()
+        await until(lambda: pool.ready_workers == 4)
+        assert pool.slots == 4
+    assert losses[:5] == [LossReason.CRASH] + [LossReason.LOAD] * 4
+    assert re.findall(r"starting it again in (\S+) s", caplog.text)[:5] == ["0.02", "0.04", "0.08", "0.08", "0.08"]

@@ -292,6 +292,26 @@ def test_a_second_signal_and_the_end_of_the_grace_cut_off_what_runs(tmp_path: Pa
             assert served.process.wait(10) == 0
 
 
+def test_what_waits_is_answered_by_the_next_worker_when_one_is_killed_while_the_server_finishes(tmp_path: Path) -> None:
+    with (
+        stub_server(tmp_path / "log", "--max-queue-wait", "60") as served,
+        asking(served.address) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        stream = begun(client)
+        waiting = pool.submit(client.answer, REQUEST)
+        eventually(lambda: "xmguard_requests_waiting 1.0" in scrape(served.metrics_url))
+        served.process.send_signal(signal.SIGTERM)
+        eventually(lambda: health(served.address) == NOT_SERVING)
+        workers(served.process)[0].kill()
+        with pytest.raises(XmguardError) as lost:
+            list(stream)
+        assert lost.value.reason is Reason.WORKER_LOST
+        assert waiting.result(30).answer
+        assert served.process.wait(20) == 0
+        assert served.process.stdout.read() == ""  # not said to serve again
+
+
 def test_when_the_front_is_killed_its_workers_and_what_they_started_end(tmp_path: Path) -> None:
     with stub_server(tmp_path / "log", "--workers", "2", child=True) as served, asking(served.address) as client:
         begun(client)
@@ -382,6 +402,17 @@ def test_a_model_that_cannot_be_loaded_ends_the_start_with_one_line(tmp_path: Pa
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines()[-1] == f"error: stub is refused: {tmp_path}/weights is not there"
     assert "Traceback" not in done.stderr
+
+
+def test_a_worker_that_is_killed_while_it_first_loads_ends_the_start_with_one_line() -> None:
+    arguments = command("--engine-option", "load=60")
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    with process:
+        assert process.stderr.readline() == "loading the stub\n"
+        workers(process)[0].kill()
+        told, logged = process.communicate(timeout=20)
+    assert (process.returncode, told) == (2, "")
+    assert logged.splitlines()[-1] == "error: worker 0 was killed by SIGKILL while it loaded the model"
 
 
 def test_a_reader_that_stalls_is_left_and_others_are_not(tmp_path: Path) -> None:
