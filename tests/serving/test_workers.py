@@ -389,6 +389,16 @@ def test_nobody_reading_what_the_server_prints_changes_nothing() -> None:
         process.wait(10)
 
 
+def test_a_full_disk_under_the_log_costs_lines_and_no_call() -> None:
+    with stub_server(Path("/dev/full")) as served, asking(served.address) as client:
+        assert client.answer(asked("says=100000")).answer
+        with pytest.raises(XmguardError):
+            client.answer(asked("fault=bug"))  # which its worker logs
+        assert client.answer(REQUEST).answer
+        served.process.terminate()
+        assert served.process.wait(20) == 0
+
+
 def test_a_worker_that_is_lost_too_often_ends_the_server(tmp_path: Path) -> None:
     with stub_server(tmp_path / "log", "--max-restarts", "0") as served:
         workers(served.process)[0].kill()

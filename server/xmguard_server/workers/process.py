@@ -12,6 +12,7 @@ that reads the link, which needs that lock.
 from __future__ import annotations
 
 import fcntl
+import io
 import logging
 import os
 import pickle
@@ -19,11 +20,26 @@ import select
 import signal
 import socket
 import sys
+from contextlib import suppress
 from types import FrameType
 
 from xmguard_server.logs import log_to_stderr
 from xmguard_server.workers.runtime import REQUEST_ID, serve
 from xmguard_server.workers.served import Loading
+
+
+class _Lossy(io.TextIOWrapper):
+    """Output that is lost where there is no room for it: what a library prints on a full disk must end no request."""
+
+    def write(self, text: str) -> int:
+        try:
+            return super().write(text)
+        except OSError:
+            return len(text)
+
+    def flush(self) -> None:
+        with suppress(OSError):
+            super().flush()
 
 
 class _Signed(logging.Filter):
@@ -45,6 +61,10 @@ def main() -> None:
     """Run one worker; ends the process."""
     number, descriptor, memory = map(int, sys.argv[1:])
     os.set_inheritable(descriptor, False)
+    sys.stdout, sys.stderr = (
+        _Lossy(stream.buffer, encoding=stream.encoding, errors="backslashreplace", line_buffering=True)
+        for stream in (sys.stdout, sys.stderr)
+    )
     log_to_stderr()
     for handler in logging.getLogger().handlers:
         handler.addFilter(_Signed(number))
