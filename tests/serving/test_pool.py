@@ -13,7 +13,7 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from tests.scripted import REQUEST, ScriptedGuard, ThreadLaunch, ThreadWorker, blocked
+from tests.scripted import REQUEST, ScriptedGuard, ScriptedRequest, ThreadLaunch, ThreadWorker, blocked
 from xmguard import wire
 from xmguard.deadline import Stop
 from xmguard.errors import EngineError, ErrorCode, ModelRefused, XmguardError
@@ -24,6 +24,7 @@ from xmguard_server.workers import supervisor
 from xmguard_server.workers.launching import Launch, ProcessLaunch
 from xmguard_server.workers.losses import LossReason
 from xmguard_server.workers.pool import PlacedCall, Pool
+from xmguard_server.workers.remote import AtOnce
 from xmguard_server.workers.served import Loading
 from xmguard_server.workers.suspects import Asked
 
@@ -221,3 +222,41 @@ async def test_of_several_workers_one_that_cannot_load_again_is_missing_and_the_
         assert pool.slots == 4
     assert losses[:5] == [LossReason.CRASH] + [LossReason.LOAD] * 4
     assert re.findall(r"starting it again in (\S+) s", caplog.text)[:5] == ["0.02", "0.04", "0.08", "0.08", "0.08"]
+
+
+class SlowlyPrepared(ScriptedGuard):
+    """Prepares nothing before it is told to, and says what it was given in which order."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.given: list[str] = []
+        self.release = threading.Event()
+        self.most = 0
+        self._now = 0
+
+    def prepare(self, request: AnswerRequest, *, answers: bool) -> ScriptedRequest:
+        self._now += 1
+        self.most = max(self.most, self._now)
+        self.given.append(request.question)
+        assert self.release.wait(10)
+        self._now -= 1
+        return super().prepare(request, answers=answers)
+
+
+async def test_requests_are_prepared_in_order_and_one_that_is_cancelled_meanwhile_is_not() -> None:
+    guard = SlowlyPrepared()
+    asked = [wire.CHECK.pack_request(replace(REQUEST, question=f"{number}")) for number in range(5)]
+    async with pooled(ThreadLaunch(lambda: guard)) as pool:
+        await pool.ready()
+        calls = [pool.call(wire.CHECK, body, "request", Stop(10)) for body in asked]
+        await until(lambda: bool(guard.given))
+        calls[2].cancel()
+        await pool.engine_page()  # asked after the cancellation, so the worker has heard of that when it answers
+        guard.release.set()
+        for number, call in enumerate(calls):
+            if number != 2:
+                await call.size()
+        at_once = pool.call(wire.CHECK, BODY, "request", Stop(10), AtOnce(1, lambda cost: None))
+        assert (await at_once.response())[1]
+    assert guard.given == ["0", "1", "3", "4", "one?"]
+    assert guard.most == 1

@@ -3,6 +3,11 @@
 One thread reads the link, so a cancellation or the end of the front is heard while the model computes; one prepares
 requests, so what a request costs is known while others run; the others run the model, as many as it takes at once.
 Every call that was sent here ends with exactly one LAST or ERROR. Knows no process: `serve` returns when it is over.
+
+Requests are prepared one at a time, in their order, whatever thread does it, so one that takes long (many large photos
+do) holds up those behind it. More threads would not help: what is slow goes through tokenizers and processors that are
+not safe on several. Nor would letting small ones pass: the front's queue goes by who is prepared first, and large ones
+would wait for a gap. It is bounded by what a request may hold and by the step's timeout; another worker has its own.
 """
 
 from __future__ import annotations
