@@ -6,7 +6,7 @@ import asyncio
 import re
 import socket
 import threading
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -16,12 +16,12 @@ import pytest
 from tests.scripted import REQUEST, ScriptedGuard, ScriptedRequest, ThreadLaunch, ThreadWorker, blocked
 from xmguard import wire
 from xmguard.deadline import Stop
-from xmguard.errors import EngineError, ErrorCode, ModelRefused, XmguardError
+from xmguard.errors import EngineError, ModelRefused, XmguardError
 from xmguard.request import AnswerRequest
-from xmguard.response import Event
 from xmguard_server.admission import shutting_down
-from xmguard_server.workers import supervisor
+from xmguard_server.workers import runtime, supervisor
 from xmguard_server.workers.launching import Launch, ProcessLaunch
+from xmguard_server.workers.link import Frames, Kind
 from xmguard_server.workers.losses import LossReason
 from xmguard_server.workers.pool import PlacedCall, Pool
 from xmguard_server.workers.remote import AtOnce
@@ -95,31 +95,21 @@ async def test_an_engine_that_never_closes_does_not_keep_its_worker(monkeypatch:
     assert psutil.wait_procs(everybody, 5)[1] == []
 
 
-async def test_a_request_under_which_the_engine_failed_twice_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(supervisor, "FIRST_DELAY", 0.01)
-    losses: list[LossReason] = []
-
-    def load() -> ScriptedGuard:
-        guard = ScriptedGuard()
-
-        def failing(request: AnswerRequest, stop: Stop) -> Iterator[Event]:
-            guard.backend.failure = "it is gone"
-            raise EngineError("the engine failed: it is gone")
-            yield
-
-        guard.script = failing
-        return guard
-
-    async with pooled(ThreadLaunch(load), lost=losses.append) as pool:
-        for loss in (1, 2):
-            await until(lambda: pool.ready_workers == 1)
-            with pytest.raises(EngineError, match="it is gone"):
-                await check(pool)
-            await until(lambda loss=loss: len(losses) == loss)
-        with pytest.raises(EngineError, match="is refused for") as caught:
-            await check(pool)
-    assert caught.value.code is ErrorCode.FAILED_PRECONDITION
-    assert losses == [LossReason.ENGINE] * 2
+async def test_a_worker_whose_front_is_gone_does_not_wait_for_an_engine_that_never_closes(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(runtime, "_STEP_GRACE", 0.1)
+    monkeypatch.setattr(runtime, "_CLOSE_GRACE", 0.1)
+    guard, release = ScriptedGuard(), threading.Event()
+    monkeypatch.setattr(guard.backend, "close", lambda: release.wait(20))
+    worker = ThreadLaunch(lambda: guard)(0)
+    worker.link.settimeout(10)
+    loaded = Frames()
+    while not any(message.kind is Kind.READY for message in loaded.feed(worker.link.recv(4096))):
+        pass
+    worker.link.close()
+    await until(lambda: bool(worker.ended()), 5)
+    release.set()
 
 
 async def test_what_only_waited_when_a_worker_was_lost_takes_no_part_of_it(monkeypatch: pytest.MonkeyPatch) -> None:

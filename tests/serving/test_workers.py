@@ -33,7 +33,6 @@ from xmguard.span import Media, Span
 from xmguard_server.admission import shutting_down
 from xmguard_server.workers.losses import LossReason
 from xmguard_server.workers.pool import Pool
-from xmguard_server.workers.suspects import SECONDS
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -80,13 +79,9 @@ def begun(client: Client, request: AnswerRequest = LONG) -> Iterator[Event]:
     return stream
 
 
-def number(served: StubServer, series: str) -> float:
-    """The value of a series, given by its name and labels."""
-    return float(re.search(rf"^{re.escape(series)} (\S+)$", scrape(served.metrics_url), re.MULTILINE)[1])
-
-
 def restarts(served: StubServer, reason: str) -> float:
-    return number(served, f'xmguard_worker_restarts_total{{reason="{reason}"}}')
+    page = scrape(served.metrics_url)
+    return float(re.search(rf'^xmguard_worker_restarts_total{{reason="{reason}"}} (\S+)$', page, re.MULTILINE)[1])
 
 
 def idle(served: StubServer) -> bool:
@@ -149,27 +144,6 @@ def test_a_request_that_kills_its_worker_is_made_once_more_and_not_again(
     assert caught.value.reason is Reason.WORKER_LOST
     eventually(lambda: restarts(served, "crash") >= before + kills)
     assert restarts(served, "crash") == before + kills
-
-
-def test_a_request_that_broke_its_worker_twice_is_refused_and_no_other(served: StubServer, client: Client) -> None:
-    before = restarts(served, "crash")
-    breaking = asked("fault=crash after=1 again")
-    refused = 'xmguard_rejected_total{reason="ENGINE_FAILED"}'
-    for loss in (1, 2):
-        with pytest.raises(XmguardError) as caught:
-            client.answer(breaking)
-        assert caught.value.reason is Reason.WORKER_LOST
-        eventually(lambda loss=loss: restarts(served, "crash") == before + loss)
-        eventually(lambda: "xmguard_workers_ready 2.0" in scrape(served.metrics_url), 15)
-    counted = number(served, refused)
-    for _ in range(2):
-        with pytest.raises(XmguardError, match="while they had this request, so it is refused for") as caught:
-            client.answer(breaking)
-        assert (caught.value.code, caught.value.reason) == (ErrorCode.FAILED_PRECONDITION, Reason.ENGINE_FAILED)
-        assert 0 < caught.value.retry_after <= SECONDS
-    assert number(served, refused) == counted + 2
-    assert client.answer(asked("fault=crash after=5 again")).answer
-    assert restarts(served, "crash") == before + 2
 
 
 def test_grpc_itself_does_not_repeat_a_request_that_killed_its_worker(served: StubServer, client: Client) -> None:

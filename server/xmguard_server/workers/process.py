@@ -4,9 +4,9 @@ Which guard to load is read, pickled, from standard input; the link to the front
 is the most address space in bytes, 0 for no limit. Leads a process group of its own, so that whatever an engine
 starts ends with it.
 
-Ends at once, and its group with it, when the front is gone: nothing is closed, nobody waits for it. On Linux the kernel
-sees to that, also while a model holds Python's lock or a call into a driver never returns; elsewhere it is the thread
-that reads the link, which needs that lock.
+Ends, and its group with it, when the front is gone. On Linux the kernel sees to that, at once and also while a model
+holds Python's lock; elsewhere it is the thread that reads the link, which needs that lock, once the engine had its time
+to close.
 """
 
 from __future__ import annotations

@@ -41,6 +41,8 @@ BEAT_SECONDS = 0.25
 """Between two signs of life."""
 _STEP_GRACE = 5.0
 """Seconds a cancelled request may take to reach the end of its step when the worker is told to end."""
+_CLOSE_GRACE = 1.0
+"""Seconds after those that an engine has to close, more if the steps ended sooner; together what the front waits."""
 _UNQUEUED = {"queue_seconds": 0.0, "skip_evidence": ""}
 """What is said of a call that runs at once."""
 _METHODS = {method.name: method for method in (wire.ANSWER, wire.STREAM_ANSWER, wire.CHECK)}
@@ -126,7 +128,7 @@ class _Runtime:
                     told = told or message.kind is Kind.STOP
                     if not told:
                         self._take(message)
-        self._end(close=told)
+        self._end()
         return told
 
     # -- the guard ---------------------------------------------------------------------------------------------------
@@ -176,8 +178,8 @@ class _Runtime:
             raise RuntimeError("a call came before the guard was loaded")
         return self._guard
 
-    def _end(self, *, close: bool) -> None:
-        """Cancel what is left and, to `close`, wait for its steps and close the guard: the front bounds how long."""
+    def _end(self) -> None:
+        """Cancel what is left, wait for its steps, close the guard; neither is waited for without end."""
         self._over.set()
         with self._changing:
             for call in self._calls.values():
@@ -185,12 +187,13 @@ class _Runtime:
             guard = self._guard
         for _ in self._threads:
             self._runs.put(None)
-        if close and guard is not None:
+        if guard is not None:
             end = time.monotonic() + _STEP_GRACE
             for thread in self._threads:
                 if thread.name.startswith("xmguard-model"):
                     thread.join(max(0.0, end - time.monotonic()))
-            guard.backend.close()
+            self._start("xmguard-close", guard.backend.close)
+            self._threads[-1].join(max(0.0, end + _CLOSE_GRACE - time.monotonic()))
         self._link.close()
 
     # -- calls -------------------------------------------------------------------------------------------------------
