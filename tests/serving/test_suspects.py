@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from xmguard.errors import EngineError, ErrorCode, Reason
@@ -67,10 +69,10 @@ def test_who_is_answered_is_cleared_while_what_breaks_workers_stays(suspects: Su
 
 def test_a_check_that_is_answered_does_not_clear_an_answer(suspects: Suspects) -> None:
     suspects.lost([ONE])
-    suspects.answered(ONE._replace(method="Check"))
+    suspects.answered(replace(ONE, method="Check"))
     suspects.lost([ONE])
     assert refused(suspects, ONE)
-    assert not refused(suspects, ONE._replace(method="Check"))
+    assert not refused(suspects, replace(ONE, method="Check"))
 
 
 def test_it_is_tried_again_some_time_after_the_last_loss(suspects: Suspects, clock: Clock) -> None:

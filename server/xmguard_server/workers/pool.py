@@ -239,7 +239,8 @@ class PlacedCall:
     ) -> None:
         self._pool = pool
         self._arguments = method, body, request_id, stop
-        pool.suspects.refuse(Asked(method.name, body))
+        self._asked = Asked(method.name, body)
+        pool.suspects.refuse(self._asked)
         worker = pool.idlest()
         if at_once is not None:
             worker = pool.with_room(worker)
@@ -255,7 +256,7 @@ class PlacedCall:
         Raises:
             XmguardError: no worker is ready, or it came to be thought to break them.
         """
-        self._pool.suspects.refuse(self._remote.asked)
+        self._pool.suspects.refuse(self._asked)
         worker = self._pool.with_room(self._remote.worker)
         if worker is not self._remote.worker:
             self._remote.cancel()
@@ -266,7 +267,7 @@ class PlacedCall:
         """Its next response, and whether it is the last; raises what `RemoteCall.response` raises."""
         response, last = await self._remote.response()
         if last:
-            self._pool.suspects.answered(self._remote.asked)
+            self._pool.suspects.answered(self._asked)
         return response, last
 
     def cancel(self) -> None:

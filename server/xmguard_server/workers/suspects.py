@@ -17,9 +17,9 @@ import logging
 import secrets
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from hashlib import blake2b
-from typing import NamedTuple
 
 from xmguard.errors import EngineError, ErrorCode
 
@@ -31,16 +31,24 @@ SECONDS = 600.0
 """After the last loss, until it is forgotten."""
 MOST = 1024
 """Requests that are remembered."""
+_KEY = secrets.token_bytes(32)
+"""Of this process: nobody who sees a digest can try out what it may be of."""
 
 logger = logging.getLogger(__name__)
 
 
-class Asked(NamedTuple):
+@dataclass(frozen=True)
+class Asked:
     """What a call asks."""
 
     method: str
-    body: bytes
+    body: bytes = field(repr=False)
     """The request, packed."""
+
+    @cached_property
+    def digest(self) -> bytes:
+        """Stands for it. Taken once, and only where it is needed: of large pictures it takes tens of milliseconds."""
+        return blake2b(self.body, digest_size=16, key=_KEY, person=self.method.encode()).digest()
 
 
 @dataclass
@@ -55,12 +63,11 @@ class Suspects:
     def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
         """`now` tells seconds from any beginning."""
         self._now = now
-        self._key = secrets.token_bytes(32)
         self._known: dict[bytes, _Suspect] = {}  # the one that is forgotten first comes first
 
     def lost(self, working: Iterable[Asked]) -> None:
         """A worker was lost that ran or prepared these."""
-        digests = {self._digest(asked) for asked in working}
+        digests = {asked.digest for asked in working}
         share = 1.0 if len(digests) == 1 else _SHARED
         self._forget_old()
         for digest in digests:
@@ -75,7 +82,7 @@ class Suspects:
     def answered(self, asked: Asked) -> None:
         """A request was answered, so it is not what breaks workers."""
         if self._known:
-            self._known.pop(self._digest(asked), None)
+            self._known.pop(asked.digest, None)
 
     def refuse(self, asked: Asked) -> None:
         """Do nothing, or refuse the request.
@@ -86,7 +93,7 @@ class Suspects:
         if not self._known:  # as a rule: then nothing is hashed
             return
         self._forget_old()
-        suspect = self._known.get(self._digest(asked))
+        suspect = self._known.get(asked.digest)
         if suspect is not None and suspect.losses >= LOSSES:
             seconds = suspect.until - self._now()
             raise EngineError(
@@ -95,9 +102,6 @@ class Suspects:
                 code=ErrorCode.FAILED_PRECONDITION,
                 retry_after=seconds,
             )
-
-    def _digest(self, asked: Asked) -> bytes:
-        return blake2b(asked.body, digest_size=16, key=self._key, person=asked.method.encode()).digest()
 
     def _forget_old(self) -> None:
         now = self._now()
