@@ -214,6 +214,14 @@ async def test_of_several_workers_one_that_cannot_load_again_is_missing_and_the_
     assert re.findall(r"starting it again in (\S+) s", caplog.text)[:5] == ["0.02", "0.04", "0.08", "0.08", "0.08"]
 
 
+async def test_an_answer_clears_its_request() -> None:
+    async with pooled(ThreadLaunch(ScriptedGuard)) as pool:
+        await pool.ready()
+        for _ in range(3):
+            pool.suspects.lost([Asked(wire.CHECK.name, BODY)])
+            assert await check(pool)
+
+
 class SlowlyPrepared(ScriptedGuard):
     """Prepares nothing before it is told to, and says what it was given in which order."""
 
