@@ -178,8 +178,6 @@ class Server:
         What is still in flight after the grace, or when `at_once` is set, ends with UNAVAILABLE, SHUTTING_DOWN.
         """
         self._stopping = True
-        if self._following is not None:
-            self._following.cancel()
         await self._health.enter_graceful_shutdown()
         self._admission.drain()
         idle = asyncio.create_task(self._idle())
@@ -189,6 +187,8 @@ class Server:
             logger.warning("requests are cut off that were still running after SIGTERM and the time they had")
         for waiting in (idle, hurry):
             waiting.cancel()
+        if self._following is not None:  # until now: what waits is for the workers that are ready, however late
+            self._following.cancel()
         self._admission.close()
         await self._pool.stop(shutting_down)
         await self._grpc.stop(_WATCHERS_GRACE)
@@ -258,7 +258,7 @@ class Server:
         async with aclosing(self._pool.capacities()) as capacities:
             async for slots in capacities:
                 self._admission.set_slots(slots)
-                if serving != (slots > 0):
+                if serving != (slots > 0) and not self._stopping:
                     serving = slots > 0
                     status = health_pb2.HealthCheckResponse
                     await self._set_health(status.SERVING if serving else status.NOT_SERVING)

@@ -64,6 +64,8 @@ class Behaviour:
     """Tokens that it says it takes, whatever it really does; a fifth of that without its evidence."""
     memory: int = 0
     """MiB that a request holds while it runs."""
+    says: int = 0
+    """Characters that it prints, half of them as an error, as libraries do."""
     fault: str = ""
     """crash, exit, hang, freeze (a hang that holds Python's lock), stall (before it is prepared), bug,
     engine, or allocator (as torch says it)."""
@@ -97,9 +99,11 @@ class StubBackend:
 
     concurrency: int = 1
     failure: str = ""
+    never_closed: bool = False
 
     def close(self) -> None:
-        pass
+        while self.never_closed:
+            time.sleep(3600)
 
 
 @dataclass
@@ -125,6 +129,8 @@ class StubGuard:
         began = time.monotonic()
         does = ready.behaviour
         held = bytearray(does.memory << 20)
+        for stream in (sys.stdout, sys.stderr) if does.says else ():
+            print("x" * (does.says // 2), file=stream, flush=True)
         spans = tuple(
             SpanReport(span.id, "text", span.language or "en", tokens=7, share_before=0.3, share_after=0.4)
             for span in ready.request.spans
@@ -211,7 +217,7 @@ def load(
     """As `xmguard.loading.load_guard`.
 
     Beside what is of `Behaviour`, `options` may hold `concurrency`, `load` (seconds), `child` (start a process, as
-    engines do) and `needs` (a file without which loading is refused).
+    engines do), `needs` (a file without which loading is refused) and `never_closed` (closing the engine never ends).
     """
     progress("loading the stub")
     settings = dict(options)
@@ -221,7 +227,8 @@ def load(
     needed = settings.pop("needs", None)
     if needed is not None and not Path(str(needed)).exists():
         raise ModelRefused("stub", [f"{needed} is not there"])
-    backend = StubBackend(concurrency=int(settings.pop("concurrency", 1)))
+    never_closed = bool(settings.pop("never_closed", False))
+    backend = StubBackend(concurrency=int(settings.pop("concurrency", 1)), never_closed=never_closed)
     return StubGuard(changed(Behaviour(), settings), observers, backend)
 
 
@@ -242,7 +249,7 @@ def command(*arguments: str) -> list[str]:
 
 @contextmanager
 def stub_server(log: Path, *arguments: str, **options: object) -> Iterator[StubServer]:
-    """A server that is ready; `log` gets what it writes to stderr. Ended, and all its workers, on leaving."""
+    """A server that is ready; `log`, a file or a device, gets its stderr. Ended, and all its workers, on leaving."""
     told = [word for name, value in options.items() for word in ("--engine-option", f"{name}={value}")]
     with log.open("w") as stderr:
         process = subprocess.Popen(
@@ -252,7 +259,7 @@ def stub_server(log: Path, *arguments: str, **options: object) -> Iterator[StubS
         assert process.stdout is not None
         line = process.stdout.readline()
         match = READY.match(line)
-        assert match, line + log.read_text()
+        assert match, line + (log.read_text() if log.is_file() else "")
         yield StubServer(process, match[1], match[2], log)
     finally:
         if process.poll() is None:

@@ -3,8 +3,9 @@
 import asyncio
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import grpc.aio
 import pytest
@@ -17,16 +18,22 @@ from tests.scripted import (
     ThreadLaunch,
     blocked,
     eventually,
+    health,
+    ordinary,
     scrape,
     serving,
 )
 from xmguard.client import AsyncClient, Client, Retries
+from xmguard.deadline import Stop
 from xmguard.errors import EngineError, ErrorCode, Reason, XmguardError
 from xmguard.plugins import load_plugins
-from xmguard.response import ConflictVerdict, Done, Started
+from xmguard.request import AnswerRequest
+from xmguard.response import ConflictVerdict, Done, Event, Started
 from xmguard_server.app import Server, run
 from xmguard_server.config import ServerConfig
 from xmguard_server.metrics import Metrics
+from xmguard_server.workers import supervisor
+from xmguard_server.workers.suspects import SECONDS
 
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -103,6 +110,42 @@ async def test_when_the_engine_fails_health_says_so_and_the_server_ends_if_it_is
     with pytest.raises(EngineError, match="it is gone"):
         await asyncio.wait_for(life.over, 5)
     assert guard.backend.closed == 1
+
+
+def test_a_request_under_which_the_engine_failed_twice_is_refused_and_no_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(supervisor, "FIRST_DELAY", 0.01)
+    breaking = replace(REQUEST, question="this breaks it")
+
+    def load() -> ScriptedGuard:
+        guard = ScriptedGuard()
+
+        def script(request: AnswerRequest, stop: Stop) -> Iterator[Event]:
+            if request == breaking:
+                guard.backend.failure = "it is gone"
+                raise EngineError("the engine failed: it is gone")
+            yield from ordinary(request, stop)
+
+        guard.script = script
+        return guard
+
+    with serving(load=load) as served, Client(served.address, retries=ONCE) as client:
+        for loss in (1, 2):
+            eventually(lambda: health(served.address) == SERVING)
+            with pytest.raises(EngineError, match="it is gone"):
+                client.answer(breaking)
+            lost = f'xmguard_worker_restarts_total{{reason="engine"}} {loss}.0'
+            eventually(lambda lost=lost: lost in scrape(served.metrics_url))
+        eventually(lambda: health(served.address) == SERVING)
+        with pytest.raises(EngineError, match="while they had this request, so it is refused for") as caught:
+            client.answer(breaking)
+        assert client.answer(REQUEST).answer
+        page = scrape(served.metrics_url)
+    assert caught.value.code is ErrorCode.FAILED_PRECONDITION
+    assert 0 < caught.value.retry_after <= SECONDS
+    assert 'xmguard_rejected_total{reason="ENGINE_FAILED"} 3.0' in page
+    assert 'xmguard_worker_restarts_total{reason="engine"} 2.0' in page
 
 
 async def test_when_the_engine_fails_the_model_is_loaded_again() -> None:

@@ -10,6 +10,7 @@ import re
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -139,7 +140,7 @@ def test_a_request_that_kills_its_worker_is_made_once_more_and_not_again(
 ) -> None:
     before = restarts(served, "crash")
     with Client(served.address, timeout=30) as ordinary, pytest.raises(XmguardError) as caught:
-        list(getattr(ordinary, method)(asked("fault=crash after=1")))
+        list(getattr(ordinary, method)(asked(f"fault=crash after=1 {method}")))
     assert caught.value.reason is Reason.WORKER_LOST
     eventually(lambda: restarts(served, "crash") >= before + kills)
     assert restarts(served, "crash") == before + kills
@@ -265,11 +266,41 @@ def test_a_second_signal_and_the_end_of_the_grace_cut_off_what_runs(tmp_path: Pa
             assert served.process.wait(10) == 0
 
 
+def test_what_waits_is_answered_by_the_next_worker_when_one_is_killed_while_the_server_finishes(tmp_path: Path) -> None:
+    with (
+        stub_server(tmp_path / "log", "--max-queue-wait", "60") as served,
+        asking(served.address) as client,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        stream = begun(client)
+        waiting = pool.submit(client.answer, REQUEST)
+        eventually(lambda: "xmguard_requests_waiting 1.0" in scrape(served.metrics_url))
+        served.process.send_signal(signal.SIGTERM)
+        eventually(lambda: health(served.address) == NOT_SERVING)
+        workers(served.process)[0].kill()
+        with pytest.raises(XmguardError) as lost:
+            list(stream)
+        assert lost.value.reason is Reason.WORKER_LOST
+        assert waiting.result(30).answer
+        assert served.process.wait(20) == 0
+        assert served.process.stdout.read() == ""  # not said to serve again
+
+
 def test_when_the_front_is_killed_its_workers_and_what_they_started_end(tmp_path: Path) -> None:
     with stub_server(tmp_path / "log", "--workers", "2", child=True) as served, asking(served.address) as client:
         begun(client)
         everybody = psutil.Process(served.process.pid).children(recursive=True)
         assert len(everybody) == 4
+        served.process.kill()
+        assert psutil.wait_procs(everybody, 5)[1] == []
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="elsewhere the worker itself must get a turn to notice")
+def test_when_the_front_is_killed_a_worker_that_is_stuck_outside_of_python_ends_too(tmp_path: Path) -> None:
+    with stub_server(tmp_path / "log", child=True) as served, asking(served.address) as client:
+        begun(client, asked("fault=freeze after=1"))
+        everybody = psutil.Process(served.process.pid).children(recursive=True)
+        assert len(everybody) == 2
         served.process.kill()
         assert psutil.wait_procs(everybody, 5)[1] == []
 
@@ -332,6 +363,16 @@ def test_nobody_reading_what_the_server_prints_changes_nothing() -> None:
         process.wait(10)
 
 
+def test_a_full_disk_under_the_log_costs_lines_and_no_call() -> None:
+    with stub_server(Path("/dev/full")) as served, asking(served.address) as client:
+        assert client.answer(asked("says=100000")).answer
+        with pytest.raises(XmguardError):
+            client.answer(asked("fault=bug"))  # which its worker logs
+        assert client.answer(REQUEST).answer
+        served.process.terminate()
+        assert served.process.wait(20) == 0
+
+
 def test_a_worker_that_is_lost_too_often_ends_the_server(tmp_path: Path) -> None:
     with stub_server(tmp_path / "log", "--max-restarts", "0") as served:
         workers(served.process)[0].kill()
@@ -345,6 +386,17 @@ def test_a_model_that_cannot_be_loaded_ends_the_start_with_one_line(tmp_path: Pa
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines()[-1] == f"error: stub is refused: {tmp_path}/weights is not there"
     assert "Traceback" not in done.stderr
+
+
+def test_a_worker_that_is_killed_while_it_first_loads_ends_the_start_with_one_line() -> None:
+    arguments = command("--engine-option", "load=60")
+    process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    with process:
+        assert process.stderr.readline() == "loading the stub\n"
+        workers(process)[0].kill()
+        told, logged = process.communicate(timeout=20)
+    assert (process.returncode, told) == (2, "")
+    assert logged.splitlines()[-1] == "error: worker 0 was killed by SIGKILL while it loaded the model"
 
 
 def test_a_reader_that_stalls_is_left_and_others_are_not(tmp_path: Path) -> None:

@@ -1,4 +1,8 @@
-"""How a worker is started and ended: a new interpreter, never a copy of the front, in a process group of its own."""
+"""How a worker is started and ended: a new interpreter, never a copy of the front, in a process group of its own.
+
+The front holds the worker's standard input open as long as it lives and never writes to it again: that it closes is
+how the worker learns that the front is gone, however it went.
+"""
 
 from __future__ import annotations
 
@@ -71,8 +75,9 @@ class ProcessLaunch:
                 env=self._environment,
             )
         assert process.stdin is not None
-        with suppress(BrokenPipeError), process.stdin as description:  # a worker that ended already is noticed soon
-            description.write(pickle.dumps(self._loading))
+        with suppress(BrokenPipeError):  # a worker that ended already is noticed soon
+            process.stdin.write(pickle.dumps(self._loading))
+            process.stdin.flush()
         return _Process(process, front)
 
 
@@ -91,4 +96,7 @@ class _Process:
         # Also when it has ended by itself: what its engine started may be left.
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
+        assert self._process.stdin is not None
+        with suppress(BrokenPipeError):  # of a description that was never read
+            self._process.stdin.close()
         self._process.wait()

@@ -19,6 +19,7 @@ from xmguard_server.workers.launching import Launch
 from xmguard_server.workers.losses import LossReason
 from xmguard_server.workers.remote import AtOnce, GuardMethod, Remote, RemoteCall, Size
 from xmguard_server.workers.supervisor import Supervisor
+from xmguard_server.workers.suspects import Asked, Suspects
 
 logger = logging.getLogger(__name__)
 
@@ -54,6 +55,8 @@ class Pool:
         self._failures: Counter[str] = Counter()
         self._info: ModelInfo | None = None
         self._ended: Callable[[], XmguardError] | None = None
+        self.suspects = Suspects()
+        """Requests that may break workers."""
         self._keeping: list[asyncio.Task[None]] = []
         self._supervisors = [
             Supervisor(
@@ -63,6 +66,7 @@ class Pool:
                 step_timeout=step_timeout,
                 max_restarts=max_restarts,
                 lost=lost or (lambda reason: None),
+                suspected=self.suspects.lost,
                 changed=self._change,
             )
             for number in range(workers)
@@ -165,7 +169,7 @@ class Pool:
         """Send a call to the worker with the least to do, which prepares it and may run it `at_once`.
 
         Raises:
-            XmguardError: no worker is ready.
+            XmguardError: no worker is ready, or the request is thought to break them.
         """
         return PlacedCall(self, method, body, request_id, stop, at_once)
 
@@ -235,6 +239,8 @@ class PlacedCall:
     ) -> None:
         self._pool = pool
         self._arguments = method, body, request_id, stop
+        self._asked = Asked(method.name, body)
+        pool.suspects.refuse(self._asked)
         worker = pool.idlest()
         if at_once is not None:
             worker = pool.with_room(worker)
@@ -248,8 +254,9 @@ class PlacedCall:
         """Run it where there is room by now.
 
         Raises:
-            XmguardError: no worker is ready.
+            XmguardError: no worker is ready, or it came to be thought to break them.
         """
+        self._pool.suspects.refuse(self._asked)
         worker = self._pool.with_room(self._remote.worker)
         if worker is not self._remote.worker:
             self._remote.cancel()
@@ -258,7 +265,10 @@ class PlacedCall:
 
     async def response(self) -> tuple[bytes, bool]:
         """Its next response, and whether it is the last; raises what `RemoteCall.response` raises."""
-        return await self._remote.response()
+        response, last = await self._remote.response()
+        if last:
+            self._pool.suspects.answered(self._asked)
+        return response, last
 
     def cancel(self) -> None:
         """Nobody waits for it any more."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ from xmguard.request import AnswerRequest
 from xmguard.response import ModelInfo
 from xmguard.steps import Step, StepTime
 from xmguard_server.workers.link import Frames, Kind, Message, error_of
+from xmguard_server.workers.suspects import Asked
 
 GuardMethod = wire.Method[AnswerRequest, Any]
 """A method that runs the guard: Answer, StreamAnswer or Check."""
@@ -60,12 +61,20 @@ class RemoteCall:
     """One call on one worker."""
 
     def __init__(
-        self, worker: Remote, number: int, method: GuardMethod, seconds: float | None, at_once: AtOnce | None
+        self,
+        worker: Remote,
+        number: int,
+        method: GuardMethod,
+        body: bytes,
+        seconds: float | None,
+        at_once: AtOnce | None,
     ) -> None:
         """`seconds` until its deadline, if it has one."""
         self.worker = worker
         self.number = number
         self.method = method
+        self.asked = Asked(method.name, body)
+        self.prepared = False
         self.admitted = at_once is not None
         self.over = False
         """Whether the worker has let go of it."""
@@ -118,6 +127,8 @@ class RemoteCall:
 
     def hear(self, message: Message | XmguardError) -> None:
         """Take what the worker says of it, or why it says nothing more."""
+        if isinstance(message, Message) and message.kind is Kind.PREPARED:
+            self.prepared = True
         if self._at_once is not None and isinstance(message, Message) and message.kind is Kind.PREPARED:
             try:
                 self._at_once.tell(message.fields["cost"])
@@ -153,6 +164,8 @@ class Remote(asyncio.Protocol):
         """What its guard says of itself, once it is ready."""
         self.broken: XmguardError | None = None
         """Why it answers nothing any more, in its own words."""
+        self.broke: Sequence[Asked] = ()
+        """What it ran or prepared when it said so."""
         self.closed = False
         self.changed = asyncio.Event()
         """Set when one of the above changes."""
@@ -176,6 +189,11 @@ class Remote(asyncio.Protocol):
         return sum(call.admitted for call in self.calls.values())
 
     @property
+    def working(self) -> Sequence[Asked]:
+        """What it runs or prepares; calls that wait for their turn are left out."""
+        return [call.asked for call in self.calls.values() if call.admitted or not call.prepared]
+
+    @property
     def silent_seconds(self) -> float:
         """Since it was last heard of."""
         return self._loop.time() - self._heard
@@ -185,7 +203,7 @@ class Remote(asyncio.Protocol):
     ) -> RemoteCall:
         """Send it a call, which it runs `at_once`, or else once that is asked for (`RemoteCall.run`)."""
         seconds = stop.remaining()
-        call = RemoteCall(self, next(self._numbers), method, seconds, at_once)
+        call = RemoteCall(self, next(self._numbers), method, body, seconds, at_once)
         self.calls[call.number] = call
         within = None if at_once is None else at_once.within
         told = {"method": method.name, "request_id": request_id, "timeout": seconds, "within": within}
@@ -249,7 +267,7 @@ class Remote(asyncio.Protocol):
         elif message.kind is Kind.PAGE:
             self._tell_pages(message.body if fields["counts"] else None)
         elif message.kind is Kind.BROKEN:
-            self.broken = error_of(fields)
+            self.broken, self.broke = error_of(fields), self.working
             self.changed.set()
 
     def _hear_of_call(self, message: Message) -> None:

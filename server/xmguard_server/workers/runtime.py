@@ -3,6 +3,11 @@
 One thread reads the link, so a cancellation or the end of the front is heard while the model computes; one prepares
 requests, so what a request costs is known while others run; the others run the model, as many as it takes at once.
 Every call that was sent here ends with exactly one LAST or ERROR. Knows no process: `serve` returns when it is over.
+
+Requests are prepared one at a time, in their order, whatever thread does it, so one that takes long (many large photos
+do) holds up those behind it. More threads would not help: what is slow goes through tokenizers and processors that are
+not safe on several. Nor would letting small ones pass: the front's queue goes by who is prepared first, and large ones
+would wait for a gap. It is bounded by what a request may hold and by the step's timeout; another worker has its own.
 """
 
 from __future__ import annotations
@@ -36,6 +41,8 @@ BEAT_SECONDS = 0.25
 """Between two signs of life."""
 _STEP_GRACE = 5.0
 """Seconds a cancelled request may take to reach the end of its step when the worker is told to end."""
+_CLOSE_GRACE = 1.0
+"""Seconds after those that an engine has to close, more if the steps ended sooner; together what the front waits."""
 _UNQUEUED = {"queue_seconds": 0.0, "skip_evidence": ""}
 """What is said of a call that runs at once."""
 _METHODS = {method.name: method for method in (wire.ANSWER, wire.STREAM_ANSWER, wire.CHECK)}
@@ -110,6 +117,7 @@ class _Runtime:
         self._guard: ServedGuard | None = None
         self._hearer = _Hearer()
         self._over = threading.Event()
+        self._broken = False
 
     def serve(self, load: Callable[..., ServedGuard]) -> bool:
         self._start("xmguard-model-0", self._load, load)
@@ -147,17 +155,22 @@ class _Runtime:
 
     def _beat(self) -> None:
         guard = self._loaded
-        broken = False
         while not self._over.wait(BEAT_SECONDS):
-            if guard.backend.failure and not broken:
-                broken = True
-                failed = EngineError(f"the engine failed: {guard.backend.failure}; see the log above")
-                self._send(Kind.BROKEN, 0, error_fields(failed))
+            self._tell_failure()
             with self._changing:
                 steps = [call.stop.stepped for call in self._running]
             age = time.monotonic() - min(steps) if steps else 0.0
             failures = dict(guard.observer_failures)
             self._send(Kind.BEAT, 0, {"step": age, "observer_failures": failures, "cache_usage": cache_usage()})
+
+    def _tell_failure(self) -> None:
+        """Tell, once, that the engine failed."""
+        failure = self._loaded.backend.failure
+        with self._changing:
+            told, self._broken = self._broken, self._broken or bool(failure)
+        if failure and not told:
+            failed = EngineError(f"the engine failed: {failure}; see the log above")
+            self._send(Kind.BROKEN, 0, error_fields(failed))
 
     @property
     def _loaded(self) -> ServedGuard:
@@ -166,7 +179,7 @@ class _Runtime:
         return self._guard
 
     def _end(self) -> None:
-        """Cancel what is left, wait for its steps, close the guard."""
+        """Cancel what is left, wait for its steps, close the guard; neither is waited for without end."""
         self._over.set()
         with self._changing:
             for call in self._calls.values():
@@ -174,12 +187,13 @@ class _Runtime:
             guard = self._guard
         for _ in self._threads:
             self._runs.put(None)
-        end = time.monotonic() + _STEP_GRACE
-        for thread in self._threads:
-            if guard is not None and thread.name.startswith("xmguard-model"):
-                thread.join(max(0.0, end - time.monotonic()))
         if guard is not None:
-            guard.backend.close()
+            end = time.monotonic() + _STEP_GRACE
+            for thread in self._threads:
+                if thread.name.startswith("xmguard-model"):
+                    thread.join(max(0.0, end - time.monotonic()))
+            self._start("xmguard-close", guard.backend.close)
+            self._threads[-1].join(max(0.0, end + _CLOSE_GRACE - time.monotonic()))
         self._link.close()
 
     # -- calls -------------------------------------------------------------------------------------------------------
@@ -313,6 +327,7 @@ class _Runtime:
                 yield pack(event.response), True
 
     def _fail(self, call: _Call, error: XmguardError) -> None:
+        self._tell_failure()  # first, so that the front knows what ran when the engine failed
         if self._forget(call):
             self._send(Kind.ERROR, call.number, error_fields(error))
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
@@ -16,6 +16,7 @@ from xmguard_server.workers.launching import Launch, Launched
 from xmguard_server.workers.link import Kind
 from xmguard_server.workers.losses import LossReason
 from xmguard_server.workers.remote import Hearing, Remote
+from xmguard_server.workers.suspects import Asked
 
 _LOOK_SECONDS = 0.1
 """Between two looks at whether a worker still runs."""
@@ -57,6 +58,7 @@ class Supervisor:
         step_timeout: float,
         max_restarts: int,
         lost: Callable[[LossReason], None],
+        suspected: Callable[[Sequence[Asked]], None],
         changed: Callable[[], None],
     ) -> None:
         """Set up, and start nothing.
@@ -68,6 +70,7 @@ class Supervisor:
             step_timeout: seconds that a step of the model may take.
             max_restarts: losses in a row after which it is given up.
             lost: told of each loss that is followed by another start.
+            suspected: told with each loss what the worker ran or prepared, before callers hear of it.
             changed: told when the worker becomes ready, or stops being so.
         """
         self.remote: Remote | None = None
@@ -80,6 +83,7 @@ class Supervisor:
         self._step_timeout = step_timeout
         self._max_restarts = max_restarts
         self._lost = lost
+        self._suspected = suspected
         self._changed = changed
         self._stopping = asyncio.Event()
 
@@ -141,6 +145,7 @@ class Supervisor:
                 loss = self._look(launched, remote)
                 if loss is not None:
                     self._set(None)
+                    self._suspected(remote.working if remote.broken is None else remote.broke)
                     if loss.reason is LossReason.ENGINE:
                         await self._until(lambda: not remote.calls, _ENGINE_GRACE)
                     lived = 0.0 if ready_since is None else max(loop.time() - ready_since, _LOOK_SECONDS)
