@@ -260,21 +260,25 @@ class Serving:
         self._launch = ThreadLaunch(load or (lambda: guard))
         self._listening: Future[Server] = Future()
         self.loaded = threading.Event()
+        """Every worker is ready, and health says so."""
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()))
 
     async def _main(self) -> None:
+        answering = asyncio.Event()
         server = Server(
             self._config,
             self.metrics,
             self._launch,
             tracer=self._tracer,
-            ready=lambda info, server: self.loaded.set(),
+            ready=lambda info, server: answering.set(),
         )
         try:
             await server.start()
             self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
             self._listening.set_result(server)
             await server.load()
+            await answering.wait()
+            self.loaded.set()
             await self._stopping.wait()
         except XmguardError as error:
             self._listening.set_exception(error)

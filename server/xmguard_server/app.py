@@ -54,13 +54,16 @@ _HTTP_SLACK = 30.0
 
 logger = logging.getLogger(__name__)
 
-# While grpc frees a server that never started it logs a debug line with that server in it. Whoever keeps the record, as a
-# buffering handler or pytest does, holds freed memory, and the process dies of it later and elsewhere.
+# While grpc frees a server that never started it logs a debug line with that server in it. Whoever keeps the record, as
+# a buffering handler or pytest does, holds freed memory, and the process dies of it later and elsewhere.
 logging.getLogger("grpc._cython.cygrpc").setLevel(logging.INFO)
 
 
 class Server:
-    """The front's parts. `start`, then `load`, then at the end `stop`, all in one event loop."""
+    """The front's parts. `start`, then `load`, then at the end `stop`, all in one event loop.
+
+    Serves from the first worker that is ready on, while the others still load.
+    """
 
     def __init__(
         self,
@@ -106,7 +109,6 @@ class Server:
         metrics.watch_observers(lambda: self._pool.observer_failures)
         metrics.watch_cache(lambda: self._pool.cache_usage)
         self._calls = Calls(self._pool, self._admission, config, metrics)
-        self._stopping = False
         self._asking = Attended(Asking(self._calls), metrics, self._tracer)
         self._observability = Observability(metrics, self._tracer)
         self._health = health.aio.HealthServicer()
@@ -157,16 +159,16 @@ class Server:
             self.http_port = self._http.port
         await self._grpc.start()
         self._pool.start()
+        self._following = asyncio.create_task(self._follow_workers())
         self._warn()
 
     async def load(self) -> None:
-        """Wait until every worker has loaded the model, then serve.
+        """Wait until every worker has loaded the model.
 
         Raises:
             XmguardError: one cannot.
         """
         await self._pool.ready()
-        self._following = asyncio.create_task(self._follow_workers())
 
     async def failed(self) -> XmguardError:
         """Wait until a worker is given up."""
@@ -177,11 +179,10 @@ class Server:
 
         What is still in flight after the grace, or when `at_once` is set, ends with UNAVAILABLE, SHUTTING_DOWN.
         """
-        self._stopping = True
         if self._following is not None:
             self._following.cancel()
-        await self._health.enter_graceful_shutdown()
         self._admission.drain()
+        await self._health.enter_graceful_shutdown()
         idle = asyncio.create_task(self._idle())
         hurry = asyncio.create_task((at_once or asyncio.Event()).wait())
         await asyncio.wait((idle, hurry), timeout=self._config.grace, return_when=asyncio.FIRST_COMPLETED)
@@ -202,7 +203,7 @@ class Server:
         config = self._config
         pages = admin_app(
             self._metrics.registry,
-            ready=lambda: self._calls.ready and not self._stopping,
+            ready=lambda: self._calls.ready,
             engine_metrics=self._pool.engine_page,
             routes=page_routes(self._calls, self._recent, self._asking) if config.ui else (),
         )
@@ -258,8 +259,8 @@ class Server:
         async with aclosing(self._pool.capacities()) as capacities:
             async for slots in capacities:
                 self._admission.set_slots(slots)
-                if serving != (slots > 0):
-                    serving = slots > 0
+                if serving != self._calls.ready:
+                    serving = self._calls.ready
                     status = health_pb2.HealthCheckResponse
                     await self._set_health(status.SERVING if serving else status.NOT_SERVING)
                     if serving:

@@ -50,8 +50,8 @@ class Calls:
 
     @property
     def ready(self) -> bool:
-        """Whether a worker answers."""
-        return self._pool.ready_workers > 0
+        """Whether a call that comes now is served: the one rule behind every probe."""
+        return self._admission.open
 
     async def responses(self, method: GuardMethod, body: bytes, call: Call) -> AsyncGenerator[bytes, None]:
         """A method's responses to a request, both packed. Close the iterator (`contextlib.aclosing`).
