@@ -27,7 +27,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from xmguard import wire
 from xmguard.contracts import GuardEvent, Observer
 from xmguard.deadline import Stop
-from xmguard.errors import ModelNotFound, XmguardError
+from xmguard.errors import ModelNotFound, XmguardError, quoted
 from xmguard.plugins import load_plugins
 from xmguard.request import AnswerRequest, Scope
 from xmguard.response import (
@@ -197,7 +197,7 @@ class ScriptedGuard:
 
     def describe(self, model: str = "") -> ModelInfo:
         if model not in ("", "scripted"):
-            raise ModelNotFound(f"model: {model!r} is not served here; served: scripted")
+            raise ModelNotFound(f"model: {quoted(model)} is not served here; served: scripted")
         return ModelInfo(model="scripted", engine="script", calibration="not calibrated: scripted")
 
     def _tell(self, event: GuardEvent) -> None:
