@@ -113,6 +113,8 @@ class Server:
         self._observability = Observability(metrics, self._tracer)
         self._health = health.aio.HealthServicer()
         self._tls = Tls(config.tls) if config.tls is not None else None
+        if self._tls is not None:
+            metrics.watch_certificate(self._tls.seconds_left)
         self._authenticator = Authenticator(
             None if config.tokens is None else Tokens(config.tokens),
             certificates=self._tls is not None and self._tls.asks,

@@ -121,6 +121,7 @@ ONLY = {
     "vllm": ("xmguard.backends.vllm",),
     "prometheus_client": ("xmguard_server.admin", "xmguard_server.metrics", "xmguard_server.workers.engine_page"),
     "opentelemetry": ("xmguard_server.tracing",),
+    "cryptography": ("xmguard_server.tls",),
     "starlette": ("xmguard_server",),
     "uvicorn": ("xmguard_server.http_port",),
     "grpc": ("xmguard.client", "xmguard.v1", "xmguard_server"),
