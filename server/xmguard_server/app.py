@@ -32,7 +32,8 @@ from xmguard_server.http.app import build
 from xmguard_server.http.attended import Attended
 from xmguard_server.http.errors import error_response
 from xmguard_server.http.reading import Reader
-from xmguard_server.http_door import Bounds, HttpDoor
+from xmguard_server.http_body import Bounds
+from xmguard_server.http_door import HttpDoor
 from xmguard_server.http_port import HttpPort
 from xmguard_server.inference_protocol import INFERENCE_SERVICE, InferenceServicer
 from xmguard_server.interceptors import Observability
