@@ -41,7 +41,7 @@ from xmguard_server.metrics import Metrics
 from xmguard_server.page.asking import Asking
 from xmguard_server.page.recent import Recent
 from xmguard_server.page.routes import page_routes
-from xmguard_server.ports import address, cannot_listen, is_loopback, listen, refuse_open
+from xmguard_server.ports import HANDSHAKE_SECONDS, address, cannot_listen, is_loopback, listen, refuse_open
 from xmguard_server.servicer import GuardServicer
 from xmguard_server.tls import Tls
 from xmguard_server.trace_context import Tracer, Untraced
@@ -327,6 +327,7 @@ def _options(config: ServerConfig) -> tuple[tuple[str, int], ...]:
         ("grpc.max_receive_message_length", config.max_message_bytes),
         ("grpc.max_send_message_length", config.max_message_bytes),
         ("grpc.so_reuseport", 0),  # a second server on the same port must fail, not share its requests
+        ("grpc.server_handshake_timeout_ms", round(1000 * HANDSHAKE_SECONDS)),
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
         ("grpc.keepalive_permit_without_calls", 1),
