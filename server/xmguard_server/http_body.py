@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from starlette.requests import ClientDisconnect
 from starlette.types import Message, Receive
 
-from xmguard.errors import DeadlineExceeded, ErrorCode, Reason, XmguardError
+from xmguard.errors import DeadlineExceeded, ErrorCode, InvalidRequest, Reason, XmguardError
 
 
 @dataclass(frozen=True)
@@ -30,22 +30,29 @@ class Bounds:
 class Body:
     """What a request sends, and how much of it has come."""
 
-    def __init__(self, receive: Receive, bounds: Bounds, announced: Iterable[str]) -> None:
-        """`announced`: the values of the request's Content-Length headers. The time begins now."""
+    def __init__(self, receive: Receive, bounds: Bounds, headers: Iterable[tuple[bytes, bytes]]) -> None:
+        """`headers` are the request's, as ASGI has them. The time begins now."""
         self._receive = receive
         self._bounds = bounds
-        self._announced = [int(value) for value in announced if value.isdecimal()]
+        self._headers = list(headers)
         self._bytes = 0
         self._more = True
         self._end = time.monotonic() + bounds.body_seconds
 
     def refuse_announced(self) -> None:
-        """Refuse a body that says that it is too large, before any of it is read.
+        """Refuse a body by what the headers say of it, before any of it is read.
 
         Raises:
-            XmguardError: it does; reason REQUEST_TOO_LARGE.
+            XmguardError: it is too large; reason REQUEST_TOO_LARGE.
+            InvalidRequest: it is compressed, or its length is told in two ways.
         """
-        self._refuse_beyond(max(self._announced, default=0))
+        lengths = self._every(b"content-length")
+        if lengths and self._every(b"transfer-encoding"):
+            # RFC 9112, 6.3: a proxy in front that believes the other one sees another request after this one.
+            raise InvalidRequest.field("content-length", "must not stand beside transfer-encoding; send one of the two")
+        if any(coding.strip().lower() != b"identity" for coding in self._every(b"content-encoding")):
+            raise InvalidRequest.field("content-encoding", "bodies are taken as they are; send it uncompressed")
+        self._refuse_beyond(max((int(length) for length in lengths if length.isdigit()), default=0))
 
     async def receive(self) -> Message:
         """The next message of the request, as ASGI has it.
@@ -64,6 +71,9 @@ class Body:
         self._bytes += len(message.get("body", b""))
         self._refuse_beyond(self._bytes)
         return message
+
+    def _every(self, name: bytes) -> list[bytes]:
+        return [value for key, value in self._headers if key == name]
 
     def _refuse_beyond(self, found: int) -> None:
         if found > self._bounds.body_bytes:

@@ -82,7 +82,7 @@ class HttpDoor:
         line = access_log.begin()
         answering = _Answer(send, name)
         started = time.perf_counter()
-        body = Body(receive, self._bounds, headers.every("content-length"))
+        body = Body(receive, self._bounds, request["headers"])
         limit = asyncio.timeout(self._bounds.seconds)
         try:
             state[PRINCIPAL] = self._admit(request, headers)

@@ -245,6 +245,8 @@ async def test_over_http_a_body_that_does_not_come_or_is_too_large_is_refused(do
             told = await exchange(port, large)
             assert told.startswith(b"HTTP/1.1 413 ")
             assert b"REQUEST_TOO_LARGE" in told
+        doubtful = await exchange(port, b"content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n")
+        assert doubtful.startswith(b"HTTP/1.1 400 ")
 
 
 async def test_over_http_a_request_ends_when_its_time_is_up(doorman: tuple[str, Doorman]) -> None:

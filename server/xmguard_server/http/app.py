@@ -40,6 +40,7 @@ def build(calls: Calls, reader: Reader) -> ASGIApp:
             Route("/{path:path}", _Nowhere(), name="Unknown"),
         ],
         redirect_slashes=False,
+        default=_Nowhere(),  # what is no path at all: CONNECT has none, and requests for proxies have a whole URL
     )
 
 

@@ -30,8 +30,13 @@ PATH = "/mcp"
 
 BOUNDS = Bounds(Limits().max_message_bytes)
 
-_STATUS = {ErrorCode.UNAUTHENTICATED: 401, ErrorCode.PERMISSION_DENIED: 403, ErrorCode.DEADLINE_EXCEEDED: 504}
-"""What the guard refuses a caller with, or takes too long; any other error of it is told as 503."""
+_STATUS = {
+    ErrorCode.INVALID_ARGUMENT: 400,
+    ErrorCode.UNAUTHENTICATED: 401,
+    ErrorCode.PERMISSION_DENIED: 403,
+    ErrorCode.DEADLINE_EXCEEDED: 504,
+}
+"""What a caller is refused with, or takes too long for; any other error of the guard is told as 503."""
 
 
 async def over_stdio(server: Server) -> None:
@@ -80,8 +85,7 @@ class Admission:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it with what the guard said; also if it could not be asked."""
-        headers, begun = Headers(scope=scope), False
-        body = Body(receive, self._bounds, headers.getlist("content-length"))
+        body, begun = Body(receive, self._bounds, scope["headers"]), False
 
         async def watched(message: Message) -> None:
             nonlocal begun
@@ -90,7 +94,7 @@ class Admission:
 
         try:
             async with asyncio.timeout(self._bounds.seconds):
-                async with self._connect(bearer(headers)) as client:
+                async with self._connect(bearer(Headers(scope=scope))) as client:
                     await client.model()
                 if (scope["method"], scope["path"]) == ("GET", PATH):
                     # It would open a stream for what a server says unasked, which needs a session, and never end.
