@@ -110,7 +110,8 @@ class Server:
         metrics.watch_observers(lambda: self._pool.observer_failures)
         metrics.watch_cache(lambda: self._pool.cache_usage)
         self._calls = Calls(self._pool, self._admission, config, metrics)
-        self._asking = Attended(Asking(self._calls), metrics, self._tracer)
+        self._reader = Reader()
+        self._asking = Attended(Asking(self._calls, self._reader), metrics, self._tracer)
         self._observability = Observability(metrics, self._tracer)
         self._health = health.aio.HealthServicer()
         self._tls = Tls(config.tls) if config.tls is not None else None
@@ -130,7 +131,6 @@ class Server:
         listed = (SERVICE, INFERENCE_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(listed, self._grpc)
         self._admin = self._admin_port()
-        self._reader = Reader()
         self._attended = Attended(build(self._calls, self._reader), metrics, self._tracer)
         self._http = None if config.http_port is None else self._public_port(config.http_port)
         self._following: asyncio.Task[None] | None = None

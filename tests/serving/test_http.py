@@ -31,6 +31,7 @@ from xmguard.response import AnswerResponse, Done, FinishReason
 from xmguard.span import Media, Span
 from xmguard_server.errors import CODES
 from xmguard_server.http.attended import Attended
+from xmguard_server.http.chat_request import read_chat_request
 from xmguard_server.http.reading import Reader
 from xmguard_server.trace_context import Untraced
 
@@ -215,7 +216,7 @@ async def test_a_body_that_takes_too_long_to_read_is_refused_and_the_next_is_rea
     reader = Reader(seconds=1.0)
     try:
         with pytest.raises(InvalidRequest, match=r"takes longer than 1 s") as caught:
-            await reader.read(b"[" + b"{}," * 5_000_000 + b"{}]")
+            await reader.read(read_chat_request, b"[" + b"{}," * 5_000_000 + b"{}]")
         assert caught.value.reason is Reason.REQUEST_MALFORMED
     finally:
         await reader.close()
@@ -223,7 +224,8 @@ async def test_a_body_that_takes_too_long_to_read_is_refused_and_the_next_is_rea
     reader = Reader()
     try:
         for _ in range(2):
-            read = await reader.read(json.dumps({"messages": [{"role": "user", "content": words}]}).encode())
+            body = json.dumps({"messages": [{"role": "user", "content": words}]}).encode()
+            read = await reader.read(read_chat_request, body)
             assert read.request.question == words
     finally:
         await reader.close()

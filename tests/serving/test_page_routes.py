@@ -7,12 +7,14 @@ import json
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
 
-from tests.scripted import REQUEST, Serving, blocked, eventually, ordinary, raising, serving
+from tests.scripted import REQUEST, Serving, blocked, eventually, health, ordinary, raising, serving
 from tests.serving.auth_matrix import Keys, basic
 from xmguard import wire
 from xmguard.client import Client
@@ -20,6 +22,7 @@ from xmguard.deadline import Stop
 from xmguard.errors import ErrorCode, Reason, XmguardError
 from xmguard.request import AnswerRequest
 from xmguard.response import Event, Started
+from xmguard.span import Span
 from xmguard_server.page.recent import KEPT
 
 BODY = wire.to_json(REQUEST).encode()
@@ -100,6 +103,30 @@ def test_what_is_refused_reaches_no_guard(
     assert answer[0] == status
     assert said in answer[2]
     assert len(served.guard.calls) == before
+
+
+def test_a_question_that_takes_seconds_to_read_delays_nobody_else(served: Serving) -> None:
+    values = b'{"spans": [' + b"[]," * 2_000_000 + b"[]]}"
+    with ThreadPoolExecutor(1) as pool:
+        asking = pool.submit(ask, served, "/ui/ask", values)
+        slowest, probes = 0.0, 0
+        while not asking.done():
+            began = time.monotonic()
+            health(served.address)
+            slowest, probes = max(slowest, time.monotonic() - began), probes + 1
+    status, _, told = asking.result()
+    assert (status, json.loads(told)["error"]["status"]) == (400, "INVALID_ARGUMENT")
+    assert "spans[99]: must be an object, not a list" in told
+    assert probes > 10
+    assert slowest < 0.5
+
+
+def test_a_large_question_is_read_whole(served: Serving) -> None:
+    large = replace(REQUEST, spans=(Span("s1", "so, " * 100_000), *REQUEST.spans[1:]))
+    status, _, body = ask(served, "/ui/ask", wire.to_json(large).encode())
+    assert status == 200
+    assert "done" in body.splitlines()[-1]
+    assert served.guard.calls[-1][0] == large
 
 
 def test_an_error_has_a_status_before_the_first_event_and_a_line_after_it(served: Serving) -> None:

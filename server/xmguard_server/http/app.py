@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from xmguard.errors import ErrorCode, InvalidRequest, Reason, XmguardError
 from xmguard.response import Done, Event
 from xmguard_server.calls import Call, Calls
-from xmguard_server.http.chat_request import ChatRequest
+from xmguard_server.http.chat_request import ChatRequest, read_chat_request
 from xmguard_server.http.chat_response import END, Completion, model_entry, server_sent
 from xmguard_server.http.errors import error_body
 from xmguard_server.http.reading import Reader
@@ -71,7 +71,7 @@ class _Routes:
     async def chat_completions(self, request: Request) -> Response:
         refuse_other_than_json(request)
         call = _call(request)
-        chat = await self._reader.read(await request.body())
+        chat = await self._reader.read(read_chat_request, await request.body())
         completion = Completion(call.request_id, self._calls.describe(chat.request.model).model, chat.warnings)
         events = self._calls.stream(chat.request, call)
         if chat.stream:

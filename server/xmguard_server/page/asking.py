@@ -6,8 +6,8 @@ here. What is refused before the first event has an HTTP status instead.
 
 from __future__ import annotations
 
-import asyncio
 import json
+from functools import partial
 from itertools import count
 
 from starlette.requests import Request
@@ -19,6 +19,7 @@ from xmguard.request import AnswerRequest
 from xmguard.response import Event
 from xmguard_server import auth
 from xmguard_server.calls import Call, Calls
+from xmguard_server.http.reading import Reader
 from xmguard_server.http_door import PRINCIPAL
 from xmguard_server.http_errors import error_body
 from xmguard_server.http_stream import Form, refuse_other_than_json, streamed
@@ -30,8 +31,9 @@ MEDIA_TYPE = "application/x-ndjson"
 class Asking:
     """The route, an ASGI application, to stand behind `Attended`. Whoever leaves, or stops reading, cancels."""
 
-    def __init__(self, calls: Calls) -> None:
+    def __init__(self, calls: Calls, reader: Reader) -> None:
         self._calls = calls
+        self._reader = reader
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one question.
@@ -43,8 +45,7 @@ class Asking:
         principal: auth.Principal = scope["state"][PRINCIPAL]
         principal.need(auth.Scope.GUARD)
         refuse_other_than_json(request)
-        # On a thread: megabytes of pictures would hold up health checks.
-        question = await asyncio.to_thread(wire.from_json, AnswerRequest, await request.body())
+        question = await self._reader.read(partial(wire.from_json, AnswerRequest), await request.body())
         call = Call(scope["state"][REQUEST_ID_KEY], caller=principal.name)
         response = await streamed(self._calls.stream(question, call), _form(), request)
         await response(scope, receive, send)
