@@ -9,6 +9,7 @@ import asyncio
 import ssl
 from typing import Any
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -118,6 +119,13 @@ class _Connection(H11Protocol):
         super().on_response_complete()
         self.idle_since = self.loop.time()
         self._relax()  # from here on it is idle, which has a limit of its own
+
+    def send_400_response(self, msg: str) -> None:
+        """Say that what came is no HTTP, or close where an answer has begun: uvicorn would fail with a traceback."""
+        if self.conn.our_state in (h11.IDLE, h11.SEND_RESPONSE):
+            super().send_400_response(msg)
+        else:
+            self.transport.close()
 
     @property
     def busy(self) -> bool:

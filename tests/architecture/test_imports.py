@@ -123,6 +123,7 @@ ONLY = {
     "opentelemetry": ("xmguard_server.tracing",),
     "cryptography": ("xmguard_server.tls",),
     "starlette": ("xmguard_server",),
+    "h11": ("xmguard_server.http_port",),
     "uvicorn": ("xmguard_server.http_port",),
     "grpc": ("xmguard.client", "xmguard.v1", "xmguard_server"),
     "google": ("xmguard.wire", "xmguard.v1", "xmguard_server.inference", "xmguard_server.inference_protocol"),

@@ -93,6 +93,22 @@ def test_what_is_asked_of_proxies_is_not_found(served: Serving, target: bytes) -
     assert b'"code":"REQUEST_INVALID"' in answers
 
 
+def test_what_is_no_http_is_told_so_and_after_an_answer_has_begun_the_connection_is_closed(
+    served: Serving, caplog: pytest.LogCaptureFixture
+) -> None:
+    whole, begun = b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n\r\n", b"transfer-encoding: chunked\r\n\r\n"
+    port = int(served.admin_url.rpartition(":")[2])
+    for first, told_at_the_end in ((whole, b"HTTP/1.1 400 "), (whole[:-2] + begun, b"")):
+        with socket.create_connection(("127.0.0.1", port), 10) as connection:
+            connection.sendall(first)
+            answer = b""
+            while not answer.endswith(b"live\n"):
+                answer += connection.recv(4096)
+            connection.sendall(b"no chunk, and no request\r\n\r\n")
+            assert connection.recv(13) == told_at_the_end
+    assert [record for record in caplog.records if record.exc_info] == []
+
+
 # -- what is small and becomes large -----------------------------------------------------------------------------------
 
 
