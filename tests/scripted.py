@@ -27,7 +27,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from xmguard import wire
 from xmguard.contracts import GuardEvent, Observer
 from xmguard.deadline import Stop
-from xmguard.errors import ModelNotFound, XmguardError
+from xmguard.errors import ModelNotFound, XmguardError, quoted
 from xmguard.plugins import load_plugins
 from xmguard.request import AnswerRequest, Scope
 from xmguard.response import (
@@ -197,7 +197,7 @@ class ScriptedGuard:
 
     def describe(self, model: str = "") -> ModelInfo:
         if model not in ("", "scripted"):
-            raise ModelNotFound(f"model: {model!r} is not served here; served: scripted")
+            raise ModelNotFound(f"model: {quoted(model)} is not served here; served: scripted")
         return ModelInfo(model="scripted", engine="script", calibration="not calibrated: scripted")
 
     def _tell(self, event: GuardEvent) -> None:
@@ -260,21 +260,25 @@ class Serving:
         self._launch = ThreadLaunch(load or (lambda: guard))
         self._listening: Future[Server] = Future()
         self.loaded = threading.Event()
+        """Every worker is ready, and health says so."""
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()))
 
     async def _main(self) -> None:
+        answering = asyncio.Event()
         server = Server(
             self._config,
             self.metrics,
             self._launch,
             tracer=self._tracer,
-            ready=lambda info, server: self.loaded.set(),
+            ready=lambda info, server: answering.set(),
         )
         try:
             await server.start()
             self._loop, self._stopping = asyncio.get_running_loop(), asyncio.Event()
             self._listening.set_result(server)
             await server.load()
+            await answering.wait()
+            self.loaded.set()
             await self._stopping.wait()
         except XmguardError as error:
             self._listening.set_exception(error)

@@ -6,9 +6,14 @@ Knows no transport: `ErrorCode` carries the canonical status *names*, and only t
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
+
+MAX_QUOTED = 80
+"""Characters of a name of the caller's own that an error repeats."""
+_PLAIN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
 class ErrorCode(Enum):
@@ -65,9 +70,23 @@ class FieldViolation:
     """What is wrong and what would be right."""
 
 
+def quoted(name: str) -> str:
+    """A name that a caller made up, as JSON writes it, and no more of it than its beginning: `"gpt"`."""
+    beginning = name if len(name) <= MAX_QUOTED else f"{name[:MAX_QUOTED]}…"
+    # Half of a surrogate pair, which JSON can hold, is in no encoding; JSON's escape for it is.
+    return json.dumps(beginning, ensure_ascii=False).encode(errors="backslashreplace").decode()
+
+
 def keyed(field: str, key: str) -> str:
-    """Path of a map's entry, the key quoted as JSON: `rebalance.bias["s1"]`."""
-    return f"{field}[{json.dumps(key, ensure_ascii=False)}]"
+    """Path of a map's entry, the key quoted: `rebalance.bias["s1"]`."""
+    return f"{field}[{quoted(key)}]"
+
+
+def member(path: str, name: str) -> str:
+    """Path of a field that a caller made up: `spans[0].txt`, and quoted where it is no name: `spans[0]["my text"]`."""
+    if len(name) > MAX_QUOTED or not _PLAIN_NAME.fullmatch(name):
+        return keyed(path, name)
+    return f"{path}.{name}" if path else name
 
 
 class XmguardError(Exception):

@@ -21,7 +21,7 @@ from xmguard.bias import REMOVE, RebalancePlan
 from xmguard.contracts import Backend, Branch, GuardEvent, Observer, Token
 from xmguard.deadline import Stop
 from xmguard.description import describe
-from xmguard.errors import ModelNotFound, ModelRefused
+from xmguard.errors import ModelNotFound, ModelRefused, quoted
 from xmguard.evidence import Evidence
 from xmguard.explanation import Explanation
 from xmguard.finishing import finish
@@ -258,7 +258,7 @@ class Guard:
             ModelNotFound: `model` is another one.
         """
         if model and model != self.model:
-            raise ModelNotFound(f"model: {model!r} is not served here; served: {self.model}")
+            raise ModelNotFound(f"model: {quoted(model)} is not served here; served: {self.model}")
         return describe(
             self.backend, self.registry, limits=self.limits, calibration=self._judge.calibration, stamp=self.stamp
         )

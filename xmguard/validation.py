@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from xmguard.bias import MAX_EPSILON
 from xmguard.context import Context, ContextSpan
 from xmguard.contracts import RebalancePolicy
-from xmguard.errors import FieldViolation, InvalidRequest, ModelNotFound, Reason, keyed
+from xmguard.errors import FieldViolation, InvalidRequest, ModelNotFound, Reason, keyed, quoted
 from xmguard.language_tags import asked_in, language_of
 from xmguard.parts import TEXT
 from xmguard.plugins import Registry
@@ -71,7 +71,7 @@ def validate(
         InvalidRequest: with every violation found.
     """
     if request.model and request.model != model:
-        raise ModelNotFound(f"model: {request.model!r} is not served here; served: {model}")
+        raise ModelNotFound(f"model: {quoted(request.model)} is not served here; served: {model}")
     found: list[FieldViolation] = []
     if not request.question.strip():
         found.append(FieldViolation("question", "is empty"))
@@ -79,8 +79,8 @@ def validate(
     ids = [span.id for span in spans]
     rebalance = _rebalance(request.rebalance, profile.default(spans), ids, registry, found)
     if unsteerable and rebalance.policy != MEASURE_ONLY:
-        only = f'is {rebalance.policy!r}, and the served model cannot be steered: {unsteerable}; send "{MEASURE_ONLY}"'
-        found.append(FieldViolation("rebalance.policy", f"{only}, or leave it empty"))
+        why = f"is {quoted(rebalance.policy)}, and the served model cannot be steered: {unsteerable}"
+        found.append(FieldViolation("rebalance.policy", f'{why}; send "{MEASURE_ONLY}", or leave it empty'))
     decoding = _decoding(request.decoding, limits, found)
     threshold = request.conflict_threshold
     if threshold is not None and not 0.0 <= threshold <= 1.0:  # NaN fails the comparison too
@@ -126,7 +126,7 @@ def _spans(
         if span.language and not LANGUAGE_TAG.fullmatch(span.language):
             found.append(FieldViolation(f"{path}.language", 'is no BCP-47 tag such as "en" or "pt-BR"'))
         if span.id in seen:
-            found.append(FieldViolation(f"{path}.id", f"{span.id!r} is used twice; ids are unique"))
+            found.append(FieldViolation(f"{path}.id", f"{quoted(span.id)} is used twice; ids are unique"))
         named = span if span.id else replace(span, id=_free_id(taken))
         taken.add(named.id)
         seen.add(named.id)
@@ -193,7 +193,7 @@ def _not_taken(media_type: str, taken: Sequence[str]) -> str:
         remedy = "send one of these"
     else:
         remedy = "install a plugin that takes it where the model runs"
-    return f"no installed plugin takes {media_type!r}; {known}; {remedy}"
+    return f"no installed plugin takes {quoted(media_type)}; {known}; {remedy}"
 
 
 def _rebalance(
@@ -211,7 +211,8 @@ def _rebalance(
     own = rebalance.policy or rebalance.parameters or rebalance.bias
     parameters = rebalance.parameters if own else default.parameters
     if rebalance.bias and name != BIASABLE:
-        found.append(FieldViolation("rebalance.bias", f'belongs to policy "{BIASABLE}"; the policy here is {name!r}'))
+        wrong = f'belongs to policy "{BIASABLE}"; the policy here is {quoted(name)}'
+        found.append(FieldViolation("rebalance.bias", wrong))
     for span, epsilon in rebalance.bias.items():
         field = keyed("rebalance.bias", span)
         if span not in ids:
@@ -221,7 +222,7 @@ def _rebalance(
     policy = registry.policies.get(name)
     if policy is None:
         known = ", ".join(registry.policies.names())
-        found.append(FieldViolation("rebalance.policy", f"{name!r} is not known; known: {known}"))
+        found.append(FieldViolation("rebalance.policy", f"{quoted(name)} is not known; known: {known}"))
     else:
         found += wrong_parameters(policy, parameters, ids)
     return replace(rebalance, policy=name, parameters=parameters, scope=rebalance.scope or Scope.READERS)
@@ -244,7 +245,7 @@ def wrong_parameters(
             known = ", ".join(sorted(policy.parameters)) or "none"
             found.append(FieldViolation(field, f"is no parameter of policy {policy.name!r}; its parameters: {known}"))
         elif key not in plain and not any(span in ids for span in spans):
-            wrong = f"{spans[0]!r} is no span of this request; spans: {', '.join(ids)}"
+            wrong = f"{quoted(spans[0])} is no span of this request; spans: {', '.join(ids)}"
             found.append(FieldViolation(field, wrong if ids else "names a span where none is known"))
         elif math.isnan(value):
             found.append(FieldViolation(field, "is not a number"))

@@ -88,6 +88,11 @@ class Admission:
     # -- what can be looked at ---------------------------------------------------------------------------------------
 
     @property
+    def open(self) -> bool:
+        """Whether what comes now is served: there are slots, and nothing is ending."""
+        return self._slots > 0 and not self._draining
+
+    @property
     def running(self) -> int:
         """Requests that have a slot."""
         return len(self._running)

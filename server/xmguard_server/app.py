@@ -32,7 +32,8 @@ from xmguard_server.http.app import build
 from xmguard_server.http.attended import Attended
 from xmguard_server.http.errors import error_response
 from xmguard_server.http.reading import Reader
-from xmguard_server.http_door import Bounds, HttpDoor
+from xmguard_server.http_body import Bounds
+from xmguard_server.http_door import HttpDoor
 from xmguard_server.http_port import HttpPort
 from xmguard_server.inference_protocol import INFERENCE_SERVICE, InferenceServicer
 from xmguard_server.interceptors import Observability
@@ -40,7 +41,7 @@ from xmguard_server.metrics import Metrics
 from xmguard_server.page.asking import Asking
 from xmguard_server.page.recent import Recent
 from xmguard_server.page.routes import page_routes
-from xmguard_server.ports import address, cannot_listen, is_loopback, listen, refuse_open
+from xmguard_server.ports import HANDSHAKE_SECONDS, address, cannot_listen, is_loopback, listen, refuse_open
 from xmguard_server.servicer import GuardServicer
 from xmguard_server.tls import Tls
 from xmguard_server.trace_context import Tracer, Untraced
@@ -60,7 +61,10 @@ logging.getLogger("grpc._cython.cygrpc").setLevel(logging.INFO)
 
 
 class Server:
-    """The front's parts. `start`, then `load`, then at the end `stop`, all in one event loop."""
+    """The front's parts. `start`, then `load`, then at the end `stop`, all in one event loop.
+
+    Serves from the first worker that is ready on, while the others still load.
+    """
 
     def __init__(
         self,
@@ -106,12 +110,13 @@ class Server:
         metrics.watch_observers(lambda: self._pool.observer_failures)
         metrics.watch_cache(lambda: self._pool.cache_usage)
         self._calls = Calls(self._pool, self._admission, config, metrics)
-        self._stopping = False
         self._reader = Reader()
         self._asking = Attended(Asking(self._calls, self._reader), metrics, self._tracer)
         self._observability = Observability(metrics, self._tracer)
         self._health = health.aio.HealthServicer()
         self._tls = Tls(config.tls) if config.tls is not None else None
+        if self._tls is not None:
+            metrics.watch_certificate(self._tls.seconds_left)
         self._authenticator = Authenticator(
             None if config.tokens is None else Tokens(config.tokens),
             certificates=self._tls is not None and self._tls.asks,
@@ -157,16 +162,16 @@ class Server:
             self.http_port = self._http.port
         await self._grpc.start()
         self._pool.start()
+        self._following = asyncio.create_task(self._follow_workers())
         self._warn()
 
     async def load(self) -> None:
-        """Wait until every worker has loaded the model, then serve.
+        """Wait until every worker has loaded the model.
 
         Raises:
             XmguardError: one cannot.
         """
         await self._pool.ready()
-        self._following = asyncio.create_task(self._follow_workers())
 
     async def failed(self) -> XmguardError:
         """Wait until a worker is given up."""
@@ -177,9 +182,8 @@ class Server:
 
         What is still in flight after the grace, or when `at_once` is set, ends with UNAVAILABLE, SHUTTING_DOWN.
         """
-        self._stopping = True
-        await self._health.enter_graceful_shutdown()
         self._admission.drain()
+        await self._health.enter_graceful_shutdown()
         idle = asyncio.create_task(self._idle())
         hurry = asyncio.create_task((at_once or asyncio.Event()).wait())
         await asyncio.wait((idle, hurry), timeout=self._config.grace, return_when=asyncio.FIRST_COMPLETED)
@@ -202,7 +206,7 @@ class Server:
         config = self._config
         pages = admin_app(
             self._metrics.registry,
-            ready=lambda: self._calls.ready and not self._stopping,
+            ready=lambda: self._calls.ready,
             engine_metrics=self._pool.engine_page,
             routes=page_routes(self._calls, self._recent, self._asking) if config.ui else (),
         )
@@ -258,8 +262,8 @@ class Server:
         async with aclosing(self._pool.capacities()) as capacities:
             async for slots in capacities:
                 self._admission.set_slots(slots)
-                if serving != (slots > 0) and not self._stopping:
-                    serving = slots > 0
+                if serving != self._calls.ready:
+                    serving = self._calls.ready
                     status = health_pb2.HealthCheckResponse
                     await self._set_health(status.SERVING if serving else status.NOT_SERVING)
                     if serving:
@@ -323,6 +327,7 @@ def _options(config: ServerConfig) -> tuple[tuple[str, int], ...]:
         ("grpc.max_receive_message_length", config.max_message_bytes),
         ("grpc.max_send_message_length", config.max_message_bytes),
         ("grpc.so_reuseport", 0),  # a second server on the same port must fail, not share its requests
+        ("grpc.server_handshake_timeout_ms", round(1000 * HANDSHAKE_SECONDS)),
         ("grpc.keepalive_time_ms", 60_000),
         ("grpc.keepalive_timeout_ms", 20_000),
         ("grpc.keepalive_permit_without_calls", 1),

@@ -15,7 +15,7 @@ from functools import partial
 
 from xmguard import wire
 from xmguard.deadline import Stop
-from xmguard.errors import ModelNotFound, XmguardError
+from xmguard.errors import ModelNotFound, XmguardError, quoted
 from xmguard.request import AnswerRequest
 from xmguard.response import CheckResponse, Event, ModelInfo
 from xmguard_server.access_log import note
@@ -50,8 +50,8 @@ class Calls:
 
     @property
     def ready(self) -> bool:
-        """Whether a worker answers."""
-        return self._pool.ready_workers > 0
+        """Whether a call that comes now is served: the one rule behind every probe."""
+        return self._admission.open
 
     async def responses(self, method: GuardMethod, body: bytes, call: Call) -> AsyncGenerator[bytes, None]:
         """A method's responses to a request, both packed. Close the iterator (`contextlib.aclosing`).
@@ -101,7 +101,7 @@ class Calls:
         """
         info = self._pool.info
         if model and model != info.model:
-            raise ModelNotFound(f"model: {model!r} is not served here; served: {info.model}")
+            raise ModelNotFound(f"model: {quoted(model)} is not served here; served: {info.model}")
         return info
 
     async def _begin(self, method: GuardMethod, body: bytes, call: Call) -> tuple[PlacedCall, Place]:

@@ -12,7 +12,6 @@ import binascii
 import logging
 import time
 from collections.abc import Callable, Collection, Iterable, Sequence
-from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from starlette.exceptions import HTTPException
@@ -24,6 +23,7 @@ from starlette.types import Scope as Request
 from xmguard.errors import DeadlineExceeded, ErrorCode, Reason, XmguardError
 from xmguard_server import access_log
 from xmguard_server.auth import Authenticator, Principal, Scope
+from xmguard_server.http_body import Body, Bounds
 from xmguard_server.http_errors import error_response
 from xmguard_server.http_port import CERTIFICATE
 from xmguard_server.interceptors import REQUEST_ID_KEY, request_id
@@ -34,17 +34,6 @@ PRINCIPAL = "principal"
 """Key of a request's state: the `Principal` who sent it. Its id is under `REQUEST_ID_KEY`."""
 
 logger = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Bounds:
-    """What one request may take."""
-
-    body_bytes: int
-    body_seconds: float = 30.0
-    """Until the whole body has arrived."""
-    seconds: float = 330.0
-    """Until the whole answer is taken; the longest deadline of a call fits in."""
 
 
 class HttpDoor:
@@ -93,7 +82,7 @@ class HttpDoor:
         line = access_log.begin()
         answering = _Answer(send, name)
         started = time.perf_counter()
-        body = _Body(receive, self._bounds, headers)
+        body = Body(receive, self._bounds, request["headers"])
         limit = asyncio.timeout(self._bounds.seconds)
         try:
             state[PRINCIPAL] = self._admit(request, headers)
@@ -189,42 +178,6 @@ class _Answer:
             self.status = message["status"]
             message["headers"] = [*message.get("headers", ()), (REQUEST_ID_KEY.encode(), self._name.encode())]
         await self._send(message)
-
-
-class _Body:
-    """What a request sends, and how much of it has come."""
-
-    def __init__(self, receive: Receive, bounds: Bounds, headers: _Headers) -> None:
-        self._receive = receive
-        self._bounds = bounds
-        self._announced = [int(value) for value in headers.every("content-length") if value.isdecimal()]
-        self._bytes = 0
-        self._more = True
-        self._end = time.monotonic() + bounds.body_seconds
-
-    def refuse_announced(self) -> None:
-        self._refuse_beyond(max(self._announced, default=0))
-
-    async def receive(self) -> Message:
-        if not self._more:
-            return await self._receive()  # waits for the caller to leave
-        try:
-            async with asyncio.timeout(self._end - time.monotonic()):
-                message = await self._receive()
-        except TimeoutError as error:
-            raise DeadlineExceeded(f"the request did not arrive within {self._bounds.body_seconds:g} s") from error
-        self._more = message.get("more_body", False)
-        self._bytes += len(message.get("body", b""))
-        self._refuse_beyond(self._bytes)
-        return message
-
-    def _refuse_beyond(self, found: int) -> None:
-        if found > self._bounds.body_bytes:
-            raise XmguardError(
-                f"the request is larger than {self._bounds.body_bytes} bytes",
-                code=ErrorCode.RESOURCE_EXHAUSTED,
-                reason=Reason.REQUEST_TOO_LARGE,
-            )
 
 
 def _from_password(value: str) -> str:

@@ -13,7 +13,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from xmguard import __version__
-from xmguard.errors import ErrorCode, InvalidRequest, ModelNotFound, Reason, XmguardError
+from xmguard.errors import ErrorCode, InvalidRequest, ModelNotFound, Reason, XmguardError, quoted
 from xmguard.response import ModelInfo
 from xmguard.wire import ANSWER, SERVICE
 from xmguard_server.calls import Calls
@@ -70,7 +70,8 @@ class InferenceServicer:
     def _model(self, name: str, version: str) -> ModelInfo:
         info = self._calls.describe(name)
         if version and version != info.version:
-            raise ModelNotFound(f"version: {version!r} of {info.model} is not served here; served: {info.version!r}")
+            another = f"version: {quoted(version)} of {info.model} is not served here"
+            raise ModelNotFound(f"{another}; served: {quoted(info.version)}")
         return info
 
 

@@ -67,6 +67,14 @@ class Metrics:
         """Read how many workers are ready from this at every scrape."""
         self._workers_ready.set_function(ready)
 
+    def watch_certificate(self, seconds_left: Callable[[], float]) -> None:
+        """Read how long the server's certificate is still valid from this at every scrape; not called without TLS."""
+        Gauge(
+            "xmguard_certificate_remaining_seconds",
+            "Time until the server's certificate expires; negative once it has.",
+            registry=self.registry,
+        ).set_function(seconds_left)
+
     def watch_cache(self, used: Callable[[], float | None]) -> None:
         """Read the used share of the engine's cache from this at every scrape; None where the engine tells none."""
         self.registry.register(_CacheUsage(used))

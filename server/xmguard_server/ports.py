@@ -10,6 +10,8 @@ import socket
 
 from xmguard.errors import SetupIncomplete
 
+HANDSHAKE_SECONDS = 10.0
+"""For whoever connects to get through the handshake, on every port."""
 _BACKLOG = 128
 
 

@@ -1,7 +1,8 @@
 """TLS for every port from the same files, read again when they change.
 
-A pair that does not fit, or a file that cannot be read, leaves the certificate before in force, and the log says so.
-What is in progress goes on under the certificate it began with.
+A pair that does not fit, or a file that cannot be read, leaves the certificate before in force, and the log says so. It
+also tells of a certificate that clients refuse for its dates, which is used all the same: the clock may be wrong. What
+is in progress goes on under the certificate it began with.
 """
 
 from __future__ import annotations
@@ -11,9 +12,11 @@ import ssl
 import threading
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import grpc
+from cryptography import x509
 
 from xmguard.errors import SetupIncomplete
 from xmguard_server.config import TlsFiles
@@ -34,6 +37,9 @@ class _Read:
     required: ssl.SSLContext
     optional: ssl.SSLContext
     """The same, for clients that may come without a certificate."""
+    begins: datetime
+    ends: datetime
+    """Between the two the server's certificate is valid."""
 
 
 class Tls:
@@ -49,11 +55,17 @@ class Tls:
         self._changing = threading.Lock()
         self._seen = self._fingerprints()
         self._now = _read(files)
+        self._said = ""
+        self._judge_dates()
 
     @property
     def asks(self) -> bool:
         """Whether clients must show a certificate."""
         return self._files.client_authority is not None
+
+    def seconds_left(self) -> float:
+        """Until the server's certificate expires; negative once it has."""
+        return (self._refreshed().ends - datetime.now(UTC)).total_seconds()
 
     def grpc_credentials(self) -> Any:
         """For a port of gRPC. Who shows no certificate where one is asked for does not get through the handshake."""
@@ -98,8 +110,24 @@ class Tls:
                 except SetupIncomplete as error:
                     logger.error("%s; the certificate read before stays in force", error)
                 else:
-                    logger.info("certificate read again")
+                    logger.info("certificate read again; it expires on %s", _date(self._now.ends))
+            self._judge_dates()
             return self._now
+
+    def _judge_dates(self) -> None:
+        """Say once what clients find wrong with the certificate's dates."""
+        now, read = datetime.now(UTC), self._now
+        wrong = ""
+        if now > read.ends:
+            wrong = f"expired on {_date(read.ends)}, and clients refuse it: put a new one in its place"
+        elif now < read.begins:
+            wrong = (
+                f"is not valid before {_date(read.begins)}, and clients refuse it until then: put another one in its "
+                "place, or set this machine's clock right"
+            )
+        if wrong and wrong != self._said:
+            logger.error("certificate %s %s; no restart is needed", self._files.certificate, wrong)
+        self._said = wrong
 
     def _fingerprints(self) -> Sequence[Fingerprint | None]:
         return [fingerprint(path) for path in self._files.all]
@@ -124,16 +152,19 @@ def _read(files: TlsFiles) -> _Read:
     for path, what in zip(files.all, ("certificate", "key", "client authority"), strict=False):
         refuse_writable_by_others(path, what)
     try:
-        contexts = [_context(files, mode) for mode in (ssl.CERT_REQUIRED, ssl.CERT_OPTIONAL)]
+        required, optional = (_context(files, mode) for mode in (ssl.CERT_REQUIRED, ssl.CERT_OPTIONAL))
         pem = [path.read_bytes() for path in files.all]
+        certificate = x509.load_pem_x509_certificates(pem[0])[0]  # of a chain, the first is the server's own
     except ssl.SSLError as error:
         raise SetupIncomplete(
             f"certificate {files.certificate} and key {files.key} do not fit together, or one of the files is not PEM: "
             f"{error.reason or 'unreadable'}"
         ) from error
+    except ValueError as error:  # OpenSSL is less strict
+        raise SetupIncomplete(f"certificate {files.certificate} cannot be read: {error}") from error
     except OSError as error:
         raise SetupIncomplete(f"{error.filename or files.certificate} cannot be read: {error.strerror}") from error
-    return _Read(pem, *contexts)
+    return _Read(pem, required, optional, certificate.not_valid_before_utc, certificate.not_valid_after_utc)
 
 
 def _context(files: TlsFiles, mode: ssl.VerifyMode) -> ssl.SSLContext:
@@ -147,6 +178,10 @@ def _context(files: TlsFiles, mode: ssl.VerifyMode) -> ssl.SSLContext:
         context.load_verify_locations(files.client_authority)
         context.verify_mode = mode
     return context
+
+
+def _date(moment: datetime) -> str:
+    return f"{moment:%Y-%m-%d %H:%M} UTC"
 
 
 def _grpc(read: _Read) -> Any:

@@ -354,7 +354,7 @@ def test_describe(guard):
     assert [policy.name for policy in info.policies] == ["fixed", "floor", "none", "soften", "target"]
     assert set(info.policies[-1].parameters) == {"share", "share.SPAN"}
     assert info.profile == info.stamp.profile == ""
-    with pytest.raises(ModelNotFound, match="'gpt' is not served here; served: tiny"):
+    with pytest.raises(ModelNotFound, match='"gpt" is not served here; served: tiny'):
         guard.describe("gpt")
 
 

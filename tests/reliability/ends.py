@@ -106,6 +106,7 @@ def _rolling(stage: Stage) -> Iterator[Finding]:
 def kills(stage: Stage) -> Iterator[Finding]:
     count = stage.count(5, 100)
     with stage.stub("--workers", str(WORKERS), "--max-restarts", "1000", concurrency=SIDE) as served:
+        eventually(lambda: served.usable(WORKERS), 20)
         lost: list[Ended] = []
         others: list[Ended] = []
         backs = []

@@ -12,6 +12,7 @@ from tests.reliability.asking import Probes, channel, probing, streaming, whole
 from tests.reliability.k6load import load
 from tests.reliability.stage import Absent, Served, Stage, misses, percentile
 from tests.reliability.target import Finding, Measure, Skip, Target
+from tests.scripted import eventually
 
 QUICK = "tokens=1"
 """An answer that takes the model no time."""
@@ -42,6 +43,7 @@ def overhead(stage: Stage) -> Iterator[Finding]:
 def health_under_load(stage: Stage) -> Iterator[Finding]:
     seconds = stage.count(5, 60)
     with stage.stub("--workers", "2", concurrency=1, busy=1, step=0.02) as served:
+        eventually(lambda: served.usable(2), 20)
         used, probes = stage.do(_probe(served, "tokens=100000", 2, seconds))
         # Proves that there was something to be disturbed by; on a machine with other work it cannot be two cores.
         yield Measure("processor time of the workers meanwhile", used / seconds, 0.5, "cores", at_least=True)

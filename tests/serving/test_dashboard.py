@@ -73,6 +73,7 @@ def scraped() -> dict[str, set[str]]:
     try:
         with serving() as served, Client(served.address) as client:
             served.guard.observer_failures["broken"] = 1
+            served.metrics.watch_certificate(lambda: 1.0)  # as TLS would
             client.answer(REQUEST)
             client.check(replace(REQUEST, question="And now?"))
             eventually(lambda: "observer_failures_total{" in scrape(served.metrics_url))

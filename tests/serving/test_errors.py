@@ -24,7 +24,8 @@ from xmguard.client import Client, Retries
 from xmguard.errors import ErrorCode, FieldViolation, InvalidRequest, Reason, XmguardError
 from xmguard_server.auth import Authenticator, Scope
 from xmguard_server.errors import CODES, REASONS
-from xmguard_server.http_door import Bounds, HttpDoor
+from xmguard_server.http_body import Bounds
+from xmguard_server.http_door import HttpDoor
 from xmguard_server.http_port import HttpPort
 
 ROOT = Path(__file__).parents[2]

@@ -216,7 +216,7 @@ async def test_a_body_that_takes_too_long_to_read_is_refused_and_the_next_is_rea
     reader = Reader(seconds=1.0)
     try:
         with pytest.raises(InvalidRequest, match=r"takes longer than 1 s") as caught:
-            await reader.read(b"[" + b"{}," * 5_000_000 + b"{}]", read_chat_request)
+            await reader.read(read_chat_request, b"[" + b"{}," * 5_000_000 + b"{}]")
         assert caught.value.reason is Reason.REQUEST_MALFORMED
     finally:
         await reader.close()
@@ -225,7 +225,7 @@ async def test_a_body_that_takes_too_long_to_read_is_refused_and_the_next_is_rea
     try:
         for _ in range(2):
             body = json.dumps({"messages": [{"role": "user", "content": words}]}).encode()
-            read = await reader.read(body, read_chat_request)
+            read = await reader.read(read_chat_request, body)
             assert read.request.question == words
     finally:
         await reader.close()
@@ -354,6 +354,28 @@ def test_a_damaged_picture_is_named_as_over_grpc(served: Serving):
 def test_a_body_that_is_no_request_is_a_400(served: Serving, body: bytes):
     status, _, told = post(served, body)
     assert (status, told["error"]["param"]) == (400, "request")
+
+
+@pytest.mark.parametrize("key", ["k" * 1_000_000, "\ud800", "it's"], ids=["long", "surrogate", "quote"])
+def test_a_key_that_means_nothing_is_told_back_as_json_and_not_at_length(served: Serving, key: str):
+    message = QUESTION[0] | {key: 1}
+    part = {"type": "text", "text": "x", key: 1}
+    for body in (
+        {"messages": QUESTION, key: 1},
+        {"messages": [message]},
+        {"messages": [{"role": "user", "content": [part]}]},
+        {"messages": QUESTION, "xmguard": {key: 1}},
+        {"messages": QUESTION, "xmguard": {"rebalance": {"bias": {key: "x"}}}},
+        {"messages": QUESTION, "xmguard": {"rebalance": {"parameters": {key: "x"}}}},
+    ):
+        status, _, told = post(served, body)
+        assert (status, told["error"]["code"]) == (400, "REQUEST_INVALID")
+        assert told["error"]["param"].endswith('["k' + "k" * 79 + '…"]' if len(key) > 9 else f"[{json.dumps(key)}]")
+        assert len(json.dumps(told)) < 2000
+    status, _, told = post(served, f"{{{json.dumps(key)}: 1, {json.dumps(key)}: 1}}".encode())
+    assert (status, told["error"]["param"]) == (400, "request")
+    assert len(json.dumps(told)) < 2000
+    assert served.guard.calls == []
 
 
 def test_a_form_that_a_page_could_send_unasked_is_refused(served: Serving):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import json
 import os
@@ -20,6 +21,9 @@ import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from mcp.shared.exceptions import MCPError
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from tests import other_clients, scripted
 from tests.scripted import REQUEST, VERDICT, WORDS, Serving, raising, serving
@@ -31,7 +35,10 @@ from xmguard.request import AnswerRequest
 from xmguard.response import AnswerResponse, CheckResponse, ModelInfo
 from xmguard.span import Media, Span
 from xmguard_server.errors import CODES
+from xmguard_server.http_body import Bounds
+from xmguard_server.http_port import HttpPort
 from xmguard_server.mcp.tools import build
+from xmguard_server.mcp.transports import Admission
 
 INSPECTOR = other_clients.node_command("mcp-inspector")
 ARGUMENTS = wire.to_data(REQUEST)
@@ -195,6 +202,71 @@ async def test_over_http_every_callers_own_token_is_passed_on(doorman: tuple[str
             rebound = await http.post(url, json=body, headers={"host": "evil.example", "authorization": "Bearer good"})
             assert rebound.status_code == 421
     assert {sent for method, sent in door.seen if method != "GetModel"} == {"Bearer good"}
+
+
+@asynccontextmanager
+async def admitting(address: str, app: ASGIApp, **bounds: float) -> AsyncIterator[int]:
+    """A port as the command has, with bounds of the test's own."""
+    limits = Bounds(**{"body_bytes": 1000, **bounds})
+    port = HttpPort(Admission(app, lambda token: AsyncClient(address, token=token), limits), "127.0.0.1", 0, "--port")
+    await port.start()
+    try:
+        yield port.port
+    finally:
+        await port.stop()
+
+
+async def exchange(port: int, sent: bytes, method: str = "POST") -> bytes:
+    """What a connection is told until it is closed; what is sent may be less than a request."""
+    reading, writing = await asyncio.open_connection("127.0.0.1", port)
+    head = f"{method} /mcp HTTP/1.1\r\nhost: 127.0.0.1\r\nauthorization: Bearer good\r\n"
+    try:
+        writing.write(head.encode() + sent)
+        return await asyncio.wait_for(reading.read(), 10)
+    finally:
+        writing.close()
+
+
+async def whole_body(scope: Scope, receive: Receive, send: Send) -> None:
+    body = await Request(scope, receive).body()
+    await PlainTextResponse(f"took {len(body)}", headers={"connection": "close"})(scope, receive, send)
+
+
+async def test_over_http_a_body_that_does_not_come_or_is_too_large_is_refused(doorman: tuple[str, Doorman]) -> None:
+    async with admitting(doorman[0], whole_body, body_seconds=0.2) as port:
+        told = await exchange(port, b"content-length: 10\r\n\r\n0123456789")
+        assert told.startswith(b"HTTP/1.1 200 ")
+        assert told.endswith(b"took 10")
+        late = await exchange(port, b"content-length: 10\r\n\r\n012")
+        assert late.startswith(b"HTTP/1.1 504 ")
+        assert b"did not arrive within 0.2 s" in late
+        chunked = b"transfer-encoding: chunked\r\n\r\n3e9\r\n" + b" " * 1001 + b"\r\n"
+        for large in (b"content-length: 1001\r\n\r\n", chunked):
+            told = await exchange(port, large)
+            assert told.startswith(b"HTTP/1.1 413 ")
+            assert b"REQUEST_TOO_LARGE" in told
+        doubtful = await exchange(port, b"content-length: 3\r\ntransfer-encoding: chunked\r\n\r\n0\r\n\r\n")
+        assert doubtful.startswith(b"HTTP/1.1 400 ")
+
+
+async def test_over_http_a_request_ends_when_its_time_is_up(doorman: tuple[str, Doorman]) -> None:
+    async def sleeping(scope: Scope, receive: Receive, send: Send) -> None:
+        await asyncio.sleep(60)
+
+    async with admitting(doorman[0], sleeping, seconds=0.5) as port:
+        told = await exchange(port, b"content-length: 0\r\n\r\n")
+    assert told.startswith(b"HTTP/1.1 504 ")
+    assert b"longer than 0.5 s" in told
+
+
+async def test_over_http_nobody_opens_a_stream_that_never_ends(doorman: tuple[str, Doorman]) -> None:
+    with over_http(doorman[0]) as url:
+        port = int(url.split(":")[2].split("/")[0])
+        told = await exchange(port, b"accept: text/event-stream\r\nconnection: close\r\n\r\n", "GET")
+        assert told.startswith(b"HTTP/1.1 405 ")
+        assert b"allow: POST" in told
+        async with httpx2.AsyncClient() as http:
+            assert (await http.get(url)).status_code == 401  # who is not let in learns nothing
 
 
 async def test_over_stdio_the_one_token_is_sent(doorman: tuple[str, Doorman]) -> None:

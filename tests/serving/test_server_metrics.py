@@ -106,6 +106,7 @@ def fill(metrics: Metrics, methods: Sequence[str], modalities: Sequence[str]) ->
     metrics.watch(running=lambda: 1, waiting=lambda: 1)
     metrics.watch_queue(cost=lambda: 1, pressure=lambda: 0.5)
     metrics.watch_workers(lambda: 1)
+    metrics.watch_certificate(lambda: 1.0)
     metrics.watch_cache(lambda: 0.5)
     metrics.watch_observers(lambda: dict.fromkeys(("prometheus", "otlp", "access_log", "front"), 1))
     metrics.browned_out()

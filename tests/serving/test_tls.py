@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import http.client
+import re
 import ssl
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from urllib.parse import urlsplit
+from urllib.request import urlopen
 
 import grpc
 import pytest
 import trustme
 
-from tests.scripted import REQUEST, Serving, serving
+from tests.scripted import REQUEST, Serving, scrape, serving
 from tests.serving.auth_matrix import Keys
 from xmguard import wire
 from xmguard.errors import SetupIncomplete
+from xmguard_server import tls as tls_module
 from xmguard_server.config import TlsFiles
 from xmguard_server.tls import Tls, subject
 
@@ -33,9 +37,9 @@ class Party:
         self.key = folder / "key.pem"
         self.issue(names, self.authority)
 
-    def issue(self, names: Sequence[str], authority: trustme.CA) -> None:
+    def issue(self, names: Sequence[str], authority: trustme.CA, **dates: datetime) -> None:
         """Write the files anew."""
-        issued = authority.issue_cert(*names)
+        issued = authority.issue_cert(*names, **dates)
         authority.cert_pem.write_to_path(self.root)
         issued.cert_chain_pems[0].write_to_path(self.certificate)
         issued.private_key_pem.write_to_path(self.key)
@@ -167,6 +171,60 @@ def test_a_new_certificate_is_used_without_a_restart_and_a_broken_one_is_not(
         assert caplog.text.count("stays in force") == 1
         server.key.write_bytes(new)
         ask(served, server)
+
+
+def remaining(served: Serving, server: Party) -> float:
+    """Seconds, by the metric; whoever asks for it looks at no dates."""
+    context = ssl.create_default_context(cafile=server.root)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    with urlopen(served.metrics_url, timeout=5, context=context) as told:
+        return float(re.search(rb"^xmguard_certificate_remaining_seconds (\S+)$", told.read(), re.M)[1])
+
+
+def test_a_certificate_that_clients_refuse_for_its_dates_is_told_in_the_log_and_by_a_metric(
+    server: Party, caplog: pytest.LogCaptureFixture
+) -> None:
+    names, now = ["localhost", "127.0.0.1"], datetime.now(UTC)
+    past, future = now - timedelta(days=400), now + timedelta(days=400)
+    server.issue(names, server.authority, not_before=past, not_after=now - timedelta(days=2))
+    with serving(tls=files(server)) as served:
+        expired = f"certificate {server.certificate} expired on {now - timedelta(days=2):%Y-%m-%d}"
+        assert expired in caplog.text
+        assert "put a new one in its place; no restart is needed" in caplog.text
+        assert -3 * 86400 < remaining(served, server) < -86400
+        assert_refused(served, server)
+        assert caplog.text.count("expired on") == 1  # and not at every handshake
+        server.issue(names, server.authority, not_before=now + timedelta(days=1), not_after=future)
+        assert 399 * 86400 < remaining(served, server) < 401 * 86400
+        assert_refused(served, server)
+        assert f"is not valid before {now + timedelta(days=1):%Y-%m-%d}" in caplog.text
+        assert caplog.text.count("is not valid before") == 1
+        server.issue(names, server.authority)
+        ask(served, server)
+        assert [record.levelname for record in caplog.records if "certificate" in record.msg].count("ERROR") == 2
+
+
+def test_a_certificate_that_runs_out_while_it_is_served_is_told(
+    server: Party, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tls = Tls(files(server))
+    assert tls.seconds_left() > 0
+    assert "certificate" not in caplog.text
+    ends = datetime.now(UTC) + timedelta(seconds=tls.seconds_left())
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: object = None) -> datetime:
+            return ends + timedelta(seconds=60)
+
+    monkeypatch.setattr(tls_module, "datetime", Later)
+    assert -61 < tls.seconds_left() < -59
+    assert caplog.text.count("expired on") == 1
+
+
+def test_without_tls_there_is_no_metric_of_a_certificate() -> None:
+    with serving() as served:
+        assert "certificate" not in scrape(served.metrics_url)
 
 
 def test_a_new_client_authority_is_used_without_a_restart(server: Party, client: Party) -> None:

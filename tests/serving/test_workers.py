@@ -289,8 +289,9 @@ def test_what_waits_is_answered_by_the_next_worker_when_one_is_killed_while_the_
 def test_when_the_front_is_killed_its_workers_and_what_they_started_end(tmp_path: Path) -> None:
     with stub_server(tmp_path / "log", "--workers", "2", child=True) as served, asking(served.address) as client:
         begun(client)
-        everybody = psutil.Process(served.process.pid).children(recursive=True)
-        assert len(everybody) == 4
+        front = psutil.Process(served.process.pid)
+        eventually(lambda: len(front.children(recursive=True)) == 4, 15)
+        everybody = front.children(recursive=True)
         served.process.kill()
         assert psutil.wait_procs(everybody, 5)[1] == []
 

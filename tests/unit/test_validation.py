@@ -85,7 +85,7 @@ BAD = {
     "media without a plugin": (
         replace(GOOD, spans=(SPAN, Span(media=Media("image/png", b"\x89PNG")))),
         "spans[1].media.media_type",
-        "no installed plugin takes 'image/png'; only text is taken; "
+        'no installed plugin takes "image/png"; only text is taken; '
         "install it where the model runs: pip install xmguard-image",
     ),
     "media of a kind that nobody has a plugin for": (
@@ -116,7 +116,7 @@ BAD = {
     "unknown policy": (
         replace(GOOD, rebalance=Rebalance("fix")),
         "rebalance.policy",
-        "'fix' is not known; known: fixed, floor, none, soften, target",
+        '"fix" is not known; known: fixed, floor, none, soften, target',
     ),
     "unknown parameter": (
         replace(GOOD, rebalance=Rebalance("fixed", {"eps": 1.0})),
@@ -136,12 +136,12 @@ BAD = {
     "parameter of a span that is not there": (
         replace(GOOD, rebalance=Rebalance("target", {"share.s3": 0.5})),
         'rebalance.parameters["share.s3"]',
-        "'s3' is no span of this request; spans: s1, s2",
+        '"s3" is no span of this request; spans: s1, s2',
     ),
     "parameter with the placeholder itself": (
         replace(GOOD, rebalance=Rebalance("target", {"share.SPAN": 0.5})),
         'rebalance.parameters["share.SPAN"]',
-        "'SPAN' is no span of this request",
+        '"SPAN" is no span of this request',
     ),
     "span of a parameter that is not per span": (
         replace(GOOD, rebalance=Rebalance("soften", {"temperature.s1": 2.0})),
@@ -275,6 +275,6 @@ def test_all_violations_are_listed_at_once(registry):
 
 
 def test_another_model_is_not_found(registry):
-    with pytest.raises(ModelNotFound, match="'gpt' is not served here; served: tiny"):
+    with pytest.raises(ModelNotFound, match='"gpt" is not served here; served: tiny'):
         check(replace(GOOD, model="gpt"), registry)
     assert check(replace(GOOD, model="tiny"), registry).request.model == "tiny"

@@ -252,8 +252,33 @@ def test_of_very_many_problems_only_some_are_listed_and_it_is_said() -> None:
 
 def test_a_key_that_is_given_twice_is_found_in_a_large_object() -> None:
     keys = ", ".join(f'"k{number}": 1' for number in range(100_000))
-    with pytest.raises(InvalidRequest, match="'k7' is given twice"):
+    with pytest.raises(InvalidRequest, match='"k7" is given twice'):
         wire.parse_json(f'{{{keys}, "k7": 2}}')
+
+
+@pytest.mark.parametrize(
+    ("key", "path"),
+    [
+        ("ask", "ask"),
+        ("a b", '["a b"]'),
+        ("a.b[0]", '["a.b[0]"]'),
+        ("", '[""]'),
+        ("\ud800'\n", r"""["\ud800'\n"]"""),
+        ("k" * 80, "k" * 80),
+        ("k" * 10_000_000, f'["{"k" * 80}…"]'),
+    ],
+    ids=lambda text: text[:12],
+)
+def test_a_key_that_callers_made_up_is_repeated_as_json_and_not_at_length(key: str, path: str) -> None:
+    assert set(refused(wire.from_json, AnswerRequest, json.dumps({key: 1}))) == {path}
+    within = refused(wire.from_json, AnswerRequest, json.dumps({"rebalance": {key: 1}}))
+    assert set(within) == {f"rebalance{path}" if path.startswith("[") else f"rebalance.{path}"}
+    of_map = refused(wire.from_json, AnswerRequest, json.dumps({"rebalance": {"bias": {key: "x"}}}))
+    quoted = path if path.startswith("[") else f'["{path}"]'
+    assert set(of_map) == {f"rebalance.bias{quoted}"}
+    twice = refused(wire.from_json, AnswerRequest, f"{{{json.dumps(key)}: 1, {json.dumps(key)}: 2}}")
+    assert twice == {"request": f"{quoted[1:-1]} is given twice in one object"}
+    assert all(len(text.encode()) < 200 for text in (*within, *of_map))
 
 
 def test_a_json_error_says_where() -> None:

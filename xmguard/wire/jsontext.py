@@ -18,7 +18,7 @@ from google.protobuf import json_format
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from xmguard.errors import FieldViolation, InvalidRequest, Reason, keyed
+from xmguard.errors import FieldViolation, InvalidRequest, Reason, keyed, member, quoted
 from xmguard.wire.messages import MESSAGE_TYPES, decode, encode
 
 V = TypeVar("V")
@@ -96,7 +96,7 @@ def _without_duplicates(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     for key, content in pairs:
         if key in found:
-            raise _DuplicateKeyError(f"{key!r} is given twice in one object")
+            raise _DuplicateKeyError(f"{quoted(key)} is given twice in one object")
         found[key] = content
     return found
 
@@ -116,7 +116,7 @@ def _problems(kind: type[Message], data: object, path: str) -> Iterator[FieldVio
     given: list[str] = []
     for key, content in data.items():
         name = by_name[key].name if key in by_name else key
-        where = f"{path}.{name}" if path else name
+        where = member(path, name)
         if key not in by_name:
             known = ", ".join(field.name for field in descriptor.fields)
             yield FieldViolation(where, f"no such field; known here: {known}")

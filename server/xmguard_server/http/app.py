@@ -40,6 +40,7 @@ def build(calls: Calls, reader: Reader) -> ASGIApp:
             Route("/{path:path}", _Nowhere(), name="Unknown"),
         ],
         redirect_slashes=False,
+        default=_Nowhere(),  # what is no path at all: CONNECT has none, and requests for proxies have a whole URL
     )
 
 
@@ -70,7 +71,7 @@ class _Routes:
     async def chat_completions(self, request: Request) -> Response:
         refuse_other_than_json(request)
         call = _call(request)
-        chat = await self._reader.read(await request.body(), read_chat_request)
+        chat = await self._reader.read(read_chat_request, await request.body())
         completion = Completion(call.request_id, self._calls.describe(chat.request.model).model, chat.warnings)
         events = self._calls.stream(chat.request, call)
         if chat.stream:

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xmguard.errors import Cancelled, ErrorCode, XmguardError
 from xmguard_server.access_log import note
+from xmguard_server.http_body import whole
 from xmguard_server.interceptors import REQUEST_ID_KEY
 from xmguard_server.metrics import Metrics
 from xmguard_server.trace_context import Tracer
@@ -89,7 +90,7 @@ class Attended:
 
 
 async def _unless_gone(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    body = await _body(receive)
+    body: bytes | None = await whole(receive)
     gone = asyncio.create_task(_until_gone(receive))
     finished = False
 
@@ -124,18 +125,6 @@ async def _unless_gone(app: ASGIApp, scope: Scope, receive: Receive, send: Send)
         for task in (gone, running):
             task.cancel()
         await asyncio.gather(gone, running, return_exceptions=True)
-
-
-async def _body(receive: Receive) -> bytes | None:
-    """The whole body: from then on, whatever arrives says that the caller has left."""
-    parts: list[bytes] = []
-    while True:
-        message = await receive()
-        if message["type"] == "http.disconnect":
-            raise ClientDisconnect
-        parts.append(message.get("body", b""))
-        if not message.get("more_body"):
-            return b"".join(parts)
 
 
 async def _until_gone(receive: Receive) -> None:

@@ -12,7 +12,7 @@ from itertools import islice
 from typing import Any
 
 from xmguard import wire
-from xmguard.errors import FieldViolation, InvalidRequest
+from xmguard.errors import FieldViolation, InvalidRequest, member
 from xmguard.request import AnswerRequest
 from xmguard.wire.jsontext import MAX_PROBLEMS
 
@@ -104,7 +104,8 @@ def _refusals(given: Mapping[str, object]) -> Iterator[FieldViolation]:
             if type(value) not in kinds or value != neutral:
                 yield FieldViolation(name, f"cannot be asked for here: {why}")
         elif name not in (*MAPPED, *STREAMING, *ACCEPTED):
-            yield FieldViolation(name, f"no such field; those that count: {', '.join((*MAPPED, *STREAMING))}")
+            known = ", ".join((*MAPPED, *STREAMING))
+            yield FieldViolation(member("", name), f"no such field; those that count: {known}")
 
 
 def _streaming(given: Mapping[str, Any], found: list[FieldViolation]) -> tuple[bool, bool]:
@@ -161,7 +162,7 @@ def _message(messages: object, found: list[FieldViolation]) -> tuple[list[dict[s
         found.append(FieldViolation(path, 'must be a message of role "user"'))
         return [], ""
     found += [
-        FieldViolation(f"{path}.{name}", "no such field; known here: role, content")
+        FieldViolation(member(path, name), "no such field; known here: role, content")
         for name, value in last.items()
         if name not in ("role", "content") and value is not None
     ]
@@ -189,7 +190,7 @@ def _part(
         return
     kind, label = part["type"], part.get("xmguard")
     found += [
-        FieldViolation(f"{path}.{name}", f"no such field; known here: type, {kind}, xmguard")
+        FieldViolation(member(path, name), f"no such field; known here: type, {kind}, xmguard")
         for name, value in part.items()
         if name not in ("type", kind, "xmguard") and value is not None
     ]

@@ -1,9 +1,8 @@
-"""Reads the JSON bodies of requests over HTTP without holding up the event loop.
+"""Reads bodies of JSON without holding up the event loop.
 
 Reading JSON holds Python's lock from beginning to end, so a thread would be no help: 30 MiB of small values take
 minutes, in which no probe is answered. What is small is read at once; the rest goes to a process of its own
-(`python -m xmguard_server.http.reading`), which is ended when it takes too long. Knows no route and no form of body:
-who asks says what reads theirs.
+(`python -m xmguard_server.http.reading`), which is ended when it takes too long. Knows nothing of routes.
 """
 
 from __future__ import annotations
@@ -16,12 +15,12 @@ import sys
 from asyncio.subprocess import DEVNULL, PIPE, Process
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any, BinaryIO, TypeVar
+from typing import BinaryIO, TypeVar
 
 from xmguard.errors import InvalidRequest, Reason, XmguardError
 from xmguard_server.workers.link import error_fields, error_of
 
-T = TypeVar("T")
+V = TypeVar("V")
 
 _SMALL_BYTES = 128 << 10
 _SMALL_VALUES = 2_000
@@ -31,7 +30,7 @@ _LENGTH = struct.Struct("!Q")
 
 
 class Reader:
-    """Turns bodies into requests, large ones one after the other, whichever port they came by."""
+    """Turns bodies into values, large ones one after the other."""
 
     def __init__(self, seconds: float = _SECONDS) -> None:
         """`seconds`: how long reading one body may take, before it is refused."""
@@ -39,19 +38,19 @@ class Reader:
         self._turn = asyncio.Lock()
         self._process: Process | None = None
 
-    async def read(self, body: bytes, form: Callable[[bytes], T]) -> T:
-        """What `form`, which pickle must know, makes of a body: in the other process where that may take long.
+    async def read(self, reading: Callable[[bytes], V], body: bytes) -> V:
+        """What `reading` makes of a body; it has to be a function of a module, so that another process finds it.
 
         Raises:
-            XmguardError: as `form` does; or reading takes too long, reason REQUEST_MALFORMED.
+            InvalidRequest: as `reading`; or it takes too long, reason REQUEST_MALFORMED.
         """
         if len(body) <= _SMALL_BYTES and sum(map(body.count, (b",", b"[", b"{"))) <= _SMALL_VALUES:
-            return form(body)
+            return reading(body)
         answer = b""
         async with self._turn:
             try:
                 async with asyncio.timeout(self._seconds):
-                    answer = await self._ask(pickle.dumps(form), body)
+                    answer = await self._ask(pickle.dumps(reading), body)
             except TimeoutError as error:
                 raise InvalidRequest.field(
                     "request",
@@ -61,16 +60,17 @@ class Reader:
             finally:
                 if not answer:  # it still reads what nobody waits for
                     await self._end()
-        read, failed = pickle.loads(answer)
-        if failed is not None:
-            raise error_of(failed)
-        return read  # type: ignore[no-any-return]
+        value: V
+        value, failure = pickle.loads(answer)
+        if failure is not None:
+            raise error_of(failure)
+        return value
 
     async def close(self) -> None:
         """End the process, if there is one; what it reads fails."""
         await self._end()
 
-    async def _ask(self, form: bytes, body: bytes) -> bytes:
+    async def _ask(self, *parts: bytes) -> bytes:
         if self._process is None or self._process.returncode is not None:
             path = os.pathsep.join(place for place in sys.path if place)
             self._process = await asyncio.create_subprocess_exec(
@@ -81,15 +81,15 @@ class Reader:
                 start_new_session=True,  # Ctrl-C is for the front, which lets requests finish
                 env={**os.environ, "PYTHONPATH": path},
             )
-        writing, reading = self._process.stdin, self._process.stdout
-        assert writing is not None
-        assert reading is not None
-        for part in (form, body):
-            writing.write(_LENGTH.pack(len(part)))
-            writing.write(part)
+        there, back = self._process.stdin, self._process.stdout
+        assert there is not None
+        assert back is not None
+        for part in parts:
+            there.write(_LENGTH.pack(len(part)))
+            there.write(part)
         try:
-            (length,) = _LENGTH.unpack(await reading.readexactly(_LENGTH.size))
-            return await reading.readexactly(length)
+            (length,) = _LENGTH.unpack(await back.readexactly(_LENGTH.size))
+            return await back.readexactly(length)
         except asyncio.IncompleteReadError as error:  # it may have run out of memory
             raise XmguardError("the process that reads large requests ended; see the system's log") from error
 
@@ -103,21 +103,18 @@ class Reader:
 
 def serve(asked: BinaryIO, answers: BinaryIO) -> None:
     """Read one body after the other, until there are no more."""
-    while form := _part(asked):
-        answer: tuple[Any, Any]
+    while (reading := _part(asked)) is not None:
         try:
-            answer = pickle.loads(form)(_part(asked)), None
+            answer = pickle.dumps((pickle.loads(reading)(_part(asked)), None))
         except XmguardError as error:
-            answer = None, error_fields(error)
-        told = pickle.dumps(answer)
-        answers.write(_LENGTH.pack(len(told)) + told)
+            answer = pickle.dumps((None, error_fields(error)))
+        answers.write(_LENGTH.pack(len(answer)) + answer)
         answers.flush()
 
 
-def _part(asked: BinaryIO) -> bytes:
-    """What comes next; nothing at the end."""
+def _part(asked: BinaryIO) -> bytes | None:
     head = asked.read(_LENGTH.size)
-    return asked.read(*_LENGTH.unpack(head)) if head else b""
+    return asked.read(*_LENGTH.unpack(head)) if head else None
 
 
 if __name__ == "__main__":

@@ -15,19 +15,28 @@ from typing import Any
 from mcp.server.lowlevel import Server
 from mcp.server.stdio import stdio_server
 from starlette.datastructures import Headers
+from starlette.requests import ClientDisconnect
 from starlette.responses import JSONResponse
-from starlette.types import ASGIApp, Receive, Scope, Send
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from xmguard.errors import ErrorCode, XmguardError
+from xmguard.errors import DeadlineExceeded, ErrorCode, Reason, XmguardError
 from xmguard.response import Limits
+from xmguard_server.http_body import Body, Bounds, whole
 from xmguard_server.http_port import HttpPort
 from xmguard_server.mcp.tools import Connect, bearer, error_data
 
 HOST = "127.0.0.1"
 PATH = "/mcp"
 
-_STATUS = {ErrorCode.UNAUTHENTICATED: 401, ErrorCode.PERMISSION_DENIED: 403}
-"""What the guard refuses a caller with; any other error of it is told as 503."""
+BOUNDS = Bounds(Limits().max_message_bytes)
+
+_STATUS = {
+    ErrorCode.INVALID_ARGUMENT: 400,
+    ErrorCode.UNAUTHENTICATED: 401,
+    ErrorCode.PERMISSION_DENIED: 403,
+    ErrorCode.DEADLINE_EXCEEDED: 504,
+}
+"""What a caller is refused with, or takes too long for; any other error of the guard is told as 503."""
 
 
 async def over_stdio(server: Server) -> None:
@@ -51,7 +60,7 @@ async def over_http(server: Server[Any], connect: Connect, port: int, ready: Cal
         host=HOST,
         stateless_http=True,
         json_response=True,
-        max_request_body_size=Limits().max_message_bytes,
+        max_request_body_size=BOUNDS.body_bytes,
     )
     listening = HttpPort(Admission(tools, connect), HOST, port, "--http-port")
     await listening.start()
@@ -64,20 +73,64 @@ async def over_http(server: Server[Any], connect: Connect, port: int, ready: Cal
 
 
 class Admission:
-    """ASGI middleware: asks the guard whether it lets a request's caller in, before anything else is done."""
+    """ASGI middleware: asks the guard whether it lets a request's caller in, before anything else is done.
 
-    def __init__(self, app: ASGIApp, connect: Connect) -> None:
+    Then takes the whole request in, and ends what takes too long.
+    """
+
+    def __init__(self, app: ASGIApp, connect: Connect, bounds: Bounds = BOUNDS) -> None:
         self._app = app
         self._connect = connect
+        self._bounds = bounds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, or answer it with what the guard said; also if it could not be asked."""
+        body, begun = Body(receive, self._bounds, scope["headers"]), False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = True
+            await send(message)
+
         try:
-            async with self._connect(bearer(Headers(scope=scope))) as client:
-                await client.model()
-        except XmguardError as error:
-            status = _STATUS.get(error.code, 503)
-            headers = {"www-authenticate": "Bearer"} if status == 401 else None
-            await JSONResponse(error_data(error), status, headers)(scope, receive, send)
-        else:
-            await self._app(scope, receive, send)
+            async with asyncio.timeout(self._bounds.seconds):
+                async with self._connect(bearer(Headers(scope=scope))) as client:
+                    await client.model()
+                if (scope["method"], scope["path"]) == ("GET", PATH):
+                    # It would open a stream for what a server says unasked, which needs a session, and never end.
+                    return await _no_stream()(scope, receive, send)
+                body.refuse_announced()
+                await self._app(scope, _again(await whole(body.receive), body.receive), watched)
+        except ClientDisconnect:
+            pass
+        except (XmguardError, TimeoutError) as error:
+            if begun:  # too late to say it otherwise than by closing the connection
+                raise
+            late = f"the request took longer than {self._bounds.seconds:g} s"
+            told = error if isinstance(error, XmguardError) else DeadlineExceeded(late)
+            await _refusal(told)(scope, receive, send)
+
+
+def _no_stream() -> JSONResponse:
+    error = XmguardError(
+        "nothing is said unasked here; send POST", code=ErrorCode.UNIMPLEMENTED, reason=Reason.REQUEST_INVALID
+    )
+    return JSONResponse(error_data(error), 405, {"allow": "POST"})
+
+
+def _again(body: bytes, receive: Receive) -> Receive:
+    """A request whose whole body has arrived."""
+    arrived: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+
+    async def message() -> Message:
+        return arrived.pop() if arrived else await receive()
+
+    return message
+
+
+def _refusal(error: XmguardError) -> JSONResponse:
+    status = 413 if error.reason is Reason.REQUEST_TOO_LARGE else _STATUS.get(error.code, 503)
+    headers = {"connection": "close"}  # what is left of the body is not worth reading
+    if status == 401:
+        headers["www-authenticate"] = "Bearer"
+    return JSONResponse(error_data(error), status, headers)

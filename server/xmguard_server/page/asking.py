@@ -27,9 +27,6 @@ from xmguard_server.interceptors import REQUEST_ID_KEY
 
 MEDIA_TYPE = "application/x-ndjson"
 
-_question = partial(wire.from_json, AnswerRequest)
-"""At the top of the module, so that pickle knows it by name."""
-
 
 class Asking:
     """The route, an ASGI application, to stand behind `Attended`. Whoever leaves, or stops reading, cancels."""
@@ -48,7 +45,7 @@ class Asking:
         principal: auth.Principal = scope["state"][PRINCIPAL]
         principal.need(auth.Scope.GUARD)
         refuse_other_than_json(request)
-        question = await self._reader.read(await request.body(), _question)
+        question = await self._reader.read(partial(wire.from_json, AnswerRequest), await request.body())
         call = Call(scope["state"][REQUEST_ID_KEY], caller=principal.name)
         response = await streamed(self._calls.stream(question, call), _form(), request)
         await response(scope, receive, send)
