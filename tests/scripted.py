@@ -151,8 +151,8 @@ class ScriptedRequest(NamedTuple):
     """A request that takes nothing to prepare."""
 
     request: AnswerRequest
-    cost: int = 1
-    cost_without_evidence: int = 1
+    cost: int = 60
+    cost_without_evidence: int = 45
     may_skip_evidence: bool = False
 
 

@@ -367,10 +367,7 @@ class ModelSource(Protocol):
         ...
 
     def pull(self, progress: Callable[[str], None] = ...) -> Path:
-        """Fetch and convert it into the cache; returns the folder. Does nothing when it is there already.
-
-        `progress` is told each step in words.
-        """
+        """Fetch and convert it into the cache unless it is there; `progress` hears each step. Returns the folder."""
         ...
 
 
@@ -389,6 +386,8 @@ class GuardEvent:
     steps: tuple[StepTime, ...] = ()
     """What was done for it, and how long each took; none of a request that was answered together with others."""
 
+    cost: int | None = None
+    """Tokens that it was admitted with, of which `response.usage.tokens` were run; None where nothing admits."""
 
 @runtime_checkable
 class Observer(Protocol):

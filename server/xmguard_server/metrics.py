@@ -124,6 +124,8 @@ class Metrics:
         self._prompt_tokens.inc(usage.prompt_tokens)
         self._generation_tokens.inc(usage.completion_tokens)
         self._evidence_tokens.inc(usage.evidence_tokens)
+        if event.cost is not None:
+            self._admitted_tokens.inc(event.cost)
         pair = self._labels.modality_pair(response.spans)
         language = language_pair(response.spans)
         self._conflicts.labels(response.verdict.decision.name.lower(), pair, language).inc()
@@ -252,6 +254,11 @@ class Metrics:
         self._generation_tokens = Counter("xmguard_generation_tokens_total", "Tokens of answers.", registry=registry)
         self._evidence_tokens = Counter(
             "xmguard_evidence_tokens_total", "Tokens run for the evidence of verdicts.", registry=registry
+        )
+        self._admitted_tokens = Counter(
+            "xmguard_admitted_tokens_total",
+            "Tokens that answered requests were admitted with: at most what is run for prompts, answers and evidence.",
+            registry=registry,
         )
         self._conflicts = Counter(
             "xmguard_conflicts_total",

@@ -128,6 +128,8 @@ def _of_call(event: GuardEvent) -> Attributes:
         "xmguard.spans": len(response.spans),
         "xmguard.queue_seconds": usage.queue_seconds,
         "xmguard.evidence_tokens": usage.evidence_tokens,
+        "xmguard.tokens": usage.tokens,
+        "xmguard.admitted_tokens": event.cost,
         "xmguard.verdict.decision": verdict.decision.name,
         "xmguard.verdict.status": verdict.status.name,
         "xmguard.verdict.probability": verdict.probability,

@@ -71,6 +71,7 @@ def test_metrics_count_what_happened() -> None:
         "xmguard_inter_token_latency_seconds_count 4.0",
         "xmguard_evidence_tokens_total 48.0",
         "xmguard_requests_running 0.0",
+        "xmguard_admitted_tokens_total 300.0",
         "xmguard_requests_waiting 0.0",
         'xmguard_conflicts_total{decision="conflict",language="cross",modality_pair="text-text"} 3.0',
         'xmguard_conflicts_total{decision="conflict",language="cross",modality_pair="other"} 1.0',
@@ -128,7 +129,7 @@ def fill(metrics: Metrics, methods: Sequence[str], modalities: Sequence[str]) ->
         response = AnswerResponse(
             verdict=ConflictVerdict(decision), spans=spans, imbalance=imbalance if len(spans) > 1 else Imbalance()
         )
-        metrics.observe(GuardEvent("answer", AnswerRequest(), response, 0.1, 0.1))
+        metrics.observe(GuardEvent("answer", AnswerRequest(), response, 0.1, 0.1, cost=9))
     for policy, applied in product(["none", "fixed", "floor", "soften", "target", "made-up"], [True, False]):
         response = AnswerResponse(rebalancing=Rebalancing(applied, policy))
         metrics.observe(GuardEvent("answer", AnswerRequest(), response, 0.1))

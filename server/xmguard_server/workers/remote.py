@@ -274,4 +274,5 @@ def _event(method: GuardMethod, message: Message) -> GuardEvent:
         message.fields["first_token_seconds"],
         message.fields["token_seconds"],
         tuple(StepTime(Step(step), began, seconds) for step, began, seconds in message.fields["steps"]),
+        message.fields["cost"],
     )
