@@ -179,7 +179,7 @@ class ScriptedGuard:
         try:
             for event in self.script(request, stop):
                 if isinstance(event, Done):
-                    self._tell(GuardEvent("answer", request, event.response, 0.05, 0.01, steps()))
+                    self._tell(GuardEvent("answer", request, event.response, 0.05, (0.01, 0.03), steps()))
                 yield event
         finally:
             self.closed += 1

@@ -117,8 +117,8 @@ class Metrics:
         usage = response.usage
         if event.first_token_seconds is not None:
             self._first_token_seconds.observe(usage.queue_seconds + event.first_token_seconds, _exemplar())
-        if event.token_seconds is not None:
-            self._token_seconds.observe(event.token_seconds)
+        for gap in event.token_gaps:
+            self._token_seconds.observe(gap)
         for taken in event.steps:
             self._step_seconds.labels(taken.step.value).inc(taken.seconds)
         self._prompt_tokens.inc(usage.prompt_tokens)
@@ -238,7 +238,7 @@ class Metrics:
         )
         self._token_seconds = Histogram(
             "xmguard_inter_token_latency_seconds",
-            "Mean time between two tokens of an answer; one observation per answer.",
+            "Time from each token of an answer to the next, as they were shown.",
             registry=registry,
             buckets=_TOKEN_SECONDS,
         )

@@ -295,7 +295,7 @@ class _Runtime:
             told = {
                 "method": event.method,
                 "first_token_seconds": event.first_token_seconds,
-                "token_seconds": event.token_seconds,
+                "token_gaps": [round(gap, 6) for gap in event.token_gaps],
                 "cost": call.cost,
                 "steps": [(taken.step.value, taken.began, taken.seconds) for taken in event.steps],
             }
