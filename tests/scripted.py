@@ -151,8 +151,8 @@ class ScriptedRequest(NamedTuple):
     """A request that takes nothing to prepare."""
 
     request: AnswerRequest
-    cost: int = 1
-    cost_without_evidence: int = 1
+    cost: int = 60
+    cost_without_evidence: int = 45
     may_skip_evidence: bool = False
 
 
@@ -179,7 +179,7 @@ class ScriptedGuard:
         try:
             for event in self.script(request, stop):
                 if isinstance(event, Done):
-                    self._tell(GuardEvent("answer", request, event.response, 0.05, 0.01, steps()))
+                    self._tell(GuardEvent("answer", request, event.response, 0.05, (0.01, 0.03), steps()))
                 yield event
         finally:
             self.closed += 1

@@ -367,10 +367,7 @@ class ModelSource(Protocol):
         ...
 
     def pull(self, progress: Callable[[str], None] = ...) -> Path:
-        """Fetch and convert it into the cache; returns the folder. Does nothing when it is there already.
-
-        `progress` is told each step in words.
-        """
+        """Fetch and convert it into the cache unless it is there; `progress` hears each step. Returns the folder."""
         ...
 
 
@@ -384,10 +381,13 @@ class GuardEvent:
     response: AnswerResponse | CheckResponse
     first_token_seconds: float | None
     """From the start of the work to the first delta; None when there was none."""
-    token_seconds: float | None = None
-    """Mean time between two tokens of the joint answer, as they were shown; None when there were not two."""
+    token_gaps: tuple[float, ...] = ()
+    """Seconds from each token of the joint answer to the next, as they were shown. Those that were decoded before the
+    verdict are shown at once, so that there is no gap between them."""
     steps: tuple[StepTime, ...] = ()
     """What was done for it, and how long each took; none of a request that was answered together with others."""
+    cost: int | None = None
+    """Tokens that it was admitted with, of which `response.usage.tokens` were run; None where nothing admits."""
 
 
 @runtime_checkable

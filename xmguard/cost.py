@@ -1,8 +1,12 @@
 """What a request costs, in tokens: an upper bound of everything that will be run for it, known before anything is.
 
-A server admits by it. Pure arithmetic on lengths; what an engine runs again is for `xmguard.sizes` to say. Tokens count
-each time they go through the model. What an encoder of pictures does with pixels is not counted, nor what a plugin's
-policy makes of a scope that it was not asked for.
+A server admits by it. With many spans nearly all of it is their square: likelihoods of answers under other spans, the
+pair probe, features of pairs. Where no two spans say the same most of that is run, where all do hardly any; which it
+is shows only once every span has answered, so no bound that is known before can be smaller.
+
+Pure arithmetic on lengths; what an engine runs again is for `xmguard.sizes` to say. Tokens count each time they go
+through the model. What an encoder of pictures does with pixels is not counted, nor what a plugin's policy makes of a
+scope that it was not asked for.
 """
 
 from __future__ import annotations

@@ -320,6 +320,7 @@ class Guard:
         if run.needs_alone:
             with run.steps.timed(Step.ALONE):
                 early = alone.read(tokens)
+                run.held = sum(token.branch == rebalanced.joint.name for token in early)
         verdict = self._judge.verdict(run, alone)
         yield verdict
         with run.steps.timed(Step.DECODE):

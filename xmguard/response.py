@@ -165,6 +165,11 @@ class Usage:
     evidence_tokens: int = 0
     """Tokens run for branches and cross-likelihoods."""
 
+    @property
+    def tokens(self) -> int:
+        """All that were run; never more than `xmguard.prepared.Prepared.cost`."""
+        return self.prompt_tokens + self.completion_tokens + self.evidence_tokens
+
 
 @dataclass(frozen=True)
 class Stamp:

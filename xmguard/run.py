@@ -65,8 +65,12 @@ class Run:
     """Known once the joint reading has been measured."""
     said: list[Token] = field(default_factory=list)
     """Tokens of the joint answer that were shown."""
-    said_between: tuple[float, float] = (0.0, 0.0)
-    """`time.monotonic` at the first of them and at the last."""
+    held: int = 0
+    """Of them, those that were decoded before the verdict, and are shown at once."""
+    gaps: list[float] = field(default_factory=list)
+    """Seconds from each of the others to the one before it."""
+    said_at: float = 0.0
+    """`time.monotonic` at the last of them."""
     generated: Measurement | None = None
     """Over the shown answer's tokens that were read back."""
     beside: list[SessionUsage] = field(default_factory=list)
@@ -109,18 +113,19 @@ class Run:
     def say(self, token: Token) -> None:
         """A token of the joint answer is shown."""
         now = time.monotonic()
-        self.said_between = (self.said_between[0] if self.said else now, now)
+        if len(self.said) >= max(1, self.held):
+            self.gaps.append(now - self.said_at)
+        self.said_at = now
         self.said.append(token)
 
     def event(self, response: AnswerResponse | CheckResponse) -> GuardEvent:
         """What observers are told once it is answered or checked."""
-        first, last = self.said_between
         return GuardEvent(
             "check" if isinstance(response, CheckResponse) else "answer",
             self.request,
             response,
             self.first_token_seconds,
-            (last - first) / (len(self.said) - 1) if len(self.said) > 1 else None,
+            tuple(self.gaps),
             self.steps.taken,
         )
 

@@ -50,6 +50,7 @@ class AccessObserver:
             completion_tokens=usage.completion_tokens,
             evidence_tokens=usage.evidence_tokens,
             cached_tokens=usage.cached_tokens,
+            admitted_tokens=event.cost,
             verdict=event.response.verdict.decision.name,
         )
         if event.first_token_seconds is not None:

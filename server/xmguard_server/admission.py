@@ -5,7 +5,11 @@ first come, first served. Where nobody has to say who he is there is one caller,
 
 Pressure is the share that is used of whichever bound is nearest: requests that wait, their tokens, or the seconds of
 work that they are. From `brownout_from` on, until it has fallen below `brownout_until`, those who allow it are served
-without evidence; what waits already keeps its own. Seconds are guessed from the pace of what was served before.
+without evidence; what waits already keeps its own.
+
+Seconds are guessed from the pace of what was served before and had about the same cost. A cost is what may be run at
+most, and how much of it is run depends on its size: nearly all of what two spans take, but a small part of what 64 take
+that mostly agree. At the pace of small requests such a one would seem to keep all others waiting for minutes.
 
 Lives in one event loop, and is not safe in others. Knows no transport, no model and no worker: slots are given from
 outside.
@@ -80,8 +84,9 @@ class Admission:
         self._turns: dict[str, int] = {}
         self._turn = 0
         self._queued = 0
-        self._queued_cost = 0
+        self._queued_cost: Counter[int] = Counter()  # by size of the request
         self._pace: float | None = None
+        self._paces: dict[int, float] = {}  # by size of the request
         self._browned_out = False
         self._draining = False
 
@@ -105,7 +110,7 @@ class Admission:
     @property
     def waiting_cost(self) -> int:
         """Tokens of the requests in the queue, at most."""
-        return self._queued_cost
+        return self._queued_cost.total()
 
     @property
     def pressure(self) -> float:
@@ -113,9 +118,9 @@ class Admission:
         config = self._config
         if self.running < self._slots:
             return 0.0
-        seconds = self._queued_cost * (self._pace or 0.0) / max(1, self._slots)
+        seconds = self._queued_seconds / max(1, self._slots)
         requests = self._queued / config.max_queue if config.max_queue else 0.0
-        return max(requests, self._queued_cost / config.max_queue_cost, seconds / config.max_queue_wait)
+        return max(requests, self.waiting_cost / config.max_queue_cost, seconds / config.max_queue_wait)
 
     @property
     def browned_out(self) -> bool:
@@ -155,17 +160,17 @@ class Admission:
             raise self._refusal(
                 Reason.CALLER_LIMIT,
                 f"{self._of[caller]} of your requests are being served, which is the limit",
-                self._mean,
+                self._mean_seconds,
             )
         free = max(0, self._slots - self.running)
         if preparing < free:
             return
         if self._queued + preparing - free >= self._config.max_queue:
             raise self._refusal(
-                Reason.QUEUE_FULL, f"{self._queued} requests are waiting, which is the limit", self._mean
+                Reason.QUEUE_FULL, f"{self._queued} requests are waiting, which is the limit", self._mean_seconds
             )
-        if self._queued_cost >= self._config.max_queue_cost:
-            raise self._full_of_tokens(self._mean)
+        if self.waiting_cost >= self._config.max_queue_cost:
+            raise self._full_of_tokens(self._mean_seconds)
         self._refuse_the_hopeless(stop)
 
     def at_once(self, caller: str, stop: Stop, *, preparing: int) -> Place | None:
@@ -221,12 +226,13 @@ class Admission:
         config = self._config
         self._refuse_too_large(cost)
         self.refuse_if_full(caller, stop)
-        if self.running >= self._slots and self._queued_cost + cost > config.max_queue_cost:
-            raise self._full_of_tokens(self._queued_cost + cost - config.max_queue_cost)
+        beyond = self.waiting_cost + cost - config.max_queue_cost
+        if self.running >= self._slots and beyond > 0:
+            raise self._full_of_tokens(self._queued_seconds * beyond / self.waiting_cost)
         ticket = self._ticket(cost, caller, evidence=evidence)
         self._waiting.setdefault(caller, {})[ticket] = None
         self._queued += 1
-        self._queued_cost += cost
+        self._queued_cost[_size(cost)] += cost
         self._serve()
         return ticket
 
@@ -264,7 +270,8 @@ class Admission:
         except TimeoutError as error:
             if remaining is not None and remaining <= longest:
                 raise DeadlineExceeded("the deadline passed while the request waited") from error
-            raise self._refusal(Reason.QUEUE_TIMEOUT, f"no place was free within {longest:g} s", self._mean) from error
+            why = f"no place was free within {longest:g} s"
+            raise self._refusal(Reason.QUEUE_TIMEOUT, why, self._mean_seconds) from error
         stop.check()
 
     def _serve(self) -> None:
@@ -307,7 +314,7 @@ class Admission:
         if not own:
             del self._waiting[ticket.caller]
         self._queued -= 1
-        self._queued_cost -= ticket.cost
+        self._queued_cost[_size(ticket.cost)] -= ticket.cost
 
     def _judge_pressure(self) -> None:
         """Between the two marks it stays as it is, so that it does not flicker."""
@@ -317,31 +324,45 @@ class Admission:
     # -- how long it takes -------------------------------------------------------------------------------------------
 
     def _learn(self, ticket: _Ticket) -> None:
-        """Seconds a token takes in one slot, while the others are as busy as they were."""
-        seen = (time.monotonic() - ticket.begun) / max(1, ticket.cost)
-        self._pace = seen if self._pace is None else self._pace + _NEWEST * (seen - self._pace)
+        """Seconds for a token of the cost in one slot, while the others are as busy as they were."""
+        seen, size = (time.monotonic() - ticket.begun) / max(1, ticket.cost), _size(ticket.cost)
+        self._pace = _moved(self._pace, seen)
+        self._paces[size] = _moved(self._paces.get(size), seen)
+
+    def _pace_of(self, size: int) -> float:
+        """That of requests of such a size, or of all while none was measured; 0 while nothing was."""
+        return self._paces.get(size, self._pace or 0.0)
+
+    def _seconds(self, ticket: _Ticket) -> float:
+        """A request is guessed to take."""
+        return ticket.cost * self._pace_of(_size(ticket.cost))
+
+    @property
+    def _queued_seconds(self) -> float:
+        """Of work that waits, if there were one slot."""
+        return sum(cost * self._pace_of(size) for size, cost in self._queued_cost.items())
 
     def _seconds_ahead(self) -> float | None:
         """Until the next request would have a slot; None while nothing was measured or nothing runs."""
         if self._pace is None or not self._slots:
             return None
         now = time.monotonic()
-        left = sum(max(0.0, one.cost * self._pace - (now - one.begun)) for one in self._running)
-        return (left + self._queued_cost * self._pace) / self._slots
+        left = sum(max(0.0, self._seconds(one) - (now - one.begun)) for one in self._running)
+        return (left + self._queued_seconds) / self._slots
 
     @property
-    def _mean(self) -> float:
-        """Tokens of one request among those that run."""
-        return sum(ticket.cost for ticket in self._running) / max(1, self.running)
+    def _mean_seconds(self) -> float:
+        """Of one request among those that run."""
+        return sum(map(self._seconds, self._running)) / max(1, self.running)
 
-    def _refusal(self, reason: Reason, why: str, tokens: float) -> XmguardError:
-        """The error for who may come back when so many tokens have been run."""
-        return self._refused_after(reason, why, (self._pace or 0.0) * tokens / max(1, self._slots))
+    def _refusal(self, reason: Reason, why: str, work: float) -> XmguardError:
+        """The error for who may come back when so many seconds of work have been done."""
+        return self._refused_after(reason, why, work / max(1, self._slots))
 
-    def _full_of_tokens(self, tokens: float) -> XmguardError:
+    def _full_of_tokens(self, work: float) -> XmguardError:
         limit = self._config.max_queue_cost
         return self._refusal(
-            Reason.QUEUE_FULL, f"requests of {self._queued_cost} tokens are waiting; the limit is {limit}", tokens
+            Reason.QUEUE_FULL, f"requests of {self.waiting_cost} tokens are waiting; the limit is {limit}", work
         )
 
     @staticmethod
@@ -350,6 +371,16 @@ class Admission:
         return XmguardError(
             f"{why}; ask again in {delay:.0f} s", code=ErrorCode.RESOURCE_EXHAUSTED, reason=reason, retry_after=delay
         )
+
+
+def _size(cost: int) -> int:
+    """Requests of one size differ in cost by less than a factor of two."""
+    return cost.bit_length()
+
+
+def _moved(mean: float | None, seen: float) -> float:
+    """A mean after one more was seen."""
+    return seen if mean is None else mean + _NEWEST * (seen - mean)
 
 
 def shutting_down() -> XmguardError:

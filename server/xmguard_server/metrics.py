@@ -125,13 +125,15 @@ class Metrics:
         usage = response.usage
         if event.first_token_seconds is not None:
             self._first_token_seconds.observe(usage.queue_seconds + event.first_token_seconds, _exemplar())
-        if event.token_seconds is not None:
-            self._token_seconds.observe(event.token_seconds)
+        for gap in event.token_gaps:
+            self._token_seconds.observe(gap)
         for taken in event.steps:
             self._step_seconds.labels(taken.step.value).inc(taken.seconds)
         self._prompt_tokens.inc(usage.prompt_tokens)
         self._generation_tokens.inc(usage.completion_tokens)
         self._evidence_tokens.inc(usage.evidence_tokens)
+        if event.cost is not None:
+            self._admitted_tokens.inc(event.cost)
         pair = self._labels.modality_pair(response.spans)
         language = language_pair(response.spans)
         self._conflicts.labels(response.verdict.decision.name.lower(), pair, language).inc()
@@ -244,7 +246,7 @@ class Metrics:
         )
         self._token_seconds = Histogram(
             "xmguard_inter_token_latency_seconds",
-            "Mean time between two tokens of an answer; one observation per answer.",
+            "Time from each token of an answer to the next, as they were shown.",
             registry=registry,
             buckets=_TOKEN_SECONDS,
         )
@@ -260,6 +262,11 @@ class Metrics:
         self._generation_tokens = Counter("xmguard_generation_tokens_total", "Tokens of answers.", registry=registry)
         self._evidence_tokens = Counter(
             "xmguard_evidence_tokens_total", "Tokens run for the evidence of verdicts.", registry=registry
+        )
+        self._admitted_tokens = Counter(
+            "xmguard_admitted_tokens_total",
+            "Tokens that answered requests were admitted with: at most what is run for prompts, answers and evidence.",
+            registry=registry,
         )
         self._conflicts = Counter(
             "xmguard_conflicts_total",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from statistics import fmean
 from urllib.parse import urlsplit
 
 from opentelemetry import context as otel_context
@@ -127,6 +128,8 @@ def _of_call(event: GuardEvent) -> Attributes:
         "xmguard.engine": response.served_by.engine,
         "xmguard.spans": len(response.spans),
         "xmguard.queue_seconds": usage.queue_seconds,
+        "xmguard.tokens": usage.tokens,
+        "xmguard.admitted_tokens": event.cost,
         "xmguard.evidence_tokens": usage.evidence_tokens,
         "xmguard.verdict.decision": verdict.decision.name,
         "xmguard.verdict.status": verdict.status.name,
@@ -176,7 +179,8 @@ def _decoded(event: GuardEvent) -> Attributes:
     return _known(
         {
             "gen_ai.usage.output_tokens": event.response.usage.completion_tokens,
-            "xmguard.token_seconds": event.token_seconds,
+            "xmguard.token_seconds": fmean(event.token_gaps) if event.token_gaps else None,
+            "xmguard.token_seconds.slowest": max(event.token_gaps, default=None),
         }
     )
 

@@ -3,15 +3,19 @@
 from dataclasses import replace
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from tests.integration.pictures import registry_with_sketches, sketch
 from xmguard.backends.transformers.loader import load
 from xmguard.evidence import Estimate, PairEstimate
 from xmguard.guard import Guard
-from xmguard.request import AnswerRequest, Decoding, Detail, OnError, Prompt, Rebalance, Scope
+from xmguard.request import AnswerRequest, Decoding, Detail, OnConflict, OnError, Prompt, Rebalance, Scope
 from xmguard.response import Status
 from xmguard.span import Span
 from xmguard.testing.tiny_pictures import make_picture_model
+from xmguard.verdict import grouping
+from xmguard.verdict.equality import Agreement
 
 TEXTS = ("The door is heavy. It was painted red in May. Nobody minds.", "Mavi. Kapı ağır.", "It is green.", "No paint.")
 
@@ -94,6 +98,43 @@ def test_it_holds_for_whatever_is_asked_for(guard, more):
     asked = request(3, **more)
     assert costs(guard, asked)[0] < 2.5
     assert costs(guard, asked, answers=False)[0] < 2.5
+
+
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@given(
+    texts=st.lists(st.sampled_from([*TEXTS, "", "25", "It is red. " * 9]).map("It: {}".format), min_size=1, max_size=7),
+    answers=st.booleans(),
+    tokens=st.integers(1, 30),
+    detail=st.builds(Detail, *[st.booleans()] * 4),
+    scope=st.sampled_from(Scope),
+    policy=st.sampled_from(["none", "fixed"]),
+    prompt=st.sampled_from(Prompt),
+    conflict=st.sampled_from(OnConflict),
+)
+def test_it_holds_for_any_request(guard, texts, answers, tokens, detail, scope, policy, prompt, conflict):
+    bias = {"s1": 1.5} if policy == "fixed" else {}
+    asked = AnswerRequest(
+        spans=tuple(Span(text=text, language="en") for text in texts),
+        question="Which colour?",
+        rebalance=Rebalance(policy, bias=bias, scope=scope),
+        decoding=Decoding(max_tokens=tokens),
+        detail=detail,
+        prompt=prompt,
+        on_conflict=conflict,
+        on_error=OnError.OPEN,
+    )
+    costs(guard, asked, answers=answers)
+
+
+def test_many_spans_run_nearly_all_of_it_where_no_two_say_the_same(guard, monkeypatch):
+    """Which is why it cannot be said smaller before the spans have been read."""
+    spans = tuple(Span(text=f"Door {number} is {'very ' * number}red.", language="en") for number in range(16))
+    ratios = {}
+    for agreement in (Agreement.DIFFERENT, Agreement.SAME):
+        monkeypatch.setattr(grouping, "compare", lambda one, other, agreement=agreement: agreement)
+        ratios[agreement], _ = costs(guard, replace(request(), spans=spans), answers=False)
+    assert ratios[Agreement.DIFFERENT] < 1.5
+    assert ratios[Agreement.SAME] > 2 * ratios[Agreement.DIFFERENT]
 
 
 def test_a_context_that_is_read_again_is_counted_again(guard):

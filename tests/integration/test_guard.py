@@ -6,6 +6,7 @@ from dataclasses import replace
 
 import pytest
 
+from xmguard.alone import AloneReading
 from xmguard.backends.transformers.loader import load
 from xmguard.context import Context, ContextSpan
 from xmguard.deadline import Stop
@@ -312,8 +313,32 @@ def test_observers_are_told_what_was_done_and_how_long_each_step_took(tiny_backe
     whole = sum(taken.seconds for taken in answered.steps[1:])  # the first was taken before the work began
     assert answered.response.usage.seconds * 0.5 < whole < answered.response.usage.seconds * 1.05
     decoding = answered.steps[-1].seconds
-    assert 0 < answered.token_seconds < decoding
-    assert (checked.first_token_seconds, checked.token_seconds) == (None, None)
+    assert answered.token_gaps
+    assert min(answered.token_gaps) > 0
+    assert sum(answered.token_gaps) < decoding
+    assert (checked.first_token_seconds, checked.token_gaps) == (None, ())
+
+
+def test_between_tokens_that_were_ready_before_the_verdict_there_is_no_time(tiny_backend, registry, monkeypatch):
+    told, held, read = [], [], AloneReading.read
+
+    class Watching:
+        name = "watching"
+        observe = staticmethod(told.append)
+
+    def reading(alone, tokens):
+        early = read(alone, tokens)
+        held.append(sum(token.branch == "unbiased" for token in early))
+        return early
+
+    monkeypatch.setattr(AloneReading, "read", reading)
+    guard = scripted(Guard(tiny_backend, registry, model="tiny", observers=[Watching()]), probability=0.1)
+    response = guard.answer(REQUEST)
+    assert held[0] > 1
+    assert len(told[0].token_gaps) == response.usage.completion_tokens - held[0] > 0
+    told.clear()
+    guard.answer(replace(REQUEST, spans=REQUEST.spans[:1]))  # has no verdict to wait for
+    assert len(told[0].token_gaps) == told[0].response.usage.completion_tokens - 1
 
 
 def test_observers_see_finished_requests_and_cannot_break_them(tiny_backend, registry):

@@ -16,7 +16,8 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.scripted import REQUEST
 from xmguard import wire
-from xmguard.response import AnswerResponse, Done
+from xmguard.response import AnswerResponse, CheckResponse, Done
+from xmguard_server.workers.remote import GuardMethod
 
 OPTIONS = (
     ("grpc.enable_retries", 0),
@@ -44,7 +45,7 @@ class Ended:
     reason: str = ""
     retry: bool = False
     """Whether it was told when to ask again."""
-    response: AnswerResponse | None = None
+    response: AnswerResponse | CheckResponse | None = None
     words: str = field(default="", repr=False)
 
 
@@ -65,15 +66,15 @@ async def begun(stream: Any) -> None:
     await anext(aiter(stream))
 
 
-async def answer(opened: Any, packed: bytes, timeout: float = 60) -> Ended:
-    """One Answer."""
+async def answer(opened: Any, packed: bytes, timeout: float = 60, method: GuardMethod = wire.ANSWER) -> Ended:
+    """One Answer, or one Check."""
     began = time.monotonic()
-    call = opened.unary_unary(wire.ANSWER.path)(packed, timeout=timeout)
+    call = opened.unary_unary(method.path)(packed, timeout=timeout)
     try:
         data = await call
     except grpc.aio.AioRpcError as failure:
         return ended(failure, began)
-    return Ended("OK", time.monotonic() - began, response=wire.ANSWER.unpack_response(data))
+    return Ended("OK", time.monotonic() - began, response=method.unpack_response(data))
 
 
 async def whole(stream: Any) -> Ended:

@@ -1,4 +1,4 @@
-"""R5: four times as much as can be served."""
+"""R5: four times as much as can be served, and requests that are as large as the limits allow."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import asyncio
 import time
 from collections.abc import Iterator
 
+from tests.reliability import large
 from tests.reliability.asking import Ended, Probes, answer, body, channel, probing
 from tests.reliability.stage import Served, Stage, misses, percentile
 from tests.reliability.target import Finding, Measure, Target
@@ -31,6 +32,9 @@ def overload(stage: Stage) -> Iterator[Finding]:
         waits = [end.response.usage.queue_seconds for end in admitted if end.response is not None]
         yield Measure("longest wait of one that was answered", max(waits), MAX_QUEUE_WAIT, "s")
         yield misses("health probes that were not told SERVING", probes.unhealthy)
+    yield from large.beside_a_stub(stage)
+    if not stage.short:
+        yield from large.beside_a_model(stage)
 
 
 async def _peak(served: Served, seconds: float) -> float:
@@ -64,9 +68,9 @@ async def _excess(served: Served, rate: float, seconds: float) -> tuple[list[End
 TARGETS = (
     Target(
         "R5",
-        "Four times as much as can be served",
+        "More than can be served",
         overload,
         "how excess is refused, the longest wait and health are enforced; the pace of answers to 1.25 times and of "
-        "refusals to 8 times, because the one who asks shares the processors",
+        "refusals to 8 times, because the one who asks shares the processors; times of and beside a large request to 3",
     ),
 )

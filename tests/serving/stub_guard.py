@@ -62,6 +62,8 @@ class Behaviour:
     """Characters of a delta."""
     cost: int = 100
     """Tokens that it says it takes, whatever it really does; a fifth of that without its evidence."""
+    evidence: int = 0
+    """Tokens that it says were run for its evidence."""
     memory: int = 0
     """MiB that a request holds while it runs."""
     says: int = 0
@@ -152,7 +154,11 @@ class StubGuard:
             spans=spans,
             imbalance=Imbalance(log_ratio_before=2.0, log_ratio_after=0.5),
             rebalancing=Rebalancing(True, "fixed", "", Scope.READERS),
-            usage=Usage(40, does.tokens, time.monotonic() - began, queue_seconds=queue_seconds),
+            usage=Usage(
+                *(40, does.tokens, time.monotonic() - began),
+                queue_seconds=queue_seconds,
+                evidence_tokens=does.evidence,
+            ),
             finish_reason=FinishReason.STOP,
         )
         self._tell(GuardEvent("answer", ready.request, response, 0.01))
@@ -162,7 +168,8 @@ class StubGuard:
         quiet = replace(self, observers=())
         done = list(quiet.stream(ready, **arguments))[-1]
         assert isinstance(done, Done)
-        response = CheckResponse(done.response.request_id, done.response.verdict, done.response.spans)
+        said = done.response
+        response = CheckResponse(said.request_id, said.verdict, said.spans, usage=said.usage)
         self._tell(GuardEvent("check", ready.request, response, None))
         return response
 

@@ -68,8 +68,10 @@ def test_metrics_count_what_happened() -> None:
         "xmguard_queue_time_seconds_count 5.0",
         "xmguard_prompt_tokens_total 160.0",
         "xmguard_generation_tokens_total 12.0",
-        "xmguard_inter_token_latency_seconds_count 4.0",
+        "xmguard_inter_token_latency_seconds_count 8.0",
+        'xmguard_inter_token_latency_seconds_bucket{le="0.01"} 4.0',
         "xmguard_evidence_tokens_total 48.0",
+        "xmguard_admitted_tokens_total 300.0",
         "xmguard_requests_running 0.0",
         "xmguard_requests_waiting 0.0",
         'xmguard_conflicts_total{decision="conflict",language="cross",modality_pair="text-text"} 3.0',
@@ -129,7 +131,7 @@ def fill(metrics: Metrics, methods: Sequence[str], modalities: Sequence[str]) ->
         response = AnswerResponse(
             verdict=ConflictVerdict(decision), spans=spans, imbalance=imbalance if len(spans) > 1 else Imbalance()
         )
-        metrics.observe(GuardEvent("answer", AnswerRequest(), response, 0.1, 0.1))
+        metrics.observe(GuardEvent("answer", AnswerRequest(), response, 0.1, (0.1,), cost=9))
     for policy, applied in product(["none", "fixed", "floor", "soften", "target", "made-up"], [True, False]):
         response = AnswerResponse(rebalancing=Rebalancing(applied, policy))
         metrics.observe(GuardEvent("answer", AnswerRequest(), response, 0.1))

@@ -121,9 +121,12 @@ def test_a_call_is_one_span_of_its_callers_trace_with_one_below_for_each_step(tr
     assert said["xmguard.request_id"] == "of-grpc"
     assert said["gen_ai.usage.input_tokens"] == "40"
     assert said["gen_ai.usage.output_tokens"] == "3"
+    assert (said["xmguard.tokens"], said["xmguard.admitted_tokens"]) == ("55", "60")
     assert said["xmguard.verdict.decision"] == "CONFLICT"
     assert told(steps[2])["xmguard.imbalance.log_ratio_before"] == 2.0
     assert told(steps[3])["xmguard.rebalance.policy"] == "fixed"
+    decoding = told(steps[-1])
+    assert (decoding["xmguard.token_seconds"], decoding["xmguard.token_seconds.slowest"]) == (0.02, 0.03)
     everything = json.dumps(spans)
     assert "25" not in "".join(str(value) for span in spans for value in told(span).values())
     for words in ("rose", "how much", "sources disagree", "Subió"):
@@ -197,6 +200,7 @@ def test_the_access_log_has_a_line_per_call_that_says_what_it_took(caplog: pytes
         assert (line["request_id"], line["method"], line["code"]) == (name, method, "OK")
         assert (line["trace_id"], line["span_id"]) == (TRACE, PARENT)
         assert (line["prompt_tokens"], line["completion_tokens"], line["evidence_tokens"]) == (40, 3, 12)
+        assert line["admitted_tokens"] == 60
         assert line["verdict"] == "CONFLICT"
         assert 0 <= line["queue_seconds"] <= line["seconds"]
         assert line["first_token_seconds"] == pytest.approx(0.05)

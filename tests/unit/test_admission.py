@@ -265,6 +265,31 @@ async def test_when_to_come_back_follows_the_measured_pace(monkeypatch):
             assert (await refused(made)).retry_after == pytest.approx(4.0)
 
 
+async def test_the_pace_of_small_requests_says_nothing_of_large_ones(monkeypatch):
+    made, clock = queue(max_queue_wait=1000), Clock(monkeypatch)
+    await served(made, clock, seconds=2.0)
+    await served(made, clock, seconds=1.8, cost=900)  # it ran far less than it might have
+    async with place(made, 900):  # not the 15 s that it would be at the pace of all
+        async with waiting(made, 1, 900):
+            assert made.pressure == pytest.approx(0.9)  # of its tokens: they may all be run
+            assert (await refused(made, cost=900)).retry_after == pytest.approx(1.8 * 800 / 900)  # when there is room
+            assert isinstance(await refused(made, timeout=3.5), DeadlineExceeded)
+        late = asyncio.ensure_future(made.place(100, 10, "", Stop(2.5), may_skip_evidence=False))
+        await asyncio.sleep(0)
+        assert made.waiting == 1
+    (await late).leave(done=False)
+    async with place(made, 100):
+        assert isinstance(await refused(made, timeout=1.9), DeadlineExceeded)
+    assert empty(made)
+
+
+async def test_a_large_request_that_is_the_first_is_guessed_by_all_others(monkeypatch):
+    made, clock = queue(max_queue_wait=1000), Clock(monkeypatch)
+    await served(made, clock, seconds=2.0)
+    async with place(made, 900):
+        assert isinstance(await refused(made, timeout=17.5), DeadlineExceeded)
+
+
 async def test_what_was_broken_off_tells_nothing_of_the_pace(monkeypatch):
     made, clock = queue(), Clock(monkeypatch)
     async with place(made):

@@ -290,6 +290,7 @@ def _event(method: GuardMethod, message: Message) -> GuardEvent:
         AnswerRequest(),
         response,
         message.fields["first_token_seconds"],
-        message.fields["token_seconds"],
+        tuple(message.fields["token_gaps"]),
         tuple(StepTime(Step(step), began, seconds) for step, began, seconds in message.fields["steps"]),
+        message.fields["cost"],
     )

@@ -79,6 +79,13 @@ class _Call:
     prepared: ServedRequest | None = None
     admitted: Mapping[str, Any] | None = None
 
+    @property
+    def cost(self) -> int | None:
+        """Tokens that it was admitted with; None until it was."""
+        if self.prepared is None or self.admitted is None:
+            return None
+        return self.prepared.cost_without_evidence if self.admitted["skip_evidence"] else self.prepared.cost
+
 
 class _Hearer:
     """The guard's observer: keeps what a call's observers are to hear until its last response goes to the front."""
@@ -302,7 +309,8 @@ class _Runtime:
             told = {
                 "method": event.method,
                 "first_token_seconds": event.first_token_seconds,
-                "token_seconds": event.token_seconds,
+                "token_gaps": [round(gap, 6) for gap in event.token_gaps],
+                "cost": call.cost,
                 "steps": [(taken.step.value, taken.began, taken.seconds) for taken in event.steps],
             }
             self._send(Kind.LAST, call.number, told, last)
