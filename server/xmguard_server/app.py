@@ -54,8 +54,8 @@ _HTTP_SLACK = 30.0
 
 logger = logging.getLogger(__name__)
 
-# While grpc frees a server that never started it logs a debug line with that server in it. Whoever keeps the record, as a
-# buffering handler or pytest does, holds freed memory, and the process dies of it later and elsewhere.
+# While grpc frees a server that never started it logs a debug line with that server in it. Whoever keeps the record, as
+# a buffering handler or pytest does, holds freed memory, and the process dies of it later and elsewhere.
 logging.getLogger("grpc._cython.cygrpc").setLevel(logging.INFO)
 
 
