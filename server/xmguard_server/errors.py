@@ -114,7 +114,7 @@ _GONE = (grpc.aio.InternalError, grpc.aio.UsageError)
 _NOT_AGAIN = ("grpc-retry-pushback-ms", "-1")
 """Ends gRPC's own retries (gRFC A6): five attempts of a request that breaks its worker would break five."""
 
-_STATUS_SECONDS = 1.0
+_STATUS_SECONDS = 0.5
 """How long a status may take to be on its way; it waits behind what a reader does not take, and arrives after it."""
 
 logger = logging.getLogger(__name__)

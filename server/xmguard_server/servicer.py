@@ -67,13 +67,17 @@ class GuardServicer:
 
     async def _write(self, response: bytes, context: Any) -> None:
         """Send a part of a stream, or end the call of a reader that takes nothing for too long."""
+        writing = asyncio.create_task(context.write(response))
         try:
-            async with asyncio.timeout(self._send_timeout):
-                await context.write(response)
-        except TimeoutError as stalled:
-            raise Cancelled(
-                f"nothing of the stream was read for {self._send_timeout:g} s, so it was closed"
-            ) from stalled
+            done, _ = await asyncio.wait((writing,), timeout=self._send_timeout)
+        except asyncio.CancelledError:
+            # grpc never frees a write whose end nobody awaits. Of a call that it has cancelled they all end at once.
+            await asyncio.gather(writing, return_exceptions=True)
+            raise
+        if not done:
+            writing.cancel()
+            raise Cancelled(f"nothing of the stream was read for {self._send_timeout:g} s, so it was closed")
+        writing.result()
 
 
 def _call(context: Any) -> Call:
