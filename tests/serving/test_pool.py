@@ -13,7 +13,7 @@ from dataclasses import replace
 import psutil
 import pytest
 
-from tests.scripted import REQUEST, ScriptedGuard, ScriptedRequest, ScriptedRequest, ThreadLaunch, ThreadWorker, blocked
+from tests.scripted import REQUEST, ScriptedGuard, ScriptedRequest, ThreadLaunch, ThreadWorker, blocked
 from xmguard import wire
 from xmguard.deadline import Stop
 from xmguard.errors import EngineError, ModelRefused, XmguardError
@@ -254,7 +254,8 @@ async def test_requests_are_prepared_in_order_and_one_that_is_cancelled_meanwhil
         for number, call in enumerate(calls):
             if number != 2:
                 await call.size()
-        at_once = pool.call(wire.CHECK, BODY, "request", Stop(10), AtOnce(ScriptedRequest(REQUEST).cost, lambda cost: None))
-        assert (await at_once.response())[1]
+        at_once = AtOnce(ScriptedRequest(REQUEST).cost, lambda cost: None)
+        run = pool.call(wire.CHECK, BODY, "request", Stop(10), at_once)
+        assert (await run.response())[1]
     assert guard.given == ["0", "1", "3", "4", "one?"]
     assert guard.most == 1
