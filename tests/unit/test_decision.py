@@ -38,6 +38,14 @@ def test_conflict_names_the_spans_and_their_answers() -> None:
     assert (found.span_a, found.span_b, found.answer_a, found.answer_b, found.score) == ("s1", "s2", "25%", "15%", 0.93)
 
 
+def test_a_conflict_of_equal_answers_is_not_told_as_one_between_them() -> None:
+    verdict = decide(evidence("When does it leave?", "When does it leave?"), Estimate((pair(1, 2, 0.93),)), 0.5)
+    assert verdict.reason == (
+        "s1 and s2 seem to contradict each other, although the model says “When does it leave?” of either "
+        "(probability of a conflict 0.93, threshold 0.50)."
+    )
+
+
 def test_the_reason_calls_spans_what_the_caller_calls_them() -> None:
     sources = {"s1": "city council", "s2": " "}
     verdict = decide(evidence("25%", "15%"), Estimate((pair(1, 2, 0.93),)), 0.5, sources)

@@ -167,11 +167,13 @@ def _conflict_reason(disagreements: tuple[Disagreement, ...], threshold: float, 
     worst = disagreements[0]
     more = len(disagreements) - 1
     rest = f"; {more} more {'pair disagrees' if more == 1 else 'pairs disagree'}" if more else ""
-    return (
-        f"{label(worst.span_a, sources.get(worst.span_a, ''))} says {quote(worst.answer_a)} but "
-        f"{label(worst.span_b, sources.get(worst.span_b, ''))} says {quote(worst.answer_b)} "
-        f"(probability of a conflict {worst.score:.2f}, threshold {threshold:.2f}){rest}."
-    )
+    a, b = (label(span, sources.get(span, "")) for span in (worst.span_a, worst.span_b))
+    said = f"{a} says {quote(worst.answer_a)} but {b} says {quote(worst.answer_b)}"
+    if (
+        worst.answer_a == worst.answer_b
+    ):  # the features saw what the answers do not show, as where both repeat the question
+        said = f"{a} and {b} seem to contradict each other, although the model says {quote(worst.answer_a)} of either"
+    return f"{said} (probability of a conflict {worst.score:.2f}, threshold {threshold:.2f}){rest}."
 
 
 def _consistent_reason(groups: tuple[AnswerGroup, ...], count: int) -> str:
