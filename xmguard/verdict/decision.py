@@ -169,9 +169,7 @@ def _conflict_reason(disagreements: tuple[Disagreement, ...], threshold: float, 
     rest = f"; {more} more {'pair disagrees' if more == 1 else 'pairs disagree'}" if more else ""
     a, b = (label(span, sources.get(span, "")) for span in (worst.span_a, worst.span_b))
     said = f"{a} says {quote(worst.answer_a)} but {b} says {quote(worst.answer_b)}"
-    if (
-        worst.answer_a == worst.answer_b
-    ):  # the features saw what the answers do not show, as where both repeat the question
+    if worst.answer_a == worst.answer_b:  # seen by the features alone, as where both answers repeat the question
         said = f"{a} and {b} seem to contradict each other, although the model says {quote(worst.answer_a)} of either"
     return f"{said} (probability of a conflict {worst.score:.2f}, threshold {threshold:.2f}){rest}."
 
