@@ -18,7 +18,7 @@ import trustme
 from tests.scripted import REQUEST, VERDICT, WORDS, raising, serving
 from tests.unit.command_line import one_error_line, xmguard
 from xmguard import wire
-from xmguard.client import AsyncClient, Client, Restarted, Retries, Tls
+from xmguard.client import AsyncClient, Client, Restarted, Retries, Tls, read_token
 from xmguard.errors import DeadlineExceeded, ErrorCode, InvalidRequest, Reason, SetupIncomplete, XmguardError
 from xmguard.examples import agent
 from xmguard.response import AnswerResponse, CheckResponse, ConflictVerdict, Decision, Delta, Done, Started, Status
@@ -242,6 +242,8 @@ def test_both_sides_may_have_to_show_certificates(tmp_path: Path) -> None:
     whole = Tls(tmp_path / "ca.pem", mine, tmp_path / "key.pem", "guard.example")
     with listening(Bare(), credentials) as address:
         assert answered("sync", address, tls=whole) == answered("async", address, tls=whole) == ["ok"]
+        named = Tls(str(tmp_path / "ca.pem"), str(mine), str(tmp_path / "key.pem"), "guard.example")
+        assert answered("sync", address, tls=named) == ["ok"]
         for less in (Tls(tmp_path / "ca.pem", server_name="guard.example"), Tls(server_name="guard.example")):
             with pytest.raises(XmguardError) as caught:
                 answered("sync", address, tls=less, retries=Retries(attempts=1))
@@ -266,6 +268,13 @@ def test_a_token_file_that_is_no_good_is_refused(tmp_path: Path, text: str | Non
     line = one_error_line(xmguard("ask", "--server", "127.0.0.1:1", "--token-file", str(file), *spans, "q?"))
     assert said in line
     assert "secret" not in line
+
+
+def test_a_token_file_is_named_by_a_path_or_a_string(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("secret\n")
+    file.chmod(0o600)
+    assert read_token(file) == read_token(str(file)) == "secret"
 
 
 def test_the_commands_send_the_token_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
