@@ -15,7 +15,8 @@ import grpc.aio
 from xmguard import wire
 from xmguard.client.credentials import Tls, check_token, require_private
 from xmguard.client.retries import Retries
-from xmguard.errors import Cancelled, DeadlineExceeded, ErrorCode, InvalidRequest, Reason, XmguardError
+from xmguard.client.transport import explained
+from xmguard.errors import Cancelled, ErrorCode, InvalidRequest, Reason, XmguardError
 from xmguard.request import AnswerRequest, Decoding, Detail, OnConflict, OnError, Prompt, Rebalance
 from xmguard.response import Limits
 from xmguard.span import Span
@@ -89,7 +90,7 @@ class Connection:
         try:
             yield
         except grpc.RpcError as failure:
-            raise _error(self._address, self._timeout, failure) from failure
+            raise _error(self._address, self._timeout, self._tls is not None, failure) from failure
         except (ValueError, grpc.aio.UsageError) as failure:
             if not self._closed:
                 raise
@@ -130,33 +131,12 @@ def packed(pack: Callable[[RequestT], bytes], request: RequestT) -> bytes:
     return data
 
 
-def _error(address: str, timeout: float, failure: Any) -> XmguardError:
+def _error(address: str, seconds: float, encrypted: bool, failure: Any) -> XmguardError:
     trailers = failure.trailing_metadata() or ()
     data = next((value for key, value in trailers if key == _STATUS_KEY), None)
     code: str = failure.code().name
     error = wire.from_status(code, failure.details() or "", data)
     if data is None:
-        error = _of_transport(address, timeout, error)
+        error = explained(address, seconds, encrypted, error)
     error.request_id = next((value for key, value in trailers if key == _REQUEST_ID_KEY), "")
     return error
-
-
-def _of_transport(address: str, timeout: float, error: XmguardError) -> XmguardError:
-    """Nothing from the server itself: what is left are the transport's words, which say nothing of what to do."""
-    if error.code is ErrorCode.DEADLINE_EXCEEDED:
-        return DeadlineExceeded(
-            f"{address} did not finish within {timeout:g} s; ask for less, or give a longer timeout"
-        )
-    if error.code is ErrorCode.RESOURCE_EXHAUSTED:
-        return XmguardError(
-            f"{address} takes no message of this size ({error}); send fewer or smaller spans",
-            code=error.code,
-            reason=Reason.REQUEST_TOO_LARGE,
-        )
-    if error.reason is not Reason.SERVER_UNREACHABLE:
-        return error
-    if error.code is ErrorCode.UNIMPLEMENTED:
-        message = f"what answers at {address} is not an xmguard server, or an older one; check the address"
-    else:
-        message = f"no xmguard server answers at {address}; start one with `xmguard serve`, or check the address"
-    return XmguardError(message, code=error.code, reason=error.reason)

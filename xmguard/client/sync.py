@@ -41,7 +41,7 @@ class Client(Connection):
     Methods that take a request take an `AnswerRequest`, its fields as keywords, or both (keywords then override), and
     beside it `timeout`, in seconds, for this call, and `request_id`, which the server's log and its errors repeat.
     All raise XmguardError: `InvalidRequest` with every violation, `DeadlineExceeded`, `ModelNotFound`, or with
-    reason SERVER_UNREACHABLE when nothing answers at the address. A client that was closed raises it too.
+    reason SERVER_UNREACHABLE when no connection to the address comes about. A client that was closed raises it too.
 
     Calls that a busy or restarting server turned away are made again as `retries` says, within the call's time.
     """
