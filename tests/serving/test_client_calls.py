@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -202,9 +203,26 @@ def test_all_attempts_share_the_time_of_the_call(kind: str) -> None:
     bare = Bare()
     bare.unary = late  # type: ignore[method-assign]
     started = time.monotonic()
-    with listening(bare) as address, pytest.raises(DeadlineExceeded):
+    with listening(bare) as address, pytest.raises(DeadlineExceeded, match=r"did not finish within 0\.2 s;"):
         answered(kind, address, timeout=30.0, call_timeout=0.2)
     assert time.monotonic() - started < 5.0
+    with listening(bare) as address, pytest.raises(DeadlineExceeded, match=r"did not finish within 0\.1 s;"):
+        answered(kind, address, timeout=0.1)
+
+
+@both
+def test_a_stream_that_takes_too_long_is_told_its_own_time(kind: str) -> None:
+    bare, over = Bare(), threading.Event()
+
+    def never(data: bytes, context: Any) -> Iterator[bytes]:
+        over.wait(10)
+        yield b""
+
+    bare.stream = never  # type: ignore[method-assign]
+    with listening(bare) as address:
+        with pytest.raises(DeadlineExceeded, match=r"did not finish within 0\.2 s;"):
+            answered(kind, address, "stream", timeout=30.0, call_timeout=0.2)
+        over.set()
 
 
 @both

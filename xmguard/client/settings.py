@@ -47,6 +47,19 @@ class RequestFields(TypedDict, total=False):
     conflict_threshold: float | None
 
 
+@dataclasses.dataclass(frozen=True)
+class CallTime:
+    """How long one call may take, with all that is tried for it."""
+
+    seconds: float
+    end: float
+    """When it is up, by `time.monotonic`."""
+
+    def left(self) -> float:
+        """Seconds until the end, for grpc: 0 ends a call at once."""
+        return max(0.0, self.end - time.monotonic())
+
+
 class Connection:
     """Settings of one client."""
 
@@ -80,17 +93,18 @@ class Connection:
             sent.append((_REQUEST_ID_KEY, request_id))
         return tuple(sent)
 
-    def _end(self, timeout: float | None) -> float:
-        """When a call's time is up, by `time.monotonic`."""
-        return time.monotonic() + (self._timeout if timeout is None else timeout)
+    def _within(self, timeout: float | None) -> CallTime:
+        """The time of a call that begins now; None is the client's own."""
+        seconds = self._timeout if timeout is None else timeout
+        return CallTime(seconds, time.monotonic() + seconds)
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Turn what grpc raises into what the server, the network or the caller did."""
+    def _errors(self, seconds: float) -> Iterator[None]:
+        """Turn what grpc raises into what the server, the network or the caller did. `seconds`: the call had them."""
         try:
             yield
         except grpc.RpcError as failure:
-            raise _error(self._address, self._timeout, self._tls is not None, failure) from failure
+            raise _error(self._address, seconds, self._tls is not None, failure) from failure
         except (ValueError, grpc.aio.UsageError) as failure:
             if not self._closed:
                 raise
@@ -105,11 +119,6 @@ class Connection:
             if not self._closed or task is None or task.cancelling():
                 raise
             raise Cancelled("the client was closed while this call was in progress") from failure
-
-
-def left(end: float) -> float:
-    """Seconds until `end`, for grpc: 0 ends a call at once."""
-    return max(0.0, end - time.monotonic())
 
 
 def merged(request: AnswerRequest | None, fields: RequestFields) -> AnswerRequest:

@@ -18,9 +18,9 @@ from xmguard.client.retries import Retries, when_broken, when_busy
 from xmguard.client.settings import (
     DEFAULT_ADDRESS,
     DEFAULT_SECONDS,
+    CallTime,
     Connection,
     RequestFields,
-    left,
     merged,
     packed,
 )
@@ -110,9 +110,9 @@ class Client(Connection):
         Closing the generator, or dropping it, cancels the call; the server stops within one decoding step. A stream
         that breaks after its first event raises.
         """
-        end = self._end(timeout)
+        within = self._within(timeout)
         data = packed(wire.STREAM_ANSWER.pack_request, merged(request, fields))
-        yield from self._begun(data, end, request_id, when_busy(end))
+        yield from self._begun(data, within, request_id, when_busy(within.end))
 
     def restarting_stream(
         self,
@@ -127,13 +127,13 @@ class Client(Connection):
         At most as often as `retries.attempts` says, and within the call's time. The model may word its answer otherwise
         the second time: what was shown until `Restarted` is to be taken back.
         """
-        end = self._end(timeout)
+        within = self._within(timeout)
         data = packed(wire.STREAM_ANSWER.pack_request, merged(request, fields))
-        busy = when_busy(end)
-        delay = when_broken(end, busy)
+        busy = when_busy(within.end)
+        delay = when_broken(within.end, busy)
         for number in count(2):
             try:
-                yield from self._begun(data, end, request_id, busy)
+                yield from self._begun(data, within, request_id, busy)
             except XmguardError as error:
                 seconds, broke = delay(error), error
                 if seconds is False or number > self._retries.attempts:
@@ -157,12 +157,12 @@ class Client(Connection):
         self.close()
 
     def _begun(
-        self, data: bytes, end: float, request_id: str, busy: Callable[[Exception], bool | float]
+        self, data: bytes, within: CallTime, request_id: str, busy: Callable[[Exception], bool | float]
     ) -> Generator[Event, None, None]:
         """The events of a stream that is asked for again, as `busy` says, until it begins."""
         for attempt in stamina.retry_context(on=busy, attempts=self._retries.attempts, timeout=None):
             with attempt:
-                events = self._events(data, end, request_id)
+                events = self._events(data, within, request_id)
                 first = next(events)
         try:
             yield first
@@ -170,11 +170,11 @@ class Client(Connection):
         finally:
             events.close()
 
-    def _events(self, data: bytes, end: float, request_id: str) -> Generator[Event, None, None]:
+    def _events(self, data: bytes, within: CallTime, request_id: str) -> Generator[Event, None, None]:
         method = wire.STREAM_ANSWER
-        with self._errors():
+        with self._errors(within.seconds):
             stub: Any = self._channel.unary_stream(method.path)
-            call = stub(data, timeout=left(end), metadata=self._metadata(request_id))
+            call = stub(data, timeout=within.left(), metadata=self._metadata(request_id))
             try:
                 order = Order()
                 for event in _whole(order, call):
@@ -191,11 +191,11 @@ class Client(Connection):
         self, method: wire.Method[RequestT, ResponseT], request: RequestT, timeout: float | None, request_id: str
     ) -> ResponseT:
         data = packed(method.pack_request, request)
-        end = self._end(timeout)
-        for attempt in stamina.retry_context(on=when_busy(end), attempts=self._retries.attempts, timeout=None):
-            with attempt, self._errors():
+        within = self._within(timeout)
+        for attempt in stamina.retry_context(on=when_busy(within.end), attempts=self._retries.attempts, timeout=None):
+            with attempt, self._errors(within.seconds):
                 stub: Any = self._channel.unary_unary(method.path)
-                response: bytes = stub(data, timeout=left(end), metadata=self._metadata(request_id))
+                response: bytes = stub(data, timeout=within.left(), metadata=self._metadata(request_id))
         return method.unpack_response(response)
 
 
