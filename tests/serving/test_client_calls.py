@@ -114,9 +114,10 @@ def test_a_busy_server_is_asked_again_after_the_time_it_names(kind: str, method:
 
 @both
 def test_it_is_not_asked_again_when_the_callers_time_would_be_up(kind: str) -> None:
-    bare = Bare(BUSY)
+    later = XmguardError("wait", code=ErrorCode.RESOURCE_EXHAUSTED, reason=Reason.QUEUE_FULL, retry_after=60.0)
+    bare = Bare(later)
     with listening(bare) as address, pytest.raises(XmguardError, match="wait") as caught:
-        answered(kind, address, call_timeout=0.1)
+        answered(kind, address, call_timeout=30.0)
     assert caught.value.reason is Reason.QUEUE_FULL
     assert len(bare.seen) == 1
 
