@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -110,6 +113,32 @@ def test_a_busy_server_is_asked_again_after_the_time_it_names(kind: str, method:
     times = [at for at, _ in bare.seen]
     assert len(times) == 3
     assert all(0.15 <= later - earlier < 1.0 for earlier, later in itertools.pairwise(times))
+
+
+@both
+@pytest.mark.parametrize("method", ["answer", "stream"])
+def test_asking_again_is_logged_with_the_call_the_attempt_and_the_wait(
+    kind: str, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "xmguard.client")
+    with listening(Bare(BUSY, BUSY)) as address:
+        answered(kind, address, method, retries=Retries(attempts=3))
+    lines = [record.getMessage() for record in caplog.records if record.name.startswith("xmguard")]
+    call = {"answer": "Answer", "stream": "StreamAnswer"}[method]
+    assert [re.sub(r"0\.(1[5-9])", "0.1_", line) for line in lines] == [
+        f"{call} at {address}: attempt {number} of 3, 0.1_ s after QUEUE_FULL" for number in (2, 3)
+    ]
+    assert {record.levelname for record in caplog.records if record.name.startswith("xmguard")} == {"INFO"}
+
+
+def test_nothing_is_printed_about_it_by_a_program_that_configures_no_logging() -> None:
+    program = "import sys, xmguard; print(xmguard.Client(sys.argv[1]).answer(question='q?').answer)"
+    bare = Bare(BUSY)
+    with listening(bare) as address:
+        ran = subprocess.run([sys.executable, "-c", program, address], capture_output=True, text=True, check=True)
+    assert len(bare.seen) == 2
+    assert ran.stdout == "ok\n"
+    assert "retry" not in ran.stderr
 
 
 @both

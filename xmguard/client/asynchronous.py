@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
 from itertools import count
 from types import TracebackType
@@ -15,7 +15,7 @@ import stamina
 from xmguard import wire
 from xmguard.client.credentials import Tls
 from xmguard.client.order import Order, Restarted
-from xmguard.client.retries import Retries, when_broken, when_busy
+from xmguard.client.retries import Retries, WhenBusy, when_broken
 from xmguard.client.settings import (
     DEFAULT_ADDRESS,
     DEFAULT_SECONDS,
@@ -94,7 +94,9 @@ class AsyncClient(Connection):
         """
         within = self._within(timeout)
         data = packed(wire.STREAM_ANSWER.pack_request, merged(request, fields))
-        async with aclosing(self._begun(data, within, request_id, when_busy(within.end))) as events:
+        async with aclosing(
+            self._begun(data, within, request_id, self._busy(wire.STREAM_ANSWER.name, within))
+        ) as events:
             async for event in events:
                 yield event
 
@@ -113,7 +115,7 @@ class AsyncClient(Connection):
         """
         within = self._within(timeout)
         data = packed(wire.STREAM_ANSWER.pack_request, merged(request, fields))
-        busy = when_busy(within.end)
+        busy = self._busy(wire.STREAM_ANSWER.name, within)
         delay = when_broken(within.end, busy)
         for number in count(2):
             try:
@@ -143,10 +145,11 @@ class AsyncClient(Connection):
         await self.close()
 
     async def _begun(
-        self, data: bytes, within: CallTime, request_id: str, busy: Callable[[Exception], bool | float]
+        self, data: bytes, within: CallTime, request_id: str, busy: WhenBusy
     ) -> AsyncGenerator[Event, None]:
         """The events of a stream that is asked for again, as `busy` says, until it begins."""
         async for attempt in stamina.retry_context(on=busy, attempts=self._retries.attempts, timeout=None):
+            busy.begin(attempt.num)
             with attempt:
                 events = self._events(data, within, request_id)
                 first = await anext(events)
@@ -177,9 +180,9 @@ class AsyncClient(Connection):
     ) -> ResponseT:
         data = packed(method.pack_request, request)
         within = self._within(timeout)
-        async for attempt in stamina.retry_context(
-            on=when_busy(within.end), attempts=self._retries.attempts, timeout=None
-        ):
+        busy = self._busy(method.name, within)
+        async for attempt in stamina.retry_context(on=busy, attempts=self._retries.attempts, timeout=None):
+            busy.begin(attempt.num)
             with attempt, self._errors(within.seconds):
                 stub: Any = self._channel.unary_unary(method.path)
                 response: bytes = await stub(data, timeout=within.left(), metadata=self._metadata(request_id))

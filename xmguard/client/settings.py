@@ -14,7 +14,7 @@ import grpc.aio
 
 from xmguard import wire
 from xmguard.client.credentials import Tls, check_token, require_private
-from xmguard.client.retries import Retries
+from xmguard.client.retries import Retries, WhenBusy
 from xmguard.client.transport import explained
 from xmguard.errors import Cancelled, ErrorCode, InvalidRequest, Reason, XmguardError
 from xmguard.request import AnswerRequest, Decoding, Detail, OnConflict, OnError, Prompt, Rebalance
@@ -97,6 +97,10 @@ class Connection:
         """The time of a call that begins now; None is the client's own."""
         seconds = self._timeout if timeout is None else timeout
         return CallTime(seconds, time.monotonic() + seconds)
+
+    def _busy(self, call: str, within: CallTime) -> WhenBusy:
+        """When a call is made again."""
+        return WhenBusy(f"{call} at {self._address}", self._retries.attempts, within.end)
 
     @contextmanager
     def _errors(self, seconds: float) -> Iterator[None]:

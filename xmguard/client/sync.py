@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from itertools import count
 from types import TracebackType
 from typing import Any, TypeVar, Unpack
@@ -14,7 +14,7 @@ import stamina
 from xmguard import wire
 from xmguard.client.credentials import Tls
 from xmguard.client.order import Order, Restarted
-from xmguard.client.retries import Retries, when_broken, when_busy
+from xmguard.client.retries import Retries, WhenBusy, when_broken
 from xmguard.client.settings import (
     DEFAULT_ADDRESS,
     DEFAULT_SECONDS,
@@ -112,7 +112,7 @@ class Client(Connection):
         """
         within = self._within(timeout)
         data = packed(wire.STREAM_ANSWER.pack_request, merged(request, fields))
-        yield from self._begun(data, within, request_id, when_busy(within.end))
+        yield from self._begun(data, within, request_id, self._busy(wire.STREAM_ANSWER.name, within))
 
     def restarting_stream(
         self,
@@ -129,7 +129,7 @@ class Client(Connection):
         """
         within = self._within(timeout)
         data = packed(wire.STREAM_ANSWER.pack_request, merged(request, fields))
-        busy = when_busy(within.end)
+        busy = self._busy(wire.STREAM_ANSWER.name, within)
         delay = when_broken(within.end, busy)
         for number in count(2):
             try:
@@ -156,11 +156,10 @@ class Client(Connection):
     ) -> None:
         self.close()
 
-    def _begun(
-        self, data: bytes, within: CallTime, request_id: str, busy: Callable[[Exception], bool | float]
-    ) -> Generator[Event, None, None]:
+    def _begun(self, data: bytes, within: CallTime, request_id: str, busy: WhenBusy) -> Generator[Event, None, None]:
         """The events of a stream that is asked for again, as `busy` says, until it begins."""
         for attempt in stamina.retry_context(on=busy, attempts=self._retries.attempts, timeout=None):
+            busy.begin(attempt.num)
             with attempt:
                 events = self._events(data, within, request_id)
                 first = next(events)
@@ -192,7 +191,9 @@ class Client(Connection):
     ) -> ResponseT:
         data = packed(method.pack_request, request)
         within = self._within(timeout)
-        for attempt in stamina.retry_context(on=when_busy(within.end), attempts=self._retries.attempts, timeout=None):
+        busy = self._busy(method.name, within)
+        for attempt in stamina.retry_context(on=busy, attempts=self._retries.attempts, timeout=None):
+            busy.begin(attempt.num)
             with attempt, self._errors(within.seconds):
                 stub: Any = self._channel.unary_unary(method.path)
                 response: bytes = stub(data, timeout=within.left(), metadata=self._metadata(request_id))
