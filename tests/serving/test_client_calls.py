@@ -18,14 +18,18 @@ from typing import Any
 import grpc
 import pytest
 import trustme
+import typer
 
 from tests.scripted import REQUEST, VERDICT, WORDS, raising, serving
+from tests.serving.auth_matrix import Keys
 from tests.unit.command_line import one_error_line, xmguard
 from xmguard import wire
+from xmguard.cli.app import build_app
 from xmguard.client import AsyncClient, Client, Restarted, Retries, Tls, read_token
 from xmguard.errors import DeadlineExceeded, ErrorCode, InvalidRequest, Reason, SetupIncomplete, XmguardError
 from xmguard.examples import agent
 from xmguard.response import AnswerResponse, CheckResponse, ConflictVerdict, Decision, Delta, Done, Started, Status
+from xmguard_server.config import TlsFiles
 
 BUSY = XmguardError("wait", code=ErrorCode.RESOURCE_EXHAUSTED, reason=Reason.QUEUE_FULL, retry_after=0.15)
 GONE = XmguardError("gone", code=ErrorCode.UNAVAILABLE, reason=Reason.WORKER_LOST)
@@ -365,11 +369,45 @@ def test_the_example_acts_only_on_sources_that_agree() -> None:
 
 def test_the_example_runs_against_a_real_server(capsys: pytest.CaptureFixture[str]) -> None:
     with serving() as served:
-        agent.main(["--server", served.address])
+        assert agent.main(["--server", served.address]) == 0
     assert capsys.readouterr().out.count("asking a person about") == 2
     with serving(raising(XmguardError("a bug"))) as served:
-        agent.main(["--server", served.address])
+        assert agent.main(["--server", served.address]) == 1
     assert capsys.readouterr().out.count("could not be checked (INTERNAL)") == 2
+
+
+def test_the_example_encrypts_and_says_who_it_is_as_the_commands_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys, ca = Keys(tmp_path), trustme.CA()
+    issued = ca.issue_cert("127.0.0.1")
+    ca.cert_pem.write_to_path(tmp_path / "ca.pem")
+    issued.cert_chain_pems[0].write_to_path(tmp_path / "certificate.pem")
+    issued.private_key_pem.write_to_path(tmp_path / "key.pem")
+    (tmp_path / "key.pem").chmod(0o600)
+    token = tmp_path / "token"
+    token.write_text(keys.token("guard"))
+    token.chmod(0o600)
+    tls = TlsFiles(tmp_path / "certificate.pem", tmp_path / "key.pem", None)
+    with serving(tls=tls, tokens=keys.file) as served:
+        known = ["--server", served.address, "--tls-ca", str(tmp_path / "ca.pem")]
+        assert agent.main([*known, "--token-file", str(token)]) == 0
+        assert agent.main(known) == 1
+        assert capsys.readouterr().out.count("could not be checked (UNAUTHENTICATED)") == 2
+        monkeypatch.setenv("XMGUARD_TOKEN_FILE", str(token))
+        monkeypatch.setenv("XMGUARD_TLS_CA", str(tmp_path / "ca.pem"))
+        assert agent.main(["--server", served.address]) == 0
+    token.unlink()
+    with pytest.raises(SystemExit) as ended:
+        agent.main([])
+    assert ended.value.code == 2
+    assert "token cannot be read: No such file" in capsys.readouterr().err
+
+
+def test_the_example_knows_the_flags_and_variables_of_the_commands() -> None:
+    command = typer.main.get_command(build_app()).commands["ask"]
+    files = {option.opts[0]: option.envvar for option in command.params if (option.envvar or "").startswith("XMGUARD_")}
+    assert files == {f"--{flag}": f"XMGUARD_{flag.replace('-', '_').upper()}" for flag in agent.FILES}
 
 
 def test_the_words_of_the_scripted_guard_are_a_stream_here_too() -> None:
