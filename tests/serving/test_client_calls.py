@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,14 +18,18 @@ from typing import Any
 import grpc
 import pytest
 import trustme
+import typer
 
 from tests.scripted import REQUEST, VERDICT, WORDS, raising, serving
+from tests.serving.auth_matrix import Keys
 from tests.unit.command_line import one_error_line, xmguard
 from xmguard import wire
-from xmguard.client import AsyncClient, Client, Restarted, Retries, Tls
+from xmguard.cli.app import build_app
+from xmguard.client import AsyncClient, Client, Restarted, Retries, Tls, read_token
 from xmguard.errors import DeadlineExceeded, ErrorCode, InvalidRequest, Reason, SetupIncomplete, XmguardError
 from xmguard.examples import agent
 from xmguard.response import AnswerResponse, CheckResponse, ConflictVerdict, Decision, Delta, Done, Started, Status
+from xmguard_server.config import TlsFiles
 
 BUSY = XmguardError("wait", code=ErrorCode.RESOURCE_EXHAUSTED, reason=Reason.QUEUE_FULL, retry_after=0.15)
 GONE = XmguardError("gone", code=ErrorCode.UNAVAILABLE, reason=Reason.WORKER_LOST)
@@ -112,10 +120,37 @@ def test_a_busy_server_is_asked_again_after_the_time_it_names(kind: str, method:
 
 
 @both
-def test_it_is_not_asked_again_when_the_callers_time_would_be_up(kind: str) -> None:
+@pytest.mark.parametrize("method", ["answer", "stream"])
+def test_asking_again_is_logged_with_the_call_the_attempt_and_the_wait(
+    kind: str, method: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "xmguard.client")
+    with listening(Bare(BUSY, BUSY)) as address:
+        answered(kind, address, method, retries=Retries(attempts=3))
+    lines = [record.getMessage() for record in caplog.records if record.name.startswith("xmguard")]
+    call = {"answer": "Answer", "stream": "StreamAnswer"}[method]
+    assert [re.sub(r"0\.(1[5-9])", "0.1_", line) for line in lines] == [
+        f"{call} at {address}: attempt {number} of 3, 0.1_ s after QUEUE_FULL" for number in (2, 3)
+    ]
+    assert {record.levelname for record in caplog.records if record.name.startswith("xmguard")} == {"INFO"}
+
+
+def test_nothing_is_printed_about_it_by_a_program_that_configures_no_logging() -> None:
+    program = "import sys, xmguard; print(xmguard.Client(sys.argv[1]).answer(question='q?').answer)"
     bare = Bare(BUSY)
+    with listening(bare) as address:
+        ran = subprocess.run([sys.executable, "-c", program, address], capture_output=True, text=True, check=True)
+    assert len(bare.seen) == 2
+    assert ran.stdout == "ok\n"
+    assert "retry" not in ran.stderr
+
+
+@both
+def test_it_is_not_asked_again_when_the_callers_time_would_be_up(kind: str) -> None:
+    later = XmguardError("wait", code=ErrorCode.RESOURCE_EXHAUSTED, reason=Reason.QUEUE_FULL, retry_after=60.0)
+    bare = Bare(later)
     with listening(bare) as address, pytest.raises(XmguardError, match="wait") as caught:
-        answered(kind, address, call_timeout=0.1)
+        answered(kind, address, call_timeout=30.0)
     assert caught.value.reason is Reason.QUEUE_FULL
     assert len(bare.seen) == 1
 
@@ -202,9 +237,26 @@ def test_all_attempts_share_the_time_of_the_call(kind: str) -> None:
     bare = Bare()
     bare.unary = late  # type: ignore[method-assign]
     started = time.monotonic()
-    with listening(bare) as address, pytest.raises(DeadlineExceeded):
+    with listening(bare) as address, pytest.raises(DeadlineExceeded, match=r"did not finish within 0\.2 s;"):
         answered(kind, address, timeout=30.0, call_timeout=0.2)
     assert time.monotonic() - started < 5.0
+    with listening(bare) as address, pytest.raises(DeadlineExceeded, match=r"did not finish within 0\.1 s;"):
+        answered(kind, address, timeout=0.1)
+
+
+@both
+def test_a_stream_that_takes_too_long_is_told_its_own_time(kind: str) -> None:
+    bare, over = Bare(), threading.Event()
+
+    def never(data: bytes, context: Any) -> Iterator[bytes]:
+        over.wait(10)
+        yield b""
+
+    bare.stream = never  # type: ignore[method-assign]
+    with listening(bare) as address:
+        with pytest.raises(DeadlineExceeded, match=r"did not finish within 0\.2 s;"):
+            answered(kind, address, "stream", timeout=30.0, call_timeout=0.2)
+        over.set()
 
 
 @both
@@ -242,6 +294,8 @@ def test_both_sides_may_have_to_show_certificates(tmp_path: Path) -> None:
     whole = Tls(tmp_path / "ca.pem", mine, tmp_path / "key.pem", "guard.example")
     with listening(Bare(), credentials) as address:
         assert answered("sync", address, tls=whole) == answered("async", address, tls=whole) == ["ok"]
+        named = Tls(str(tmp_path / "ca.pem"), str(mine), str(tmp_path / "key.pem"), "guard.example")
+        assert answered("sync", address, tls=named) == ["ok"]
         for less in (Tls(tmp_path / "ca.pem", server_name="guard.example"), Tls(server_name="guard.example")):
             with pytest.raises(XmguardError) as caught:
                 answered("sync", address, tls=less, retries=Retries(attempts=1))
@@ -266,6 +320,13 @@ def test_a_token_file_that_is_no_good_is_refused(tmp_path: Path, text: str | Non
     line = one_error_line(xmguard("ask", "--server", "127.0.0.1:1", "--token-file", str(file), *spans, "q?"))
     assert said in line
     assert "secret" not in line
+
+
+def test_a_token_file_is_named_by_a_path_or_a_string(tmp_path: Path) -> None:
+    file = tmp_path / "token"
+    file.write_text("secret\n")
+    file.chmod(0o600)
+    assert read_token(file) == read_token(str(file)) == "secret"
 
 
 def test_the_commands_send_the_token_of_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -308,11 +369,45 @@ def test_the_example_acts_only_on_sources_that_agree() -> None:
 
 def test_the_example_runs_against_a_real_server(capsys: pytest.CaptureFixture[str]) -> None:
     with serving() as served:
-        agent.main(["--server", served.address])
+        assert agent.main(["--server", served.address]) == 0
     assert capsys.readouterr().out.count("asking a person about") == 2
     with serving(raising(XmguardError("a bug"))) as served:
-        agent.main(["--server", served.address])
+        assert agent.main(["--server", served.address]) == 1
     assert capsys.readouterr().out.count("could not be checked (INTERNAL)") == 2
+
+
+def test_the_example_encrypts_and_says_who_it_is_as_the_commands_do(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    keys, ca = Keys(tmp_path), trustme.CA()
+    issued = ca.issue_cert("127.0.0.1")
+    ca.cert_pem.write_to_path(tmp_path / "ca.pem")
+    issued.cert_chain_pems[0].write_to_path(tmp_path / "certificate.pem")
+    issued.private_key_pem.write_to_path(tmp_path / "key.pem")
+    (tmp_path / "key.pem").chmod(0o600)
+    token = tmp_path / "token"
+    token.write_text(keys.token("guard"))
+    token.chmod(0o600)
+    tls = TlsFiles(tmp_path / "certificate.pem", tmp_path / "key.pem", None)
+    with serving(tls=tls, tokens=keys.file) as served:
+        known = ["--server", served.address, "--tls-ca", str(tmp_path / "ca.pem")]
+        assert agent.main([*known, "--token-file", str(token)]) == 0
+        assert agent.main(known) == 1
+        assert capsys.readouterr().out.count("could not be checked (UNAUTHENTICATED)") == 2
+        monkeypatch.setenv("XMGUARD_TOKEN_FILE", str(token))
+        monkeypatch.setenv("XMGUARD_TLS_CA", str(tmp_path / "ca.pem"))
+        assert agent.main(["--server", served.address]) == 0
+    token.unlink()
+    with pytest.raises(SystemExit) as ended:
+        agent.main([])
+    assert ended.value.code == 2
+    assert "token cannot be read: No such file" in capsys.readouterr().err
+
+
+def test_the_example_knows_the_flags_and_variables_of_the_commands() -> None:
+    command = typer.main.get_command(build_app()).commands["ask"]
+    files = {option.opts[0]: option.envvar for option in command.params if (option.envvar or "").startswith("XMGUARD_")}
+    assert files == {f"--{flag}": f"XMGUARD_{flag.replace('-', '_').upper()}" for flag in agent.FILES}
 
 
 def test_the_words_of_the_scripted_guard_are_a_stream_here_too() -> None:

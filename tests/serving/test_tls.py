@@ -17,8 +17,11 @@ import trustme
 
 from tests.scripted import REQUEST, Serving, scrape, serving
 from tests.serving.auth_matrix import Keys
+from tests.unit.command_line import one_error_line, xmguard
 from xmguard import wire
-from xmguard.errors import SetupIncomplete
+from xmguard.client import AsyncClient, Client, Retries
+from xmguard.client import Tls as ClientTls
+from xmguard.errors import ErrorCode, Reason, SetupIncomplete, XmguardError
 from xmguard_server import tls as tls_module
 from xmguard_server.config import TlsFiles
 from xmguard_server.tls import Tls, subject
@@ -105,6 +108,52 @@ def test_both_ports_speak_tls_and_nothing_else(server: Party) -> None:
         with pytest.raises((http.client.HTTPException, OSError)):
             plain.getresponse()
         plain.close()
+
+
+def told(address: str, tls: ClientTls | None = None) -> str:
+    """What our own client says of a call that does not come about."""
+    with (
+        Client(address, tls=tls, retries=Retries(attempts=1)) as client,
+        pytest.raises(XmguardError) as caught,
+    ):
+        client.answer(REQUEST)
+    assert (caught.value.code, caught.value.reason) == (ErrorCode.UNAVAILABLE, Reason.SERVER_UNREACHABLE)
+    assert address in str(caught.value)
+    return str(caught.value)
+
+
+def test_a_client_says_what_is_wrong_with_the_servers_certificate(server: Party, tmp_path: Path) -> None:
+    trusting = ClientTls(ca=server.root)
+    with serving(tls=files(server)) as served:
+        for stranger in (ClientTls(), ClientTls(ca=Party(tmp_path / "stranger", [CLIENT]).root)):
+            said = told(served.address, stranger)
+            assert "is not trusted: unable to get local issuer certificate" in said
+            assert "--tls-ca FILE, in Python tls=Tls(ca=FILE)" in said
+        server.issue(["guard.example"], server.authority)
+        assert "is for another name" in told(served.address, trusting)
+        past = datetime.now(UTC) - timedelta(days=2)
+        server.issue(["127.0.0.1"], server.authority, not_before=past - timedelta(days=2), not_after=past)
+        assert "is refused: certificate has expired; the server needs a new one" in told(served.address, trusting)
+
+
+def test_a_client_asks_whether_it_is_tls_or_a_certificate_of_its_own_that_is_missing(
+    server: Party, client: Party
+) -> None:
+    spans = ("--span", "en:a", "--span", "en:b")
+    with serving(tls=files(server, client)) as served:
+        assert "does it speak TLS? --tls, or --tls-ca FILE" in told(served.address)
+        assert "does it speak TLS?" in one_error_line(xmguard("ask", "--server", served.address, *spans, "q?"))
+        assert "--tls-cert FILE and --tls-key FILE" in told(served.address, ClientTls(ca=server.root))
+    with serving() as served:
+        assert "does not speak TLS; ask it without --tls" in told(served.address, ClientTls(ca=server.root))
+
+
+async def test_the_async_client_says_it_too(server: Party) -> None:
+    with serving(tls=files(server)) as served:
+        for tls, said in ((None, "does it speak TLS?"), (ClientTls(), "is not trusted")):
+            async with AsyncClient(served.address, tls=tls, retries=Retries(attempts=1)) as client:
+                with pytest.raises(XmguardError, match=re.escape(said)):
+                    await client.answer(REQUEST)
 
 
 def test_nothing_older_than_tls_1_2(server: Party) -> None:

@@ -30,6 +30,7 @@ from xmguard.response import (
     Disagreement,
     Done,
     Event,
+    FinishReason,
     Imbalance,
     LayerContribution,
     Quote,
@@ -166,6 +167,20 @@ def test_the_table_shows_each_spans_own_answer_not_its_groups_label(guard: Scrip
         assert shown.index("CONFLICT") < shown.index("answer alone")
     guard.reports = REPORTS
     assert "answer alone" not in xmguard("check", "-", stdin="{}").stdout
+
+
+@pytest.mark.parametrize("finish", FinishReason)
+def test_a_withheld_answer_comes_with_the_flag_that_asks_for_one_all_the_same(
+    guard: ScriptedGuard, monkeypatch: pytest.MonkeyPatch, finish: FinishReason
+):
+    def withheld(request: AnswerRequest) -> Iterator[Event]:
+        yield ConflictVerdict()
+        yield Done(AnswerResponse(finish_reason=finish))
+
+    monkeypatch.setattr(guard, "stream", withheld)
+    words = " ".join(xmguard("ask", "--span", "en:a", "--span", "en:b", "q").stdout.split())
+    assert ("for one all the same: ask --on-error open" in words) is (finish is FinishReason.CLOSED)
+    assert xmguard("ask", "--span", "en:a", "--span", "en:b", "--on-error", "open", "q").exit_code == 0
 
 
 def test_a_streamed_answer_is_verdict_words_table_cost(guard: ScriptedGuard):

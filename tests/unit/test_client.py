@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import inspect
+import re
 import subprocess
 import sys
 import threading
@@ -18,7 +19,8 @@ import grpc
 import pytest
 
 from xmguard import wire
-from xmguard.client import AsyncClient, Client, RequestFields
+from xmguard.client import AsyncClient, Client, RequestFields, Retries
+from xmguard.client.transport import explained
 from xmguard.errors import Cancelled, ErrorCode, InvalidRequest, Reason, XmguardError
 from xmguard.request import AnswerRequest
 from xmguard.response import (
@@ -156,6 +158,47 @@ def test_a_server_of_another_kind_is_told_apart_from_none() -> None:
         client.model()
     assert (caught.value.code, caught.value.reason) == (ErrorCode.UNIMPLEMENTED, Reason.SERVER_UNREACHABLE)
     assert address in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("address", "said"),
+    [
+        ("127.0.0.1", "which names no port; write HOST:PORT, as in 127.0.0.1:50051"),
+        ("[::1]", "which names no port; write HOST:PORT, as in [::1]:50051"),
+        # Longer than a part of a name may be, so that no name server is asked.
+        (f"{'x' * 64}.example:50051", "no host of the name in "),
+    ],
+)
+def test_an_address_that_is_none_is_told(address: str, said: str) -> None:
+    once = Retries(attempts=1)
+    with Client(address, retries=once) as client, pytest.raises(XmguardError, match=re.escape(said)) as caught:
+        client.model()
+    assert caught.value.reason is Reason.SERVER_UNREACHABLE
+    assert address in str(caught.value)
+
+
+_SSL = "handshake failed (TSI_PROTOCOL_FAILURE): SSL_ERROR_SSL: error:1000007d:SSL routines:OPENSSL_internal"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        ("DNS resolution failed for a:1: C-ares status is not ARES_SUCCESS qtype=A name=a: Not found", "no host of"),
+        ("errors resolving a:1: [field:hostname lookup error:address lookup failed for a:1: Not found]", "no host of"),
+        (f"last error: Ssl {_SSL}:CERTIFICATE_VERIFY_FAILED: certificate has expired", "certificate has expired"),
+        (f"last error: Tls {_SSL}:CERTIFICATE_VERIFY_FAILED: certificate has expired: OK", "certificate has expired"),
+        (f"last error: Ssl {_SSL}:CERTIFICATE_VERIFY_FAILED", "is not trusted: no reason was reported"),
+        (f"last error: Ssl {_SSL}:NO_SHARED_CIPHER", "NO_SHARED_CIPHER"),
+        ("last error: Peer name a is not in peer certificate", "another name"),
+        ("last error: verification: Hostname Verification Check failed.", "another name"),
+        ("last error: UNAVAILABLE: ipv4:127.0.0.1:1: Socket closed", "--tls-cert FILE"),
+        ("Socket closed", "no xmguard server answers at a:1; start one"),
+    ],
+)
+def test_the_words_of_older_and_newer_grpc_are_understood(words: str, said: str) -> None:
+    """Those of 1.71 and 1.85; the last ones are of a server that was lost on the way."""
+    told = XmguardError(words, code=ErrorCode.UNAVAILABLE, reason=Reason.SERVER_UNREACHABLE)
+    assert said in str(explained("a:1", 1.0, True, told))
 
 
 async def test_nobody_answers_the_async_client() -> None:

@@ -46,6 +46,8 @@ _ENDS = {
     FinishReason.ABSTAINED: "no answer was given because the sources disagree",
     FinishReason.CLOSED: "no answer was given because no verdict could be established",
 }
+# The answer itself names the field of the request, since it is the same for every kind of client.
+_ALL_THE_SAME = '; for one all the same: ask --on-error open, or "onError": "ON_ERROR_OPEN" in the file'
 
 
 def bar(value: float, largest: float, width: int = BAR_WIDTH) -> str:
@@ -175,7 +177,7 @@ def closing_lines(
     """What comes after an answer: how it ended, the answer without bias, cost, warnings."""
     lines = []
     if finish in _ENDS:
-        lines.append(_labelled("end", ending(finish)))
+        lines.append(_labelled("end", ending(finish) + (_ALL_THE_SAME if finish is FinishReason.CLOSED else "")))
     if unbiased:
         lines.append(_labelled("without bias", unbiased))
     cost = f"{usage.prompt_tokens} prompt + {usage.completion_tokens} answer + {usage.evidence_tokens} evidence tokens"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterable, Callable
+from collections.abc import AsyncGenerator, AsyncIterable
 from contextlib import aclosing
 from itertools import count
 from types import TracebackType
@@ -15,13 +15,13 @@ import stamina
 from xmguard import wire
 from xmguard.client.credentials import Tls
 from xmguard.client.order import Order, Restarted
-from xmguard.client.retries import Retries, when_broken, when_busy
+from xmguard.client.retries import Retries, WhenBusy, when_broken
 from xmguard.client.settings import (
     DEFAULT_ADDRESS,
     DEFAULT_SECONDS,
+    CallTime,
     Connection,
     RequestFields,
-    left,
     merged,
     packed,
 )
@@ -92,9 +92,11 @@ class AsyncClient(Connection):
         Closing the generator (`aclose`), or cancelling the task that iterates, cancels the call. A stream that
         breaks after its first event raises.
         """
-        end = self._end(timeout)
+        within = self._within(timeout)
         data = packed(wire.STREAM_ANSWER.pack_request, merged(request, fields))
-        async with aclosing(self._begun(data, end, request_id, when_busy(end))) as events:
+        async with aclosing(
+            self._begun(data, within, request_id, self._busy(wire.STREAM_ANSWER.name, within))
+        ) as events:
             async for event in events:
                 yield event
 
@@ -111,13 +113,13 @@ class AsyncClient(Connection):
         At most as often as `retries.attempts` says, and within the call's time. The model may word its answer otherwise
         the second time: what was shown until `Restarted` is to be taken back.
         """
-        end = self._end(timeout)
+        within = self._within(timeout)
         data = packed(wire.STREAM_ANSWER.pack_request, merged(request, fields))
-        busy = when_busy(end)
-        delay = when_broken(end, busy)
+        busy = self._busy(wire.STREAM_ANSWER.name, within)
+        delay = when_broken(within.end, busy)
         for number in count(2):
             try:
-                async with aclosing(self._begun(data, end, request_id, busy)) as events:
+                async with aclosing(self._begun(data, within, request_id, busy)) as events:
                     async for event in events:
                         yield event
             except XmguardError as error:
@@ -143,23 +145,24 @@ class AsyncClient(Connection):
         await self.close()
 
     async def _begun(
-        self, data: bytes, end: float, request_id: str, busy: Callable[[Exception], bool | float]
+        self, data: bytes, within: CallTime, request_id: str, busy: WhenBusy
     ) -> AsyncGenerator[Event, None]:
         """The events of a stream that is asked for again, as `busy` says, until it begins."""
         async for attempt in stamina.retry_context(on=busy, attempts=self._retries.attempts, timeout=None):
+            busy.begin(attempt.num)
             with attempt:
-                events = self._events(data, end, request_id)
+                events = self._events(data, within, request_id)
                 first = await anext(events)
         async with aclosing(events):
             yield first
             async for event in events:
                 yield event
 
-    async def _events(self, data: bytes, end: float, request_id: str) -> AsyncGenerator[Event, None]:
+    async def _events(self, data: bytes, within: CallTime, request_id: str) -> AsyncGenerator[Event, None]:
         method = wire.STREAM_ANSWER
-        with self._errors():
+        with self._errors(within.seconds):
             stub: Any = self._channel.unary_stream(method.path)
-            call = stub(data, timeout=left(end), metadata=self._metadata(request_id))
+            call = stub(data, timeout=within.left(), metadata=self._metadata(request_id))
             try:
                 order = Order()
                 async for event in _whole(order, call):
@@ -176,11 +179,13 @@ class AsyncClient(Connection):
         self, method: wire.Method[RequestT, ResponseT], request: RequestT, timeout: float | None, request_id: str
     ) -> ResponseT:
         data = packed(method.pack_request, request)
-        end = self._end(timeout)
-        async for attempt in stamina.retry_context(on=when_busy(end), attempts=self._retries.attempts, timeout=None):
-            with attempt, self._errors():
+        within = self._within(timeout)
+        busy = self._busy(method.name, within)
+        async for attempt in stamina.retry_context(on=busy, attempts=self._retries.attempts, timeout=None):
+            busy.begin(attempt.num)
+            with attempt, self._errors(within.seconds):
                 stub: Any = self._channel.unary_unary(method.path)
-                response: bytes = await stub(data, timeout=left(end), metadata=self._metadata(request_id))
+                response: bytes = await stub(data, timeout=within.left(), metadata=self._metadata(request_id))
         return method.unpack_response(response)
 
 

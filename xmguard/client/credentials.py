@@ -15,13 +15,13 @@ from xmguard.errors import ErrorCode, Reason, SetupIncomplete, XmguardError
 
 @dataclass(frozen=True)
 class Tls:
-    """An encrypted connection; PEM files."""
+    """An encrypted connection; paths of PEM files."""
 
-    ca: Path | None = None
+    ca: str | Path | None = None
     """Certificates that the server's must come from; None: those that grpc brings along."""
-    certificate: Path | None = None
+    certificate: str | Path | None = None
     """The client's own, for servers that ask for one; with `key`."""
-    key: Path | None = None
+    key: str | Path | None = None
     server_name: str = ""
     """Name in the server's certificate, where it is not the one in the address."""
 
@@ -38,15 +38,15 @@ class Tls:
         )
 
 
-def read_token(path: Path) -> str:
+def read_token(path: str | Path) -> str:
     """The bearer token in a file: its one line.
 
     Raises:
         SetupIncomplete: it cannot be read, holds no token, or others on this machine can read it.
     """
     try:
-        mode = path.stat().st_mode
-        token = path.read_text(encoding="utf-8").strip()
+        mode = Path(path).stat().st_mode
+        token = Path(path).read_text(encoding="utf-8").strip()
     except (OSError, UnicodeDecodeError) as error:
         raise SetupIncomplete(f"the token file {path} cannot be read: {_why(error)}") from error
     if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO) & ~stat.S_IRGRP:
@@ -82,9 +82,9 @@ def require_private(address: str, *, encrypted: bool) -> None:
         )
 
 
-def _read(path: Path | None) -> bytes | None:
+def _read(path: str | Path | None) -> bytes | None:
     try:
-        return None if path is None else path.read_bytes()
+        return None if path is None else Path(path).read_bytes()
     except OSError as error:
         raise SetupIncomplete(f"{path} cannot be read: {_why(error)}") from error
 

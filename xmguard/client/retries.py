@@ -10,6 +10,7 @@ made once more here. A stream that broke on the way is repeated by neither; `res
 from __future__ import annotations
 
 import json
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -18,6 +19,11 @@ from typing import TypeGuard
 
 from xmguard.errors import ErrorCode, Reason, XmguardError
 from xmguard.wire import SERVICE
+
+log = logging.getLogger(__name__)
+# Stamina warns of every retry, and what is logged in a program that configures no logging is printed on its stderr. A
+# program that does configure it sees the warning as before.
+logging.getLogger("stamina").addHandler(logging.NullHandler())
 
 _GRPC_CAP = 5
 """Attempts that gRPC makes at most, whatever the service config says (gRFC A6)."""
@@ -69,32 +75,50 @@ class Retries:
         return json.dumps(own)
 
 
-def when_busy(end: float) -> Callable[[Exception], bool | float]:
+class WhenBusy:
     """For `stamina.retry_context(on=...)`: seconds to wait after an error, or False to raise it.
 
-    `end` is when the caller's time is up, by `time.monotonic`: what would come later is not tried. For one call: it
-    remembers whether the call was suspected of having broken a worker.
+    For one call: it remembers whether the call was suspected of having broken a worker. Each attempt after the first
+    is logged, at INFO, where it begins.
     """
-    suspected = False
 
-    def delay(error: Exception) -> bool | float:
-        nonlocal suspected
-        if is_suspect(error) and not suspected:
-            suspected = True
-            return _in_time(error.retry_after or 0.0, end)
+    def __init__(self, call: str, attempts: int, end: float) -> None:
+        """`end` is when the caller's time is up, by `time.monotonic`: what would come later is not tried.
+
+        `call` and `attempts`, how many there are at most, are for the log.
+        """
+        self._call = call
+        self._attempts = attempts
+        self._end = end
+        self._suspected = False
+        self._waited: tuple[float, str] = (0.0, "")
+
+    def __call__(self, error: Exception) -> bool | float:
+        """Seconds, or False."""
+        if is_suspect(error) and not self._suspected:
+            self._suspected = True
+            return self._in_time(error, error.retry_after or 0.0)
         if not isinstance(error, XmguardError) or error.code is not ErrorCode.RESOURCE_EXHAUSTED:
             return False
         if error.reason not in _BUSY or error.retry_after is None:
             return False
-        return _in_time(error.retry_after, end)
+        return self._in_time(error, error.retry_after)
 
-    return delay
+    def begin(self, number: int) -> None:
+        """An attempt begins; the first is 1."""
+        if number > 1:
+            log.info("%s: attempt %d of %d, %.2f s after %s", self._call, number, self._attempts, *self._waited)
+
+    def _in_time(self, error: XmguardError, seconds: float) -> bool | float:
+        wanted = _in_time(seconds, self._end)
+        self._waited = (wanted, error.reason.value)
+        return wanted
 
 
-def when_broken(end: float, busy: Callable[[Exception], bool | float]) -> Callable[[Exception], bool | float]:
+def when_broken(end: float, busy: WhenBusy) -> Callable[[Exception], bool | float]:
     """The same for a stream that may begin anew: also where the server or its worker was lost on the way.
 
-    `busy` is what its attempts have in common, made by `when_busy`.
+    `busy` is what its attempts have in common.
     """
 
     def delay(error: Exception) -> bool | float:

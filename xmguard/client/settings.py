@@ -14,8 +14,9 @@ import grpc.aio
 
 from xmguard import wire
 from xmguard.client.credentials import Tls, check_token, require_private
-from xmguard.client.retries import Retries
-from xmguard.errors import Cancelled, DeadlineExceeded, ErrorCode, InvalidRequest, Reason, XmguardError
+from xmguard.client.retries import Retries, WhenBusy
+from xmguard.client.transport import explained
+from xmguard.errors import Cancelled, ErrorCode, InvalidRequest, Reason, XmguardError
 from xmguard.request import AnswerRequest, Decoding, Detail, OnConflict, OnError, Prompt, Rebalance
 from xmguard.response import Limits
 from xmguard.span import Span
@@ -44,6 +45,19 @@ class RequestFields(TypedDict, total=False):
     detail: Detail
     on_error: OnError
     conflict_threshold: float | None
+
+
+@dataclasses.dataclass(frozen=True)
+class CallTime:
+    """How long one call may take, with all that is tried for it."""
+
+    seconds: float
+    end: float
+    """When it is up, by `time.monotonic`."""
+
+    def left(self) -> float:
+        """Seconds until the end, for grpc: 0 ends a call at once."""
+        return max(0.0, self.end - time.monotonic())
 
 
 class Connection:
@@ -79,17 +93,22 @@ class Connection:
             sent.append((_REQUEST_ID_KEY, request_id))
         return tuple(sent)
 
-    def _end(self, timeout: float | None) -> float:
-        """When a call's time is up, by `time.monotonic`."""
-        return time.monotonic() + (self._timeout if timeout is None else timeout)
+    def _within(self, timeout: float | None) -> CallTime:
+        """The time of a call that begins now; None is the client's own."""
+        seconds = self._timeout if timeout is None else timeout
+        return CallTime(seconds, time.monotonic() + seconds)
+
+    def _busy(self, call: str, within: CallTime) -> WhenBusy:
+        """When a call is made again."""
+        return WhenBusy(f"{call} at {self._address}", self._retries.attempts, within.end)
 
     @contextmanager
-    def _errors(self) -> Iterator[None]:
-        """Turn what grpc raises into what the server, the network or the caller did."""
+    def _errors(self, seconds: float) -> Iterator[None]:
+        """Turn what grpc raises into what the server, the network or the caller did. `seconds`: the call had them."""
         try:
             yield
         except grpc.RpcError as failure:
-            raise _error(self._address, self._timeout, failure) from failure
+            raise _error(self._address, seconds, self._tls is not None, failure) from failure
         except (ValueError, grpc.aio.UsageError) as failure:
             if not self._closed:
                 raise
@@ -104,11 +123,6 @@ class Connection:
             if not self._closed or task is None or task.cancelling():
                 raise
             raise Cancelled("the client was closed while this call was in progress") from failure
-
-
-def left(end: float) -> float:
-    """Seconds until `end`, for grpc: 0 ends a call at once."""
-    return max(0.0, end - time.monotonic())
 
 
 def merged(request: AnswerRequest | None, fields: RequestFields) -> AnswerRequest:
@@ -130,33 +144,12 @@ def packed(pack: Callable[[RequestT], bytes], request: RequestT) -> bytes:
     return data
 
 
-def _error(address: str, timeout: float, failure: Any) -> XmguardError:
+def _error(address: str, seconds: float, encrypted: bool, failure: Any) -> XmguardError:
     trailers = failure.trailing_metadata() or ()
     data = next((value for key, value in trailers if key == _STATUS_KEY), None)
     code: str = failure.code().name
     error = wire.from_status(code, failure.details() or "", data)
     if data is None:
-        error = _of_transport(address, timeout, error)
+        error = explained(address, seconds, encrypted, error)
     error.request_id = next((value for key, value in trailers if key == _REQUEST_ID_KEY), "")
     return error
-
-
-def _of_transport(address: str, timeout: float, error: XmguardError) -> XmguardError:
-    """Nothing from the server itself: what is left are the transport's words, which say nothing of what to do."""
-    if error.code is ErrorCode.DEADLINE_EXCEEDED:
-        return DeadlineExceeded(
-            f"{address} did not finish within {timeout:g} s; ask for less, or give a longer timeout"
-        )
-    if error.code is ErrorCode.RESOURCE_EXHAUSTED:
-        return XmguardError(
-            f"{address} takes no message of this size ({error}); send fewer or smaller spans",
-            code=error.code,
-            reason=Reason.REQUEST_TOO_LARGE,
-        )
-    if error.reason is not Reason.SERVER_UNREACHABLE:
-        return error
-    if error.code is ErrorCode.UNIMPLEMENTED:
-        message = f"what answers at {address} is not an xmguard server, or an older one; check the address"
-    else:
-        message = f"no xmguard server answers at {address}; start one with `xmguard serve`, or check the address"
-    return XmguardError(message, code=error.code, reason=error.reason)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from itertools import count
 from types import TracebackType
 from typing import Any, TypeVar, Unpack
@@ -14,13 +14,13 @@ import stamina
 from xmguard import wire
 from xmguard.client.credentials import Tls
 from xmguard.client.order import Order, Restarted
-from xmguard.client.retries import Retries, when_broken, when_busy
+from xmguard.client.retries import Retries, WhenBusy, when_broken
 from xmguard.client.settings import (
     DEFAULT_ADDRESS,
     DEFAULT_SECONDS,
+    CallTime,
     Connection,
     RequestFields,
-    left,
     merged,
     packed,
 )
@@ -41,7 +41,7 @@ class Client(Connection):
     Methods that take a request take an `AnswerRequest`, its fields as keywords, or both (keywords then override), and
     beside it `timeout`, in seconds, for this call, and `request_id`, which the server's log and its errors repeat.
     All raise XmguardError: `InvalidRequest` with every violation, `DeadlineExceeded`, `ModelNotFound`, or with
-    reason SERVER_UNREACHABLE when nothing answers at the address. A client that was closed raises it too.
+    reason SERVER_UNREACHABLE when no connection to the address comes about. A client that was closed raises it too.
 
     Calls that a busy or restarting server turned away are made again as `retries` says, within the call's time.
     """
@@ -110,9 +110,9 @@ class Client(Connection):
         Closing the generator, or dropping it, cancels the call; the server stops within one decoding step. A stream
         that breaks after its first event raises.
         """
-        end = self._end(timeout)
+        within = self._within(timeout)
         data = packed(wire.STREAM_ANSWER.pack_request, merged(request, fields))
-        yield from self._begun(data, end, request_id, when_busy(end))
+        yield from self._begun(data, within, request_id, self._busy(wire.STREAM_ANSWER.name, within))
 
     def restarting_stream(
         self,
@@ -127,13 +127,13 @@ class Client(Connection):
         At most as often as `retries.attempts` says, and within the call's time. The model may word its answer otherwise
         the second time: what was shown until `Restarted` is to be taken back.
         """
-        end = self._end(timeout)
+        within = self._within(timeout)
         data = packed(wire.STREAM_ANSWER.pack_request, merged(request, fields))
-        busy = when_busy(end)
-        delay = when_broken(end, busy)
+        busy = self._busy(wire.STREAM_ANSWER.name, within)
+        delay = when_broken(within.end, busy)
         for number in count(2):
             try:
-                yield from self._begun(data, end, request_id, busy)
+                yield from self._begun(data, within, request_id, busy)
             except XmguardError as error:
                 seconds, broke = delay(error), error
                 if seconds is False or number > self._retries.attempts:
@@ -156,13 +156,12 @@ class Client(Connection):
     ) -> None:
         self.close()
 
-    def _begun(
-        self, data: bytes, end: float, request_id: str, busy: Callable[[Exception], bool | float]
-    ) -> Generator[Event, None, None]:
+    def _begun(self, data: bytes, within: CallTime, request_id: str, busy: WhenBusy) -> Generator[Event, None, None]:
         """The events of a stream that is asked for again, as `busy` says, until it begins."""
         for attempt in stamina.retry_context(on=busy, attempts=self._retries.attempts, timeout=None):
+            busy.begin(attempt.num)
             with attempt:
-                events = self._events(data, end, request_id)
+                events = self._events(data, within, request_id)
                 first = next(events)
         try:
             yield first
@@ -170,11 +169,11 @@ class Client(Connection):
         finally:
             events.close()
 
-    def _events(self, data: bytes, end: float, request_id: str) -> Generator[Event, None, None]:
+    def _events(self, data: bytes, within: CallTime, request_id: str) -> Generator[Event, None, None]:
         method = wire.STREAM_ANSWER
-        with self._errors():
+        with self._errors(within.seconds):
             stub: Any = self._channel.unary_stream(method.path)
-            call = stub(data, timeout=left(end), metadata=self._metadata(request_id))
+            call = stub(data, timeout=within.left(), metadata=self._metadata(request_id))
             try:
                 order = Order()
                 for event in _whole(order, call):
@@ -191,11 +190,13 @@ class Client(Connection):
         self, method: wire.Method[RequestT, ResponseT], request: RequestT, timeout: float | None, request_id: str
     ) -> ResponseT:
         data = packed(method.pack_request, request)
-        end = self._end(timeout)
-        for attempt in stamina.retry_context(on=when_busy(end), attempts=self._retries.attempts, timeout=None):
-            with attempt, self._errors():
+        within = self._within(timeout)
+        busy = self._busy(method.name, within)
+        for attempt in stamina.retry_context(on=busy, attempts=self._retries.attempts, timeout=None):
+            busy.begin(attempt.num)
+            with attempt, self._errors(within.seconds):
                 stub: Any = self._channel.unary_unary(method.path)
-                response: bytes = stub(data, timeout=left(end), metadata=self._metadata(request_id))
+                response: bytes = stub(data, timeout=within.left(), metadata=self._metadata(request_id))
         return method.unpack_response(response)
 
 
