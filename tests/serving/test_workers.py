@@ -315,7 +315,8 @@ def test_a_worker_that_cannot_load_the_model_again_is_tried_later_each_time(tmp_
         eventually(lambda: health(served.address) == NOT_SERVING, 2)
         with pytest.raises(XmguardError) as caught:
             client.answer(REQUEST)
-        assert (caught.value.code, caught.value.reason) == (ErrorCode.UNAVAILABLE, Reason.WORKER_LOST)
+        assert (caught.value.code, caught.value.reason) == (ErrorCode.UNAVAILABLE, Reason.MODEL_LOADING)
+        assert caught.value.retry_after == 1.0
         eventually(lambda: restarts(served, "load") >= 1, 10)
         needed.touch()
         eventually(lambda: health(served.address) == SERVING, 10)
