@@ -16,6 +16,7 @@ import yaml
 from xmguard.cli.app import build_app
 from xmguard.client.credentials import read_token
 from xmguard_server.config import ServerConfig
+from xmguard_server.workers import supervisor
 
 DEPLOY = Path(__file__).parents[2] / "deploy"
 FLAG = re.compile(r"(?<![\w-])--[a-z][a-z0-9-]*")
@@ -44,6 +45,8 @@ def test_the_ports_are_the_servers_own() -> None:
     config = ServerConfig()
     assert (values["ports"]["grpc"], values["ports"]["admin"]) == (config.port, config.admin_port)
     assert values["shutdown"]["drain"] == config.grace
+    stopping = values["shutdown"]["preStop"] + config.grace + supervisor._END_GRACE
+    assert values["shutdown"]["gracePeriod"] >= stopping
     for file in (DEPLOY / "docker").glob("*.Dockerfile"):
         assert f"EXPOSE {config.port} 8080 {config.admin_port}\n" in file.read_text()
         assert f"127.0.0.1:{config.admin_port}/readyz" in file.read_text()
