@@ -180,15 +180,16 @@ def serve(
         str,
         typer.Option(
             metavar="URL",
-            help="Send traces there, over OTLP and HTTP, such as http://127.0.0.1:4318; needs xmguard[tracing]. They "
+            help="Send traces there, over OTLP and HTTP, such as http://127.0.0.1:4318; needs xmguard\\[tracing]. They "
             "hold numbers, and nothing of a request's texts.",
         ),
     ] = "",
 ) -> None:
     """Serve a model: answers, verdicts and contributions over gRPC, and over HTTP if asked to.
 
-    Prints one line once requests are answered, then runs until SIGTERM or Ctrl-C. Health (grpc.health.v1) says
-    NOT_SERVING until then, and reflection lets any gRPC client list the service.
+    Prints where it listens once requests are answered, and with --ui where the live page is on a second line, then runs
+    until SIGTERM or Ctrl-C. Health (grpc.health.v1) says NOT_SERVING until then, and reflection lets any gRPC client
+    list the service.
     """
     import asyncio
 
