@@ -6,6 +6,7 @@ What keeps it from starting is raised; how an error looks is for the `xmguard` c
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from pathlib import Path
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 DEFAULTS = ServerConfig()
 logger = logging.getLogger(__name__)
 
+_STDERR = 2
 GUARD = "xmguard.loading:load_guard"
 """What each worker loads its guard by."""
 
@@ -216,7 +218,10 @@ def serve(
             _say(f"xmguard: live page on {admin}{PAGE}", sys.stdout)
 
     def progress(message: str) -> None:
-        _say(message, sys.stderr)
+        if os.isatty(_STDERR):
+            _say(message, sys.stderr)
+        else:
+            logger.info(message)  # what collectors read is JSON, line by line
 
     tls = _tls_files(tls_cert, tls_key, tls_client_ca)
     log_to_stderr(quoting=log_tracebacks)

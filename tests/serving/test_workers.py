@@ -394,7 +394,7 @@ def test_a_worker_that_is_killed_while_it_first_loads_ends_the_start_with_one_li
     arguments = command("--engine-option", "load=60")
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     with process:
-        assert process.stderr.readline() == "loading the stub\n"
+        assert json.loads(process.stderr.readline())["message"] == "loading the stub"
         workers(process)[0].kill()
         told, logged = process.communicate(timeout=20)
     assert (process.returncode, told) == (2, "")
