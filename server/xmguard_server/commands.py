@@ -22,6 +22,7 @@ from xmguard.cli.engine import (
     Experimental,
     TensorParallel,
     engine_options,
+    flags_named,
 )
 from xmguard.errors import InvalidRequest, SetupIncomplete
 from xmguard.loading import DEFAULT_ENGINE
@@ -272,7 +273,8 @@ def serve(
     )
     launch = ProcessLaunch(loading, workers=config.workers, memory=config.worker_memory)
     tracer = _tracer(otlp_endpoint)
-    asyncio.run(run(config, Metrics(load_plugins()), launch, tracer=tracer, progress=progress, ready=ready))
+    with flags_named(options):
+        asyncio.run(run(config, Metrics(load_plugins()), launch, tracer=tracer, progress=progress, ready=ready))
 
 
 def _tracer(endpoint: str) -> Tracer | None:

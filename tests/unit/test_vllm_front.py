@@ -20,11 +20,19 @@ from xmguard.backends.vllm.spec import ReadingSpec
 from xmguard.backends.vllm.support import support
 from xmguard.bias import AttentionBias
 from xmguard.calibration import FittedFor
-from xmguard.cli.engine import engine_options
+from xmguard.cli.engine import engine_options, flags_named
 from xmguard.context import SpanMap, SpanTokens
 from xmguard.contracts import Branch
 from xmguard.deadline import Stop
-from xmguard.errors import Cancelled, DeadlineExceeded, EngineError, ErrorCode, InvalidRequest, SetupIncomplete
+from xmguard.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    EngineError,
+    ErrorCode,
+    FieldViolation,
+    InvalidRequest,
+    SetupIncomplete,
+)
 from xmguard.judging import _unfit
 from xmguard.models.checkpoint import ActsOn, AdapterSource
 
@@ -186,6 +194,14 @@ def test_engine_options_are_read_as_json_or_as_text():
     }
     with pytest.raises(InvalidRequest, match="'max_num_seqs' is no NAME=VALUE"):
         engine_options(["max_num_seqs"], tensor_parallel=1, concurrency=0, experimental=False)
+
+
+def test_what_an_engine_refuses_is_told_by_the_flag_that_it_was_given_by():
+    refused = [FieldViolation(name, "is wrong") for name in ("x", "concurrency", "dtype", "y")]
+    with pytest.raises(InvalidRequest) as caught, flags_named({"x": 1, "concurrency": 2}):
+        raise InvalidRequest(refused)
+    assert [found.field for found in caught.value.violations] == ["--engine-option x", "--concurrency", "dtype", "y"]
+    assert str(caught.value).startswith("--engine-option x: is wrong; ")
 
 
 def test_an_engine_or_an_option_that_is_none_is_refused(tiny_folder, registry):
