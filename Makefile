@@ -40,7 +40,7 @@ ADAPTER := plugins/xmguard-smollm2-mixed/src/xmguard_smollm2_mixed/weights
 YARDSTICKS = --statements $(STATEMENTS) --parallel $(PARALLEL) --probe $(WORK)/probe --work $(WORK)
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-vllm test-reliability test-deploy soak verdict vlm mixed bench bench-vllm lint families proto clean
+.PHONY: help setup demo test vllm test-vllm test-reliability test-deploy soak verdict vlm mixed bench bench-vllm lint families proto clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-16s %s\n", $$1, $$2}'
@@ -55,6 +55,8 @@ demo: setup ## real server, real client, three questions, one steered
 
 test: setup ## run every test, without a model hub
 	$(TEST_ENVIRONMENT) $(BIN)/python -m pytest --numprocesses 2 --dist loadfile
+
+vllm: $(VLLM_STAMP) ## install the vLLM engine into .venv-vllm, for a CPU; minutes
 
 test-vllm: $(VLLM_STAMP) ## run the tests of the vLLM engine on the CPU, in an environment of their own
 	$(VLLM_BIN)/python -m xmguard models pull smollm2

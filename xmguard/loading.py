@@ -110,7 +110,7 @@ def _loader(provider: BackendProvider) -> Callable[..., Backend]:
             raise KeyboardInterrupt from error
         raise SetupIncomplete(
             f"engine {provider.name!r} needs a package that is not installed ({error}); "
-            f'run: pip install "{provider.requires}"'
+            + (provider.installing or f'run: pip install "{provider.requires}"')
         ) from error
     return load
 

@@ -21,6 +21,8 @@ class BackendProvider:
     """The extra to install when the import fails, for example `xmguard[hf]`."""
     remote: bool = False
     """Whether models run elsewhere, so that their names mean nothing on this machine."""
+    installing: str = ""
+    """How to install it, in words, where pip and the extra alone are not enough; empty where they are."""
     support: str = ""
     """`module:function` without arguments: (name, description) of what it can do on this machine, for `xmguard doctor`.
 

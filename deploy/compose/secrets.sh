@@ -8,9 +8,11 @@ if [ -e secrets/tokens.toml ]; then
 fi
 umask 077
 mkdir -p secrets
+chmod 700 secrets
 # The hash goes to stdout, the token itself to stderr, once.
 xmguard token new agent >secrets/tokens.toml 2>secrets/agent-token
 xmguard token new prometheus --scope admin >>secrets/tokens.toml 2>secrets/prometheus-token
-# Who reads them inside the containers is another user: the folder is closed to everybody else on this machine.
-chmod 644 secrets/*
+# These two are mounted, and inside the containers another user reads them: the folder is what keeps everybody else on this
+# machine out. The agent's token is mounted nowhere.
+chmod 644 secrets/tokens.toml secrets/prometheus-token
 echo "agent token: deploy/compose/secrets/agent-token" >&2

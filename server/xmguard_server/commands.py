@@ -6,6 +6,7 @@ What keeps it from starting is raised; how an error looks is for the `xmguard` c
 from __future__ import annotations
 
 import logging
+import os
 import re
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ from xmguard.cli.engine import (
     Experimental,
     TensorParallel,
     engine_options,
+    flags_named,
 )
 from xmguard.errors import InvalidRequest, SetupIncomplete
 from xmguard.loading import DEFAULT_ENGINE
@@ -36,6 +38,7 @@ if TYPE_CHECKING:
 DEFAULTS = ServerConfig()
 logger = logging.getLogger(__name__)
 
+_STDERR = 2
 GUARD = "xmguard.loading:load_guard"
 """What each worker loads its guard by."""
 
@@ -180,15 +183,16 @@ def serve(
         str,
         typer.Option(
             metavar="URL",
-            help="Send traces there, over OTLP and HTTP, such as http://127.0.0.1:4318; needs xmguard[tracing]. They "
+            help="Send traces there, over OTLP and HTTP, such as http://127.0.0.1:4318; needs xmguard\\[tracing]. They "
             "hold numbers, and nothing of a request's texts.",
         ),
     ] = "",
 ) -> None:
     """Serve a model: answers, verdicts and contributions over gRPC, and over HTTP if asked to.
 
-    Prints one line once requests are answered, then runs until SIGTERM or Ctrl-C. Health (grpc.health.v1) says
-    NOT_SERVING until then, and reflection lets any gRPC client list the service.
+    Prints where it listens once requests are answered, and with --ui where the live page is on a second line, then runs
+    until SIGTERM or Ctrl-C. Health (grpc.health.v1) says NOT_SERVING until then, and reflection lets any gRPC client
+    list the service.
     """
     import asyncio
 
@@ -215,7 +219,10 @@ def serve(
             _say(f"xmguard: live page on {admin}{PAGE}", sys.stdout)
 
     def progress(message: str) -> None:
-        _say(message, sys.stderr)
+        if os.isatty(_STDERR):
+            _say(message, sys.stderr)
+        else:
+            logger.info(message)  # what collectors read is JSON, line by line
 
     tls = _tls_files(tls_cert, tls_key, tls_client_ca)
     log_to_stderr(quoting=log_tracebacks)
@@ -266,7 +273,8 @@ def serve(
     )
     launch = ProcessLaunch(loading, workers=config.workers, memory=config.worker_memory)
     tracer = _tracer(otlp_endpoint)
-    asyncio.run(run(config, Metrics(load_plugins()), launch, tracer=tracer, progress=progress, ready=ready))
+    with flags_named(options):
+        asyncio.run(run(config, Metrics(load_plugins()), launch, tracer=tracer, progress=progress, ready=ready))
 
 
 def _tracer(endpoint: str) -> Tracer | None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -111,8 +112,10 @@ def http_status(error: XmguardError) -> int:
 _GONE = (grpc.aio.InternalError, grpc.aio.UsageError)
 """What sending raises when the caller left a moment ago and the handler is not cancelled yet; it is, in effect."""
 
-_NOT_AGAIN = ("grpc-retry-pushback-ms", "-1")
-"""Ends gRPC's own retries (gRFC A6): five attempts of a request that breaks its worker would break five."""
+_PUSHBACK = "grpc-retry-pushback-ms"
+"""When gRPC itself repeats a call (gRFC A6): it knows no RetryInfo, and would be back in 0.1 s."""
+_NEVER = "-1"
+"""Five attempts of a request that breaks its worker would break five."""
 
 _STATUS_SECONDS = 0.5
 """How long a status may take to be on its way; it waits behind what a reader does not take, and arrives after it."""
@@ -154,7 +157,9 @@ async def abort(context: Any, error: XmguardError) -> NoReturn:
     status = wire.to_status(error)
     trailers = (*context.trailing_metadata(), ("grpc-status-details-bin", status.SerializeToString()))
     if REASONS[error.reason].suspect:
-        trailers = (*trailers, _NOT_AGAIN)
+        trailers = (*trailers, (_PUSHBACK, _NEVER))
+    elif error.retry_after is not None:
+        trailers = (*trailers, (_PUSHBACK, str(math.ceil(error.retry_after * 1000))))
     try:
         async with asyncio.timeout(_STATUS_SECONDS):
             await context.abort(CODES[error.code].grpc, status.message, trailers)

@@ -1,4 +1,4 @@
-"""Logs as one JSON object per line on stderr, where collectors expect them.
+"""Logs as one JSON object per line on stderr, where collectors expect them. How a start failed is not among them.
 
 They hold nothing of a request. What xmguard writes itself says none of it; but the words of an exception, and whatever
 a library or a plugin writes, may quote what it was given. So of an exception only its kind and the lines of code it

@@ -80,6 +80,7 @@ def test_the_schemas_would_notice_a_wrong_field() -> None:
         ({"engine": "tgi"}, "engine"),
         ({"model": {"sha256": "abc"}}, "sha256"),
         ({"shutdown": {"drain": 90}}, "gracePeriod is shorter"),
+        ({"shutdown": {"drain": 80}}, "gracePeriod is shorter"),  # it holds preStop too, but not the end of a worker
         ({"auth": {"tokensSecret": ""}}, "tokensSecret"),
         ({"prometheusRule": {"enabled": True}}, "recording is empty"),
     ],
@@ -99,7 +100,7 @@ def test_what_runs_is_closed_and_stops_in_order() -> None:
     assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     waits = container["lifecycle"]["preStop"]["sleep"]["seconds"]
     (drain,) = [int(flag.partition("=")[2]) for flag in container["args"] if flag.startswith("--grace=")]
-    assert pod["terminationGracePeriodSeconds"] >= waits + drain
+    assert pod["terminationGracePeriodSeconds"] >= waits + drain + 6
     assert container["resources"]["limits"]["nvidia.com/gpu"] == 2
     assert "--tensor-parallel-size=2" in container["args"]
     mounts = {mount["mountPath"]: mount.get("readOnly", False) for mount in container["volumeMounts"]}

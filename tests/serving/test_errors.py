@@ -7,10 +7,12 @@ import asyncio
 import http.client
 import json
 import re
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import grpc
 import pytest
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -18,10 +20,14 @@ from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, Router
 from starlette.types import ASGIApp
 
-from tests.scripted import REQUEST, raising, serving
+from tests.scripted import REQUEST, ordinary, raising, serving
 from xmguard import errors as raised_errors
+from xmguard import wire
 from xmguard.client import Client, Retries
+from xmguard.deadline import Stop
 from xmguard.errors import ErrorCode, FieldViolation, InvalidRequest, Reason, XmguardError
+from xmguard.request import AnswerRequest
+from xmguard.response import Event
 from xmguard_server.auth import Authenticator, Scope
 from xmguard_server.errors import CODES, REASONS
 from xmguard_server.http_body import Bounds
@@ -31,6 +37,8 @@ from xmguard_server.http_port import HttpPort
 ROOT = Path(__file__).parents[2]
 PAIRS = [(reason, code) for reason, row in REASONS.items() for code in row.codes]
 MESSAGE = "what, which, what to do"
+RETRY_SECONDS = 0.6
+"""Longer than gRPC itself waits before it repeats a call for the first time."""
 
 
 def error(reason: Reason, code: ErrorCode) -> XmguardError:
@@ -105,6 +113,36 @@ def test_every_reason_reaches_the_client_as_it_was_raised() -> None:
                 got = caught.value
                 assert (str(got), got.code, got.reason) == (MESSAGE, code, reason)
                 assert got.retry_after == (1.5 if REASONS[reason].retry else None)
+
+
+def test_grpc_itself_is_told_when_to_repeat_a_call_or_never_to() -> None:
+    with serving() as served, grpc.insecure_channel(served.address) as channel:
+        answer = channel.unary_unary(wire.ANSWER.path)
+        for reason, code in PAIRS:
+            served.guard.script = raising(error(reason, code))
+            with pytest.raises(grpc.RpcError) as caught:
+                answer(wire.ANSWER.pack_request(REQUEST), timeout=30)
+            row = REASONS[reason]
+            told = dict(caught.value.trailing_metadata()).get("grpc-retry-pushback-ms")
+            assert told == ("-1" if row.suspect else "1500" if row.retry else None), reason
+
+
+def test_a_client_comes_back_to_a_server_that_loads_its_model_after_the_time_it_names() -> None:
+    calls: list[float] = []
+
+    def loading_once(request: AnswerRequest, stop: Stop) -> Iterator[Event]:
+        calls.append(time.monotonic())
+        if len(calls) == 1:
+            raise XmguardError(
+                MESSAGE, code=ErrorCode.UNAVAILABLE, reason=Reason.MODEL_LOADING, retry_after=RETRY_SECONDS
+            )
+        yield from ordinary(request, stop)
+
+    with serving() as served, Client(served.address) as client:
+        served.guard.script = loading_once
+        assert client.answer(REQUEST).answer
+    assert len(calls) == 2
+    assert calls[1] - calls[0] >= RETRY_SECONDS
 
 
 # -- over HTTP ---------------------------------------------------------------------------------------------------------

@@ -498,6 +498,7 @@ def test_it_answers_503_until_the_model_is_loaded():
             client.models.list()
         assert (caught.value.status_code, caught.value.code) == (503, "MODEL_LOADING")
         assert caught.value.response.headers["retry-after"] == "1"
+        assert caught.value.response.headers["x-should-retry"] == "true"
         release.set()
         assert loading.loaded.wait(5)
         assert client.models.list().data[0].id == "scripted"

@@ -1,20 +1,25 @@
-"""Nothing of a request is in the log, whatever happens to the request."""
+"""Nothing of a request is in the log, whatever happens to the request; and all of it is JSON where programs read it."""
 
 from __future__ import annotations
 
 import io
 import json
 import logging
+import os
+import pty
 import subprocess
 import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
 from tests.scripted import REQUEST, Script, call_raw, ordinary, raising, serving
+from tests.serving import stub_guard
+from tests.serving.stub_guard import stub_server
 from xmguard import wire
 from xmguard.client import Client
 from xmguard.deadline import Stop
@@ -126,6 +131,26 @@ def test_all_of_it_is_told_if_asked_for() -> None:
     line = json.loads(JsonLines(quoting=True).format(record))
     assert line["message"] == f"{SECRET}!"
     assert SECRET in line["traceback"]
+
+
+def test_all_that_a_server_says_while_it_starts_is_json_too(tmp_path: Path) -> None:
+    with stub_server(tmp_path / "log") as served:
+        said = [json.loads(line)["message"] for line in served.log.read_text().splitlines()]
+    assert "loading the stub" in said
+    assert [line for line in said if line.startswith("verdict: ")]
+
+
+def test_at_a_terminal_the_steps_of_loading_are_words() -> None:
+    ours, its = pty.openpty()
+    try:
+        command = stub_guard.command("--engine-option", "needs=/nowhere")
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=its, check=False, cwd=stub_guard.ROOT)
+        said = os.read(ours, 65536).decode().splitlines()
+    finally:
+        os.close(ours)
+        os.close(its)
+    assert done.returncode == 2
+    assert "loading the stub" in said
 
 
 PROGRAM = """

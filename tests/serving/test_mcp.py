@@ -119,6 +119,7 @@ async def test_errors_are_tool_errors_that_say_what_to_do(served: Serving) -> No
         served.guard.script = raising(InvalidRequest([FieldViolation("question", "is empty")]))
         refused = await client.call_tool("answer", ARGUMENTS)
         wrong = await client.call_tool("answer", {"questions": "q?", "spans": "s"})
+        takes = {tool.name: tool.input_schema["properties"] for tool in (await client.list_tools()).tools}["answer"]
         full = XmguardError("full", code=ErrorCode.FAILED_PRECONDITION, reason=Reason.MODEL_REFUSED, retry_after=3)
         served.guard.script = raising(full)
         later = await client.call_tool("check_conflict", ARGUMENTS)
@@ -129,6 +130,7 @@ async def test_errors_are_tool_errors_that_say_what_to_do(served: Serving) -> No
     assert all(told.is_error for told in (refused, wrong, later, nobody))
     assert refused.content[0].text == "REQUEST_INVALID: question: is empty"
     assert [found["field"] for found in wrong.structured_content["error"]["violations"]] == ["questions", "spans"]
+    assert f"questions: no such field; known here: {', '.join(takes)};" in wrong.content[0].text
     assert later.content[0].text == "MODEL_REFUSED: full (ask again in 3 s)"
     assert later.structured_content["error"]["retryAfterSeconds"] == 3
     assert nobody.content[0].text.startswith("SERVER_UNREACHABLE: no xmguard server answers at 127.0.0.1:1")

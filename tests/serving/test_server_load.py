@@ -326,6 +326,10 @@ def test_the_command_cannot_start_and_exits_2_with_one_line() -> None:
     for arguments, complaint in (
         (["--host", "203.0.113.1", "--insecure-open-bind"], "cannot listen on 203.0.113.1:0: "),
         (["--model", "no-such-model"], "no-such-model"),
+        (
+            ["--engine", "openai", "--model", "m", "--engine-option", "x=1", "--concurrency", "3"],
+            "error: --engine-option x: is no option of the openai engine; it has ",
+        ),
     ):
         command = [sys.executable, "-m", "xmguard", "serve", "--port", "0", "--admin-port", "0", *arguments]
         done = subprocess.run(command, capture_output=True, text=True, check=False)

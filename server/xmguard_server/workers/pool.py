@@ -280,9 +280,11 @@ class PlacedCall:
 
 
 def _nobody(*, loaded: bool) -> XmguardError:
-    message = "no worker is ready; they are being started again" if loaded else "the model is still being loaded"
-    reason = Reason.WORKER_LOST if loaded else Reason.MODEL_LOADING
-    return XmguardError(f"{message}; ask again soon", code=ErrorCode.UNAVAILABLE, reason=reason, retry_after=1.0)
+    # Not WORKER_LOST, which is for what may have broken a worker: this ran on none, and may be repeated by anybody.
+    message = "no worker is ready; the model is being loaded again" if loaded else "the model is still being loaded"
+    return XmguardError(
+        f"{message}; ask again soon", code=ErrorCode.UNAVAILABLE, reason=Reason.MODEL_LOADING, retry_after=1.0
+    )
 
 
 def _bug(error: BaseException) -> XmguardError:

@@ -328,7 +328,8 @@ class Engine:
 
     def _lost(self) -> EngineError:
         if self._failure:
-            return EngineError(f"the engine failed: {self._failure}; the server has to be started anew")
+            again = "a server loads the model again by itself; in a program of your own, load it anew"
+            return EngineError(f"the engine failed: {self._failure}; {again}")
         return EngineError("the engine is being stopped; ask another server")
 
 

