@@ -197,7 +197,7 @@ def test_the_callers_request_id_and_timeout_reach_the_guard(served: Serving, cli
 
 
 def test_a_body_that_takes_seconds_to_read_delays_nobody_else(served: Serving) -> None:
-    values = b'{"messages":[{"role":"user","content":[' + b"{}," * 600_000 + b"{}]}]}"
+    values = b'{"messages":[{"role":"user","content":[' + b"{}," * 1_000_000 + b"{}]}]}"
     with ThreadPoolExecutor(1) as pool:
         posting = pool.submit(post, served, values)
         slowest, probes = 0.0, 0
