@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import signal
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
 from typing import Any
 
@@ -50,6 +50,10 @@ from xmguard_server.workers.pool import Pool
 
 _WATCHERS_GRACE = 0.5
 """Seconds for what is left once every request is answered: health watchers, which never end by themselves."""
+_HEALTH_SECONDS = 1.0
+"""For telling health: grpc's servicer waits for every watcher to be written to."""
+_CLOSING_SECONDS = 3.0
+"""For closing the gRPC port once its calls have ended."""
 _HTTP_SLACK = 30.0
 """Seconds that a request over HTTP may take beyond the longest deadline of a call."""
 
@@ -183,7 +187,7 @@ class Server:
         What is still in flight after the grace, or when `at_once` is set, ends with UNAVAILABLE, SHUTTING_DOWN.
         """
         self._admission.drain()
-        await self._health.enter_graceful_shutdown()
+        await _within(_HEALTH_SECONDS, self._health.enter_graceful_shutdown(), "health could not be set to NOT_SERVING")
         idle = asyncio.create_task(self._idle())
         hurry = asyncio.create_task((at_once or asyncio.Event()).wait())
         await asyncio.wait((idle, hurry), timeout=self._config.grace, return_when=asyncio.FIRST_COMPLETED)
@@ -195,10 +199,9 @@ class Server:
             self._following.cancel()
         self._admission.close()
         await self._pool.stop(shutting_down)
-        await self._grpc.stop(_WATCHERS_GRACE)
-        if self._http is not None:
-            await self._http.stop()
-        await self._admin.stop()
+        await _within(_CLOSING_SECONDS, self._grpc.stop(_WATCHERS_GRACE), "a gRPC connection did not close")
+        ports = [self._admin] if self._http is None else [self._admin, self._http]
+        await asyncio.gather(*(port.stop() for port in ports))
         await self._reader.close()  # after both ports: a question would start its process anew
         await asyncio.to_thread(self._tracer.close)
 
@@ -271,7 +274,16 @@ class Server:
 
     async def _set_health(self, status: Any) -> None:
         for service in ("", SERVICE):
-            await self._health.set(service, status)
+            await _within(_HEALTH_SECONDS, self._health.set(service, status), "health could not be set")
+
+
+async def _within(seconds: float, step: Awaitable[None], otherwise: str) -> None:
+    """Await a step of grpc's that a peer who reads nothing can hold up, but no longer than that."""
+    try:
+        async with asyncio.timeout(seconds):
+            await step
+    except TimeoutError:
+        logger.warning("%s within %g s: a peer reads nothing", otherwise, seconds)
 
 
 async def run(

@@ -45,7 +45,7 @@ class HttpPort:
             access_log=False,
             proxy_headers=False,
             server_header=False,
-            limit_concurrency=_CONNECTIONS,
+            limit_concurrency=_CONNECTIONS + 1,  # it refuses from that many on
             timeout_keep_alive=_IDLE_SECONDS,
             timeout_graceful_shutdown=_END_SECONDS,
             h11_max_incomplete_event_size=_HEADER_BYTES,
@@ -104,8 +104,7 @@ class _Connection(H11Protocol):
         self.app_state = {**self.app_state, CERTIFICATE: None if tls is None else tls.getpeercert()}
         self.idle_since = self.loop.time()
         self._watch()
-        if len(self.connections) >= _CONNECTIONS:
-            self._make_room()
+        self._make_room()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
@@ -134,9 +133,11 @@ class _Connection(H11Protocol):
 
     def _make_room(self) -> None:
         """Close the one that has been idle for longest: whoever opens many and says nothing keeps nobody out."""
-        idle = [one for one in self.connections if isinstance(one, _Connection) and not one.busy and one is not self]
-        if idle:
-            oldest = min(idle, key=lambda one: one.idle_since)
+        beyond = len(self.connections) - _CONNECTIONS
+        if beyond <= 0:
+            return
+        idle = (one for one in self.connections if isinstance(one, _Connection) and not one.busy and one is not self)
+        for oldest in sorted(idle, key=lambda one: one.idle_since)[:beyond]:
             self.connections.discard(oldest)
             oldest.transport.abort()
 

@@ -20,6 +20,9 @@ from xmguard_server.errors import rich_errors
 from xmguard_server.interceptors import REQUEST_ID
 from xmguard_server.metrics import Metrics
 
+_LEAVING_SECONDS = 0.1
+"""For the end of a write whose caller has left."""
+
 
 class GuardServicer:
     """Handlers of the guard service."""
@@ -71,8 +74,13 @@ class GuardServicer:
         try:
             done, _ = await asyncio.wait((writing,), timeout=self._send_timeout)
         except asyncio.CancelledError:
-            # grpc never frees a write whose end nobody awaits. Of a call that it has cancelled they all end at once.
-            await asyncio.gather(writing, return_exceptions=True)
+            # grpc never frees a write whose end nobody awaits. Of a call that it has cancelled they end at once, unless
+            # the peer reads nothing at all: for such a one the call's place is not kept.
+            done, _ = await asyncio.wait((writing,), timeout=_LEAVING_SECONDS)
+            if not done:
+                writing.cancel()
+            elif not writing.cancelled():
+                writing.exception()  # nobody's news
             raise
         if not done:
             writing.cancel()

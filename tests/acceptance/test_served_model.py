@@ -296,7 +296,9 @@ def test_the_command_answers_in_json_and_as_a_table(served, tmp_path):
 
 
 def test_the_metrics_page_tells_what_happened_and_is_clean(served, client):
-    client.answer(replace(CONFLICT, rebalance=Rebalance("fixed", {"epsilon": 1.0})))
+    # Long enough for words that are decoded after the verdict, so that there is a time between two of them.
+    longer = replace(CONFLICT, decoding=Decoding(max_tokens=32))
+    client.answer(replace(longer, rebalance=Rebalance("fixed", {"epsilon": 1.0})))
     with pytest.raises(InvalidRequest):
         client.answer(BAD["past the context"][0])
     page = urllib.request.urlopen(served.metrics, timeout=10).read().decode()

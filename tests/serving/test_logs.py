@@ -144,7 +144,9 @@ def test_at_a_terminal_the_steps_of_loading_are_words() -> None:
     ours, its = pty.openpty()
     try:
         command = stub_guard.command("--engine-option", "needs=/nowhere")
-        done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=its, check=False, cwd=stub_guard.ROOT)
+        done = subprocess.run(
+            command, stdout=subprocess.DEVNULL, stderr=its, check=False, cwd=stub_guard.ROOT, timeout=60
+        )
         said = os.read(ours, 65536).decode().splitlines()
     finally:
         os.close(ours)

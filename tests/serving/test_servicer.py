@@ -93,6 +93,17 @@ async def test_a_write_is_awaited_to_its_end_when_its_caller_leaves(failure: Exc
     assert not unheard
 
 
+async def test_a_write_that_never_ends_does_not_keep_a_call_whose_caller_has_left() -> None:
+    calls, context = Endless(), Context()
+    task = handling(calls, context)
+    await context.writing.wait()
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.wait_for(task, 20)
+    await asyncio.sleep(0)
+    assert (context.ends, calls.closed) == (["dropped"], True)
+
+
 async def test_a_write_that_is_not_taken_in_time_is_dropped_and_its_call_ended() -> None:
     calls, context = Endless(), Context()
     with pytest.raises(grpc.aio.AbortError):

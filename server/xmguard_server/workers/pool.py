@@ -238,8 +238,8 @@ class PlacedCall:
         self, pool: Pool, method: GuardMethod, body: bytes, request_id: str, stop: Stop, at_once: AtOnce | None
     ) -> None:
         self._pool = pool
-        self._arguments = method, body, request_id, stop
         self._asked = Asked(method.name, body)
+        self._arguments = method, self._asked, request_id, stop
         pool.suspects.refuse(self._asked)
         worker = pool.idlest()
         if at_once is not None:

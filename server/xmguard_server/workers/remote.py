@@ -65,7 +65,7 @@ class RemoteCall:
         worker: Remote,
         number: int,
         method: GuardMethod,
-        body: bytes,
+        asked: Asked,
         seconds: float | None,
         at_once: AtOnce | None,
     ) -> None:
@@ -73,7 +73,7 @@ class RemoteCall:
         self.worker = worker
         self.number = number
         self.method = method
-        self.asked = Asked(method.name, body)
+        self.asked = asked
         self.prepared = False
         self.admitted = at_once is not None
         self.over = False
@@ -190,8 +190,10 @@ class Remote(asyncio.Protocol):
 
     @property
     def working(self) -> Sequence[Asked]:
-        """What it runs or prepares; calls that wait for their turn are left out."""
-        return [call.asked for call in self.calls.values() if call.admitted or not call.prepared]
+        """What it runs or prepares; calls that wait for their turn are left out. It prepares one after the other."""
+        running = [call.asked for call in self.calls.values() if call.admitted]
+        waiting = (call.asked for call in self.calls.values() if not call.admitted and not call.prepared)
+        return [*running, *itertools.islice(waiting, 1)]
 
     @property
     def silent_seconds(self) -> float:
@@ -199,15 +201,15 @@ class Remote(asyncio.Protocol):
         return self._loop.time() - self._heard
 
     def prepare(
-        self, method: GuardMethod, body: bytes, request_id: str, stop: Stop, at_once: AtOnce | None = None
+        self, method: GuardMethod, asked: Asked, request_id: str, stop: Stop, at_once: AtOnce | None = None
     ) -> RemoteCall:
         """Send it a call, which it runs `at_once`, or else once that is asked for (`RemoteCall.run`)."""
         seconds = stop.remaining()
-        call = RemoteCall(self, next(self._numbers), method, body, seconds, at_once)
+        call = RemoteCall(self, next(self._numbers), method, asked, seconds, at_once)
         self.calls[call.number] = call
         within = None if at_once is None else at_once.within
         told = {"method": method.name, "request_id": request_id, "timeout": seconds, "within": within}
-        self.send(Kind.PREPARE, call.number, told, body)
+        self.send(Kind.PREPARE, call.number, told, asked.body)
         return call
 
     def send(self, kind: Kind, call: int = 0, fields: Mapping[str, Any] | None = None, body: bytes = b"") -> None:

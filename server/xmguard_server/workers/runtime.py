@@ -115,6 +115,7 @@ class _Runtime:
         self._link = link
         self._sending = threading.Lock()
         self._changing = threading.Lock()
+        self._breaking = threading.Lock()
         self._preparing = threading.Lock()  # tokenizers are not safe on several threads
         self._calls: dict[int, _Call] = {}
         self._running: set[_Call] = set()
@@ -173,11 +174,13 @@ class _Runtime:
     def _tell_failure(self) -> None:
         """Tell, once, that the engine failed."""
         failure = self._loaded.backend.failure
-        with self._changing:
-            told, self._broken = self._broken, self._broken or bool(failure)
-        if failure and not told:
-            failed = EngineError(f"the engine failed: {failure}; see the log above")
-            self._send(Kind.BROKEN, 0, error_fields(failed))
+        if not failure:
+            return
+        with self._breaking:  # whoever finds that it was told already, finds it sent
+            if not self._broken:
+                self._broken = True
+                failed = EngineError(f"the engine failed: {failure}; see the log above")
+                self._send(Kind.BROKEN, 0, error_fields(failed))
 
     @property
     def _loaded(self) -> ServedGuard:
