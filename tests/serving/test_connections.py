@@ -103,6 +103,7 @@ def test_what_is_answered_is_not_closed_to_make_room(served: Serving, descriptor
     head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
     head += b"connection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
     with connected(where, sent=head + body[:10]) as (slow,):
+        honest(served)  # so that by now the server has read what came before, and begun to answer it
         with connected(where, 2 * http_port._CONNECTIONS):
             honest(served)
         slow.sendall(body[10:])
