@@ -111,6 +111,7 @@ class Server:
         metrics.watch(running=lambda: self._admission.running, waiting=lambda: self._admission.waiting)
         metrics.watch_queue(cost=lambda: self._admission.waiting_cost, pressure=lambda: self._admission.pressure)
         metrics.watch_workers(lambda: self._pool.ready_workers)
+        self._pool.watch_slots(self._admission.set_slots)
         metrics.watch_observers(lambda: self._pool.observer_failures)
         metrics.watch_cache(lambda: self._pool.cache_usage)
         self._calls = Calls(self._pool, self._admission, config, metrics)
@@ -195,7 +196,7 @@ class Server:
             logger.warning("requests are cut off that were still running after SIGTERM and the time they had")
         for waiting in (idle, hurry):
             waiting.cancel()
-        if self._following is not None:  # until now: what waits is for the workers that are ready, however late
+        if self._following is not None:
             self._following.cancel()
         self._admission.close()
         await self._pool.stop(shutting_down)
@@ -260,11 +261,10 @@ class Server:
         await self._asking.idle()
 
     async def _follow_workers(self) -> None:
-        """Serve while a worker is ready, as many requests at once as the workers take together."""
+        """Tell health whether a worker is ready."""
         serving = False
         async with aclosing(self._pool.capacities()) as capacities:
-            async for slots in capacities:
-                self._admission.set_slots(slots)
+            async for _ in capacities:
                 if serving != self._calls.ready:
                     serving = self._calls.ready
                     status = health_pb2.HealthCheckResponse

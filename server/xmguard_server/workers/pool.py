@@ -72,12 +72,20 @@ class Pool:
             for number in range(workers)
         ]
         self._changing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._tell_slots: Callable[[int], None] = lambda slots: None
 
     # -- life --------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start the workers; they load by themselves."""
         self._keeping = [asyncio.create_task(supervisor.keep()) for supervisor in self._supervisors]
+
+    def watch_slots(self, tell: Callable[[int], None]) -> None:
+        """Tell `slots` whenever a worker becomes ready or stops being so: before any call of a lost one ends.
+
+        Later would be too late: the place of a call that ended would be given to the next, with no worker to run it.
+        """
+        self._tell_slots = tell
 
     async def ready(self) -> None:
         """Wait until every worker has loaded its guard.
@@ -227,6 +235,7 @@ class Pool:
 
     def _change(self) -> None:
         """Wake who waits for a worker to become ready or to stop being so."""
+        self._tell_slots(self.slots)
         changed, self._changing = self._changing, asyncio.get_running_loop().create_future()
         changed.set_result(None)
 
