@@ -15,10 +15,10 @@ import threading
 import time
 import urllib.request
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar
 
 import grpc
 from google.rpc import status_pb2
@@ -64,6 +64,7 @@ REQUEST = AnswerRequest(
     question="By how much?",
 )
 
+T = TypeVar("T")
 Script = Callable[[AnswerRequest, Stop], Iterator[Event]]
 
 
@@ -383,3 +384,15 @@ def main() -> None:
 
 if __name__ == "__main__":
     sys.exit(main())
+
+
+def probed_during(address: str, work: Callable[[], T]) -> tuple[T, list[float]]:
+    """What some work returns, and how many seconds each probe of health took that was made meanwhile, one by one."""
+    took = []
+    with ThreadPoolExecutor(1) as pool:
+        working = pool.submit(work)
+        while not working.done():
+            began = time.monotonic()
+            health(address)
+            took.append(time.monotonic() - began)
+    return working.result(), took

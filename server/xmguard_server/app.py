@@ -98,6 +98,7 @@ class Server:
         self._tracer = tracer or Untraced()
         self._ready = ready or (lambda info, server: None)
         self._recent = Recent()
+        self._admission = Admission(config, metrics.browned_out)
         self._pool = Pool(
             launch,
             workers=config.workers,
@@ -106,17 +107,17 @@ class Server:
             observers=(metrics, AccessObserver(), self._tracer, self._recent),
             progress=progress,
             lost=metrics.worker_lost,
+            resized=self._admission.set_slots,
         )
-        self._admission = Admission(config, metrics.browned_out)
         metrics.watch(running=lambda: self._admission.running, waiting=lambda: self._admission.waiting)
         metrics.watch_queue(cost=lambda: self._admission.waiting_cost, pressure=lambda: self._admission.pressure)
         metrics.watch_workers(lambda: self._pool.ready_workers)
-        self._pool.watch_slots(self._admission.set_slots)
         metrics.watch_observers(lambda: self._pool.observer_failures)
         metrics.watch_cache(lambda: self._pool.cache_usage)
         self._calls = Calls(self._pool, self._admission, config, metrics)
-        self._reader = Reader()
-        self._asking = Attended(Asking(self._calls, self._reader), metrics, self._tracer)
+        # One for each port, so that nobody's large requests keep an operator's waiting.
+        self._readers = Reader(), Reader()
+        self._asking = Attended(Asking(self._calls, self._readers[0]), metrics, self._tracer)
         self._observability = Observability(metrics, self._tracer)
         self._health = health.aio.HealthServicer()
         self._tls = Tls(config.tls) if config.tls is not None else None
@@ -136,7 +137,7 @@ class Server:
         listed = (SERVICE, INFERENCE_SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME)
         reflection.enable_server_reflection(listed, self._grpc)
         self._admin = self._admin_port()
-        self._attended = Attended(build(self._calls, self._reader), metrics, self._tracer)
+        self._attended = Attended(build(self._calls, self._readers[1]), metrics, self._tracer)
         self._http = None if config.http_port is None else self._public_port(config.http_port)
         self._following: asyncio.Task[None] | None = None
 
@@ -203,7 +204,8 @@ class Server:
         await _within(_CLOSING_SECONDS, self._grpc.stop(_WATCHERS_GRACE), "a gRPC connection did not close")
         ports = [self._admin] if self._http is None else [self._admin, self._http]
         await asyncio.gather(*(port.stop() for port in ports))
-        await self._reader.close()  # after both ports: a question would start its process anew
+        for reader in self._readers:
+            await reader.close()  # after the ports: a question would start its process anew
         await asyncio.to_thread(self._tracer.close)
 
     def _admin_port(self) -> HttpPort:
@@ -263,8 +265,8 @@ class Server:
     async def _follow_workers(self) -> None:
         """Tell health whether a worker is ready."""
         serving = False
-        async with aclosing(self._pool.capacities()) as capacities:
-            async for _ in capacities:
+        async with aclosing(self._pool.changes()) as changes:
+            async for _ in changes:
                 if serving != self._calls.ready:
                     serving = self._calls.ready
                     status = health_pb2.HealthCheckResponse
@@ -278,12 +280,12 @@ class Server:
 
 
 async def _within(seconds: float, step: Awaitable[None], otherwise: str) -> None:
-    """Await a step of grpc's that a peer who reads nothing can hold up, but no longer than that."""
+    """Await a step of grpc's, which a peer who reads nothing can hold up, but no longer than that."""
     try:
         async with asyncio.timeout(seconds):
             await step
     except TimeoutError:
-        logger.warning("%s within %g s: a peer reads nothing", otherwise, seconds)
+        logger.warning("%s within %g s; is there a peer who reads nothing?", otherwise, seconds)
 
 
 async def run(

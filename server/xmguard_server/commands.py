@@ -6,7 +6,6 @@ What keeps it from starting is raised; how an error looks is for the `xmguard` c
 from __future__ import annotations
 
 import logging
-import os
 import re
 import sys
 from pathlib import Path
@@ -38,7 +37,6 @@ if TYPE_CHECKING:
 DEFAULTS = ServerConfig()
 logger = logging.getLogger(__name__)
 
-_STDERR = 2
 GUARD = "xmguard.loading:load_guard"
 """What each worker loads its guard by."""
 
@@ -219,7 +217,7 @@ def serve(
             _say(f"xmguard: live page on {admin}{PAGE}", sys.stdout)
 
     def progress(message: str) -> None:
-        if os.isatty(_STDERR):
+        if sys.stderr.isatty():
             _say(message, sys.stderr)
         else:
             logger.info(message)  # what collectors read is JSON, line by line

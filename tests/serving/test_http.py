@@ -8,11 +8,9 @@ import json
 import socket
 import ssl
 import threading
-import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -22,7 +20,17 @@ import pytest
 from starlette.requests import ClientDisconnect
 
 from tests import scripted
-from tests.scripted import REQUEST, VERDICT, WORDS, Serving, blocked, eventually, health, raising, scrape, serving
+from tests.scripted import (
+    REQUEST,
+    VERDICT,
+    WORDS,
+    Serving,
+    blocked,
+    eventually,
+    raising,
+    scrape,
+    serving,
+)
 from tests.serving.test_tls import CLIENT, Party, files
 from xmguard import wire
 from xmguard.errors import ErrorCode, FieldViolation, InvalidRequest, Reason, SetupIncomplete, XmguardError
@@ -31,8 +39,6 @@ from xmguard.response import AnswerResponse, Done, FinishReason
 from xmguard.span import Media, Span
 from xmguard_server.errors import CODES
 from xmguard_server.http.attended import Attended
-from xmguard_server.http.chat_request import read_chat_request
-from xmguard_server.http.reading import Reader
 from xmguard_server.trace_context import Untraced
 
 PNG = b"\x89PNG\r\n\x1a\n and more"
@@ -194,41 +200,6 @@ def test_the_callers_request_id_and_timeout_reach_the_guard(served: Serving, cli
 
 
 # -- errors ------------------------------------------------------------------------------------------------------------
-
-
-def test_a_body_that_takes_seconds_to_read_delays_nobody_else(served: Serving) -> None:
-    values = b'{"messages":[{"role":"user","content":[' + b"{}," * 1_000_000 + b"{}]}]}"
-    with ThreadPoolExecutor(1) as pool:
-        posting = pool.submit(post, served, values)
-        slowest, probes = 0.0, 0
-        while not posting.done():
-            began = time.monotonic()
-            health(served.address)
-            slowest, probes = max(slowest, time.monotonic() - began), probes + 1
-    status, _, told = posting.result()
-    assert (status, told["error"]["param"]) == (400, "messages[0].content[0]")
-    assert len(told["error"]["violations"]) == 101
-    assert probes > 10
-    assert slowest < 0.5
-
-
-async def test_a_body_that_takes_too_long_to_read_is_refused_and_the_next_is_read() -> None:
-    reader = Reader(seconds=1.0)
-    try:
-        with pytest.raises(InvalidRequest, match=r"takes longer than 1 s") as caught:
-            await reader.read(read_chat_request, b"[" + b"{}," * 5_000_000 + b"{}]")
-        assert caught.value.reason is Reason.REQUEST_MALFORMED
-    finally:
-        await reader.close()
-    words = "so, " * 3_000
-    reader = Reader()
-    try:
-        for _ in range(2):
-            body = json.dumps({"messages": [{"role": "user", "content": words}]}).encode()
-            read = await reader.read(read_chat_request, body)
-            assert read.request.question == words
-    finally:
-        await reader.close()
 
 
 @pytest.mark.parametrize("code", ErrorCode)

@@ -33,10 +33,14 @@ BODY, ANOTHER = (wire.CHECK.pack_request(replace(REQUEST, question=question)) fo
 
 @asynccontextmanager
 async def pooled(
-    launch: Launch, *, workers: int = 1, lost: Callable[[LossReason], None] | None = None
+    launch: Launch,
+    *,
+    workers: int = 1,
+    lost: Callable[[LossReason], None] | None = None,
+    resized: Callable[[int], None] | None = None,
 ) -> AsyncIterator[Pool]:
     """A pool that loads; stopped on leaving."""
-    pool = Pool(launch, workers=workers, step_timeout=5.0, max_restarts=20, lost=lost)
+    pool = Pool(launch, workers=workers, step_timeout=5.0, max_restarts=20, lost=lost, resized=resized)
     pool.start()
     try:
         yield pool
@@ -142,6 +146,24 @@ async def test_what_only_waited_when_a_worker_was_lost_takes_no_part_of_it(monke
         release.set()
         waits.run(0.0, "")
         assert (await waits.response())[1]
+
+
+async def test_a_lost_workers_places_are_gone_before_its_calls_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(supervisor, "FIRST_DELAY", 60.0)
+    workers: list[ThreadWorker] = []
+    told: list[int | str] = []
+
+    def launch(number: int) -> ThreadWorker:
+        workers.append(ThreadLaunch(ScriptedGuard)(number))
+        return workers[-1]
+
+    async with pooled(launch, resized=told.append) as pool:
+        await pool.ready()
+        call = await prepared(pool)
+        call.when_over(lambda: told.append("over"))
+        workers[0].link.shutdown(socket.SHUT_RDWR)  # as if it were gone
+        await until(lambda: "over" in told)
+    assert told == [1, 0, "over"]
 
 
 async def test_what_waits_is_refused_too_once_its_like_was_found_out() -> None:

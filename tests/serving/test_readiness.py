@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import urllib.error
 import urllib.request
 from concurrent.futures import ThreadPoolExecutor
 
-from grpc_health.v1 import health_pb2
+import pytest
+from grpc_health.v1 import health, health_pb2
 
-from tests.scripted import REQUEST, ScriptedGuard, Serving, blocked, eventually, health, scrape, serving
+from tests import scripted
+from tests.scripted import REQUEST, ScriptedGuard, Serving, blocked, eventually, scrape, serving
 from tests.serving.test_inference_protocol import ask
 from xmguard.client import Client
 from xmguard.wire import SERVICE
+from xmguard_server import app
 from xmguard_server.inference import inference_pb2 as pb
 
 
@@ -26,7 +30,7 @@ def told(served: Serving) -> set[bool]:
             over_http = error.code != 503
     return {
         over_http,
-        *(health(served.address, name) == health_pb2.HealthCheckResponse.SERVING for name in ("", SERVICE)),
+        *(scripted.health(served.address, name) == health_pb2.HealthCheckResponse.SERVING for name in ("", SERVICE)),
         pb.ServerReadyResponse.FromString(ask(served.address, "ServerReady")).ready,
         pb.ModelReadyResponse.FromString(ask(served.address, "ModelReady")).ready,
     }
@@ -53,6 +57,19 @@ def test_it_is_ready_with_the_first_of_several_workers_and_runs_what_that_one_ta
         assert told(served) == {True}
         release.set()
         assert all(answer.result(20).answer for answer in asked)
+
+
+def test_a_watcher_who_reads_nothing_holds_up_no_end(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def stuck(self: object) -> None:
+        await asyncio.Event().wait()
+
+    monkeypatch.setattr(health.aio.HealthServicer, "enter_graceful_shutdown", stuck)
+    monkeypatch.setattr(app, "_HEALTH_SECONDS", 0.01)
+    with serving() as served:
+        assert told(served) == {True}
+    assert "health could not be set to NOT_SERVING within 0.01 s" in caplog.text
 
 
 def test_it_is_not_ready_from_the_moment_in_which_it_stops() -> None:

@@ -37,6 +37,7 @@ class Pool:
         observers: Sequence[Observer] = (),
         progress: Callable[[str], None] | None = None,
         lost: Callable[[LossReason], None] | None = None,
+        resized: Callable[[int], None] | None = None,
     ) -> None:
         """Set up, and start nothing.
 
@@ -49,8 +50,11 @@ class Pool:
                 is empty.
             progress: told each step of loading, in words.
             lost: told of each loss that is followed by another start.
+            resized: told `slots` whenever a worker becomes ready or stops being so, before any call of a lost one
+                ends: later, the place of such a call would be given to the next, with no worker to run it.
         """
         self._observers = observers
+        self._resized = resized or (lambda slots: None)
         self._progress = progress or (lambda step: None)
         self._failures: Counter[str] = Counter()
         self._info: ModelInfo | None = None
@@ -72,20 +76,12 @@ class Pool:
             for number in range(workers)
         ]
         self._changing: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._tell_slots: Callable[[int], None] = lambda slots: None
 
     # -- life --------------------------------------------------------------------------------------------------------
 
     def start(self) -> None:
         """Start the workers; they load by themselves."""
         self._keeping = [asyncio.create_task(supervisor.keep()) for supervisor in self._supervisors]
-
-    def watch_slots(self, tell: Callable[[int], None]) -> None:
-        """Tell `slots` whenever a worker becomes ready or stops being so: before any call of a lost one ends.
-
-        Later would be too late: the place of a call that ended would be given to the next, with no worker to run it.
-        """
-        self._tell_slots = tell
 
     async def ready(self) -> None:
         """Wait until every worker has loaded its guard.
@@ -101,11 +97,11 @@ class Pool:
                 return
             await asyncio.wait((changing, *self._keeping), return_when=asyncio.FIRST_COMPLETED)
 
-    async def capacities(self) -> AsyncGenerator[int, None]:
-        """`slots` now, and again whenever a worker becomes ready or stops being so. Never ends."""
+    async def changes(self) -> AsyncGenerator[None, None]:
+        """Now, and again whenever a worker becomes ready or stops being so. Never ends."""
         while True:
             changing = self._changing
-            yield self.slots
+            yield
             await asyncio.wait((changing,))
 
     async def failed(self) -> XmguardError:
@@ -235,7 +231,7 @@ class Pool:
 
     def _change(self) -> None:
         """Wake who waits for a worker to become ready or to stop being so."""
-        self._tell_slots(self.slots)
+        self._resized(self.slots)
         changed, self._changing = self._changing, asyncio.get_running_loop().create_future()
         changed.set_result(None)
 

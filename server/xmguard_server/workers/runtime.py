@@ -202,8 +202,8 @@ class _Runtime:
             for thread in self._threads:
                 if thread.name.startswith("xmguard-model"):
                     thread.join(max(0.0, end - time.monotonic()))
-            self._start("xmguard-close", guard.backend.close)
-            self._threads[-1].join(max(0.0, end + _CLOSE_GRACE - time.monotonic()))
+            closing = self._start("xmguard-close", guard.backend.close)
+            closing.join(max(0.0, end + _CLOSE_GRACE - time.monotonic()))
         self._link.close()
 
     # -- calls -------------------------------------------------------------------------------------------------------
@@ -349,10 +349,11 @@ class _Runtime:
 
     # -- threads and bytes -------------------------------------------------------------------------------------------
 
-    def _start(self, name: str, target: Callable[..., None], *arguments: Any) -> None:
+    def _start(self, name: str, target: Callable[..., None], *arguments: Any) -> threading.Thread:
         thread = threading.Thread(target=target, args=arguments, name=name, daemon=True)
         self._threads.append(thread)
         thread.start()
+        return thread
 
     def _send(self, kind: Kind, call: int, fields: Mapping[str, Any], body: bytes = b"") -> None:
         frame = Message(kind, call, fields, body).pack()
