@@ -31,7 +31,7 @@ class Options(BaseModel):
     seed: int = Field(default=0, ge=0)
     """Events, names, values and the order of everything depend on it."""
     size: Size = "mixed"
-    """Of sources: `short` is two sentences, `long` 54 to 124 words, of Chinese 126 to 204 characters; `mixed` draws one
+    """Of sources: `short` is two sentences, `long` 54 to 138 words, of Chinese 126 to 214 characters; `mixed` draws one
     for each event."""
     split: Literal["train", "dev"] = "train"
     """Events and names of which texts; those of `dev` are not in `train`."""
