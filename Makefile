@@ -36,6 +36,7 @@ SPEED := research/results/speed.json
 WORK ?= build/verdict
 VLM ?= build/tiny_vlm
 MIXED ?= build/mixed
+RECIPES := research/xmguard_research/mixing/recipes
 ADAPTER := plugins/xmguard-smollm2-mixed/src/xmguard_smollm2_mixed/weights
 YARDSTICKS = --statements $(STATEMENTS) --parallel $(PARALLEL) --probe $(WORK)/probe --work $(WORK)
 
@@ -88,8 +89,9 @@ vlm: $(STAMP) ## train smolvlm-tiny, or go on with $(VLM), put the weights into 
 	$(BIN)/python -m xmguard_research.tiny_vlm evaluate --readme plugins/xmguard-smolvlm-tiny/README.md
 
 mixed: setup ## train smollm2-mixed, or go on with $(MIXED), put its adapter into its plugin, measure it; hours
-	$(BIN)/python -m xmguard mix train research/xmguard_research/mixing/recipes/smollm2-mixed.yaml --out $(MIXED)
-	cp $(MIXED)/model/* $(ADAPTER)
+	$(BIN)/python -m xmguard mix train $(RECIPES)/smollm2-mixed-begun.yaml --out $(MIXED)/begun
+	$(BIN)/python -m xmguard mix train $(RECIPES)/smollm2-mixed.yaml --out $(MIXED)/further --set base=$(MIXED)/begun/model
+	cp $(MIXED)/further/model/* $(ADAPTER)
 	$(BIN)/python -m xmguard mix evaluate $(ADAPTER) --out $(MIXED)/evaluation --items 8 --questions 6 --prompts standard \
 		--variants en-en,es-es,de-de,fr-fr,tr-tr,zh-zh,is-is,en-es,en-de,en-fr,en-tr,en-zh,en-is --write
 
