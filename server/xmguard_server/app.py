@@ -28,16 +28,16 @@ from xmguard_server.auth import Authenticator, Scope, Tokens
 from xmguard_server.calls import Calls
 from xmguard_server.config import ServerConfig
 from xmguard_server.grpc_auth import Authentication
-from xmguard_server.http.app import build
 from xmguard_server.http.attended import Attended
-from xmguard_server.http.errors import error_response
+from xmguard_server.http.body import Bounds
+from xmguard_server.http.door import HttpDoor
+from xmguard_server.http.port import HttpPort
 from xmguard_server.http.reading import Reader
-from xmguard_server.http_body import Bounds
-from xmguard_server.http_door import HttpDoor
-from xmguard_server.http_port import HttpPort
 from xmguard_server.inference_protocol import INFERENCE_SERVICE, InferenceServicer
 from xmguard_server.interceptors import Observability
 from xmguard_server.metrics import Metrics
+from xmguard_server.openai.app import build
+from xmguard_server.openai.errors import error_response
 from xmguard_server.page.asking import Asking
 from xmguard_server.page.recent import Recent
 from xmguard_server.page.routes import page_routes

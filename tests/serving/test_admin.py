@@ -14,7 +14,7 @@ import pytest
 from prometheus_client import REGISTRY, Gauge
 
 from tests.scripted import Serving, serving
-from xmguard_server import http_port
+from xmguard_server.http import port as http_port
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,8 @@ import pytest
 from tests.scripted import REQUEST, Serving, health, serving
 from tests.serving.test_tls import Party, ask, files
 from xmguard.client import Client, Retries
-from xmguard_server import app, http_port
+from xmguard_server import app
+from xmguard_server.http import port as http_port
 
 MANY = 1000
 

@@ -30,9 +30,9 @@ from xmguard.request import AnswerRequest
 from xmguard.response import Event
 from xmguard_server.auth import Authenticator, Scope
 from xmguard_server.errors import CODES, REASONS
-from xmguard_server.http_body import Bounds
-from xmguard_server.http_door import HttpDoor
-from xmguard_server.http_port import HttpPort
+from xmguard_server.http.body import Bounds
+from xmguard_server.http.door import HttpDoor
+from xmguard_server.http.port import HttpPort
 
 ROOT = Path(__file__).parents[2]
 PAIRS = [(reason, code) for reason, row in REASONS.items() for code in row.codes]

@@ -35,8 +35,8 @@ from xmguard.request import AnswerRequest
 from xmguard.response import AnswerResponse, CheckResponse, ModelInfo
 from xmguard.span import Media, Span
 from xmguard_server.errors import CODES
-from xmguard_server.http_body import Bounds
-from xmguard_server.http_port import HttpPort
+from xmguard_server.http.body import Bounds
+from xmguard_server.http.port import HttpPort
 from xmguard_server.mcp.tools import build
 from xmguard_server.mcp.transports import Admission
 

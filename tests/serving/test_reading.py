@@ -9,8 +9,8 @@ import pytest
 from tests.scripted import probed_during, serving
 from tests.serving.test_http import post
 from xmguard.errors import InvalidRequest, Reason
-from xmguard_server.http.chat_request import read_chat_request
 from xmguard_server.http.reading import Reader
+from xmguard_server.openai.chat_request import read_chat_request
 
 
 def test_a_body_that_takes_seconds_to_read_delays_nobody_else() -> None:

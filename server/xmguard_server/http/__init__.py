@@ -1,1 +1,4 @@
-"""The server's public HTTP port: chat completions as the OpenAI API has them, on the same core as gRPC."""
+"""What both HTTP ports are made of: connections, the door, bodies, errors, and calls that are watched over.
+
+Knows no route and no form of a request; those are the live page's, the public port's, and the operator's.
+"""

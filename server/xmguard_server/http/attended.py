@@ -17,7 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xmguard.errors import Cancelled, ErrorCode, XmguardError
 from xmguard_server.access_log import note
-from xmguard_server.http_body import whole
+from xmguard_server.http.body import whole
 from xmguard_server.interceptors import REQUEST_ID_KEY
 from xmguard_server.metrics import Metrics
 from xmguard_server.trace_context import Tracer

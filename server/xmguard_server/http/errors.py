@@ -1,45 +1,50 @@
-"""What a failed call looks like over HTTP: a status, OpenAI's form of an error, and when to come back.
+"""What a failed HTTP request tells its caller: codes, reasons and details as over gRPC, in the JSON of AIP-193.
 
-`code` is the same reason that gRPC sends as `ErrorInfo.reason`, and `param` the path of the first field that is wrong.
+{"error": {"code": 401, "status": "UNAUTHENTICATED", "message": "...", "details": [{"@type": ".../ErrorInfo", ...}]}}
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
 from typing import Any
 
 from starlette.responses import JSONResponse, Response
 
 from xmguard.errors import ErrorCode, XmguardError
-from xmguard_server.errors import REASONS, http_status
-from xmguard_server.http_errors import error_headers
+from xmguard.wire import DOMAIN
+from xmguard_server.errors import http_status
 
-_TYPES: Mapping[int, str] = {
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    429: "rate_limit_error",
-}
-
-
-def error_body(error: XmguardError) -> dict[str, Any]:
-    """The error as OpenAI's clients read it, with every violation beside the first."""
-    status = http_status(error)
-    return {
-        "error": {
-            "message": str(error),
-            "type": _TYPES.get(status, "server_error" if status >= 500 else "invalid_request_error"),
-            "param": error.violations[0].field if error.violations else None,
-            "code": error.reason.value,
-            "violations": [{"field": found.field, "description": found.description} for found in error.violations],
-        }
-    }
+_TYPE = "type.googleapis.com/google.rpc."
 
 
 def error_response(error: XmguardError) -> Response:
-    """The whole response of a call that ended before anything was answered."""
-    # OpenAI's clients send 429 and every 5xx again unless they are told not to; an answer is too expensive for that.
-    again = error.retry_after is not None or error.code is ErrorCode.UNAVAILABLE
-    again = again and not REASONS[error.reason].suspect
-    headers = {**error_headers(error), "x-should-retry": "true" if again else "false"}
-    return JSONResponse(error_body(error), http_status(error), headers)
+    """The answer to a request that failed."""
+    return JSONResponse(error_body(error), http_status(error), error_headers(error))
+
+
+def error_body(error: XmguardError) -> dict[str, Any]:
+    """What the body says; also the last line of a stream that had begun."""
+    body = {"code": http_status(error), "status": error.code.value, "message": str(error), "details": _details(error)}
+    return {"error": body}
+
+
+def error_headers(error: XmguardError) -> dict[str, str]:
+    """Headers that go with an error, whatever the body's form."""
+    headers = {}
+    if error.code is ErrorCode.UNAUTHENTICATED:
+        headers["www-authenticate"] = 'Bearer realm="xmguard"'
+    if error.retry_after is not None:
+        headers["retry-after"] = str(math.ceil(error.retry_after))
+    return headers
+
+
+def _details(error: XmguardError) -> list[dict[str, Any]]:
+    details: list[dict[str, Any]] = [
+        {"@type": f"{_TYPE}ErrorInfo", "reason": error.reason.value, "domain": DOMAIN},
+    ]
+    if error.retry_after is not None:
+        details.append({"@type": f"{_TYPE}RetryInfo", "retryDelay": f"{error.retry_after:g}s"})
+    if error.violations:
+        fields = [{"field": entry.field, "description": entry.description} for entry in error.violations]
+        details.append({"@type": f"{_TYPE}BadRequest", "fieldViolations": fields})
+    return details

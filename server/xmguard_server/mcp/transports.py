@@ -21,8 +21,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xmguard.errors import DeadlineExceeded, ErrorCode, Reason, XmguardError
 from xmguard.response import Limits
-from xmguard_server.http_body import Body, Bounds, whole
-from xmguard_server.http_port import HttpPort
+from xmguard_server.http.body import Body, Bounds, whole
+from xmguard_server.http.port import HttpPort
 from xmguard_server.mcp.tools import Connect, bearer, error_data
 
 HOST = "127.0.0.1"

@@ -19,10 +19,10 @@ from xmguard.request import AnswerRequest
 from xmguard.response import Event
 from xmguard_server import auth
 from xmguard_server.calls import Call, Calls
+from xmguard_server.http.door import PRINCIPAL
+from xmguard_server.http.errors import error_body
 from xmguard_server.http.reading import Reader
-from xmguard_server.http_door import PRINCIPAL
-from xmguard_server.http_errors import error_body
-from xmguard_server.http_stream import Form, refuse_other_than_json, streamed
+from xmguard_server.http.stream import Form, refuse_other_than_json, streamed
 from xmguard_server.interceptors import REQUEST_ID_KEY
 
 MEDIA_TYPE = "application/x-ndjson"

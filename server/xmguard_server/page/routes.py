@@ -16,7 +16,7 @@ from xmguard import wire
 from xmguard_server import auth
 from xmguard_server.calls import Calls
 from xmguard_server.http.attended import Attended
-from xmguard_server.http_door import PRINCIPAL
+from xmguard_server.http.door import PRINCIPAL
 from xmguard_server.page.recent import Recent
 
 PAGE = "/ui/"

@@ -17,13 +17,13 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from xmguard.errors import ErrorCode, InvalidRequest, Reason, XmguardError
 from xmguard.response import Done, Event
 from xmguard_server.calls import Call, Calls
-from xmguard_server.http.chat_request import ChatRequest, read_chat_request
-from xmguard_server.http.chat_response import END, Completion, model_entry, server_sent
-from xmguard_server.http.errors import error_body
+from xmguard_server.http.door import PRINCIPAL
 from xmguard_server.http.reading import Reader
-from xmguard_server.http_door import PRINCIPAL
-from xmguard_server.http_stream import Form, refuse_other_than_json, streamed
+from xmguard_server.http.stream import Form, refuse_other_than_json, streamed
 from xmguard_server.interceptors import REQUEST_ID_KEY
+from xmguard_server.openai.chat_request import ChatRequest, read_chat_request
+from xmguard_server.openai.chat_response import END, Completion, model_entry, server_sent
+from xmguard_server.openai.errors import error_body
 
 TIMEOUT_KEY = "x-request-timeout"
 """Header in which a caller says how many seconds it waits, as deadlines do in gRPC."""

@@ -23,9 +23,9 @@ from starlette.types import Scope as Request
 from xmguard.errors import DeadlineExceeded, ErrorCode, Reason, XmguardError
 from xmguard_server import access_log
 from xmguard_server.auth import Authenticator, Principal, Scope
-from xmguard_server.http_body import Body, Bounds
-from xmguard_server.http_errors import error_response
-from xmguard_server.http_port import CERTIFICATE
+from xmguard_server.http.body import Body, Bounds
+from xmguard_server.http.errors import error_response
+from xmguard_server.http.port import CERTIFICATE
 from xmguard_server.interceptors import REQUEST_ID_KEY, request_id
 from xmguard_server.ports import names_loopback
 from xmguard_server.tls import subject
