@@ -38,7 +38,7 @@ def load_guard(
     Args:
         model: a name of `xmguard models list`, a folder, or a hub name; empty is `default_model`. A remote engine's
             own name for it, as it is.
-        engine: a name of `xmguard plugins list` (backend).
+        engine: a backend that `xmguard plugins` lists.
         options: the engine's own, by name; one it does not have is refused.
         device: a torch device.
         dtype: `float32` or `bfloat16`.

@@ -1,4 +1,4 @@
-# xmguard with vLLM on CUDA. Nothing of this image was run on a GPU here: see "CUDA: unverified" in README.md; serving needs
+# xmguard with vLLM on CUDA. Nothing of this image was run on a GPU here: see xmguard/backends/vllm/README.md; serving needs
 # --experimental until a record of a run is committed.
 #
 #   docker build -f deploy/docker/cuda.Dockerfile -t xmguard:cuda .

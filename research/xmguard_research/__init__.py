@@ -1,4 +1,4 @@
-"""Research on xmguard: yardsticks, and later benchmarks, judges and mixing fine-tuning.
+"""Research on xmguard: benchmarks, judges, analyses, mixing fine-tuning, and how good the verdict is.
 
 Imports the library and never the server; what passes between the two is a checkpoint folder.
 """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -203,6 +204,19 @@ def test_a_module_imports_only_its_own_layer_and_lower_ones():
 
 def test_every_module_belongs_to_a_layer():
     assert all(layer(module) >= 0 for module in set(MODULES) - set(FREE))
+
+
+def test_the_layers_are_told_to_who_contributes():
+    rules = (
+        (ROOT / "CONTRIBUTING.md")
+        .read_text(encoding="utf-8")
+        .partition("## Rules of the house")[2]
+        .partition("\n## ")[0]
+    )
+    listed = re.findall(r"^\d\. (.*?)(?=^\d\. |\n\n)", rules, flags=re.MULTILINE | re.DOTALL)
+    named = [{f"xmguard.{name}" for name in re.findall(r"`(\w+)`", told)} for told in listed]
+    assert named[:3] == [set(packages) for packages in LAYERS[:3]]  # of those above, the list names the main parts
+    assert len(named) == len(LAYERS)
 
 
 def test_a_module_imports_only_the_outside_packages_it_may():
