@@ -23,7 +23,7 @@ from xmguard_research.benchmarks.cmqa.items import another_look
 from xmguard_research.benchmarks.pictures import small
 from xmguard_research.mixing.generators.options import ABOUT_ANSWERS
 from xmguard_research.mixing.generators.pairs import CONFLICT, CONTROL, ONE_ANSWERS, TWINS, asked, chosen
-from xmguard_research.mixing.generators.replies import reply
+from xmguard_research.mixing.generators.replies import answered, reply
 from xmguard_research.mixing.generators.scene_options import SceneOptions, ScenePairsOptions, SceneReadingOptions
 from xmguard_research.mixing.generators.scene_words import question, tellings
 from xmguard_research.scenes import Fact, Scene, draw, scenes
@@ -58,7 +58,8 @@ def _readings(options: SceneReadingOptions) -> Iterator[Record]:
         asked = question(scene, fact.slot, random)
         source = _Source(scene, options.modality, 0, fact.answer)
         name = f"scene-reading/{scene.id}"
-        yield _item(name, [source], asked, Prompt.STANDARD, fact.answer, _about(scene, fact))
+        replied = answered([fact.answer], options.reply)
+        yield _item(name, [source], asked, Prompt.STANDARD, replied, _about(scene, fact))
 
 
 def scene_pairs(options: ScenePairsOptions) -> Iterator[Record]:
