@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from xmguard_research.mixing.digest import sha256
 from xmguard_research.mixing.items import Item, Message
 from xmguard_research.mixing.recipe import Recipe
 
@@ -53,3 +54,14 @@ def recipe(folder: Path, base: Path, sources: Sequence[dict[str, Any]], **data: 
     train = {"items_per_step": 12, "instances_per_forward": 2}  # fit 1, 2 and 3 items
     content = {"name": "t", "base": str(base), "license": "Apache-2.0", "data": told, "train": train}
     return Recipe.parse(content, folder)
+
+
+def adapter(folder: Path, base: str) -> Path:
+    """A folder as of an adapter on a base, which is named as its card does; without weights."""
+    folder.mkdir(parents=True)
+    (folder / "adapter_config.json").write_text("{}", encoding="utf-8")
+    weights = sorted((folder / base).glob("*.safetensors"))
+    card = {"name": folder.name, "base_model": base, "base_sha256": sha256(*weights)}
+    made = card | {"adapter": {"sha256": "0" * 64, "acts_on": "all"}}
+    (folder / "xmguard.json").write_text(json.dumps(made), encoding="utf-8")
+    return folder

@@ -15,7 +15,7 @@ import pytest
 from PIL import ExifTags
 from PIL import Image as Pictures
 
-from tests.unit.mixing_recipes import recipe, records, write
+from tests.unit.mixing_recipes import adapter, recipe, records, write
 from xmguard.errors import ErrorCode, InvalidRequest, ModelRefused, XmguardError
 from xmguard.plugins import load_plugins
 from xmguard_research.mixing import building
@@ -355,14 +355,11 @@ def test_data_that_another_version_drew_is_refused_but_by_a_run_that_has_begun(t
 
 
 def test_a_checkpoint_with_an_adapter_counts_as_its_base_does(told, tmp_path: Path, tiny_folder: Path):
-    checkpoint = tmp_path / "run" / "model"
-    checkpoint.mkdir(parents=True)
-    (checkpoint / "adapter_config.json").write_text("{}", encoding="utf-8")
-    (checkpoint / "xmguard.json").write_text(json.dumps({"base_model": str(tiny_folder)}), encoding="utf-8")
+    checkpoint = adapter(tmp_path / "run" / "model", str(tiny_folder))
     counter = TokenCounter(str(checkpoint), pictures=False)
     assert counter.sha256 == TokenCounter(str(tiny_folder), pictures=False).sha256
     (checkpoint / "xmguard.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(ModelRefused, match=r"no xmguard\.json names the base"):
+    with pytest.raises(ModelRefused, match=r"xmguard\.json: base_model is not a text"):
         TokenCounter(str(checkpoint), pictures=False)
 
 
