@@ -91,3 +91,57 @@ def test_what_cannot_be_read_is_named(tmp_path: Path, changes: dict[str, str], m
     (tmp_path / "set" / "train.jsonl").write_text(json.dumps({"chat": [USER, REPLY]}) + "\n", encoding="utf-8")
     with pytest.raises(InvalidRequest, match=r"data\.sources\[0\]\.dataset: data set '.*' cannot be read"):
         of_dataset(tmp_path, messages="chat", **changes)
+
+
+def of_columns(folder: Path, **columns: tuple[Any, list[Any]]) -> None:
+    """A data set of one parquet file, by columns: what each is, and what it holds."""
+    import datasets
+
+    (folder / "set").mkdir()
+    features = datasets.Features({name: kind for name, (kind, _) in columns.items()})
+    made = datasets.Dataset.from_dict({name: values for name, (_, values) in columns.items()}, features=features)
+    made.to_parquet(str(folder / "set" / "train.parquet"))
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_row_may_have_no_picture_and_what_is_not_asked_for_is_not_decoded(tmp_path: Path, streaming: bool):
+    import datasets
+    from PIL import Image
+
+    text = datasets.Value("string")
+    art = {"bytes": b"no picture", "path": None}
+    of_columns(
+        tmp_path,
+        q=(text, ["a?", "b?"]),
+        a=(text, ["x", "y"]),
+        art=(datasets.Image(), [Image.new("RGB", (8, 8)), None]),
+        more=(datasets.Image(), [art, art]),
+    )
+    found = of_dataset(tmp_path, prompt="q", answer="a", images="art", streaming=streaming, limit=9)
+    assert [len(one.pictures) for one in found.items] == [1, 0]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_column_that_is_not_there_or_empty_is_named_with_what_is_wrong(tmp_path: Path, streaming: bool):
+    import datasets
+
+    text, number = datasets.Value("string"), datasets.Value("int64")
+    of_columns(tmp_path, q=(text, ["a?", "b?"]), a=(text, ["x", None]), n=(number, [7, None]))
+    of = {"prompt": "q", "streaming": streaming, "limit": 9}
+    with pytest.raises(InvalidRequest, match=r"'set' has no column 'reply', named by answer .*; there are q, a"):
+        of_dataset(tmp_path, answer="reply", **of)
+    with pytest.raises(InvalidRequest, match=r"set, row 1: messages\[1\]: content has to be a text"):
+        of_dataset(tmp_path, answer="a", **of)
+    with pytest.raises(InvalidRequest, match=r"set, row 0: messages\[1\]: content has to be a text"):
+        of_dataset(tmp_path, answer="n", **of)
+    with pytest.raises(InvalidRequest, match="set, row 1: has nothing in column 'n', named by id of source 's'"):
+        of_dataset(tmp_path, answer="q", id="n", **of)
+
+
+def test_a_stream_that_breaks_off_says_where(tmp_path: Path):
+    (tmp_path / "set").mkdir()
+    line = json.dumps({"chat": [USER, REPLY]}) + "\n"
+    (tmp_path / "set" / "train-0.jsonl").write_text(line * 2, encoding="utf-8")
+    (tmp_path / "set" / "train-1.jsonl").write_text("this is no JSON\n", encoding="utf-8")
+    with pytest.raises(InvalidRequest, match=r"\[0\]\.dataset: data set 'set' cannot be read beyond its first 2"):
+        of_dataset(tmp_path, messages="chat", streaming=True, limit=9)

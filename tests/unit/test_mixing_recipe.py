@@ -96,6 +96,7 @@ def test_a_change_that_leads_nowhere_is_refused(tmp_path: Path, change: str):
         ("path: data/en.jsonl", "path: a.jsonl, prompt: q", "name both columns"),
         ("path: data/en.jsonl", "path: a.jsonl, prompt: q, answer: a, messages: m", "name one or the other"),
         ("path: data/en.jsonl", "dataset: a/b", "names no columns"),
+        ("path: data/en.jsonl", "path: a.jsonl, images: i, id: n", "names images and id alone; name messages"),
         ("path: data/en.jsonl", "dataset: a/b, messages: m, streaming: true", "has no limit"),
         ("license: Apache-2.0", "license: Apache-2.0\nname: again", "recipe.yaml:5: is no YAML: 'name' is there twice"),
         ("license: Apache-2.0", "license: [", "is no YAML"),

@@ -37,7 +37,8 @@ def rows(source: Source, folder: Path, field: str) -> Rows:
         field: of the recipe, for errors.
 
     Raises:
-        InvalidRequest: it is not there, cannot be read, or would have to run code of its own.
+        InvalidRequest: it is not there, cannot be read, lacks a column, or would have to run code of its own; also
+            later, of a row that cannot be read.
         SetupIncomplete: the package is missing.
     """
     name = str(source.dataset)
@@ -64,8 +65,12 @@ def rows(source: Source, folder: Path, field: str) -> Rows:
             streaming=source.streaming,
         )
     except Exception as error:  # of the hub's client, of file formats, of names: the package has no base class
-        said = " ".join(str(error).split())[:300] or type(error).__name__
-        raise InvalidRequest.field(field, f"data set {name!r} cannot be read: {said}") from error
+        raise InvalidRequest.field(field, f"data set {name!r} cannot be read: {_said(error)}") from error
+    if found.features is not None:  # of some streams they are known with the first row
+        if lacking := source.lacking(found.features):
+            raise InvalidRequest.field(field, f"data set {name!r} {lacking}")
+        # Others are neither fetched nor decoded.
+        found = found.select_columns(list(dict.fromkeys(source.columns.values())))
     found = _undecoded(found, source.images, datasets)
     inside = picture_below(local) if local.is_dir() else None
 
@@ -78,8 +83,23 @@ def rows(source: Source, folder: Path, field: str) -> Rows:
             raise ValueError(f"column {source.images!r} holds no picture, but {type(said).__name__}")
         return inside(path)
 
-    said = found.info.license
-    return Rows(enumerate(map(_plain, islice(found, source.limit))), said or None, picture)
+    return Rows(_numbered(found, source.limit, name, field), found.info.license or None, picture)
+
+
+def _numbered(found: Any, limit: int | None, name: str, field: str) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    read = 0
+    try:
+        for number, row in enumerate(islice(found, limit)):
+            yield number, {column: _plain(value) for column, value in row.items()}
+            read += 1
+    except Exception as error:  # as above: a stream is read, and a row decoded, when its turn comes
+        raise InvalidRequest.field(
+            field, f"data set {name!r} cannot be read beyond its first {read} rows: {_said(error)}"
+        ) from error
+
+
+def _said(error: Exception) -> str:
+    return " ".join(str(error).split())[:300] or type(error).__name__
 
 
 def _undecoded(found: Any, column: str | None, datasets: Any) -> Any:

@@ -148,23 +148,16 @@ def _anywhere(path: str) -> Image:
 
 def _mapped(row: Any, source: Source, where: str, number: int, picture: Callable[[Any], Image]) -> Item:
     """A row whose columns the recipe names, as an item."""
-    columns = {
-        column: getattr(source, column)
-        for column in ("messages", "prompt", "answer", "images", "id")
-        if getattr(source, column) is not None
-    }
     if not isinstance(row, Mapping):
         raise InvalidRequest.field(where, "is no object with columns")
-    for field, column in columns.items():
-        if column not in row:
-            raise InvalidRequest.field(
-                where,
-                f"has no column {column!r}, named by {field} of source {source.name!r}; there are {', '.join(row)}",
-            )
+    if lacking := source.lacking(row):
+        raise InvalidRequest.field(where, lacking)
     if source.messages is not None:
         said = row[source.messages]
     else:
         said = [{"role": "user", "content": row[source.prompt]}, {"role": "assistant", "content": row[source.answer]}]
+    if source.id is not None and row[source.id] in (None, ""):
+        raise InvalidRequest.field(where, f"has nothing in column {source.id!r}, named by id of source {source.name!r}")
     name = f"{source.name}-{number}" if source.id is None else str(row[source.id])
     made = item(
         {"id": name, "messages": said}, source=source.name, modality=source.modality, where=where, picture=picture
