@@ -55,12 +55,11 @@ def told(out: Path) -> Iterator[None]:
 
 def _put(new: Path, out: Path, old: Path) -> None:
     """Rename a folder to `out`, and what is there to `old`; both or neither."""
-    replaced = out.exists()
-    if replaced:
-        out.rename(old)
     try:
+        if out.exists():
+            out.rename(old)
         new.rename(out)
-    except OSError:
-        if replaced:
+    except BaseException:  # also Ctrl-C between the two: what `old` holds is thrown away with it
+        if old.exists() and not out.exists():
             old.rename(out)
         raise
