@@ -55,6 +55,15 @@ def test_a_dry_run_shows_what_would_be_drawn_and_writes_nothing(told: str, tmp_p
     assert sorted(file.name for file in tmp_path.iterdir()) == ["en.jsonl", "es.jsonl", "recipe.yaml"]
 
 
+def test_questions_that_a_generator_asks_again_are_said(told: str):
+    options = "{generator: reading, name: dev, modality: en, options: {split: dev, size: short, topics: 130}}"
+    change = ("--set", f"data.sources=[{options}]", "--set", "data.strategy=dataset")
+    shown = " ".join(xmguard("mix", "build", told, "--dry-run", *change).stdout.split())
+    assert "dev: 130 topics with 126 different questions; some are asked again" in shown
+    fewer = change[1].replace("topics: 130", "topics: 120")
+    assert "asked again" not in xmguard("mix", "build", told, "--dry-run", "--set", fewer, *change[2:]).stdout
+
+
 def test_the_same_command_again_says_unchanged_and_another_needs_force(told: str, tmp_path: Path):
     out = str(tmp_path / "data")
     assert "wrote: " in xmguard("mix", "build", told, "--out", out).stdout

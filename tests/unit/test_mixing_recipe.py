@@ -100,6 +100,16 @@ def test_a_change_that_leads_nowhere_is_refused(tmp_path: Path, change: str):
         ("path: data/en.jsonl", "dataset: a/b, messages: m, streaming: true", "has no limit"),
         ("license: Apache-2.0", "license: Apache-2.0\nname: again", "recipe.yaml:5: is no YAML: 'name' is there twice"),
         ("license: Apache-2.0", "license: [", "is no YAML"),
+        (
+            "license: Apache-2.0",
+            "license: Apache-2.0\n{{ name }}: x",
+            "recipe.yaml:5: is no YAML: a key is a list or a",
+        ),
+        (
+            "trained_tokens: 1000",
+            "trained_tokens: 2031-02-30",
+            "recipe.yaml: is no YAML: day",
+        ),
         ("data:", "train: {method: full, acts_on: answer}\ndata:", "method full changes the weights for every row"),
         ("data:", "train: {items_per_step: 5}\ndata:", "is no multiple of data.items"),
         ("data:", "train: {items_per_step: 24}\ndata:", "give one that divides 12"),

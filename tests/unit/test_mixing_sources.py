@@ -164,8 +164,28 @@ def test_only_a_user_shows_pictures(tmp_path: Path):
     assert "only a user's messages may" in of_line(tmp_path, {"id": "x", "messages": [USER, reply]})
 
 
+def test_half_a_character_is_refused_with_its_line_wherever_it_stands(tmp_path: Path):
+    half, row = "\ud83d", records("x", 1)[0]
+    for broken in (
+        row | {"messages": [USER, REPLY | {"content": f"Good {half}"}]},
+        row | {"id": half},
+        row | {"meta": {"topic": [half]}},
+    ):
+        (tmp_path / "s.jsonl").write_text(json.dumps(broken), encoding="utf-8")
+        told = refusal(tmp_path, {"path": "s.jsonl"})
+        assert r"s.jsonl:1: holds half of a character ('\ud83d')" in told
+
+
+def test_the_mark_that_windows_begins_files_with_is_none_of_the_content(tmp_path: Path):
+    (tmp_path / "s.jsonl").write_text(json.dumps(records("s", 1)[0]), encoding="utf-8-sig")
+    assert [one.id for one in items(tmp_path, {"path": "s.jsonl"})] == ["s-0"]
+
+
 @pytest.mark.parametrize("content", [b"no picture", b"cut"])
 def test_a_damaged_picture_is_named_when_it_is_looked_at(content: bytes):
+    if content == b"no picture":
+        with pytest.raises(InvalidRequest, match="it is of another format, or no picture; give a PNG"):
+            Image("a.jpg", lambda: content, "s.jsonl:4").seen()
     if content == b"cut":
         whole = BytesIO()
         Pictures.effect_noise((64, 64), 50).save(whole, "JPEG")

@@ -18,8 +18,9 @@ from xmguard.errors import InvalidRequest
 from xmguard_research.benchmarks import lines
 from xmguard_research.mixing import sources
 from xmguard_research.mixing.counting import TokenCounter
+from xmguard_research.mixing.digest import sha256 as of_files
 from xmguard_research.mixing.folders import told, whole
-from xmguard_research.mixing.instances import DRAWING, Drawn, Instance, draw, hold_out, mix
+from xmguard_research.mixing.instances import DRAWING, Drawn, Instance, draw, hold_out, mix, topic
 from xmguard_research.mixing.items import Image, Item
 from xmguard_research.mixing.recipe import Recipe
 
@@ -236,6 +237,9 @@ def _described(planned: Plan, read: sources.Read) -> dict[str, Any]:
         "license": read.license,
         "sha256": read.sha256,
         "items": len(read.items),
+        "topics": len({topic(item) for item in read.items}),
+        # Fewer than topics where a generator ran out of them and asks again with other values.
+        "questions": len({str(item.meta["question"]) for item in read.items if "question" in item.meta}),
         "held_out": len(planned.held[source.name]),
         "left_out": len(read.items) - len(planned.held[source.name]) - drawn.available,
         "drawn": len(drawn.items),
@@ -295,6 +299,6 @@ def altered(there: Mapping[str, Any], folder: Path) -> str:
     """Which file of a folder is not as its manifest says any more; empty if all are."""
     for name, digest in there["files"].items():
         file = folder / name
-        if not file.is_file() or sha256(file.read_bytes()).hexdigest() != digest:
+        if not file.is_file() or of_files(file) != digest:
             return f"{name} was altered since"
     return ""

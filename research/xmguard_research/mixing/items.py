@@ -50,12 +50,15 @@ class Image:
             InvalidRequest: they are no picture, or a damaged one.
         """
         from PIL import Image as Pictures
+        from PIL import UnidentifiedImageError
 
         content = self.content()
         try:
             with Pictures.open(BytesIO(content), formats=list(FORMATS)) as picture:
                 picture.load()
                 return Seen(content, FORMATS[str(picture.format)], picture.size)
+        except UnidentifiedImageError as error:  # it names the buffer, which tells nobody anything
+            raise self._unreadable("it is of another format, or no picture") from error
         # What PIL raises of damaged files, by format.
         except (OSError, SyntaxError, ValueError, EOFError, Pictures.DecompressionBombError) as error:
             raise self._unreadable(str(error)) from error

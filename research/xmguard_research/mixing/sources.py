@@ -82,7 +82,11 @@ def _read(
                 one.where, f"id {one.id!r} is that of {seen[one.id]}; ids differ within a source"
             )
         seen[one.id] = one.where
-        digest.update(one.line())
+        try:
+            digest.update(one.line())
+        except UnicodeEncodeError as error:  # JSON can say half of a character: "\ud83d"
+            half = error.object[error.start]
+            raise InvalidRequest.field(one.where, f"holds half of a character ({half!a}); mend the text") from error
         kept.append(one)
     if not kept:
         raise InvalidRequest.field(field, f"source {source.name!r} holds no item; give one that does, or leave it out")
@@ -107,7 +111,7 @@ def _lines(file: Path, field: str) -> Iterator[tuple[int, str]]:
     """Lines that are not empty, and their numbers."""
     number = 1
     try:
-        with file.open(encoding="utf-8") as stream:
+        with file.open(encoding="utf-8-sig") as stream:  # Windows begins files with a mark
             for number, text in enumerate(stream, start=1):
                 if text.strip():
                     yield number, text

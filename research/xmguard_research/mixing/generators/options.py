@@ -27,7 +27,8 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     topics: int = Field(default=1000, ge=1)
-    """How many events are told; the first ones are the same for any number."""
+    """How many events are told; the first ones are the same for any number. Of more than a split has questions, some
+    are asked again with other values."""
     seed: int = Field(default=0, ge=0)
     """Events, names, values and the order of everything depend on it."""
     size: Size = "mixed"
