@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,17 @@ def test_what_an_adapter_of_the_hub_says_does_not_choose_a_folder_of_this_machin
         monkeypatch.setattr(resolve, "_from_hub", lambda name, fetched=fetched: fetched)
         with pytest.raises(ModelRefused, match="no model known here and no hub name"):
             find_base("somebody/adapter", registry)
+
+
+@pytest.mark.parametrize(("card", "said"), [("{", "cannot be read: "), ("[]", "is no object")])
+def test_a_card_that_is_none_is_refused_before_anything_is_trained(
+    tmp_path: Path, tiny_folder: Path, registry, card: str, said: str
+):
+    base = tmp_path / "base"
+    shutil.copytree(tiny_folder, base)
+    (base / "xmguard.json").write_text(card, encoding="utf-8")
+    with pytest.raises(ModelRefused, match=rf"its xmguard\.json {said}"):
+        find_base(str(base), registry)
 
 
 def test_an_adapter_of_other_weights_or_on_another_adapter_is_refused(tmp_path: Path, tiny_folder: Path, registry):

@@ -220,6 +220,26 @@ def test_a_folder_that_is_not_of_ours_is_left_alone_by_force_too(told, tmp_path:
     assert names(out) == ["manifest.json"]
 
 
+@pytest.mark.parametrize("force", [False, True])
+def test_what_another_process_has_made_meanwhile_is_not_replaced(told, tmp_path: Path, force: bool):
+    out = tmp_path / "data"
+    if force:
+        build(told(seed=2), out)
+
+    def meanwhile(step: str, done: int, of: int) -> None:
+        if (step, done) == ("writing instances", 1):
+            build(told(seed=1), out, force=force)
+
+    with pytest.raises(InvalidRequest, match="was made by another process meanwhile"):
+        build(told(), out, force=force, tell=meanwhile)
+    assert json.loads((out / "manifest.json").read_text(encoding="utf-8"))["seed"] == 1
+    thesis = tmp_path / "thesis"
+    with pytest.raises(InvalidRequest, match="was made by another process meanwhile"):
+        build(told(), thesis, tell=lambda *step: (thesis / "1").mkdir(parents=True, exist_ok=True))
+    assert names(out.parent) == ["data", "en.jsonl", "es.jsonl", "thesis", "zh.jsonl"]
+    assert names(thesis) == ["1"]
+
+
 def test_a_full_disk_is_said_and_leaves_what_was_there(told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     out = tmp_path / "data"
     build(told(), out)

@@ -275,6 +275,7 @@ def test_dev_items_tell_of_no_name_and_no_event_that_train_items_tell_of():
         ("cross", {"languages": []}, "languages: List should have at least 1 item"),
         ("pairs", {"kinds": {"twins": 0}}, "all weights are 0"),
         ("pairs", {"kinds": {"tripels": 1}}, "kinds.tripels"),
+        ("pairs", {"kinds": {"twins": float("inf")}}, "kinds.twins: Input should be a finite number"),
         ("pairs", {"prompts": {"explicit": 1}}, "does not ask of one-answers, none-answers"),
     ],
 )

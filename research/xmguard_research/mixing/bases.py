@@ -47,11 +47,19 @@ class Base:
 
     @property
     def card(self) -> dict[str, Any]:
-        """Of the folder that training starts from; empty if it has none."""
+        """Of the folder that training starts from; empty if it has none.
+
+        Raises:
+            ModelRefused: it cannot be read.
+        """
         try:
-            card: dict[str, Any] = json.loads(((self.adapter or self.path) / CARD).read_text(encoding="utf-8"))
+            card = json.loads(((self.adapter or self.path) / CARD).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
+        except (OSError, ValueError) as error:
+            raise ModelRefused(self.name, [f"its {CARD} cannot be read: {error}"]) from error
+        if not isinstance(card, dict):
+            raise ModelRefused(self.name, [f"its {CARD} is no object"])
         return card
 
 
@@ -60,8 +68,8 @@ def find_base(name: str, registry: Registry) -> Base:
 
     Raises:
         ModelNotFound: it is not on this machine, or not its base.
-        ModelRefused: an adapter whose card is no good or, fetched from the hub, names a folder of this machine; one on
-            another adapter; one that was made for other weights than lie here.
+        ModelRefused: a card that cannot be read; an adapter whose card is no good or, fetched from the hub, names a
+            folder of this machine; one on another adapter; one that was made for other weights than lie here.
         SetupIncomplete: a hub name was given and the hub's client is not installed.
     """
     found = resolve(name, registry)
@@ -89,4 +97,7 @@ def _base(said: str, at: Path, found: ResolvedModel, registry: Registry) -> Base
     )
     # A card that is written elsewhere names it too.
     name = str(found.path) if is_folder else said
-    return Base(name, found.path, reads_pictures=IMAGE in examine(found.path, registry.architectures.items).modalities)
+    seen = examine(found.path, registry.architectures.items)
+    base = Base(name, found.path, reads_pictures=IMAGE in seen.modalities)
+    _ = base.card  # which a trained model's is written from: what is wrong with it is said before anything is trained
+    return base

@@ -91,10 +91,11 @@ def build(
         tell: told the steps.
 
     Raises:
-        XmguardError: what a source, the base or the budget has wrong; `out` holds something else; it cannot be written.
+        XmguardError: what a source, the base or the budget has wrong; `out` holds something else, or does so by now; it
+            cannot be written.
     """
     there = _manifest(out)
-    if there is None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if there is None and _holds_something(out):
         raise InvalidRequest.field("--out", f"{out} is there and holds no data of ours; give a new folder")
     read = sources.read(recipe, generators, lambda step: tell(step, 0, 0))
     counter = counter_of(recipe, read, tell)
@@ -106,6 +107,8 @@ def build(
     planned = mixed(recipe, read, counter, tell)
     with told(out), whole(out) as work:
         written = _write(planned, work, tell)
+        if _manifest(out) != there or (there is None and _holds_something(out)):
+            raise InvalidRequest.field("--out", f"{out} was made by another process meanwhile; see what it holds")
     return Built(out, written, unchanged=False)
 
 
@@ -278,6 +281,10 @@ def _manifest(folder: Path) -> dict[str, Any] | None:
     except (OSError, ValueError):
         return None
     return found if isinstance(found, dict) and found.get("format") == FORMAT else None
+
+
+def _holds_something(out: Path) -> bool:
+    return out.exists() and (not out.is_dir() or any(out.iterdir()))
 
 
 def _difference(

@@ -13,7 +13,7 @@ Code = Literal["en", "zh", "tr", "is", "es", "fr", "de"]
 Size = Literal["short", "long", "mixed"]
 Case = Literal["twins", "consistent", "one-answers", "none-answers"]
 PromptName = Literal["standard", "instructed", "explicit"]
-Weight = Annotated[float, Field(ge=0)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Chosen = TypeVar("Chosen", bound=BaseModel)
 
 EXPLICIT: PromptName = "explicit"
