@@ -38,7 +38,7 @@ def cross(options: CrossOptions) -> Iterator[dict[str, Any]]:
             topic.question,
             Prompt.STANDARD,
             answered([one.answer for one in sources], options.reply),
-            meta | {"other_event": other.event.name, "answer": teller.english(topic, value)},
+            meta | {"other_event": other.event.name},
         )
 
 

@@ -28,5 +28,5 @@ def reading(options: ReadingOptions) -> Iterator[dict[str, Any]]:
             topic.question,
             Prompt.STANDARD,
             answered([told.answer], options.reply),
-            meta | {"answer": told.answer},
+            meta,
         )
