@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 
@@ -65,7 +66,8 @@ def test_parquet_with_pictures_in_it_is_read_row_by_row(tmp_path: Path, streamin
     made.to_parquet(str(tmp_path / "set" / "train.parquet"))
     found = of_dataset(tmp_path, prompt="q", answer="a", images="art", limit=2, streaming=streaming)
     assert [one.messages[0].content[1] for one in found.items] == ["a?", "b?"]
-    assert [one.pictures[0].seen().size for one in found.items] == [(8, 8), (9, 8)]
+    shown = [Image.open(BytesIO(one.pictures[0].seen().content)) for one in found.items]
+    assert [picture.size for picture in shown] == [(8, 8), (9, 8)]
     assert found.items[0].where == "set, row 0"
 
 

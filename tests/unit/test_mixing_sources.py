@@ -12,7 +12,7 @@ from PIL import Image as Pictures
 
 from tests.unit.mixing_recipes import recipe, records, write
 from xmguard.errors import InvalidRequest
-from xmguard_research.mixing.items import Image, Item
+from xmguard_research.mixing.items import Image, Item, Seen
 from xmguard_research.mixing.sources import read
 
 USER, REPLY = {"role": "user", "content": "What?"}, {"role": "assistant", "content": "That."}
@@ -92,7 +92,7 @@ def test_pictures_are_read_from_the_files_folder(tmp_path: Path):
     (one,) = items(tmp_path, {"path": "data/s.jsonl"})
     (picture,) = one.pictures
     assert picture.content() == content
-    assert picture.seen().size == (8, 8)
+    assert picture.seen() == Seen(content, ".png")
 
 
 def test_a_column_of_pictures_comes_before_the_text(tmp_path: Path):
@@ -139,7 +139,13 @@ def test_a_row_of_another_schema_is_refused_with_its_line(tmp_path: Path, row: A
 
 @pytest.mark.parametrize(
     ("path", "told"),
-    [("none.png", "is not there"), ("../out.png", "lies outside of"), ("/etc/hostname", "lies outside of")],
+    [
+        ("none.png", "is not there"),
+        ("../out.png", "lies outside of"),
+        ("/etc/hostname", "lies outside of"),
+        ("iVBORw0KGgo" * 500, "... is no path (File name too long)"),
+        ("a\0.png", "is no path (embedded null byte)"),
+    ],
 )
 def test_a_picture_that_is_missing_or_outside_is_refused_with_its_line(tmp_path: Path, path: str, told: str):
     png(tmp_path / "out.png")
@@ -205,6 +211,8 @@ def test_files_that_are_missing_empty_or_no_json_are_refused(tmp_path: Path):
     assert "source 's' holds no item" in refusal(tmp_path, {"path": "s.jsonl"})
     (tmp_path / "s.jsonl").write_text('{"id": \n', encoding="utf-8")
     assert "s.jsonl:1: is no JSON" in refusal(tmp_path, {"path": "s.jsonl"})
+    (tmp_path / "s.jsonl").write_text("[" * 100_000, encoding="utf-8")
+    assert "s.jsonl:1: is no JSON (maximum recursion depth" in refusal(tmp_path, {"path": "s.jsonl"})
     (tmp_path / "s.jsonl").write_bytes(json.dumps(records("s", 1)[0]).encode() + b"\n\xff\n")
     assert "is not UTF-8" in refusal(tmp_path, {"path": "s.jsonl"})
 

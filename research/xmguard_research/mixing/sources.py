@@ -99,7 +99,7 @@ def _file(source: Source, file: Path, field: str) -> Iterator[Item]:
         where = f"{file}:{number}"
         try:
             record = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidRequest.field(where, f"is no JSON ({error}); every line is an object of its own") from error
         if source.prompt is None and source.messages is None:
             yield item(record, source=source.name, modality=source.modality, where=where, picture=picture)
