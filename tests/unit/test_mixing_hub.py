@@ -134,10 +134,24 @@ def test_a_column_that_is_not_there_or_empty_is_named_with_what_is_wrong(tmp_pat
         of_dataset(tmp_path, answer="reply", **of)
     with pytest.raises(InvalidRequest, match=r"set, row 1: messages\[1\]: content has to be a text"):
         of_dataset(tmp_path, answer="a", **of)
-    with pytest.raises(InvalidRequest, match=r"set, row 0: messages\[1\]: content has to be a text"):
+    with pytest.raises(InvalidRequest, match=r"set, row 0: messages\[1\]: content has to be a text .*, and is int"):
         of_dataset(tmp_path, answer="n", **of)
     with pytest.raises(InvalidRequest, match="set, row 1: has nothing in column 'n', named by id of source 's'"):
         of_dataset(tmp_path, answer="q", id="n", **of)
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+@pytest.mark.parametrize(
+    ("name", "content", "said"),
+    [("train.csv", b"q,a\n\xe9,y\n", "'utf-8' codec can't decode"), ("train.jsonl", b"", "its files hold no row")],
+)
+def test_a_file_that_is_broken_or_empty_is_said_to_be_so(
+    tmp_path: Path, name: str, content: bytes, said: str, streaming: bool
+):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / name).write_bytes(content)
+    with pytest.raises(InvalidRequest, match=f"data set 'set' cannot be read.*: {said}"):
+        of_dataset(tmp_path, prompt="q", answer="a", streaming=streaming, limit=9)
 
 
 def test_a_stream_that_breaks_off_says_where(tmp_path: Path):

@@ -99,7 +99,13 @@ def _numbered(found: Any, limit: int | None, name: str, field: str) -> Iterator[
 
 
 def _said(error: Exception) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__
+    from datasets.exceptions import DatasetGenerationError
+
+    if isinstance(error, StopIteration):  # where the package looks for a first row to know the columns by
+        return "its files hold no row"
+    # Which says only that there was an error.
+    told = error.__cause__ if isinstance(error, DatasetGenerationError) and error.__cause__ else error
+    return " ".join(str(told).split())[:300] or type(told).__name__
 
 
 def _undecoded(found: Any, column: str | None, datasets: Any) -> Any:

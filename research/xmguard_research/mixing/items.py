@@ -186,7 +186,7 @@ def _message(said: Any, where: str, picture: Callable[[str], Image]) -> Message:
     content = said["content"]
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
     if not isinstance(parts, Sequence):
-        raise _wrong(where, "content has to be a text or a list of parts")
+        raise _wrong(where, f"content has to be a text or a list of parts, and is {type(content).__name__}")
     read = tuple(_part(part, f"{where}.content[{index}]", picture) for index, part in enumerate(parts))
     if role != USER and any(isinstance(part, Image) for part in read):
         raise _wrong(where, f"is of {role} and holds a picture; only a user's messages may")
