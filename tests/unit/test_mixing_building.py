@@ -211,6 +211,16 @@ def test_sources_and_files_that_have_changed_are_noticed(told, tmp_path: Path):
         build(told(), out)
 
 
+def test_data_of_another_tokenizer_is_refused(told, tmp_path: Path):
+    out = tmp_path / "data"
+    manifest = build(told(), out).manifest
+    (out / "manifest.json").write_text(json.dumps(manifest | {"tokenizer_sha256": "0" * 64}), encoding="utf-8")
+    with pytest.raises(InvalidRequest, match="the base's tokenizer was another"):
+        build(told(), out)
+    with pytest.raises(InvalidRequest, match="the base's tokenizer was another"):
+        build(told(), out, begun=True)
+
+
 def test_a_folder_that_is_not_of_ours_is_left_alone_by_force_too(told, tmp_path: Path):
     out = tmp_path / "thesis"
     out.mkdir()

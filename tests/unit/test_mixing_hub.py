@@ -124,6 +124,58 @@ def test_a_row_may_have_no_picture_and_what_is_not_asked_for_is_not_decoded(tmp_
 
 
 @pytest.mark.parametrize("streaming", [False, True])
+def test_a_row_may_have_several_pictures(tmp_path: Path, streaming: bool):
+    import datasets
+    from PIL import Image
+
+    text, art = datasets.Value("string"), [Image.new("RGB", (size, 8)) for size in (8, 9)]
+    pictures = (datasets.List(datasets.Image()), [art])
+    of_columns(tmp_path, q=(text, ["a?"]), a=(text, ["x"]), art=pictures)
+    (one,) = of_dataset(tmp_path, prompt="q", answer="a", images="art", streaming=streaming, limit=9).items
+    assert [Image.open(BytesIO(each.content())).size for each in one.pictures] == [(8, 8), (9, 8)]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_folder_of_pictures_is_a_data_set(tmp_path: Path, streaming: bool):
+    from PIL import Image
+
+    folder = tmp_path / "set" / "train"
+    folder.mkdir(parents=True)
+    Image.new("RGB", (8, 8)).save(folder / "a.png")
+    (folder / "metadata.jsonl").write_text('{"file_name": "a.png", "q": "a?", "a": "x"}\n', encoding="utf-8")
+    (one,) = of_dataset(tmp_path, prompt="q", answer="a", images="image", streaming=streaming, limit=9).items
+    assert one.pictures[0].content() == (folder / "a.png").read_bytes()
+
+
+def test_a_path_shows_what_is_in_the_folder_and_of_the_hub_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    import datasets
+    from PIL import Image
+
+    text = datasets.Value("string")
+    Image.new("RGB", (8, 8)).save(tmp_path / "out.png")
+    outside = {"bytes": None, "path": str(tmp_path / "out.png")}
+    of_columns(
+        tmp_path,
+        q=(text, ["a?"]),
+        n=(datasets.Value("int64"), [1]),
+        written=(text, ["in.png"]),
+        art=(datasets.Image(decode=False), [outside]),
+    )
+    Image.new("RGB", (8, 8)).save(tmp_path / "set" / "in.png")
+    of = {"prompt": "q", "answer": "q"}
+    (one,) = of_dataset(tmp_path, **of, images="written").items
+    assert one.pictures[0].content() == (tmp_path / "set" / "in.png").read_bytes()
+    with pytest.raises(InvalidRequest, match=r"set, row 0: picture .*out\.png lies outside of"):
+        of_dataset(tmp_path, **of, images="art")
+    with pytest.raises(InvalidRequest, match="set, row 0: column 'n' holds no picture, but int"):
+        of_dataset(tmp_path, **of, images="n")
+    there = datasets.load_dataset(str(tmp_path / "set"), split="train")
+    monkeypatch.setattr(datasets, "load_dataset", lambda *ignored, **ignored_too: there)
+    with pytest.raises(InvalidRequest, match="owner/set, row 0: column 'art' holds the path of a picture; take"):
+        of_dataset(tmp_path, **of, images="art", dataset="owner/set")
+
+
+@pytest.mark.parametrize("streaming", [False, True])
 def test_a_column_that_is_not_there_or_empty_is_named_with_what_is_wrong(tmp_path: Path, streaming: bool):
     import datasets
 

@@ -121,6 +121,11 @@ def test_what_is_wrong_is_named_with_what_to_do(tmp_path: Path, old: str, new: s
     assert said in refused(tmp_path, SMALLEST.replace(old, new, 1))
 
 
+@pytest.mark.parametrize("text", ["", "- name: small\n", "small\n"])
+def test_a_file_without_fields_is_no_recipe(tmp_path: Path, text: str):
+    assert "recipe.yaml: is no recipe: its fields (name, base, ...) are missing" in refused(tmp_path, text)
+
+
 def test_everything_wrong_is_told_at_once(tmp_path: Path):
     said = refused(tmp_path, SMALLEST, "data.seed=x", "train.rank=0")
     assert "data.seed" in said

@@ -221,6 +221,12 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path)
     write(tmp_path / "s.jsonl", [{"q": "What?", "reply": "That."}])
     error = refusal(tmp_path, {"path": "s.jsonl", "prompt": "q", "answer": "a"})
     assert "s.jsonl:1: has no column 'a', named by answer of source 's'; there are q, reply" in error
+    write(tmp_path / "s.jsonl", [["What?", "That."]])
+    assert "s.jsonl:1: is no object with columns" in refusal(tmp_path, {"path": "s.jsonl", "messages": "chat"})
+    write(tmp_path / "s.jsonl", [{"q": "What?", "a": "That.", "art": "../out.png", "n": None}])
+    source = {"path": "s.jsonl", "prompt": "q", "answer": "a"}
+    assert "s.jsonl:1: picture ../out.png lies outside" in refusal(tmp_path, source | {"images": "art"})
+    assert "s.jsonl:1: has nothing in column 'n', named by id" in refusal(tmp_path, source | {"id": "n"})
 
 
 def test_generators_are_called_with_their_options(tmp_path: Path):

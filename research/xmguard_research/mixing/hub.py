@@ -1,10 +1,11 @@
-"""Rows of data sets, by the `datasets` package: of the hub, or of a folder of parquet, JSON or CSV files.
+"""Rows of data sets, by the `datasets` package: of the hub, or of a folder of parquet, JSON or CSV files or pictures.
 
 Knows which columns hold pictures, and nothing of what the others mean.
 """
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import islice
@@ -79,9 +80,15 @@ def rows(source: Source, folder: Path, field: str) -> Rows:
             content = bytes(said["bytes"])
             return Image(f"in column {source.images!r}", lambda: content)
         path = said.get("path") if isinstance(said, Mapping) else said
-        if not isinstance(path, str) or inside is None:
+        if not isinstance(path, str):
             raise ValueError(f"column {source.images!r} holds no picture, but {type(said).__name__}")
-        return inside(path)
+        if inside is None:  # what strangers wrote does not choose among the files of this machine
+            raise ValueError(
+                f"column {source.images!r} holds the path of a picture; take a data set whose files hold the pictures "
+                "themselves, such as its revision refs/convert/parquet"
+            )
+        # Of a folder of pictures the package writes whole paths.
+        return inside(os.path.relpath(Path(path).resolve(), local.resolve()) if isinstance(said, Mapping) else path)
 
     return Rows(_numbered(found, source.limit, name, field), found.info.license or None, picture)
 
