@@ -71,6 +71,45 @@ def test_parquet_with_pictures_in_it_is_read_row_by_row(tmp_path: Path, streamin
     assert found.items[0].where == "set, row 0"
 
 
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ("---\nlicense: cc-by-4.0\n---\n", "cc-by-4.0"),
+        ("---\nlicense: [mit, gpl]\n---\n", "mit, gpl"),
+        ("---\ndataset_info:\n  license: own\nlicense: mit\n---\n", "own"),
+        ("---\ntags: [a]\n---\n", None),
+        ("No more than words.", None),
+        (None, None),
+    ],
+)
+def test_the_licence_is_that_of_the_page_unless_the_recipe_says_another(tmp_path: Path, page: str | None, said: str):
+    (tmp_path / "set").mkdir()
+    (tmp_path / "set" / "train.jsonl").write_text(json.dumps({"chat": [USER, REPLY]}) + "\n", encoding="utf-8")
+    if page is not None:
+        (tmp_path / "set" / "README.md").write_text(page, encoding="utf-8")
+    assert of_dataset(tmp_path, messages="chat").license == said
+    assert of_dataset(tmp_path, messages="chat", license="Apache-2.0").license == "Apache-2.0"
+
+
+def test_a_page_of_the_hub_that_is_not_to_be_had_leaves_the_licence_open(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    import datasets
+    import huggingface_hub
+
+    asked = []
+
+    def gone(*told: Any, **further: Any) -> str:
+        asked.append((*told, *further.values()))
+        raise OSError("no hub")
+
+    there = datasets.Dataset.from_dict({"q": ["a?"], "a": ["x"]})
+    monkeypatch.setattr(datasets, "load_dataset", lambda *ignored, **ignored_too: there)
+    monkeypatch.setattr(huggingface_hub, "hf_hub_download", gone)
+    assert of_dataset(tmp_path, prompt="q", answer="a", dataset="owner/set", revision="abc").license is None
+    assert asked == [("owner/set", "README.md", "dataset", "abc")]
+
+
 def test_a_data_set_with_code_is_refused_before_anything_reads_it(tmp_path: Path):
     (tmp_path / "set").mkdir()
     (tmp_path / "set" / "set.py").write_text("raise SystemExit('this ran')\n", encoding="utf-8")
@@ -172,7 +211,7 @@ def test_a_path_shows_what_is_in_the_folder_and_of_the_hub_nothing(tmp_path: Pat
     there = datasets.load_dataset(str(tmp_path / "set"), split="train")
     monkeypatch.setattr(datasets, "load_dataset", lambda *ignored, **ignored_too: there)
     with pytest.raises(InvalidRequest, match="owner/set, row 0: column 'art' holds the path of a picture; take"):
-        of_dataset(tmp_path, **of, images="art", dataset="owner/set")
+        of_dataset(tmp_path, **of, images="art", dataset="owner/set", license="MIT")
 
 
 @pytest.mark.parametrize("streaming", [False, True])

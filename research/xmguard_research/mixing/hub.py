@@ -12,10 +12,14 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from yaml import YAMLError
+
 from xmguard.errors import InvalidRequest
 from xmguard_research.mixing.items import Image, picture_below
 from xmguard_research.mixing.packages import needed
 from xmguard_research.mixing.recipe import Source
+
+_PAGE = "README.md"
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class Rows:
     rows: Iterator[tuple[int, Mapping[str, Any]]]
     """Each with its number, from 0 as the hub's viewer counts."""
     license: str | None
+    """As the recipe says, or the data set; None where neither does."""
     picture: Callable[[Any], Image]
     """What a column of pictures holds, as a picture; raises ValueError."""
 
@@ -90,7 +95,22 @@ def rows(source: Source, folder: Path, field: str) -> Rows:
         # Of a folder of pictures the package writes whole paths.
         return inside(os.path.relpath(Path(path).resolve(), local.resolve()) if isinstance(said, Mapping) else path)
 
-    return Rows(_numbered(found, source.limit, name, field), found.info.license or None, picture)
+    said = source.license or found.info.license or _license(name, local, source.revision)
+    return Rows(_numbered(found, source.limit, name, field), said, picture)
+
+
+def _license(name: str, local: Path, revision: str | None) -> str | None:
+    """As the data set's page has it; None where it has none that can be read."""
+    import huggingface_hub
+
+    try:
+        page = local / _PAGE
+        if not local.is_dir():
+            page = Path(huggingface_hub.hf_hub_download(name, _PAGE, repo_type="dataset", revision=revision))
+        said = huggingface_hub.DatasetCard.load(page).data.to_dict().get("license")
+    except (OSError, ValueError, YAMLError):  # OSError is also the hub's: there is no page, or no hub
+        return None
+    return ", ".join(map(str, said)) if isinstance(said, list) else said
 
 
 def _numbered(found: Any, limit: int | None, name: str, field: str) -> Iterator[tuple[int, Mapping[str, Any]]]:

@@ -69,7 +69,7 @@ def _read(
         from xmguard_research.mixing.hub import rows
 
         found = rows(source, recipe.folder, f"{field}.dataset")
-        license_ = license_ or found.license
+        license_ = found.license
         items = (
             _mapped(row, source, f"{source.dataset}, row {number}", number, found.picture) for number, row in found.rows
         )
