@@ -117,6 +117,15 @@ def test_a_data_set_with_code_is_refused_before_anything_reads_it(tmp_path: Path
         of_dataset(tmp_path, messages="chat")
 
 
+def test_a_folder_where_the_command_runs_is_not_taken_for_one_beside_the_recipe(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    (tmp_path / "elsewhere" / "set").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "elsewhere")
+    with pytest.raises(InvalidRequest, match=f"set is there where the command runs, .* give its path from {tmp_path}"):
+        of_dataset(tmp_path, messages="chat")
+
+
 def test_a_folder_has_no_revision(tmp_path: Path):
     (tmp_path / "set").mkdir()
     with pytest.raises(InvalidRequest, match="is a folder and has no revision"):

@@ -58,6 +58,10 @@ def rows(source: Source, folder: Path, field: str) -> Rows:
                 field,
                 f"{name} is a data set with code ({scripts[0].name}), which is not run; give its files as parquet",
             )
+    elif Path(name).exists():  # the package would take it for the data set
+        raise InvalidRequest.field(
+            field, f"{name} is there where the command runs, and not beside the recipe; give its path from {folder}"
+        )
     with needed():
         import datasets
 
