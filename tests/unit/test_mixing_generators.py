@@ -185,6 +185,8 @@ def test_one_answer_is_replied_by_its_value_or_by_what_each_source_says(name, op
         assert reply(one) == " ".join(said)
         assert claims(reply(one)) == [f"{reply(value)}."]
         assert claims(reply(value)) == [reply(value)]
+        assert not RuleJudge().judge(Exchange(one["meta"]["question"], reply(one))).mentions_conflict
+        assert not English().reports_conflict(reply(one))
     assert {len(one["meta"]["answers"]) for one in told} == {2 if name == "cross" else 1}
 
 
