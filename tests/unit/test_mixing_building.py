@@ -211,6 +211,21 @@ def test_sources_and_files_that_have_changed_are_noticed(told, tmp_path: Path):
         build(told(), out)
 
 
+def test_the_folder_where_the_command_runs_is_not_replaced(told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    for out in (Path(), here, Path("..")):
+        with pytest.raises(InvalidRequest, match="is where the command runs; name a folder in it"):
+            build(told(), out)
+    assert not build(told(), Path("data")).unchanged
+    assert names(here) == ["data"]
+    monkeypatch.chdir(here / "data")
+    assert build(told(), Path()).unchanged
+    with pytest.raises(InvalidRequest, match="is where the command runs; name a folder in it"):
+        build(told(), Path(), force=True)
+
+
 def test_data_of_another_tokenizer_is_refused(told, tmp_path: Path):
     out = tmp_path / "data"
     manifest = build(told(), out).manifest

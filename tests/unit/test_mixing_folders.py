@@ -38,3 +38,14 @@ def test_what_was_there_stays_where_a_replacement_is_stopped(
         (work / "new").write_text("", encoding="utf-8")
     assert [file.name for file in out.iterdir()] == ["new"]
     assert [file.name for file in tmp_path.iterdir()] == ["data"]
+
+
+def test_a_link_stays_one_and_what_it_leads_to_is_replaced(tmp_path: Path):
+    (tmp_path / "disk" / "data").mkdir(parents=True)
+    out = tmp_path / "data"
+    out.symlink_to(tmp_path / "disk" / "data")
+    with whole(out) as work:
+        (work / "new").write_text("", encoding="utf-8")
+    assert out.is_symlink()
+    assert [file.name for file in (tmp_path / "disk" / "data").iterdir()] == ["new"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["data", "disk"]

@@ -95,6 +95,8 @@ def build(
             cannot be written.
     """
     there = _manifest(out)
+    if (there is None or force) and Path.cwd().is_relative_to(out.resolve()):
+        raise InvalidRequest.field("--out", f"{out} is where the command runs; name a folder in it, or another")
     if there is None and _holds_something(out):
         raise InvalidRequest.field("--out", f"{out} is there and holds no data of ours; give a new folder")
     read = sources.read(recipe, generators, lambda step: tell(step, 0, 0))

@@ -18,11 +18,14 @@ from xmguard.errors import ErrorCode, Reason, XmguardError
 def whole(out: Path) -> Iterator[Path]:
     """A folder to write into, which becomes `out` at the end; where that fails, nothing is left of it.
 
+    Where `out` is a link, its target is replaced.
+
     Raises:
         OSError: it cannot be written.
     """
     work = None
     try:
+        out = out.resolve()
         out.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
         (work / "new").mkdir()
