@@ -200,6 +200,7 @@ def test_what_sources_answer_is_found_again_in_every_phrasing(pairs):
     # As a model may say it, who stops earlier or goes on.
     assert claims("Source 1: 670 meters") == ["670 meters"]
     assert claims("Source 1:green. Source 2: red, I think.") == ["green.", "red, I think."]
+    assert claims("Source 1: green. Source 2: red. The sources disagree") == ["green.", "red."]
     assert claims("It is green. Source 1: green.") == ["It is green. Source 1: green."]
     assert claims("") == [""]
 

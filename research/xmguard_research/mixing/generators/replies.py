@@ -67,18 +67,18 @@ def answered(answers: Sequence[str | None], form: Form) -> str:
     return value if form == "value" else " ".join(_each(answers, _PHRASINGS[0]))
 
 
-def claims(reply: str) -> list[str]:
-    """What sources answer by a reply that tells each of them, in any phrasing; a reply of another form as it is.
+def claims(words: str) -> list[str]:
+    """What sources answer by words that tell each of them, in any phrasing; other words as they are.
 
     Without the numbers of sources, which are no answers, without sources that do not answer, and without whether they
     agree. Empty if none of them answers.
     `Source 1: not stated. Source 2: 670 meters.` claims `670 meters.`, and so does `670 meters.`
     """
-    found = list(_TELLING.finditer(reply))
-    if not found or reply[: found[0].start()].strip():
-        return [reply]
-    ends = [*(one.start() for one in found[1:]), len(reply)]
-    said = [reply[one.end() : end].strip() for one, end in zip(found, ends, strict=True) if not one["silent"]]
+    found = list(_TELLING.finditer(words))
+    if not found or words[: found[0].start()].strip():
+        return [words]
+    ends = [*(one.start() for one in found[1:]), len(words)]
+    said = [words[one.end() : end].strip() for one, end in zip(found, ends, strict=True) if not one["silent"]]
     return [_VERDICT.sub("", one) for one in said]
 
 
@@ -99,4 +99,6 @@ _TELLING = re.compile(
     rf"|{_any([way.answers.partition('{a}')[0].rstrip() for way in _PHRASINGS])})"
 )
 """What a sentence about one source begins with, or all of one about a source that is silent."""
-_VERDICT = re.compile(rf"\s+(?:{_any([said for way in _PHRASINGS for said in (way.differ, way.alike)])})$")
+_VERDICT = re.compile(
+    rf"\s+(?:{_any([said.rstrip('.') for way in _PHRASINGS for said in (way.differ, way.alike)])})\.?$"
+)
