@@ -63,3 +63,9 @@ def test_an_adapter_of_other_weights_or_on_another_adapter_is_refused(tmp_path: 
     (first / "xmguard.json").write_text(json.dumps(card | {"base_sha256": "0" * 64}), encoding="utf-8")
     with pytest.raises(ModelRefused, match="made for other weights than"):
         find_base(str(first), registry)
+    (first / "xmguard.json").write_text(json.dumps(card), encoding="utf-8")
+    assert find_base(str(first), registry).adapter == first.resolve()
+    weights = first / "adapter_model.safetensors"
+    weights.write_bytes(weights.read_bytes()[:-4])
+    with pytest.raises(ModelRefused, match=r"its adapter has weights that hash to .*; get its folder again"):
+        find_base(str(first), registry)

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from xmguard.errors import InvalidRequest, XmguardError
+from xmguard_research.mixing.command_train import _TINY
+from xmguard_research.mixing.generators import GENERATORS
 from xmguard_research.mixing.recipe import Recipe
 
 SMALLEST = """
@@ -148,3 +150,11 @@ def test_a_base_beside_the_recipe_is_found_from_anywhere(tmp_path: Path):
     file = written(tmp_path)
     assert Recipe.read(file, ["base=runs/model"]).base_model == str(tmp_path / "runs" / "model")
     assert Recipe.read(file).base_model == "smollm2"
+
+
+@pytest.mark.parametrize("file", sorted(_TINY.parent.glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_recipe_that_is_shipped_asks_generators_for_what_they_have(file: Path):
+    recipe = Recipe.read(file)
+    assert recipe.name == file.stem
+    for source in recipe.data.sources:
+        GENERATORS[source.generator](source.options)

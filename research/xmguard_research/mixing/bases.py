@@ -10,6 +10,7 @@ from typing import Any
 
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
+from xmguard.backends.low_rank import Unusable, read
 from xmguard.backends.transformers.families import examine
 from xmguard.errors import ModelRefused
 from xmguard.models.checkpoint import read_adapter_card
@@ -52,14 +53,15 @@ class Base:
         Raises:
             ModelRefused: it cannot be read.
         """
+        folder = self.adapter or self.path
         try:
-            card = json.loads(((self.adapter or self.path) / CARD).read_text(encoding="utf-8"))
+            card = json.loads((folder / CARD).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
         except (OSError, ValueError) as error:
-            raise ModelRefused(self.name, [f"its {CARD} cannot be read: {error}"]) from error
+            raise ModelRefused(str(folder), [f"its {CARD} cannot be read: {error}; get it again"]) from error
         if not isinstance(card, dict):
-            raise ModelRefused(self.name, [f"its {CARD} is no object"])
+            raise ModelRefused(str(folder), [f"its {CARD} is no object; get it again"])
         return card
 
 
@@ -68,8 +70,8 @@ def find_base(name: str, registry: Registry) -> Base:
 
     Raises:
         ModelNotFound: it is not on this machine, or not its base.
-        ModelRefused: a card that cannot be read; an adapter whose card is no good or, fetched from the hub, names a
-            folder of this machine; one on another adapter; one that was made for other weights than lie here.
+        ModelRefused: a card or an adapter that cannot be read; an adapter whose card is no good or, fetched from the
+            hub, names a folder of this machine; one on another adapter, or made for other weights than lie here.
         SetupIncomplete: a hub name was given and the hub's client is not installed.
     """
     found = resolve(name, registry)
@@ -87,6 +89,10 @@ def find_base(name: str, registry: Registry) -> Base:
             name,
             [f"its adapter was made for other weights than {base.name} has here; get those, or train on {base.name}"],
         )
+    try:
+        read(adapter.folder, adapter.sha256, "its card")
+    except Unusable as error:
+        raise ModelRefused(name, [f"its adapter {reason}" for reason in error.reasons]) from error
     return base
 
 

@@ -24,7 +24,6 @@ from xmguard_research.benchmarks.protocol import PROMPTS
 from xmguard_research.harm import is_right
 from xmguard_research.judge.rules import RuleJudge
 from xmguard_research.judge.values import Exchange
-from xmguard_research.mixing.generators.replies import claims
 from xmguard_research.mixing.posing import Posed
 from xmguard_research.results import append, known, producer
 
@@ -182,6 +181,8 @@ def key(posed: Posed, prompt: str) -> str:
 def _right(guard: Guard, words: str, expected: str) -> tuple[bool | None, bool | None]:
     if not expected:
         return None, None
+    from xmguard_research.mixing.generators.replies import claims
+
     language = guard.registry.languages.items[ENGLISH]
     wanted, made = language.normalize(expected), claims(words)
     exact = bool(made) and all(compare(language.normalize(one), wanted) is Agreement.SAME for one in made)
