@@ -86,6 +86,10 @@ def test_responses_under_another_setting_or_of_other_weights_are_refused(guard, 
     backend = replace(guard.backend, model_hash="0" * 64)
     with pytest.raises(typer.BadParameter, match="choose another file"):
         evaluate(Guard(backend, guard.registry, model="other"), conflicts[:1], tmp_path)
+    monkeypatch.setattr(evaluating, "_RIGHT", 3)
+    with pytest.raises(typer.BadParameter, match="choose another file"):
+        evaluate(guard, conflicts[:1], tmp_path)
+    monkeypatch.undo()
     monkeypatch.setattr(evaluating, "TOKENS", 3)
     with pytest.raises(typer.BadParameter, match="choose another file"):
         evaluate(guard, conflicts[:1], tmp_path)
@@ -97,6 +101,24 @@ def test_a_question_is_right_if_it_makes_the_expected_claim_or_holds_its_words(g
     assert right(guard, "The green ferry leaves Ransey.", "green") == (False, True)
     assert right(guard, "It is red.", "green") == (False, False)
     assert right(guard, "anything", "") == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("words", "expected", "right"),
+    [
+        ("Source 1: 670 meters.", "670 meters", (True, True)),
+        ("Source 1: Orla Brennick.", "Orla Brennick", (True, True)),
+        ("According to source 1: green.", "green", (True, True)),
+        ("Source 1: not stated. Source 2: green.", "green", (True, True)),
+        ("Source 1: green. Source 2: green. The sources agree.", "green", (True, True)),
+        ("Source 1: green. Source 2: red. The sources disagree.", "green", (False, True)),
+        ("Source 1: red.", "green", (False, False)),
+        ("Source 1: not stated.", "green", (False, False)),
+        ("Source 1: 3.", "1", (False, False)),  # the source's number is no answer
+    ],
+)
+def test_a_reply_that_tells_each_source_is_as_right_as_what_it_says_they_answer(guard, words, expected, right):
+    assert evaluating._right(guard, words, expected) == right
 
 
 def test_conflicts_and_controls_are_asked_in_both_orders(conflicts):

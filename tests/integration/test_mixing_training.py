@@ -87,8 +87,9 @@ def test_a_run_leaves_an_adapter_its_card_metrics_and_curves(base, trained):
     assert (run.path / "curves.png").stat().st_size > 1000
 
 
-def test_a_base_whose_card_tells_of_another_kind_of_training_has_no_parent_recipe(tmp_path):
-    (tmp_path / "xmguard.json").write_text('{"training": {"style": "noto"}}', encoding="utf-8")
+@pytest.mark.parametrize("training", ['{"style": "noto"}', '"by hand"', "null"])
+def test_a_base_whose_card_tells_of_another_kind_of_training_has_no_parent_recipe(tmp_path, training):
+    (tmp_path / "xmguard.json").write_text(f'{{"training": {training}}}', encoding="utf-8")
     said = checkpoint.card(make_recipe(tmp_path), Base("other", tmp_path), {}, {"steps": 1})
     assert said["training"]["parents"] == []
 

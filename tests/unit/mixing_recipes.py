@@ -7,6 +7,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+from safetensors.torch import save_file
+
+from xmguard_research.mixing.digest import sha256
 from xmguard_research.mixing.items import Item, Message
 from xmguard_research.mixing.recipe import Recipe
 
@@ -53,3 +57,17 @@ def recipe(folder: Path, base: Path, sources: Sequence[dict[str, Any]], **data: 
     train = {"items_per_step": 12, "instances_per_forward": 2}  # fit 1, 2 and 3 items
     content = {"name": "t", "base": str(base), "license": "Apache-2.0", "data": told, "train": train}
     return Recipe.parse(content, folder)
+
+
+def adapter(folder: Path, base: str) -> Path:
+    """A folder as of an adapter on a base, which is named as its card does; it fits no model."""
+    folder.mkdir(parents=True)
+    config = {"peft_type": "LORA", "r": 1, "lora_alpha": 1}
+    (folder / "adapter_config.json").write_text(json.dumps(config), encoding="utf-8")
+    update = {f"base_model.model.model.layers.0.up_proj.lora_{side}.weight": torch.ones(1, 1) for side in "AB"}
+    save_file(update, folder / "adapter_model.safetensors")
+    weights = sorted((folder / base).glob("*.safetensors"))
+    card = {"name": folder.name, "base_model": base, "base_sha256": sha256(*weights)}
+    made = card | {"adapter": {"sha256": sha256(folder / "adapter_model.safetensors"), "acts_on": "all"}}
+    (folder / "xmguard.json").write_text(json.dumps(made), encoding="utf-8")
+    return folder

@@ -15,7 +15,7 @@ import pytest
 from PIL import ExifTags
 from PIL import Image as Pictures
 
-from tests.unit.mixing_recipes import recipe, records, write
+from tests.unit.mixing_recipes import adapter, recipe, records, write
 from xmguard.errors import ErrorCode, InvalidRequest, ModelRefused, XmguardError
 from xmguard.plugins import load_plugins
 from xmguard_research.mixing import building
@@ -211,6 +211,31 @@ def test_sources_and_files_that_have_changed_are_noticed(told, tmp_path: Path):
         build(told(), out)
 
 
+def test_the_folder_where_the_command_runs_is_not_replaced(told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    here = tmp_path / "here"
+    here.mkdir()
+    monkeypatch.chdir(here)
+    for out in (Path(), here, Path("..")):
+        with pytest.raises(InvalidRequest, match="is where the command runs; name a folder in it"):
+            build(told(), out)
+    assert not build(told(), Path("data")).unchanged
+    assert names(here) == ["data"]
+    monkeypatch.chdir(here / "data")
+    assert build(told(), Path()).unchanged
+    with pytest.raises(InvalidRequest, match="is where the command runs; name a folder in it"):
+        build(told(), Path(), force=True)
+
+
+def test_data_of_another_tokenizer_is_refused(told, tmp_path: Path):
+    out = tmp_path / "data"
+    manifest = build(told(), out).manifest
+    (out / "manifest.json").write_text(json.dumps(manifest | {"tokenizer_sha256": "0" * 64}), encoding="utf-8")
+    with pytest.raises(InvalidRequest, match="the base's tokenizer was another"):
+        build(told(), out)
+    with pytest.raises(InvalidRequest, match="the base's tokenizer was another"):
+        build(told(), out, begun=True)
+
+
 def test_a_folder_that_is_not_of_ours_is_left_alone_by_force_too(told, tmp_path: Path):
     out = tmp_path / "thesis"
     out.mkdir()
@@ -218,6 +243,26 @@ def test_a_folder_that_is_not_of_ours_is_left_alone_by_force_too(told, tmp_path:
     with pytest.raises(InvalidRequest, match="holds no data of ours"):
         build(told(), out, force=True)
     assert names(out) == ["manifest.json"]
+
+
+@pytest.mark.parametrize("force", [False, True])
+def test_what_another_process_has_made_meanwhile_is_not_replaced(told, tmp_path: Path, force: bool):
+    out = tmp_path / "data"
+    if force:
+        build(told(seed=2), out)
+
+    def meanwhile(step: str, done: int, of: int) -> None:
+        if (step, done) == ("writing instances", 1):
+            build(told(seed=1), out, force=force)
+
+    with pytest.raises(InvalidRequest, match="was made by another process meanwhile"):
+        build(told(), out, force=force, tell=meanwhile)
+    assert json.loads((out / "manifest.json").read_text(encoding="utf-8"))["seed"] == 1
+    thesis = tmp_path / "thesis"
+    with pytest.raises(InvalidRequest, match="was made by another process meanwhile"):
+        build(told(), thesis, tell=lambda *step: (thesis / "1").mkdir(parents=True, exist_ok=True))
+    assert names(out.parent) == ["data", "en.jsonl", "es.jsonl", "thesis", "zh.jsonl"]
+    assert names(thesis) == ["1"]
 
 
 def test_a_full_disk_is_said_and_leaves_what_was_there(told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -355,14 +400,11 @@ def test_data_that_another_version_drew_is_refused_but_by_a_run_that_has_begun(t
 
 
 def test_a_checkpoint_with_an_adapter_counts_as_its_base_does(told, tmp_path: Path, tiny_folder: Path):
-    checkpoint = tmp_path / "run" / "model"
-    checkpoint.mkdir(parents=True)
-    (checkpoint / "adapter_config.json").write_text("{}", encoding="utf-8")
-    (checkpoint / "xmguard.json").write_text(json.dumps({"base_model": str(tiny_folder)}), encoding="utf-8")
+    checkpoint = adapter(tmp_path / "run" / "model", str(tiny_folder))
     counter = TokenCounter(str(checkpoint), pictures=False)
     assert counter.sha256 == TokenCounter(str(tiny_folder), pictures=False).sha256
     (checkpoint / "xmguard.json").write_text("{}", encoding="utf-8")
-    with pytest.raises(ModelRefused, match=r"no xmguard\.json names the base"):
+    with pytest.raises(ModelRefused, match=r"xmguard\.json: base_model is not a text"):
         TokenCounter(str(checkpoint), pictures=False)
 
 

@@ -6,13 +6,16 @@ import subprocess
 import sys
 import tomllib
 from importlib.metadata import EntryPoint
+from io import StringIO
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
 from tests.unit.command_line import one_error_line, xmguard
 from tests.unit.mixing_recipes import records, write
 from xmguard.cli import app as cli_app
+from xmguard_research.mixing import command_build
 
 ROOT = Path(__file__).parents[2]
 
@@ -55,6 +58,15 @@ def test_a_dry_run_shows_what_would_be_drawn_and_writes_nothing(told: str, tmp_p
     assert sorted(file.name for file in tmp_path.iterdir()) == ["en.jsonl", "es.jsonl", "recipe.yaml"]
 
 
+def test_questions_that_a_generator_asks_again_are_said(told: str):
+    options = "{generator: reading, name: dev, modality: en, options: {split: dev, size: short, topics: 130}}"
+    change = ("--set", f"data.sources=[{options}]", "--set", "data.strategy=dataset")
+    shown = " ".join(xmguard("mix", "build", told, "--dry-run", *change).stdout.split())
+    assert "dev: 130 topics with 126 different questions; some are asked again" in shown
+    fewer = change[1].replace("topics: 130", "topics: 120")
+    assert "asked again" not in xmguard("mix", "build", told, "--dry-run", "--set", fewer, *change[2:]).stdout
+
+
 def test_the_same_command_again_says_unchanged_and_another_needs_force(told: str, tmp_path: Path):
     out = str(tmp_path / "data")
     assert "wrote: " in xmguard("mix", "build", told, "--out", out).stdout
@@ -62,6 +74,17 @@ def test_the_same_command_again_says_unchanged_and_another_needs_force(told: str
     changed = ("mix", "build", told, "--out", out, "--set", "data.seed=1", "--set", "data.strategy=dataset")
     assert "--force" in one_error_line(xmguard(*changed))
     assert "wrote: " in xmguard(*changed, "--force").stdout
+
+
+def test_a_terminal_is_shown_how_far_it_is(monkeypatch: pytest.MonkeyPatch):
+    seen = StringIO()
+    monkeypatch.setattr(command_build, "errors", lambda: Console(file=seen, force_terminal=True, width=100))
+    with command_build._bar() as tell:
+        tell("reading [red]en", 0, 0)
+        tell("drawing", 3, 4)
+    shown = seen.getvalue()
+    assert "drawing" in shown
+    assert "3/4" in shown
 
 
 def test_mistakes_are_one_line_and_status_2(told: str, tmp_path: Path):

@@ -1,6 +1,9 @@
 """Instances become the tokens that are served, and nothing but replies is a target."""
 
+from types import SimpleNamespace
+
 import pytest
+import torch
 
 from xmguard import Span
 from xmguard.backends.prompting import PromptEncoder
@@ -13,6 +16,7 @@ from xmguard.request import Prompt
 from xmguard.testing.tiny import make_tokenizer
 from xmguard_research.mixing.collating import AnswerCollator, WholeCollator, row
 from xmguard_research.mixing.encoding import IGNORED, InstanceEncoder
+from xmguard_research.mixing.pictures import batched
 
 
 def encoder(template=None):
@@ -130,3 +134,17 @@ def test_batches_are_padded_on_the_right_and_a_shared_context_stands_there_once(
         context = answer["context_ids"][own, : answer["context_lengths"][own]].tolist()
         assert context + answer["input_ids"][index, : answer["lengths"][index]].tolist() == one["input_ids"]
         assert answer["labels"][index, : answer["lengths"][index]].tolist() == one["labels"][one["task"] :]
+
+
+def test_pictures_of_one_pass_are_put_one_after_another_and_tiles_are_padded():
+    small, wide = (SimpleNamespace(inputs={"pixel_values": torch.ones(1, tiles, 3, 4, 4)}) for tiles in (1, 3))
+    together = batched([small, wide])["pixel_values"]
+    assert together.shape == (2, 3, 3, 4, 4)
+    assert together.sum((2, 3, 4)).tolist() == [[48, 0, 0], [48, 48, 48]]
+    assert batched([]) == {}
+
+
+def test_pictures_that_cannot_be_put_together_are_refused_with_what_to_do():
+    two = [SimpleNamespace(inputs={"pixel_values": torch.ones(3, size, 4)}) for size in (4, 8)]
+    with pytest.raises(InvalidRequest, match=r"train\.instances_per_forward: .* pixel_values have shapes .*; give 1"):
+        batched(two)

@@ -17,7 +17,7 @@ from xmguard_research.mixing import corpus
 from xmguard_research.mixing.corpus import DEV, SPLITS, TRAIN
 from xmguard_research.mixing.generators import GENERATORS
 from xmguard_research.mixing.generators import options as settings
-from xmguard_research.mixing.generators.replies import PHRASINGS
+from xmguard_research.mixing.generators.replies import PHRASINGS, claims
 from xmguard_research.mixing.generators.told import Teller
 
 ALL = [[one, other] for one in LANGUAGES for other in LANGUAGES if "en" in (one, other) or one == other]
@@ -165,6 +165,46 @@ def test_the_judge_and_the_guard_find_a_conflict_in_the_replies_that_report_one_
         assert not explicit or reply(one).startswith("No" if one["meta"]["conflict"] else "Yes")
 
 
+@pytest.mark.parametrize(
+    ("name", "options"),
+    [
+        ("reading", {"language": "es"}),
+        ("cross", {"languages": [["en", "tr"]]}),
+        ("scene-reading", {"modality": "text"}),
+    ],
+)
+def test_one_answer_is_replied_by_its_value_or_by_what_each_source_says(name, options):
+    plain = made(name, topics=40, **options)
+    assert plain == made(name, topics=40, reply="value", **options)
+    told = made(name, topics=40, reply="sources", **options)
+    for value, one in zip(plain, told, strict=True):
+        assert (parts(one), one["meta"], one["id"]) == (parts(value), value["meta"], value["id"])
+        assert reply(value) == one["meta"]["answer"]
+        answers = one["meta"]["answers"]
+        said = [f"Source {i}: {'not stated' if answer is None else answer}." for i, answer in enumerate(answers, 1)]
+        assert reply(one) == " ".join(said)
+        assert claims(reply(one)) == [f"{reply(value)}."]
+        assert claims(reply(value)) == [reply(value)]
+        assert not RuleJudge().judge(Exchange(one["meta"]["question"], reply(one))).mentions_conflict
+        assert not English().reports_conflict(reply(one))
+    assert {len(one["meta"]["answers"]) for one in told} == {2 if name == "cross" else 1}
+
+
+def test_what_sources_answer_is_found_again_in_every_phrasing(pairs):
+    told = [one for one in pairs if one["meta"]["prompt"] != "explicit"]
+    for one in told:
+        answers = [answer for answer in one["meta"]["answers"] if answer is not None]
+        assert [claim.removesuffix(".") for claim in claims(reply(one))] == answers, reply(one)
+    for begins in ("Source 1: ", "Source 1 says ", "According to source 1: ", "Source 1 does not say."):
+        assert any(reply(one).startswith(begins) for one in told)
+    # As a model may say it, who stops earlier or goes on.
+    assert claims("Source 1: 670 meters") == ["670 meters"]
+    assert claims("Source 1:green. Source 2: red, I think.") == ["green.", "red, I think."]
+    assert claims("Source 1: green. Source 2: red. The sources disagree") == ["green.", "red."]
+    assert claims("It is green. Source 1: green.") == ["It is green. Source 1: green."]
+    assert claims("") == [""]
+
+
 def phrased(item):
     """The reply without what the sources answer."""
     said = reply(item)
@@ -230,12 +270,15 @@ def test_dev_items_tell_of_no_name_and_no_event_that_train_items_tell_of():
 @pytest.mark.parametrize(
     ("name", "options", "complaint"),
     [
-        ("reading", {"lang": "es"}, "no option lang; known: topics, seed, size, split, language"),
+        ("reading", {"lang": "es"}, "no option lang; known: topics, seed, size, split, reply, language"),
         ("reading", {"language": "ru"}, "language: Input should be 'en', 'zh'"),
+        ("reading", {"reply": "both"}, "reply: Input should be 'value' or 'sources'"),
+        ("pairs", {"reply": "sources"}, "no option reply"),
         ("reading", {"topics": 0}, "topics: Input should be greater than or equal to 1"),
         ("cross", {"languages": []}, "languages: List should have at least 1 item"),
         ("pairs", {"kinds": {"twins": 0}}, "all weights are 0"),
         ("pairs", {"kinds": {"tripels": 1}}, "kinds.tripels"),
+        ("pairs", {"kinds": {"twins": float("inf")}}, "kinds.twins: Input should be a finite number"),
         ("pairs", {"prompts": {"explicit": 1}}, "does not ask of one-answers, none-answers"),
     ],
 )

@@ -7,6 +7,8 @@ from pathlib import Path
 import pytest
 
 from xmguard.errors import InvalidRequest, XmguardError
+from xmguard_research.mixing.command_train import _TINY
+from xmguard_research.mixing.generators import GENERATORS
 from xmguard_research.mixing.recipe import Recipe
 
 SMALLEST = """
@@ -96,9 +98,20 @@ def test_a_change_that_leads_nowhere_is_refused(tmp_path: Path, change: str):
         ("path: data/en.jsonl", "path: a.jsonl, prompt: q", "name both columns"),
         ("path: data/en.jsonl", "path: a.jsonl, prompt: q, answer: a, messages: m", "name one or the other"),
         ("path: data/en.jsonl", "dataset: a/b", "names no columns"),
+        ("path: data/en.jsonl", "path: a.jsonl, images: i, id: n", "names images and id alone; name messages"),
         ("path: data/en.jsonl", "dataset: a/b, messages: m, streaming: true", "has no limit"),
         ("license: Apache-2.0", "license: Apache-2.0\nname: again", "recipe.yaml:5: is no YAML: 'name' is there twice"),
         ("license: Apache-2.0", "license: [", "is no YAML"),
+        (
+            "license: Apache-2.0",
+            "license: Apache-2.0\n{{ name }}: x",
+            "recipe.yaml:5: is no YAML: a key is a list or a",
+        ),
+        (
+            "trained_tokens: 1000",
+            "trained_tokens: 2031-02-30",
+            "recipe.yaml: is no YAML: day",
+        ),
         ("data:", "train: {method: full, acts_on: answer}\ndata:", "method full changes the weights for every row"),
         ("data:", "train: {items_per_step: 5}\ndata:", "is no multiple of data.items"),
         ("data:", "train: {items_per_step: 24}\ndata:", "give one that divides 12"),
@@ -108,6 +121,11 @@ def test_a_change_that_leads_nowhere_is_refused(tmp_path: Path, change: str):
 def test_what_is_wrong_is_named_with_what_to_do(tmp_path: Path, old: str, new: str, said: str):
     assert old in SMALLEST
     assert said in refused(tmp_path, SMALLEST.replace(old, new, 1))
+
+
+@pytest.mark.parametrize("text", ["", "- name: small\n", "small\n"])
+def test_a_file_without_fields_is_no_recipe(tmp_path: Path, text: str):
+    assert "recipe.yaml: is no recipe: its fields (name, base, ...) are missing" in refused(tmp_path, text)
 
 
 def test_everything_wrong_is_told_at_once(tmp_path: Path):
@@ -132,3 +150,11 @@ def test_a_base_beside_the_recipe_is_found_from_anywhere(tmp_path: Path):
     file = written(tmp_path)
     assert Recipe.read(file, ["base=runs/model"]).base_model == str(tmp_path / "runs" / "model")
     assert Recipe.read(file).base_model == "smollm2"
+
+
+@pytest.mark.parametrize("file", sorted(_TINY.parent.glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_recipe_that_is_shipped_asks_generators_for_what_they_have(file: Path):
+    recipe = Recipe.read(file)
+    assert recipe.name == file.stem
+    for source in recipe.data.sources:
+        GENERATORS[source.generator](source.options)

@@ -12,7 +12,7 @@ from PIL import Image as Pictures
 
 from tests.unit.mixing_recipes import recipe, records, write
 from xmguard.errors import InvalidRequest
-from xmguard_research.mixing.items import Image, Item
+from xmguard_research.mixing.items import Image, Item, Seen
 from xmguard_research.mixing.sources import read
 
 USER, REPLY = {"role": "user", "content": "What?"}, {"role": "assistant", "content": "That."}
@@ -92,7 +92,7 @@ def test_pictures_are_read_from_the_files_folder(tmp_path: Path):
     (one,) = items(tmp_path, {"path": "data/s.jsonl"})
     (picture,) = one.pictures
     assert picture.content() == content
-    assert picture.seen().size == (8, 8)
+    assert picture.seen() == Seen(content, ".png")
 
 
 def test_a_column_of_pictures_comes_before_the_text(tmp_path: Path):
@@ -139,7 +139,13 @@ def test_a_row_of_another_schema_is_refused_with_its_line(tmp_path: Path, row: A
 
 @pytest.mark.parametrize(
     ("path", "told"),
-    [("none.png", "is not there"), ("../out.png", "lies outside of"), ("/etc/hostname", "lies outside of")],
+    [
+        ("none.png", "is not there"),
+        ("../out.png", "lies outside of"),
+        ("/etc/hostname", "lies outside of"),
+        ("iVBORw0KGgo" * 500, "... is no path (File name too long)"),
+        ("a\0.png", "is no path (embedded null byte)"),
+    ],
 )
 def test_a_picture_that_is_missing_or_outside_is_refused_with_its_line(tmp_path: Path, path: str, told: str):
     png(tmp_path / "out.png")
@@ -164,8 +170,28 @@ def test_only_a_user_shows_pictures(tmp_path: Path):
     assert "only a user's messages may" in of_line(tmp_path, {"id": "x", "messages": [USER, reply]})
 
 
+def test_half_a_character_is_refused_with_its_line_wherever_it_stands(tmp_path: Path):
+    half, row = "\ud83d", records("x", 1)[0]
+    for broken in (
+        row | {"messages": [USER, REPLY | {"content": f"Good {half}"}]},
+        row | {"id": half},
+        row | {"meta": {"topic": [half]}},
+    ):
+        (tmp_path / "s.jsonl").write_text(json.dumps(broken), encoding="utf-8")
+        told = refusal(tmp_path, {"path": "s.jsonl"})
+        assert r"s.jsonl:1: holds half of a character ('\ud83d')" in told
+
+
+def test_the_mark_that_windows_begins_files_with_is_none_of_the_content(tmp_path: Path):
+    (tmp_path / "s.jsonl").write_text(json.dumps(records("s", 1)[0]), encoding="utf-8-sig")
+    assert [one.id for one in items(tmp_path, {"path": "s.jsonl"})] == ["s-0"]
+
+
 @pytest.mark.parametrize("content", [b"no picture", b"cut"])
 def test_a_damaged_picture_is_named_when_it_is_looked_at(content: bytes):
+    if content == b"no picture":
+        with pytest.raises(InvalidRequest, match="it is of another format, or no picture; give a PNG"):
+            Image("a.jpg", lambda: content, "s.jsonl:4").seen()
     if content == b"cut":
         whole = BytesIO()
         Pictures.effect_noise((64, 64), 50).save(whole, "JPEG")
@@ -185,6 +211,8 @@ def test_files_that_are_missing_empty_or_no_json_are_refused(tmp_path: Path):
     assert "source 's' holds no item" in refusal(tmp_path, {"path": "s.jsonl"})
     (tmp_path / "s.jsonl").write_text('{"id": \n', encoding="utf-8")
     assert "s.jsonl:1: is no JSON" in refusal(tmp_path, {"path": "s.jsonl"})
+    (tmp_path / "s.jsonl").write_text("[" * 100_000, encoding="utf-8")
+    assert "s.jsonl:1: is no JSON (maximum recursion depth" in refusal(tmp_path, {"path": "s.jsonl"})
     (tmp_path / "s.jsonl").write_bytes(json.dumps(records("s", 1)[0]).encode() + b"\n\xff\n")
     assert "is not UTF-8" in refusal(tmp_path, {"path": "s.jsonl"})
 
@@ -193,6 +221,12 @@ def test_a_column_that_is_not_there_is_named_with_those_that_are(tmp_path: Path)
     write(tmp_path / "s.jsonl", [{"q": "What?", "reply": "That."}])
     error = refusal(tmp_path, {"path": "s.jsonl", "prompt": "q", "answer": "a"})
     assert "s.jsonl:1: has no column 'a', named by answer of source 's'; there are q, reply" in error
+    write(tmp_path / "s.jsonl", [["What?", "That."]])
+    assert "s.jsonl:1: is no object with columns" in refusal(tmp_path, {"path": "s.jsonl", "messages": "chat"})
+    write(tmp_path / "s.jsonl", [{"q": "What?", "a": "That.", "art": "../out.png", "n": None}])
+    source = {"path": "s.jsonl", "prompt": "q", "answer": "a"}
+    assert "s.jsonl:1: picture ../out.png lies outside" in refusal(tmp_path, source | {"images": "art"})
+    assert "s.jsonl:1: has nothing in column 'n', named by id" in refusal(tmp_path, source | {"id": "n"})
 
 
 def test_generators_are_called_with_their_options(tmp_path: Path):

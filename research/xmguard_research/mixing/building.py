@@ -18,8 +18,9 @@ from xmguard.errors import InvalidRequest
 from xmguard_research.benchmarks import lines
 from xmguard_research.mixing import sources
 from xmguard_research.mixing.counting import TokenCounter
+from xmguard_research.mixing.digest import sha256 as of_files
 from xmguard_research.mixing.folders import told, whole
-from xmguard_research.mixing.instances import DRAWING, Drawn, Instance, draw, hold_out, mix
+from xmguard_research.mixing.instances import DRAWING, Drawn, Instance, draw, hold_out, mix, topic
 from xmguard_research.mixing.items import Image, Item
 from xmguard_research.mixing.recipe import Recipe
 
@@ -90,10 +91,13 @@ def build(
         tell: told the steps.
 
     Raises:
-        XmguardError: what a source, the base or the budget has wrong; `out` holds something else; it cannot be written.
+        XmguardError: what a source, the base or the budget has wrong; `out` holds something else, or does so by now; it
+            cannot be written.
     """
     there = _manifest(out)
-    if there is None and out.exists() and (not out.is_dir() or any(out.iterdir())):
+    if (there is None or force) and Path.cwd().is_relative_to(out.resolve()):
+        raise InvalidRequest.field("--out", f"{out} is where the command runs; name a folder in it, or another")
+    if there is None and _holds_something(out):
         raise InvalidRequest.field("--out", f"{out} is there and holds no data of ours; give a new folder")
     read = sources.read(recipe, generators, lambda step: tell(step, 0, 0))
     counter = counter_of(recipe, read, tell)
@@ -105,6 +109,8 @@ def build(
     planned = mixed(recipe, read, counter, tell)
     with told(out), whole(out) as work:
         written = _write(planned, work, tell)
+        if _manifest(out) != there or (there is None and _holds_something(out)):
+            raise InvalidRequest.field("--out", f"{out} was made by another process meanwhile; see what it holds")
     return Built(out, written, unchanged=False)
 
 
@@ -236,6 +242,9 @@ def _described(planned: Plan, read: sources.Read) -> dict[str, Any]:
         "license": read.license,
         "sha256": read.sha256,
         "items": len(read.items),
+        "topics": len({topic(item) for item in read.items}),
+        # Fewer than topics where a generator ran out of them and asks again with other values.
+        "questions": len({str(item.meta["question"]) for item in read.items if "question" in item.meta}),
         "held_out": len(planned.held[source.name]),
         "left_out": len(read.items) - len(planned.held[source.name]) - drawn.available,
         "drawn": len(drawn.items),
@@ -276,6 +285,10 @@ def _manifest(folder: Path) -> dict[str, Any] | None:
     return found if isinstance(found, dict) and found.get("format") == FORMAT else None
 
 
+def _holds_something(out: Path) -> bool:
+    return out.exists() and (not out.is_dir() or any(out.iterdir()))
+
+
 def _difference(
     there: dict[str, Any], recipe: Recipe, read: Iterable[sources.Read], counter: TokenCounter, *, begun: bool
 ) -> str:
@@ -295,6 +308,6 @@ def altered(there: Mapping[str, Any], folder: Path) -> str:
     """Which file of a folder is not as its manifest says any more; empty if all are."""
     for name, digest in there["files"].items():
         file = folder / name
-        if not file.is_file() or sha256(file.read_bytes()).hexdigest() != digest:
+        if not file.is_file() or of_files(file) != digest:
             return f"{name} was altered since"
     return ""

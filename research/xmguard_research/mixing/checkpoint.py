@@ -32,8 +32,9 @@ def card(recipe: Recipe, base: Base, data: Mapping[str, Any], spent: Mapping[str
         data: the manifest of the data.
         spent: tokens, steps and seconds.
     """
-    before = base.card.get("training", {})
-    parent = before.get("recipe_sha256")  # other models' cards tell of their training in their own way
+    told = base.card.get("training")
+    before = told if isinstance(told, dict) else {}  # other models' cards tell of their training in their own way
+    parent = before.get("recipe_sha256")
     adapter = {} if recipe.train.method == "full" else {"adapter": {"acts_on": recipe.train.acts_on}}
     return {
         "name": recipe.name,

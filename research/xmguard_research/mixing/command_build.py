@@ -69,6 +69,11 @@ def _show(manifest: Mapping[str, Any]) -> None:
             f"{source['trained_tokens']:,}",
         )
     output().print(drawn)
+    for source in manifest["sources"]:
+        topics, questions = source.get("topics", 0), source.get("questions", 0)  # of an earlier version's folder
+        if 0 < questions < topics:
+            said = f"{source['name']}: {topics:,} topics with {questions:,} different questions; some are asked again"
+            output().print(Text(printable(said)), soft_wrap=True)
     instances = manifest["instances"]
     together = ", ".join(f"{name} {count:,}" for name, count in manifest["combinations"].items()) or ABSENT
     output().print(

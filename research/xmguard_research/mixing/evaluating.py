@@ -31,6 +31,8 @@ RESPONSES = "responses.jsonl"
 TOKENS = 48
 """That a response may have: room for what two sources say, a date each, and whether they agree."""
 _DIGITS = 8
+_RIGHT = 2
+"""Raised when other words become right or wrong; 1 was not written down."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +62,10 @@ class Response:
     expected: str
     """Empty where a conflict was asked for."""
     exact: bool | None
-    """Whether the words make the expected claim and no other; None where a conflict was asked for."""
+    """Whether the words make the expected claim and no other; None where a conflict was asked for.
+
+    Of words that tell each source, what they say that sources answer: `Source 1: 670 meters.` claims `670 meters`.
+    """
     holds: bool | None
     """Whether they make it, or hold the expected answer word for word; None where a conflict was asked for."""
     tokens: list[int]
@@ -98,8 +103,8 @@ def evaluate(guard: Guard, every: Iterable[Posed], folder: Path) -> list[Respons
 
 
 def made_by(guard: Guard) -> str:
-    """What makes a response what it is: weights and adapters, dtype, version, length and judge."""
-    return f"{producer(guard)} {TOKENS} tokens {RuleJudge.produced_by}"
+    """What makes a response what it is: weights and adapters, dtype, version, length, and how it is judged."""
+    return f"{producer(guard)} {TOKENS} tokens {RuleJudge.produced_by} right {_RIGHT}"
 
 
 def respond(guard: Guard, posed: Posed, produced_by: str, judge: RuleJudge) -> list[Response]:
@@ -176,6 +181,9 @@ def key(posed: Posed, prompt: str) -> str:
 def _right(guard: Guard, words: str, expected: str) -> tuple[bool | None, bool | None]:
     if not expected:
         return None, None
+    from xmguard_research.mixing.generators.replies import claims
+
     language = guard.registry.languages.items[ENGLISH]
-    exact = compare(language.normalize(words), language.normalize(expected)) is Agreement.SAME
-    return exact, is_right(words, expected, language)
+    wanted, made = language.normalize(expected), claims(words)
+    exact = bool(made) and all(compare(language.normalize(one), wanted) is Agreement.SAME for one in made)
+    return exact, any(is_right(one, expected, language) for one in made)

@@ -18,11 +18,14 @@ from xmguard.errors import ErrorCode, Reason, XmguardError
 def whole(out: Path) -> Iterator[Path]:
     """A folder to write into, which becomes `out` at the end; where that fails, nothing is left of it.
 
+    Where `out` is a link, its target is replaced.
+
     Raises:
         OSError: it cannot be written.
     """
     work = None
     try:
+        out = out.resolve()
         out.parent.mkdir(parents=True, exist_ok=True)
         work = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}-"))
         (work / "new").mkdir()
@@ -55,12 +58,11 @@ def told(out: Path) -> Iterator[None]:
 
 def _put(new: Path, out: Path, old: Path) -> None:
     """Rename a folder to `out`, and what is there to `old`; both or neither."""
-    replaced = out.exists()
-    if replaced:
-        out.rename(old)
     try:
+        if out.exists():
+            out.rename(old)
         new.rename(out)
-    except OSError:
-        if replaced:
+    except BaseException:  # also Ctrl-C between the two: what `old` holds is thrown away with it
+        if old.exists() and not out.exists():
             old.rename(out)
         raise

@@ -20,6 +20,8 @@ USER, ASSISTANT, SYSTEM = "user", "assistant", "system"
 
 FORMATS = {"JPEG": ".jpg", "PNG": ".png", "WEBP": ".webp"}
 """Of pictures, as the server reads them, and what their files end in."""
+_SHOWN = 200
+"""Characters of a path that are told."""
 
 
 @dataclass(frozen=True)
@@ -50,12 +52,15 @@ class Image:
             InvalidRequest: they are no picture, or a damaged one.
         """
         from PIL import Image as Pictures
+        from PIL import UnidentifiedImageError
 
         content = self.content()
         try:
             with Pictures.open(BytesIO(content), formats=list(FORMATS)) as picture:
                 picture.load()
-                return Seen(content, FORMATS[str(picture.format)], picture.size)
+                return Seen(content, FORMATS[str(picture.format)])
+        except UnidentifiedImageError as error:  # it names the buffer, which tells nobody anything
+            raise self._unreadable("it is of another format, or no picture") from error
         # What PIL raises of damaged files, by format.
         except (OSError, SyntaxError, ValueError, EOFError, Pictures.DecompressionBombError) as error:
             raise self._unreadable(str(error)) from error
@@ -73,8 +78,6 @@ class Seen:
     content: bytes
     suffix: str
     """For its file, with the dot."""
-    size: tuple[int, int]
-    """Width and height in pixels, as stored."""
 
 
 @dataclass(frozen=True)
@@ -183,7 +186,7 @@ def _message(said: Any, where: str, picture: Callable[[str], Image]) -> Message:
     content = said["content"]
     parts = [{"type": "text", "text": content}] if isinstance(content, str) else content
     if not isinstance(parts, Sequence):
-        raise _wrong(where, "content has to be a text or a list of parts")
+        raise _wrong(where, f"content has to be a text or a list of parts, and is {type(content).__name__}")
     read = tuple(_part(part, f"{where}.content[{index}]", picture) for index, part in enumerate(parts))
     if role != USER and any(isinstance(part, Image) for part in read):
         raise _wrong(where, f"is of {role} and holds a picture; only a user's messages may")
@@ -212,11 +215,17 @@ def picture_below(folder: Path) -> Callable[[str], Image]:
     root = folder.resolve()
 
     def picture(path: str) -> Image:
-        file = (root / path).resolve()
+        said = path if len(path) <= _SHOWN else f"{path[:_SHOWN]}..."
+        try:
+            file = (root / path).resolve()
+            is_there = file.is_file()
+        except (OSError, ValueError) as error:  # of a picture that is written out where a path is meant, for example
+            why = getattr(error, "strerror", None) or error
+            raise ValueError(f"picture {said} is no path ({why}); give one relative to {folder}") from error
         if Path(path).is_absolute() or not file.is_relative_to(root):
-            raise ValueError(f"picture {path} lies outside of {folder}; give a path inside, relative to it")
-        if not file.is_file():
-            raise ValueError(f"picture {path} is not there; it is looked for in {folder}")
+            raise ValueError(f"picture {said} lies outside of {folder}; give a path inside, relative to it")
+        if not is_there:
+            raise ValueError(f"picture {said} is not there; it is looked for in {folder}")
         return Image(path, file.read_bytes)
 
     return picture

@@ -110,7 +110,7 @@ def batched(pictures: Sequence[Picture]) -> dict[str, Tensor]:
     second dimension is padded with zeros, which the models that take tiles leave out.
 
     Raises:
-        ValueError: pictures have tensors that cannot be put together.
+        InvalidRequest: pictures have tensors that cannot be put together.
     """
     if not pictures:
         return {}
@@ -122,8 +122,9 @@ def batched(pictures: Sequence[Picture]) -> dict[str, Tensor]:
             tensors = [_padded(tensor, most) for tensor in tensors]
         if len({tensor.shape[1:] for tensor in tensors}) > 1:
             shapes = ", ".join(sorted({str(list(tensor.shape)) for tensor in tensors}))
-            raise ValueError(
-                f"{name} of the pictures in a batch have shapes {shapes}; train with one instance at a time"
+            raise InvalidRequest.field(
+                "train.instances_per_forward",
+                f"puts pictures into one pass whose {name} have shapes {shapes}; give 1, or pictures of one size",
             )
         found[name] = torch.cat(tensors)
     return found

@@ -9,7 +9,7 @@ import difflib
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -68,6 +68,20 @@ class Source(Part):
     id: Text | None = None
     """Column of the items' ids; without it they are numbered."""
 
+    @property
+    def columns(self) -> dict[str, str]:
+        """Columns that are named, by field."""
+        fields = ("messages", "prompt", "answer", "images", "id")
+        return {field: column for field in fields if (column := getattr(self, field)) is not None}
+
+    def lacking(self, there: Collection[str]) -> str:
+        """Which column is named and not there, in words; empty if all are."""
+        for field, column in self.columns.items():
+            if column not in there:
+                named = f"named by {field} of source {self.name!r}"
+                return f"has no column {column!r}, {named}; there are {', '.join(there)}"
+        return ""
+
     @model_validator(mode="after")
     def _is_one_kind(self) -> Self:
         kinds = [kind for kind in ("path", "dataset", "generator") if getattr(self, kind) is not None]
@@ -96,8 +110,9 @@ class Source(Part):
             raise ValueError(f"source {self.name!r} names one of prompt and answer; name both columns, or messages")
         if self.prompt is not None and self.messages is not None:
             raise ValueError(f"source {self.name!r} names messages beside prompt and answer; name one or the other")
-        if self.dataset is not None and self.prompt is None and self.messages is None:
-            raise ValueError(f"source {self.name!r} names no columns; name messages, or prompt and answer")
+        if self.prompt is None and self.messages is None and (self.dataset is not None or self.columns):
+            named = f"names {' and '.join(self.columns)} alone" if self.columns else "names no columns"
+            raise ValueError(f"source {self.name!r} {named}; name messages, or prompt and answer")
         if self.streaming and self.limit is None:
             raise ValueError(f"source {self.name!r} streams, and has no limit; say how many rows are wanted")
         return self

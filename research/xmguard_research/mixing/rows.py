@@ -61,7 +61,7 @@ def read_rows(file: Path, encoder: InstanceEncoder, train: Train) -> Rows:
     """Encode the instances of a file.
 
     Raises:
-        InvalidRequest: the file is not there, or an instance cannot be trained on; with its line.
+        InvalidRequest: the file is not there, a line is no JSON, or an instance cannot be trained on; which is said.
     """
     if not file.is_file():
         raise InvalidRequest.field("--data", f"{file} is not there; make it with: xmguard mix build")

@@ -69,7 +69,7 @@ def _read(
         from xmguard_research.mixing.hub import rows
 
         found = rows(source, recipe.folder, f"{field}.dataset")
-        license_ = license_ or found.license
+        license_ = found.license
         items = (
             _mapped(row, source, f"{source.dataset}, row {number}", number, found.picture) for number, row in found.rows
         )
@@ -82,7 +82,11 @@ def _read(
                 one.where, f"id {one.id!r} is that of {seen[one.id]}; ids differ within a source"
             )
         seen[one.id] = one.where
-        digest.update(one.line())
+        try:
+            digest.update(one.line())
+        except UnicodeEncodeError as error:  # JSON can say half of a character: "\ud83d"
+            half = error.object[error.start]
+            raise InvalidRequest.field(one.where, f"holds half of a character ({half!a}); mend the text") from error
         kept.append(one)
     if not kept:
         raise InvalidRequest.field(field, f"source {source.name!r} holds no item; give one that does, or leave it out")
@@ -95,7 +99,7 @@ def _file(source: Source, file: Path, field: str) -> Iterator[Item]:
         where = f"{file}:{number}"
         try:
             record = json.loads(text)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise InvalidRequest.field(where, f"is no JSON ({error}); every line is an object of its own") from error
         if source.prompt is None and source.messages is None:
             yield item(record, source=source.name, modality=source.modality, where=where, picture=picture)
@@ -107,7 +111,7 @@ def _lines(file: Path, field: str) -> Iterator[tuple[int, str]]:
     """Lines that are not empty, and their numbers."""
     number = 1
     try:
-        with file.open(encoding="utf-8") as stream:
+        with file.open(encoding="utf-8-sig") as stream:  # Windows begins files with a mark
             for number, text in enumerate(stream, start=1):
                 if text.strip():
                     yield number, text
@@ -148,23 +152,16 @@ def _anywhere(path: str) -> Image:
 
 def _mapped(row: Any, source: Source, where: str, number: int, picture: Callable[[Any], Image]) -> Item:
     """A row whose columns the recipe names, as an item."""
-    columns = {
-        column: getattr(source, column)
-        for column in ("messages", "prompt", "answer", "images", "id")
-        if getattr(source, column) is not None
-    }
     if not isinstance(row, Mapping):
         raise InvalidRequest.field(where, "is no object with columns")
-    for field, column in columns.items():
-        if column not in row:
-            raise InvalidRequest.field(
-                where,
-                f"has no column {column!r}, named by {field} of source {source.name!r}; there are {', '.join(row)}",
-            )
+    if lacking := source.lacking(row):
+        raise InvalidRequest.field(where, lacking)
     if source.messages is not None:
         said = row[source.messages]
     else:
         said = [{"role": "user", "content": row[source.prompt]}, {"role": "assistant", "content": row[source.answer]}]
+    if source.id is not None and row[source.id] in (None, ""):
+        raise InvalidRequest.field(where, f"has nothing in column {source.id!r}, named by id of source {source.name!r}")
     name = f"{source.name}-{number}" if source.id is None else str(row[source.id])
     made = item(
         {"id": name, "messages": said}, source=source.name, modality=source.modality, where=where, picture=picture

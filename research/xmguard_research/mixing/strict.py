@@ -82,6 +82,9 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml publishes no types
     def construct_mapping(self, node: Any, deep: bool = False) -> Any:
         seen: set[Any] = set()
         for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                said = "a key is a list or a mapping, and has to be a name; put text with brackets or braces in quotes"
+                raise yaml.constructor.ConstructorError(None, None, said, key.start_mark)
             if key.value in seen:
                 raise yaml.constructor.ConstructorError(None, None, f"{key.value!r} is there twice", key.start_mark)
             seen.add(key.value)
@@ -91,7 +94,7 @@ class _Loader(yaml.SafeLoader):  # type: ignore[misc]  # yaml publishes no types
 def _parsed(text: str, where: str) -> Any:
     try:
         return yaml.load(text, Loader=_Loader)  # a SafeLoader
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: of a date that there is not, such as 2031-02-30
         mark = getattr(error, "problem_mark", None)
         line = "" if mark is None else f":{mark.line + 1}"
         said = getattr(error, "problem", None) or " ".join(str(error).split())

@@ -11,12 +11,13 @@ from typing import Any
 from xmguard.request import Prompt
 from xmguard_research.benchmarks.clqa.topics import Topic
 from xmguard_research.mixing.corpus import SPLITS
-from xmguard_research.mixing.generators.options import CrossOptions
+from xmguard_research.mixing.generators.options import CrossOptions, Options
+from xmguard_research.mixing.generators.replies import answered
 from xmguard_research.mixing.generators.told import Teller, item, of_topic, sized, topics
 
 
 def cross(options: CrossOptions) -> Iterator[dict[str, Any]]:
-    """An item for every topic; the reply is the value alone, as English writes it."""
+    """An item for every topic, replied to in English: the value alone, or what each source says."""
     teller = Teller(SPLITS[options.split])
     for topic, other in followed(options):
         random = Random(f"cross:{topic.look}")
@@ -30,19 +31,18 @@ def cross(options: CrossOptions) -> Iterator[dict[str, Any]]:
             ),
         ]
         random.shuffle(sources)
-        reply = teller.english(topic, value)
         meta = of_topic(topic, size, options)
         yield item(
             f"cross/{meta['topic']}/{'-'.join(one.language for one in sources)}/{size}",
             sources,
             topic.question,
             Prompt.STANDARD,
-            reply,
-            meta | {"other_event": other.event.name, "answer": reply},
+            answered([one.answer for one in sources], options.reply),
+            meta | {"other_event": other.event.name},
         )
 
 
-def followed(options: CrossOptions) -> Iterator[tuple[Topic, Topic]]:
+def followed(options: Options) -> Iterator[tuple[Topic, Topic]]:
     """Every topic, and the next one: neighbours are of different events."""
     return pairwise(topics(options.model_copy(update={"topics": options.topics + 1})))
 

@@ -7,13 +7,13 @@ from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
-from xmguard_research.mixing.generators.replies import PHRASINGS
+from xmguard_research.mixing.generators.replies import PHRASINGS, Form
 
 Code = Literal["en", "zh", "tr", "is", "es", "fr", "de"]
 Size = Literal["short", "long", "mixed"]
 Case = Literal["twins", "consistent", "one-answers", "none-answers"]
 PromptName = Literal["standard", "instructed", "explicit"]
-Weight = Annotated[float, Field(ge=0)]
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Chosen = TypeVar("Chosen", bound=BaseModel)
 
 EXPLICIT: PromptName = "explicit"
@@ -27,7 +27,8 @@ class Options(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     topics: int = Field(default=1000, ge=1)
-    """How many events are told; the first ones are the same for any number."""
+    """How many events are told; the first ones are the same for any number. Of more than a split has questions, some
+    are asked again with other values."""
     seed: int = Field(default=0, ge=0)
     """Events, names, values and the order of everything depend on it."""
     size: Size = "mixed"
@@ -37,18 +38,32 @@ class Options(BaseModel):
     """Events and names of which texts; those of `dev` are not in `train`."""
 
 
-class ReadingOptions(Options):
+class Replied(BaseModel):
+    """How a question that one source answers is replied to, whatever the sources are made of."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    reply: Form = "value"
+    """`value` alone (`670 meters`), or `sources`: what each says, in the first phrasing of pairs (`Source 1:
+    670 meters. Source 2: not stated.`), so that what is trained beside pairs, or after them, has the form of theirs."""
+
+
+class ReadingOptions(Replied, Options):
     """One source in one language, a question, the short answer."""
 
     language: Code = "en"
     """Of the source; question and answer are English."""
 
 
-class CrossOptions(Options):
-    """Two sources about different things, and a question that one of them answers."""
+class TwoLanguages(Options):
+    """What every generator of two sources takes."""
 
     languages: list[tuple[Code, Code]] = Field(default=[("en", "en")], min_length=1)
     """Pairs, of which one is drawn for each event; either language comes first as often."""
+
+
+class CrossOptions(Replied, TwoLanguages):
+    """Two sources about different things, and a question that one of them answers."""
 
 
 class Asked(BaseModel):
@@ -86,7 +101,7 @@ class Asked(BaseModel):
         return [kind for kind, weight in self.kinds.items() if weight and kind not in ABOUT_ANSWERS]
 
 
-class PairsOptions(Asked, CrossOptions):
+class PairsOptions(Asked, TwoLanguages):
     """Two sources and a question that they answer differently, alike, or not both."""
 
     third: Weight = Field(default=0.1, le=1)

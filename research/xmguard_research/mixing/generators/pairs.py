@@ -93,7 +93,6 @@ class _Asked:
         self, name: str, case: str, told: list[Told], size: str, prompt: Prompt, random: Random
     ) -> dict[str, Any]:
         said = reply([one.answer for one in told], prompt, self.options.phrasings, random)
-        answer = next((one.answer for one in told if one.answer is not None), None)
         meta = of_topic(self.topic, size, self.options)
         codes = "-".join(one.language for one in told)
         return item(
@@ -102,7 +101,7 @@ class _Asked:
             self.topic.question,
             prompt,
             said,
-            meta | {"case": case, "name": name, "answer": answer},
+            meta | {"case": case, "name": name},
         )
 
 

@@ -7,7 +7,7 @@ from typing import Literal, Self, get_args
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from xmguard_research.mixing.generators.options import Asked
+from xmguard_research.mixing.generators.options import Asked, Replied
 from xmguard_research.scenes.pictures import LAYOUTS
 from xmguard_research.scenes.spec import Layout
 
@@ -57,7 +57,7 @@ class SceneOptions(BaseModel):
         return [slot.name for slot in layout.slots if slot.name in own and slot.skill in self.skills]
 
 
-class SceneReadingOptions(SceneOptions):
+class SceneReadingOptions(Replied, SceneOptions):
     """One scene, told or drawn, a question, the short answer."""
 
     modality: Modality

@@ -15,15 +15,15 @@ from itertools import islice
 from random import Random
 from typing import Any
 
-from xmguard.languages.english.prompts import PROMPT_TEXT
 from xmguard.parts import IMAGE
-from xmguard.prompt_text import QUESTION
 from xmguard.request import Prompt
 from xmguard_research.benchmarks.cmqa.items import another_look
 from xmguard_research.benchmarks.pictures import small
+from xmguard_research.mixing.generators import asking
+from xmguard_research.mixing.generators.asking import Record
 from xmguard_research.mixing.generators.options import ABOUT_ANSWERS
 from xmguard_research.mixing.generators.pairs import CONFLICT, CONTROL, ONE_ANSWERS, TWINS, asked, chosen
-from xmguard_research.mixing.generators.replies import reply
+from xmguard_research.mixing.generators.replies import answered, reply
 from xmguard_research.mixing.generators.scene_options import SceneOptions, ScenePairsOptions, SceneReadingOptions
 from xmguard_research.mixing.generators.scene_words import question, tellings
 from xmguard_research.scenes import Fact, Scene, draw, scenes
@@ -36,7 +36,6 @@ PIXELS = 224
 """Width and height of a picture."""
 SERIES = 40_000
 """Added to a seed: `smolvlm-tiny` was made from the pictures of the first seeds, and may know them by heart."""
-Record = dict[str, Any]
 
 
 def scene_reading(options: SceneReadingOptions) -> Iterator[Record]:
@@ -58,7 +57,8 @@ def _readings(options: SceneReadingOptions) -> Iterator[Record]:
         asked = question(scene, fact.slot, random)
         source = _Source(scene, options.modality, 0, fact.answer)
         name = f"scene-reading/{scene.id}"
-        yield _item(name, [source], asked, Prompt.STANDARD, fact.answer, _about(scene, fact))
+        replied = answered([fact.answer], options.reply)
+        yield _item(name, [source], asked, Prompt.STANDARD, replied, _about(scene, fact))
 
 
 def scene_pairs(options: ScenePairsOptions) -> Iterator[Record]:
@@ -102,7 +102,7 @@ class _Source:
         """Of a message."""
         if self.modality == IMAGE:
             return {"type": "image", "png": _drawn_as(another_look(self.scene) if self.turn else self.scene)}
-        return {"type": "text", "text": tellings(self.scene, self.scene.random("training"))[self.turn]}
+        return asking.text(tellings(self.scene, self.scene.random("training"))[self.turn])
 
 
 @dataclass(frozen=True)
@@ -176,25 +176,6 @@ def _about(scene: Scene, fact: Fact) -> Record:
 def _item(
     name: str, sources: Sequence[_Source], asked: str, prompt: Prompt, replied: str, about: Mapping[str, Any]
 ) -> Record:
-    """A question over sources as it is served; every source is a part of its own, and the task is the last."""
-    said: list[Record] = [{"type": "text", "text": PROMPT_TEXT.preamble}]
-    for index, source in enumerate(sources):
-        said += [{"type": "text", "text": PROMPT_TEXT.separator}] if index else []
-        said.append(source.part)
-    said.append({"type": "text", "text": PROMPT_TEXT.tasks[prompt].replace(QUESTION, asked)})
-    answers = [one.answer for one in sources]
-    given = {answer for answer in answers if answer is not None}
-    return {
-        "id": name,
-        "messages": [{"role": "user", "content": said}, {"role": "assistant", "content": replied}],
-        "meta": {
-            "modalities": [one.modality for one in sources],
-            "scenes": [one.scene.id for one in sources],
-            "question": asked,
-            "prompt": prompt.name.lower(),
-            "answers": answers,
-            "answer": next((one for one in answers if one is not None), None),
-            "conflict": len(given) > 1,
-            **about,
-        },
-    }
+    """A question over scenes, and its reply."""
+    meta = {"modalities": [one.modality for one in sources], "scenes": [one.scene.id for one in sources], **about}
+    return asking.item(name, [(one.part, one.answer) for one in sources], asked, prompt, replied, meta)

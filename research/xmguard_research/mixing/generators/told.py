@@ -8,8 +8,6 @@ from itertools import count, islice
 from random import Random
 from typing import Any
 
-from xmguard.languages.english.prompts import PROMPT_TEXT
-from xmguard.prompt_text import QUESTION
 from xmguard.request import Prompt
 from xmguard_research.benchmarks.clqa.corpus import Corpus
 from xmguard_research.benchmarks.clqa.paragraphs import SIZES, paragraph
@@ -17,6 +15,7 @@ from xmguard_research.benchmarks.clqa.topics import Topic, most
 from xmguard_research.benchmarks.clqa.topics import topics as round_of_topics
 from xmguard_research.benchmarks.clqa.values import written
 from xmguard_research.mixing.corpus import SPLITS
+from xmguard_research.mixing.generators import asking
 from xmguard_research.mixing.generators.options import Options
 
 _ROUNDS = 100_000
@@ -75,25 +74,9 @@ def sized(size: str, random: Random) -> str:
 def item(
     name: str, told: Sequence[Told], question: str, prompt: Prompt, reply: str, meta: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """A question over sources as it is served, and its reply. Every source is a part of its own, the task the last."""
-    parts = [PROMPT_TEXT.preamble]
-    for index, one in enumerate(told):
-        parts += [PROMPT_TEXT.separator, one.text] if index else [one.text]
-    parts.append(PROMPT_TEXT.tasks[prompt].replace(QUESTION, question))
-    answers = [one.answer for one in told]
-    about = {
-        "languages": [one.language for one in told],
-        "question": question,
-        "prompt": prompt.name.lower(),
-        "answers": answers,
-        "conflict": len({answer for answer in answers if answer is not None}) > 1,
-        **meta,
-    }
-    messages = [
-        {"role": "user", "content": [{"type": "text", "text": part} for part in parts]},
-        {"role": "assistant", "content": reply},
-    ]
-    return {"id": name, "messages": messages, "meta": about}
+    """A question over told sources, and its reply."""
+    sources = [(asking.text(one.text), one.answer) for one in told]
+    return asking.item(name, sources, question, prompt, reply, {"languages": [one.language for one in told], **meta})
 
 
 def of_topic(topic: Topic, size: str, options: Options) -> dict[str, Any]:
