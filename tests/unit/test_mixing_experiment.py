@@ -20,7 +20,6 @@ from xmguard_research.mixing.command_experiment import TINY, shipped
 from xmguard_research.mixing.crossed import Crossed
 from xmguard_research.mixing.evaluating import RESPONSES, Response, key
 from xmguard_research.mixing.experiment import ArmsDiffer, Made, asked, claim, evaluated, opened, require_equal
-from xmguard_research.mixing.generators import GENERATORS
 from xmguard_research.mixing.measures import Number
 from xmguard_research.mixing.posing import CONFLICT
 
@@ -56,17 +55,6 @@ def test_the_shipped_experiments_can_be_read_whole_and_tiny():
     for file in sorted((Path(running.__file__).parent / "experiments").glob("*.yaml")):
         assert Experiment.read(file).name == file.stem
         assert Experiment.read(shipped(Path(file.stem)), TINY).seeds == [0]
-
-
-def test_across_languages_one_source_is_answered_in_the_words_for_two():
-    """Or arms forget how to report a conflict, whatever they mix."""
-    wanted = Experiment.read(shipped(Path("crosslingual")))
-    for part in (wanted.stage, wanted.training):
-        for source in part["data"]["sources"]:
-            items = GENERATORS[source["generator"]](source["options"] | {"topics": 12})
-            said = [one["messages"][1]["content"] for one in items if one["meta"]["prompt"] != "explicit"]
-            assert said
-            assert all(text.startswith("Source 1: ") for text in said), source["name"]
 
 
 def test_an_experiment_is_refused_with_everything_that_is_wrong_in_it(tmp_path):

@@ -14,6 +14,8 @@ from xmguard_research.benchmarks.clqa.topics import topics
 from xmguard_research.judge.rules import RuleJudge
 from xmguard_research.judge.values import Exchange
 from xmguard_research.mixing import corpus
+from xmguard_research.mixing.arms import Experiment
+from xmguard_research.mixing.command_experiment import shipped
 from xmguard_research.mixing.corpus import DEV, SPLITS, TRAIN
 from xmguard_research.mixing.generators import GENERATORS
 from xmguard_research.mixing.generators import options as settings
@@ -203,6 +205,17 @@ def test_what_sources_answer_is_found_again_in_every_phrasing(pairs):
     assert claims("Source 1: green. Source 2: red. The sources disagree") == ["green.", "red."]
     assert claims("It is green. Source 1: green.") == ["It is green. Source 1: green."]
     assert claims("") == [""]
+
+
+def test_across_languages_one_source_is_answered_in_the_words_for_two():
+    """Or arms forget how to report a conflict, whatever they mix."""
+    wanted = Experiment.read(shipped(Path("crosslingual")))
+    for part in (wanted.stage, wanted.training):
+        for source in part["data"]["sources"]:
+            items = made(source["generator"], **source["options"], topics=12)
+            said = [reply(one) for one in items if one["meta"]["prompt"] != "explicit"]
+            assert said
+            assert all(text.startswith("Source 1: ") for text in said), source["name"]
 
 
 def phrased(item):

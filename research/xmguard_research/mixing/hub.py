@@ -111,7 +111,7 @@ def _license(name: str, local: Path, revision: str | None) -> str | None:
         page = local / _PAGE
         if not local.is_dir():
             page = Path(huggingface_hub.hf_hub_download(name, _PAGE, repo_type="dataset", revision=revision))
-        said = huggingface_hub.DatasetCard(page.read_text(encoding="utf-8")).data.to_dict().get("license")
+        said = getattr(huggingface_hub.DatasetCard(page.read_text(encoding="utf-8")).data, "license", None)
     except (OSError, ValueError, YAMLError):  # OSError is also the hub's: there is no page, or no hub
         return None
     return ", ".join(map(str, said)) if isinstance(said, list) else said
