@@ -15,7 +15,7 @@ from trl import SFTConfig
 from tests.integration.mixing_runs import SIX_STEPS, conversation, make_data, make_recipe
 from xmguard.errors import InvalidRequest, ModelRefused, XmguardError
 from xmguard.testing.tiny import make_model
-from xmguard_research.mixing import checkpoint
+from xmguard_research.mixing import checkpoint, command_train, training
 from xmguard_research.mixing.bases import Base
 from xmguard_research.mixing.digest import sha256 as file_sha256
 from xmguard_research.mixing.exporting import export
@@ -109,10 +109,38 @@ def test_a_stopped_run_goes_on_and_ends_with_the_same_weights(trained, tmp_path)
     said = []
     run_training(recipe, data, run.path, tell=said.append)
     assert said[0].endswith("going on from checkpoint-4")
+    assert "checkpoint-5, which was being written when the run was stopped, is gone" in said[0]
     assert weights(run) == weights(whole)
     assert [line["step"] for line in metrics(run) if "loss" in line] == list(range(1, 7))
+    written = run.metrics.read_bytes()
+    shutil.rmtree(run.checkpoints)  # a run that is done needs none
     run_training(recipe, data, run.path, tell=said.append)
     assert "is there already" in said[-1]
+    assert run.metrics.read_bytes() == written
+
+
+def test_a_checkpoint_without_its_optimizer_is_not_gone_on_from(trained, tmp_path):
+    recipe, data, whole = trained
+    run = Run(tmp_path / "run")
+    shutil.copytree(whole.path, run.path, ignore=shutil.ignore_patterns("model", "optimizer.pt"))
+    with pytest.raises(InvalidRequest, match=r"checkpoint-6 .*optimizer\.pt is not there; copy it again, or remove it"):
+        run_training(recipe, data, run.path)
+    assert not run.model.exists()
+    shutil.rmtree(run.newest)
+    shutil.copy(whole.checkpoints / "checkpoint-4" / "optimizer.pt", run.newest)
+    run_training(recipe, data, run.path)
+    assert weights(run) == weights(whole)
+
+
+def test_who_stops_the_command_is_told_how_it_goes_on(trained, tmp_path, monkeypatch, capsys):
+    def stopped(*ignored, **ignored_too):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(training, "run_training", stopped)
+    monkeypatch.setattr(command_train, "hush", lambda: None)
+    with pytest.raises(KeyboardInterrupt):
+        command_train.train(trained[2].path, tiny=True, force=True)
+    assert "stopped; the same command, without --force, goes on from checkpoint-6 in " in capsys.readouterr().err
 
 
 def test_another_recipes_run_is_replaced_only_by_force(base, trained, tmp_path):

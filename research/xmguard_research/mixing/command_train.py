@@ -55,10 +55,20 @@ def train(
                 made = run_training(read, data, out, force=force, tell=_say if main else _nothing, show=show)
     except KeyboardInterrupt:
         if main:
-            _say(f"stopped; the same command goes on from the last checkpoint in {out}")
+            _say(f"stopped; {_next(out, force)}")
         raise
     if main:
         output().print(Text(printable(f"wrote {made}; next: xmguard serve --model {made}")), soft_wrap=True)
+
+
+def _next(out: Path, force: bool) -> str:
+    """What the same command does to a run that was stopped; with --force it would throw its checkpoints away."""
+    from xmguard_research.mixing.run import Run
+
+    newest = Run(out).newest
+    if newest is None:
+        return f"there is no checkpoint in {out} yet, so that the same command begins anew"
+    return f"the same command{', without --force,' if force else ''} goes on from {newest.name} in {out}"
 
 
 def _say(line: str) -> None:

@@ -34,8 +34,12 @@ def whole(out: Path) -> Iterator[Path]:
 
 
 @contextmanager
-def told(out: Path) -> Iterator[None]:
+def told(out: Path, left: str = "Nothing was changed") -> Iterator[None]:
     """What keeps a folder from being written, in words.
+
+    Args:
+        out: the folder, or a file in it.
+        left: what is there after that, in a sentence without its full stop.
 
     Raises:
         XmguardError: the disk is full, or `out` cannot be written for another reason.
@@ -43,14 +47,19 @@ def told(out: Path) -> Iterator[None]:
     try:
         yield
     except (OSError, SafetensorError) as error:  # safetensors hides the system's error
-        full = getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
+        full = disk_is_full(error)
         why = getattr(error, "strerror", None) or " ".join(str(error).split())[:200]
         said = "the disk is full; free some space" if full else f"{why}; give another --out"
         raise XmguardError(
-            f"{out} cannot be written: {said}. Nothing was changed",
+            f"{out} cannot be written: {said}. {left}",
             code=ErrorCode.RESOURCE_EXHAUSTED if full else ErrorCode.FAILED_PRECONDITION,
             reason=Reason.SETUP_INCOMPLETE,
         ) from error
+
+
+def disk_is_full(error: Exception) -> bool:
+    """Whether that is what an error tells; torch and safetensors tell it in words alone."""
+    return getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error)
 
 
 def _put(new: Path, out: Path, old: Path) -> None:

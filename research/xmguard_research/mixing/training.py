@@ -79,6 +79,7 @@ def _train(
     registry = load_plugins()
     base = find_base(recipe.base_model, registry)
     batch = arguments.per_device_train_batch_size * arguments.world_size
+    thrown_away: list[str] = []
     # The first process makes what is not there; the others find it.
     with arguments.main_process_first(local=False, desc="data"):
         folder = data or building.build(recipe, run.data, force=force, begun=True, tell=show).folder
@@ -86,7 +87,7 @@ def _train(
         files = [folder / name for name in (building.INSTANCES, building.VALIDATION)]
         if arguments.process_index == 0:
             run.claim(_identity(recipe, base, sha256(*files), batch), force=force)
-            run.tidy()
+            thrown_away = [] if run.finished else run.tidy()
         begun = run.newest
     if run.finished:
         tell(f"{run.model} is there already, of this recipe and data")
@@ -106,7 +107,9 @@ def _train(
     watch = Watch(run.metrics, amounts, show)
     tell(
         f"{len(train)} instances, {amounts[-1].trained:,} trained tokens of {amounts[-1].read:,} read, in "
-        f"{len(amounts)} steps" + (f"; going on from {begun.name}" if begun else "")
+        f"{len(amounts)} steps"
+        + "".join(f"; {name}, which was being written when the run was stopped, is gone" for name in thrown_away)
+        + (f"; going on from {begun.name}" if begun else "")
     )
     datasets = (train.dataset(blank[0]), validation.dataset(blank[1]) if len(validation) else None)
     trainer = _trainer(recipe, arguments, model, reader, datasets, order, watch)

@@ -5,7 +5,6 @@ Knows no model.
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import time
@@ -17,6 +16,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from xmguard.errors import ErrorCode, Reason, XmguardError
+from xmguard_research.mixing.folders import disk_is_full
 
 Show = Callable[[str, int, int], None]
 """Told how it goes in words, the steps made, and how many there will be."""
@@ -41,10 +41,11 @@ class TrainingStopped(XmguardError):
     @classmethod
     def _failed(cls, what: object, done: str, error: Exception) -> TrainingStopped:
         why = " ".join(str(error).split())[:200] or type(error).__name__
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+        if disk_is_full(error):
             why = "the disk is full; free some space"
         return cls(
-            f"{what} cannot be {done}: {why}. The checkpoints before are kept; the same command goes on from the last"
+            f"{what} cannot be {done}: {why}. The checkpoints before are kept; the same command, without --force, goes "
+            "on from the last"
         )
 
 
