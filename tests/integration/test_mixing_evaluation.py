@@ -7,11 +7,11 @@ import pytest
 import typer
 
 from tests.integration.bench.art import require_art
-from xmguard import AnswerRequest, Decoding, OnConflict, OnError, Rebalance
+from xmguard import AnswerRequest, Decoding, OnConflict, OnError, Rebalance, loading
 from xmguard.errors import InvalidRequest
 from xmguard.guard import Guard
 from xmguard.request import Prompt
-from xmguard_research.mixing import evaluating
+from xmguard_research.mixing import command_evaluate, evaluating
 from xmguard_research.mixing.command_evaluate import wants
 from xmguard_research.mixing.evaluating import RESPONSES, evaluate
 from xmguard_research.mixing.posing import CONFLICT, CROSS, SINGLE, Posed, Wanted, posed
@@ -153,6 +153,25 @@ def test_a_line_of_the_responses_is_an_object_of_its_own(guard, conflicts, tmp_p
     evaluate(guard, conflicts[:1], tmp_path)
     rows = [json.loads(line) for line in (tmp_path / RESPONSES).read_text().splitlines()]
     assert len({row["key"] for row in rows}) == len(rows) == len(PROMPTS)
+
+
+def test_the_command_keeps_in_the_card_what_it_measured_before_on_the_same_and_nothing_else(
+    guard, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(evaluating, "TOKENS", 2)
+    monkeypatch.setattr(loading, "load_guard", lambda *ignored, **ignored_too: guard)
+    card = tmp_path / "xmguard.json"
+    stale = {"suite": "clqa", "variant": "de-de", "prompt": "standard", "what": "detection"}
+    card.write_text(json.dumps({"measured": {"model_hash": "another"}, "benchmarks": [stale]}))
+    said = []
+    for variant in ("en-en", "es-es"):
+        asked = {"variants": variant, "items": 1, "questions": 0, "prompts": "standard", "write": True}
+        command_evaluate.evaluate(str(tmp_path), tmp_path / "out", **asked)
+        said.append("1 rows of the card are gone" in " ".join(capsys.readouterr().err.split()))
+    assert said == [True, False]
+    written = json.loads(card.read_text())
+    assert written["measured"] == evaluating.stamped(guard)
+    assert {row["variant"] for row in written["benchmarks"]} == {"en-en", "es-es"}
 
 
 def test_what_is_chosen_by_is_asked_beside_what_is_measured(guard, conflicts, tmp_path, monkeypatch):

@@ -253,7 +253,7 @@ def test_training_goes_on_from_a_checkpoint_folder_of_the_same_shape(trained, tm
 def test_an_exported_checkpoint_is_a_plain_model_with_the_same_logits(base, trained, tmp_path):
     run = Run(tmp_path / "run")
     shutil.copytree(trained[2].model, run.model)
-    measured = card(run) | {"benchmarks": [{"what": "detection", "value": 1.0}]}
+    measured = card(run) | {"measured": {"dtype": "float32"}, "benchmarks": [{"what": "detection", "value": 1.0}]}
     (run.model / "xmguard.json").write_text(json.dumps(measured), encoding="utf-8")
     export(run.model, tmp_path / "merged")
     ids = torch.arange(40).reshape(2, 20)
@@ -268,6 +268,7 @@ def test_an_exported_checkpoint_is_a_plain_model_with_the_same_logits(base, trai
     assert (without - wanted).abs().max() > 0.1
     said = json.loads((tmp_path / "merged" / "xmguard.json").read_text(encoding="utf-8"))
     assert "adapter" not in said
+    assert "measured" not in said
     assert said["benchmarks"] == []
     with pytest.raises(InvalidRequest, match="holds something already"):
         export(run.model, tmp_path / "merged")

@@ -75,6 +75,12 @@ def test_mistakes_are_one_line_and_status_2(told: str, tmp_path: Path):
     assert not (tmp_path / "data").exists()
 
 
+def test_a_card_that_is_to_be_written_is_looked_for_before_anything_is_loaded(tmp_path: Path):
+    asked = ("mix", "evaluate", str(tmp_path), "--out", str(tmp_path / "found"), "--write")
+    assert "xmguard.json cannot be read" in one_error_line(xmguard(*asked))
+    assert not list(tmp_path.iterdir())
+
+
 @pytest.mark.parametrize(
     ("command", "package"),
     [

@@ -13,6 +13,7 @@ from xmguard_research.mixing.evaluating import Response
 from xmguard_research.mixing.posing import CONFLICT, SINGLE
 
 DRAWS = 200
+MEASURED = {"model_hash": "ab", "dtype": "float32", "version": "1"}
 
 
 def response(item, labels, conflict, reported, norms=(2.0, 1.0), tokens=(10, 10), prompt="standard"):
@@ -250,11 +251,11 @@ def test_the_numbers_are_written_with_their_intervals_as_json_and_csv(tmp_path):
 def test_the_card_gets_every_number_once_and_keeps_those_of_other_variants(tmp_path):
     before = {"suite": "clqa", "variant": "en-es", "prompt": "standard", "what": "detection", "value": 9}
     kept = [before | {"variant": "de-de", "value": 1}, before | {"suite": "other", "value": 1}]
-    card = {"name": "es", "benchmarks": [before, *kept]}
+    card = {"name": "es", "measured": MEASURED, "benchmarks": [before, *kept]}
     (tmp_path / tables.CARD).write_text(json.dumps(card))
     found = measures.of_checkpoint(ROWS, resamples=DRAWS)
     for _ in range(2):
-        tables.write_card(tmp_path, found)
+        assert tables.write_card(tmp_path, found, MEASURED) == 0
     written = json.loads((tmp_path / tables.CARD).read_text())
     assert written["name"] == "es"
     assert written["benchmarks"][:2] == kept
@@ -266,10 +267,10 @@ def test_the_card_gets_every_number_once_and_keeps_those_of_other_variants(tmp_p
 
 def test_the_card_keeps_what_was_chosen_by_apart_from_what_was_measured(tmp_path):
     (tmp_path / tables.CARD).write_text("{}")
-    tables.write_card(tmp_path, measures.of_checkpoint(ROWS, resamples=DRAWS))
+    tables.write_card(tmp_path, measures.of_checkpoint(ROWS, resamples=DRAWS), MEASURED)
     measured = json.loads((tmp_path / tables.CARD).read_text())["benchmarks"]
     missed = [replace(row, suite="dev", key=f"dev/{row.key}", item=f"dev-{row.item}", reported=False) for row in ROWS]
-    tables.write_card(tmp_path, measures.of_checkpoint(missed, resamples=DRAWS))
+    tables.write_card(tmp_path, measures.of_checkpoint(missed, resamples=DRAWS), MEASURED)
     rows = json.loads((tmp_path / tables.CARD).read_text())["benchmarks"]
     assert [row for row in rows if row["suite"] == "clqa"] == measured
     (chosen,) = [row for row in rows if (row["suite"], row["variant"], row["what"]) == ("dev", "en-es", "detection")]
@@ -278,7 +279,39 @@ def test_the_card_keeps_what_was_chosen_by_apart_from_what_was_measured(tmp_path
 
 def test_a_folder_without_a_card_is_refused(tmp_path):
     with pytest.raises(XmguardError, match=r"xmguard\.json cannot be read"):
-        tables.write_card(tmp_path, [])
+        tables.write_card(tmp_path, [], MEASURED)
+
+
+@pytest.mark.parametrize("other", [{"model_hash": "cd"}, {"dtype": "bfloat16"}, {"version": "2"}, None])
+def test_the_card_keeps_nothing_that_was_measured_on_others_and_counts_what_went(tmp_path, other):
+    row = {"suite": "clqa", "variant": "de-de", "prompt": "standard", "what": "detection", "value": 9}
+    measured = {} if other is None else {"measured": MEASURED | other}
+    (tmp_path / tables.CARD).write_text(json.dumps({"benchmarks": [row], **measured}))
+    found = measures.of_checkpoint(ROWS, resamples=DRAWS)
+    assert tables.write_card(tmp_path, found, MEASURED) == 1
+    written = json.loads((tmp_path / tables.CARD).read_text())
+    assert len(written["benchmarks"]) == len(found)
+    assert written["measured"] == MEASURED
+
+
+def test_a_variant_is_replaced_with_all_its_numbers_and_what_else_was_asked_of_it_stays(tmp_path):
+    alone = [response(item, (code, code), True, True) for item in "ab" for code in ("en", "es")]
+    across = [response(item, ("en", "es"), True, item == "a") for item in "ab"]
+    both = [replace(question(item, True, True), variant="en-es", labels=["en", "es"]) for item in "ab"]
+    (tmp_path / tables.CARD).write_text("{}")
+    for rows in ([*alone, *across, *both], across):
+        tables.write_card(tmp_path, measures.of_checkpoint(rows, resamples=DRAWS), MEASURED)
+    rows = json.loads((tmp_path / tables.CARD).read_text())["benchmarks"]
+    assert "shortfall" not in {row["what"] for row in rows}  # of the pairs of one language that were asked before
+    assert {row["what"] for row in rows if row["variant"] == "en-es"} >= {"exact", "holds", "detection"}
+    assert {row["variant"] for row in rows} == {"en-en", "es-es", "en-es", "en>es"}
+
+
+def test_a_card_that_cannot_be_written_is_said(tmp_path):
+    (tmp_path / tables.CARD).write_text("{}")
+    (tmp_path / "xmguard.json.new").mkdir()
+    with pytest.raises(XmguardError, match=r"xmguard\.json cannot be written: Is a directory.*Nothing was changed"):
+        tables.write_card(tmp_path, [], MEASURED)
 
 
 def test_a_number_counts_the_responses_that_it_is_about_of_both_arms():

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from xmguard.cli.terminal import output, printable, progress
+from xmguard.cli.terminal import errors, output, printable, progress
 from xmguard.errors import InvalidRequest
 from xmguard_research.mixing.packages import needed
 
@@ -61,23 +61,28 @@ def evaluate(
         from xmguard.loading import load_guard
         from xmguard_research.mixing import measures, tables
         from xmguard_research.mixing.evaluating import evaluate as evaluated
+        from xmguard_research.mixing.evaluating import stamped
         from xmguard_research.mixing.posing import posed
 
         folder = Path(model)
         source = folder if folder.is_dir() else None
         if write and source is None:
             raise InvalidRequest.field("--write", f"{model!r} is no folder, so it has no card to write into")
+        if write and source is not None:
+            tables.read_card(source)  # a folder without a card is refused now, and not after hours
         every = [one for suite in wanted for one in posed(suite)]
         with progress(f"loading {model}") as step:
             guard = load_guard(model, device=device, dtype=dtype, progress=step)
         rows = evaluated(guard, every, out)
         numbers = measures.of_checkpoint(rows)
-        stamp = guard.stamp
-        about = {"model": model, "model_hash": stamp.model_hash, "dtype": stamp.dtype, "version": stamp.xmguard_version}
-        tables.write(out, numbers, about)
-        if write and source is not None:
-            tables.write_card(source, numbers)
+        measured = stamped(guard)
+        tables.write(out, numbers, {"model": model, **measured})
+        gone = tables.write_card(source, numbers, measured) if write and source is not None else 0
         _show(numbers, out)
+        if gone:
+            _say(
+                f"{gone} rows of the card are gone: of other weights, another dtype or version, or nobody knows of what"
+            )
 
 
 def wants(
@@ -94,18 +99,20 @@ def wants(
     """What is asked of every suite; a variant goes to the suite that has it.
 
     Raises:
-        InvalidRequest: a suite, a variant or a prompt is not known.
+        InvalidRequest: a suite, a variant or a prompt is not known, or nothing is asked.
     """
     from xmguard_research.benchmarks.cmqa.items import VARIANTS
     from xmguard_research.benchmarks.settings import listed
     from xmguard_research.mixing.posing import CMQA, OF_LANGUAGES, SUITES, Wanted
 
-    named = listed(variants)
+    if not items and not questions:
+        raise InvalidRequest.field("--items", "and --questions are 0, so that nothing is asked; give more of one")
+    named = _once(variants)
     of_modalities = [one for one in named if one in VARIANTS]
     of_languages = [one for one in named if one not in VARIANTS]
     given = dict.fromkeys(OF_LANGUAGES, of_languages or ([] if named else listed(LANGUAGES)))
     given[CMQA] = of_modalities or listed(MODALITIES)
-    chosen = listed(suites)
+    chosen = _once(suites)
     if not chosen:
         raise InvalidRequest.field("--suites", f"names none; give some of {', '.join(SUITES)}")
     if of_modalities and CMQA not in chosen:
@@ -119,13 +126,24 @@ def wants(
             tuple(given.get(suite, ())),
             items,
             questions,
-            tuple(listed(prompts)),
+            tuple(_once(prompts)),
             size=size,
-            kinds=tuple(listed(kinds)),
+            kinds=tuple(_once(kinds)),
             seed=seed,
         )
         for suite in chosen
     ]
+
+
+def _once(words: str) -> list[str]:
+    """Words with commas between them; what is there twice would be counted twice."""
+    from xmguard_research.benchmarks.settings import listed
+
+    return list(dict.fromkeys(listed(words)))
+
+
+def _say(line: str) -> None:
+    errors().print(Text(printable(line)), soft_wrap=True)
 
 
 def _show(numbers: list[Number], out: Path) -> None:

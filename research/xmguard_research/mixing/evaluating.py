@@ -24,6 +24,7 @@ from xmguard_research.benchmarks.protocol import PROMPTS
 from xmguard_research.harm import is_right
 from xmguard_research.judge.rules import RuleJudge
 from xmguard_research.judge.values import Exchange
+from xmguard_research.mixing.folders import told
 from xmguard_research.mixing.posing import Posed
 from xmguard_research.results import append, known, producer
 
@@ -79,6 +80,7 @@ def evaluate(guard: Guard, every: Iterable[Posed], folder: Path) -> list[Respons
 
     Raises:
         InvalidRequest: a case cannot be asked of this model; it is named.
+        XmguardError: the folder cannot be written.
         typer.BadParameter: the folder holds what another checkpoint, setting or version said.
     """
     wanted = list(every)
@@ -92,14 +94,21 @@ def evaluate(guard: Guard, every: Iterable[Posed], folder: Path) -> list[Respons
         if names:
             missing.append(replace(posed, prompts=names))
     judge = RuleJudge()
-    asked = append(path, missing, lambda posed: respond(guard, posed, origin, judge), f"asking {guard.model}")
-    done |= {row.key: row for row in asked}
+    with told(path, "What was answered before is kept; the same command goes on"):
+        asked = append(path, missing, lambda posed: respond(guard, posed, origin, judge), f"asking {guard.model}")
+        done |= {row.key: row for row in asked}
     return [done[keys[posed.case.id][name]] for posed in wanted for name in posed.prompts]
 
 
 def made_by(guard: Guard) -> str:
     """What makes a response what it is: weights and adapters, dtype, version, length and judge."""
     return f"{producer(guard)} {TOKENS} tokens {RuleJudge.produced_by}"
+
+
+def stamped(guard: Guard) -> dict[str, str]:
+    """What numbers were measured on, for files: weights and adapters by their hash, dtype, and version."""
+    stamp = guard.stamp
+    return {"model_hash": stamp.model_hash, "dtype": stamp.dtype, "version": stamp.xmguard_version}
 
 
 def respond(guard: Guard, posed: Posed, produced_by: str, judge: RuleJudge) -> list[Response]:

@@ -23,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from xmguard.errors import ErrorCode, InvalidRequest, Reason, XmguardError
 from xmguard.profile import CARD
 from xmguard_research.mixing.arms import NONE, STAGE, UNTOUCHED, Experiment
-from xmguard_research.mixing.evaluating import evaluate
+from xmguard_research.mixing.evaluating import evaluate, stamped
 from xmguard_research.mixing.posing import Posed, posed
 from xmguard_research.mixing.recipe import Recipe
 
@@ -345,11 +345,10 @@ def _evaluate(experiment: Experiment, one: Checkpoint, every: Sequence[Posed]) -
     guard = load_guard(experiment.base if untouched else str(one.model), dtype=experiment.dtype)
     rows = evaluate(guard, every, one.evaluation)
     numbers = measures.of_checkpoint(rows, one.name)
-    stamp = guard.stamp
-    about = {"model": one.name, "model_hash": stamp.model_hash, "dtype": stamp.dtype, "version": stamp.xmguard_version}
-    tables.write(one.evaluation, numbers, about)
+    measured = stamped(guard)
+    tables.write(one.evaluation, numbers, {"model": one.name, **measured})
     if not untouched:
-        tables.write_card(one.model, numbers)
+        tables.write_card(one.model, numbers, measured)
     del guard
     gc.collect()
 
