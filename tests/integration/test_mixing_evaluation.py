@@ -11,7 +11,7 @@ from xmguard import AnswerRequest, Decoding, OnConflict, OnError, Rebalance, loa
 from xmguard.errors import InvalidRequest
 from xmguard.guard import Guard
 from xmguard.request import Prompt
-from xmguard_research.mixing import command_evaluate, evaluating
+from xmguard_research.mixing import command_evaluate, evaluating, processor
 from xmguard_research.mixing.command_evaluate import wants
 from xmguard_research.mixing.evaluating import RESPONSES, evaluate
 from xmguard_research.mixing.posing import CONFLICT, CROSS, SINGLE, Posed, Wanted, posed
@@ -160,15 +160,17 @@ def test_the_command_keeps_in_the_card_what_it_measured_before_on_the_same_and_n
 ):
     monkeypatch.setattr(evaluating, "TOKENS", 2)
     monkeypatch.setattr(loading, "load_guard", lambda *ignored, **ignored_too: guard)
+    monkeypatch.setattr(processor, "emulation", lambda option: f"bfloat16 is slow, take {option}")
     card = tmp_path / "xmguard.json"
     stale = {"suite": "clqa", "variant": "de-de", "prompt": "standard", "what": "detection"}
     card.write_text(json.dumps({"measured": {"model_hash": "another"}, "benchmarks": [stale]}))
     said = []
-    for variant in ("en-en", "es-es"):
-        asked = {"variants": variant, "items": 1, "questions": 0, "prompts": "standard", "write": True}
+    for variant, dtype in (("en-en", "bfloat16"), ("es-es", "float32")):
+        asked = {"variants": variant, "dtype": dtype, "items": 1, "questions": 0, "prompts": "standard", "write": True}
         command_evaluate.evaluate(str(tmp_path), tmp_path / "out", **asked)
-        said.append("1 rows of the card are gone" in " ".join(capsys.readouterr().err.split()))
-    assert said == [True, False]
+        shown = " ".join(capsys.readouterr().err.split())
+        said.append(("1 rows of the card are gone" in shown, "bfloat16 is slow, take --dtype float32" in shown))
+    assert said == [(True, True), (False, False)]
     written = json.loads(card.read_text())
     assert written["measured"] == evaluating.stamped(guard)
     assert {row["variant"] for row in written["benchmarks"]} == {"en-en", "es-es"}

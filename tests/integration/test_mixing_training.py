@@ -93,7 +93,8 @@ def test_a_base_whose_card_tells_of_another_kind_of_training_has_no_parent_recip
     assert said["training"]["parents"] == []
 
 
-def test_a_stopped_run_goes_on_and_ends_with_the_same_weights(trained, tmp_path):
+def test_a_stopped_run_goes_on_and_ends_with_the_same_weights(trained, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "emulation", lambda option: "nothing of bfloat16 matters to a run in fp32")
     recipe, data, whole = trained
     run = Run(tmp_path / "run")
 
@@ -220,12 +221,15 @@ def test_what_cannot_be_written_and_what_cannot_be_read_are_told_apart(trained, 
         run_training(recipe, data, tmp_path / "other", show=unread)
 
 
-def test_an_adapter_of_the_answer_takes_one_question_and_is_not_merged(base, tmp_path):
+def test_an_adapter_of_the_answer_takes_one_question_and_is_not_merged(base, tmp_path, monkeypatch):
+    monkeypatch.setattr(training, "emulation", lambda option: f"bfloat16 is slow, take {option}")
+    said = []
     recipe = make_recipe(base, acts_on="answer", precision="bf16")
     with pytest.raises(InvalidRequest, match="instance i0 holds 2 replies"):
         run_training(recipe, make_data(tmp_path / "turns", recipe, turns=2), tmp_path / "never")
     run = Run(tmp_path / "run")
-    run_training(recipe, make_data(tmp_path / "data", recipe), run.path)
+    run_training(recipe, make_data(tmp_path / "data", recipe), run.path, tell=said.append)
+    assert said[0].startswith("bfloat16 is slow, take train.precision: fp32")
     losses = [line["loss"] for line in metrics(run) if "loss" in line]
     assert losses[-1] < 0.9 * losses[0]
     assert card(run)["adapter"]["acts_on"] == "answer"

@@ -14,7 +14,7 @@ import yaml
 from xmguard.errors import InvalidRequest, XmguardError
 from xmguard_research.metrics import Estimate
 from xmguard_research.mixing import experiment as running
-from xmguard_research.mixing import figures, reporting
+from xmguard_research.mixing import figures, processor, reporting
 from xmguard_research.mixing.arms import Experiment
 from xmguard_research.mixing.command_experiment import TINY, shipped
 from xmguard_research.mixing.crossed import Crossed
@@ -191,6 +191,15 @@ def test_a_folder_keeps_its_experiment_but_takes_further_arms_seeds_and_question
         claim(Experiment.parse(content(arms={"instance": {"data.turns": "single"}}, compare=[])), tmp_path)
     with pytest.raises(XmguardError, match="holds no experiment"):
         opened(tmp_path / "nowhere")
+
+
+def test_an_experiment_says_once_that_its_evaluation_is_slow_here(monkeypatch):
+    monkeypatch.setattr(processor, "emulation", lambda option: f"bfloat16 is slow; {option}")
+    said = []
+    for dtype in ("bfloat16", "float32"):
+        running._tell_emulation(Experiment.parse(content(dtype=dtype)), said.append)
+    assert len(said) == 1
+    assert "--set dtype=float32" in said[0]
 
 
 def test_only_what_exists_can_be_asked_for(tmp_path):

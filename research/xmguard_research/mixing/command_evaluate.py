@@ -63,6 +63,7 @@ def evaluate(
         from xmguard_research.mixing.evaluating import evaluate as evaluated
         from xmguard_research.mixing.evaluating import stamped
         from xmguard_research.mixing.posing import posed
+        from xmguard_research.mixing.processor import emulation
 
         folder = Path(model)
         source = folder if folder.is_dir() else None
@@ -70,6 +71,8 @@ def evaluate(
             raise InvalidRequest.field("--write", f"{model!r} is no folder, so it has no card to write into")
         if write and source is not None:
             tables.read_card(source)  # a folder without a card is refused now, and not after hours
+        if dtype == "bfloat16" and device.startswith("cpu") and (slow := emulation("--dtype float32")):
+            _say(slow)
         every = [one for suite in wanted for one in posed(suite)]
         with progress(f"loading {model}") as step:
             guard = load_guard(model, device=device, dtype=dtype, progress=step)

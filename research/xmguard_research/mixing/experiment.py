@@ -182,6 +182,7 @@ def run(experiment: Experiment, out: Path, only: Sequence[str] = (), tell: Tell 
         tell("drawing what arms will be trained on")
         require_equal(planned(experiment, out))
     claim(experiment, out)
+    _tell_emulation(experiment, tell)
     if trains:
         train(experiment.stage_recipe(out), out / STAGE, tell)
     if any(one.seed is not None for one in wanted):
@@ -351,6 +352,15 @@ def _evaluate(experiment: Experiment, one: Checkpoint, every: Sequence[Posed]) -
         tables.write_card(one.model, numbers, measured)
     del guard
     gc.collect()
+
+
+def _tell_emulation(experiment: Experiment, tell: Tell) -> None:
+    from xmguard_research.mixing.processor import emulation
+
+    if experiment.dtype == "bfloat16" and (
+        said := emulation("to evaluate with dtype: float32, or --set dtype=float32,")
+    ):
+        tell(said)
 
 
 def _say(tell: Tell, place: str, line: str) -> None:

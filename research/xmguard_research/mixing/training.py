@@ -25,12 +25,15 @@ from xmguard_research.mixing.bases import Base, find_base
 from xmguard_research.mixing.collating import AnswerCollator, WholeCollator
 from xmguard_research.mixing.digest import sha256
 from xmguard_research.mixing.modelling import check_pictures, load_model
+from xmguard_research.mixing.processor import emulation
 from xmguard_research.mixing.readers import Reader, encoder_of, load_reader
 from xmguard_research.mixing.recipe import Recipe
 from xmguard_research.mixing.rows import Rows, read_rows
 from xmguard_research.mixing.run import Run
 from xmguard_research.mixing.trainer import MixingTrainer
 from xmguard_research.mixing.watching import Show, TrainingStopped, Watch
+
+_FASTER = "train.precision: fp32 in the recipe, or --set train.precision=fp32,"
 
 
 def run_training(
@@ -92,6 +95,8 @@ def _train(
     if run.finished:
         tell(f"{run.model} is there already, of this recipe and data")
         return run.model
+    if recipe.train.precision == "bf16" and arguments.device.type == "cpu" and (said := emulation(_FASTER)):
+        tell(said)
     reader = load_reader(base, registry)
     encoder = encoder_of(base, reader, registry, folder)
     train, validation = (read_rows(file, encoder, recipe.train) for file in files)
