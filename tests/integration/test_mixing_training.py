@@ -237,6 +237,15 @@ def test_an_adapter_of_the_answer_takes_one_question_and_is_not_merged(base, tmp
         export(run.model, tmp_path / "out")
 
 
+def test_contexts_are_not_read_apart_where_a_window_would_hide_some_of_them(tmp_path):
+    base = make_model(tmp_path / "base" / "tiny", family="Mistral", sliding_window=24)
+    recipe = make_recipe(base, acts_on="answer")
+    with pytest.raises(
+        InvalidRequest, match=r"train\.acts_on: .* window of 24 tokens .*; give acts_on: all, or shorter"
+    ):
+        run_training(recipe, make_data(tmp_path / "data", recipe, count=2), tmp_path / "run")
+
+
 def test_training_goes_on_from_a_checkpoint_folder_of_the_same_shape(trained, tmp_path):
     recipe, _, first = trained
     following = make_recipe(first.model, learning_rate=1e-3)

@@ -105,7 +105,7 @@ def _train(
     model = load_model(base, recipe.train)
     if any(one.pictures for one in train.encoded):
         check_pictures(base, model)
-    _check_fits(train, validation, context_length(model.config.get_text_config(decoder=True)))
+    _check_fits(train, validation, model.config.get_text_config(decoder=True), recipe)
     blank = [rows.missing(batch, arguments.world_size) for rows in (train, validation)]
     order = train.order(recipe.train, batch, blank[0])
     amounts = train.amounts(order, recipe.instances_per_step)
@@ -152,13 +152,38 @@ def _identity(recipe: Recipe, base: Base, data: str, batch: int) -> dict[str, st
     }
 
 
-def _check_fits(train: Rows, validation: Rows, most: int) -> None:
-    longest = max(len(one.ids) for one in (*train.encoded, *validation.encoded))
+def _check_fits(train: Rows, validation: Rows, config: Any, recipe: Recipe) -> None:
+    """Refuse instances that the base cannot read, or not in two parts.
+
+    Raises:
+        InvalidRequest: one is longer than the base's context; or than its window, where contexts are read apart.
+    """
+    every = (*train.encoded, *validation.encoded)
+    longest, most = max(len(one.ids) for one in every), context_length(config)
     if longest > most:
         raise InvalidRequest.field(
             "data.items",
             f"makes an instance of {longest} tokens, and the base reads {most}; give fewer, or shorter items",
         )
+    window = _window(config)
+    # A cache keeps the last keys alone, padding of shorter contexts among them.
+    parts = zip(*((one.task, len(one.ids) - one.task) for one in every), strict=True)
+    padded = sum(max(lengths) + AnswerCollator.multiple for lengths in parts)
+    if recipe.train.acts_on == "answer" and window is not None and padded > window:
+        raise InvalidRequest.field(
+            "train.acts_on",
+            f"is 'answer', which reads contexts apart, and layers of the base read through a window of {window} "
+            f"tokens, less than the longest context and reply ({padded} with padding); give acts_on: all, or shorter "
+            "items",
+        )
+
+
+def _window(config: Any) -> int | None:
+    """Tokens that some layer reads at most; None where every layer reads all."""
+    kinds = getattr(config, "layer_types", None) or ["sliding_attention", "chunked_attention"]
+    sizes = {"sliding_attention": "sliding_window", "chunked_attention": "attention_chunk_size"}
+    found = [getattr(config, name, None) for kind, name in sizes.items() if kind in kinds]
+    return min((size for size in found if size), default=None)
 
 
 def _manifest(folder: Path, recipe: Recipe) -> dict[str, Any]:
