@@ -14,9 +14,10 @@ from trl import SFTConfig
 
 from tests.integration.mixing_runs import SIX_STEPS, conversation, make_data, make_recipe
 from xmguard.errors import InvalidRequest, ModelRefused, XmguardError
+from xmguard.plugins import load_plugins
 from xmguard.testing.tiny import make_model
 from xmguard_research.mixing import checkpoint, command_train, training
-from xmguard_research.mixing.bases import Base
+from xmguard_research.mixing.bases import Base, find_base
 from xmguard_research.mixing.digest import sha256 as file_sha256
 from xmguard_research.mixing.exporting import export
 from xmguard_research.mixing.modelling import load_model
@@ -261,6 +262,36 @@ def test_training_goes_on_from_a_checkpoint_folder_of_the_same_shape(trained, tm
         load_model(Base("tiny", recipe.folder / "tiny", first.model), wider.train)
     with pytest.raises(InvalidRequest, match=r"train.dropout: is 0.5, and the adapter .* has 0.0"):
         load_model(Base("tiny", recipe.folder / "tiny", first.model), make_recipe(first.model, dropout=0.5).train)
+
+
+def test_a_checkpoint_folder_is_trained_on_and_exported_only_if_it_is_whole(trained, tmp_path):
+    registry = load_plugins()
+    folder = tmp_path / "model"
+    shutil.copytree(trained[2].model, folder)
+    said = card(trained[2])
+    (folder / "xmguard.json").write_text(json.dumps(said | {"base_sha256": "ab" * 32}))
+    with pytest.raises(ModelRefused, match="was made for other weights than"):
+        find_base(str(folder), registry)
+    shutil.copy(trained[2].model / "xmguard.json", folder)
+    content = weights(trained[2])
+    (folder / "adapter_model.safetensors").write_bytes(content[: len(content) // 2])
+    with pytest.raises(
+        ModelRefused, match=r"its adapter has weights that hash to .*; get its folder again, as a whole"
+    ):
+        export(folder, tmp_path / "merged")
+    (folder / "adapter_model.safetensors").unlink()
+    with pytest.raises(ModelRefused, match=r"its adapter cannot be read: .*; get its folder again, as a whole"):
+        find_base(str(folder), registry)
+    (folder / "xmguard.json").write_text('{"name"')
+    with pytest.raises(ModelRefused, match=r"its xmguard\.json, which names the base model, cannot be read"):
+        find_base(str(folder), registry)
+
+
+def test_the_base_of_a_checkpoint_folder_may_lie_beside_it(base, trained, tmp_path):
+    shutil.copytree(trained[2].model, tmp_path / "model")
+    shutil.copytree(base, tmp_path / "base")
+    (tmp_path / "model" / "xmguard.json").write_text(json.dumps(card(trained[2]) | {"base_model": "../base"}))
+    assert find_base(str(tmp_path / "model"), load_plugins()).path == tmp_path / "base"
 
 
 def test_an_exported_checkpoint_is_a_plain_model_with_the_same_logits(base, trained, tmp_path):

@@ -10,9 +10,10 @@ from typing import Any
 
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
-from xmguard.backends.low_rank import CONFIG
+from xmguard.backends.low_rank import Unusable, read
 from xmguard.backends.transformers.families import examine
 from xmguard.errors import ModelRefused
+from xmguard.models.checkpoint import holds_adapter, read_adapter_card
 from xmguard.models.resolve import resolve
 from xmguard.parts import IMAGE
 from xmguard.plugins import Registry
@@ -47,11 +48,18 @@ class Base:
 
     @property
     def card(self) -> dict[str, Any]:
-        """Of the folder that training starts from; empty if it has none."""
+        """Of the folder that training starts from; empty if it has none.
+
+        Raises:
+            ModelRefused: it cannot be read.
+        """
+        folder = self.adapter or self.path
         try:
-            card: dict[str, Any] = json.loads(((self.adapter or self.path) / CARD).read_text(encoding="utf-8"))
+            card: dict[str, Any] = json.loads((folder / CARD).read_text(encoding="utf-8"))
         except FileNotFoundError:
             return {}
+        except (OSError, ValueError) as error:
+            raise ModelRefused(str(folder), [f"its {CARD} cannot be read: {error}; get it again"]) from error
         return card
 
 
@@ -60,23 +68,26 @@ def find_base(name: str, registry: Registry) -> Base:
 
     Raises:
         ModelNotFound: it is not on this machine.
-        ModelRefused: a checkpoint folder whose card names no base, or another one than lies here.
+        ModelRefused: a checkpoint folder whose card or adapter is not as it has to be, or another base than its adapter
+            was trained on lies here.
     """
     source = registry.models.get(name)
     folder = (source.path() if source else None) or Path(name).expanduser()
-    if not (folder / CONFIG).is_file():
+    if not holds_adapter(folder):
         return _resolved(name, registry)
-    card = Base(name, folder, folder).card
-    if "base_model" not in card:
-        raise ModelRefused(
-            name, [f"it holds an adapter, and no {CARD} names the base of it; train on a checkpoint of mix train"]
-        )
-    base = replace(_resolved(card["base_model"], registry), adapter=folder)
-    if card.get("base_sha256") not in (None, base.sha256):
+    card = read_adapter_card(folder)
+    beside = folder / card.base_model  # as it is served: a relative folder is meant from the adapter's
+    is_folder = card.base_model not in registry.models.names() and beside.is_dir()
+    base = replace(_resolved(str(beside.resolve()) if is_folder else card.base_model, registry), adapter=folder)
+    if card.adapter.base_sha256 != base.sha256:
         raise ModelRefused(
             name,
             [f"its adapter was made for other weights than {base.name} has here; get those, or train on {base.name}"],
         )
+    try:
+        read(folder, card.adapter.sha256, "its card")
+    except Unusable as error:
+        raise ModelRefused(name, [f"its adapter {reason}" for reason in error.reasons]) from error
     return base
 
 
