@@ -14,6 +14,7 @@ from xmguard.request import Prompt
 from xmguard_research.mixing import command_evaluate, evaluating, processor
 from xmguard_research.mixing.command_evaluate import wants
 from xmguard_research.mixing.evaluating import RESPONSES, evaluate
+from xmguard_research.mixing.folders import held
 from xmguard_research.mixing.posing import CONFLICT, CROSS, SINGLE, Posed, Wanted, posed
 
 PROMPTS = {"standard": Prompt.STANDARD, "instructed": Prompt.INSTRUCTED, "explicit": Prompt.EXPLICIT}
@@ -66,6 +67,8 @@ def test_nothing_is_asked_twice_and_what_was_cut_short_is_asked_again(guard, con
     monkeypatch.setattr(evaluating, "respond", counted)
     assert evaluate(guard, conflicts[:2], tmp_path) == first
     assert not asked
+    with held(tmp_path, "written"), pytest.raises(InvalidRequest, match="is written by another process"):
+        evaluate(guard, conflicts[:2], tmp_path)
     path.write_text(written[: written.rindex('"norms"')])  # as a kill leaves it
     again = evaluate(guard, conflicts[:2], tmp_path)
     assert asked == [(conflicts[1].case.id, ("explicit",))]

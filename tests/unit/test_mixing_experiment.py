@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from typer import BadParameter
 
 from xmguard.errors import InvalidRequest, XmguardError
 from xmguard_research.metrics import Estimate
@@ -399,6 +400,57 @@ def test_what_is_not_done_is_named_and_nothing_is_made_of_nothing(tmp_path):
     found = reporting.collect(experiment, tmp_path / "out")
     assert found.missing == ["instance/1"]
     assert "**Not done yet, and in no number below:** instance/1." in reporting.markdown(found)
+
+
+def test_the_report_of_what_is_being_evaluated_leaves_out_the_line_that_is_being_written(tmp_path):
+    experiment = Experiment.parse(content())
+    out = filled(experiment, tmp_path)
+    path = out / "arms" / "instance" / "seed-1" / "evaluation" / RESPONSES
+    *_, last = written = path.read_text().splitlines(keepends=True)
+    path.write_text("".join(written[:-1]) + last[:40])
+    assert reporting.collect(experiment, out).missing == ["instance/1"]
+    path.write_text("".join(written) + last[:40])
+    assert reporting.collect(experiment, out).missing == []
+    path.write_text('{"key": "of another version"}\n')
+    with pytest.raises(BadParameter, match="holds rows of another version"):
+        reporting.collect(experiment, out)
+
+
+def test_checkpoints_that_were_asked_in_another_manner_are_not_compared(tmp_path):
+    experiment = Experiment.parse(content())
+    out = filled(experiment, tmp_path)
+
+    def ask(arm, producer):
+        for path in out.glob(f"{arm}/**/{RESPONSES}"):
+            path.write_text(path.read_text().replace('"produced_by": "hand"', f'"produced_by": "{producer}"'))
+
+    ask("stage", "ab float32 1 48 tokens rules")
+    ask("arms", "cd float32 1 48 tokens rules")  # other weights, as they have to be
+    reporting.collect(experiment, out)
+    file = out / "arms" / "instance" / "seed-1" / "evaluation" / RESPONSES
+    file.write_text(file.read_text().replace("cd float32", "cd bfloat16"))
+    with pytest.raises(ArmsDiffer, match=r"instance/1 in bfloat16 1 48 tokens rules\. Remove the evaluation folders"):
+        reporting.collect(experiment, out)
+
+
+def test_what_was_asked_less_than_is_wanted_now_is_not_evaluated(tmp_path):
+    experiment = Experiment.parse(content())
+    one = evaluated(experiment, filled(experiment, tmp_path))[0]
+    assert running.is_evaluated(one, asked(experiment))
+    further = content()
+    further["evaluation"][0]["items"] += 1
+    assert not running.is_evaluated(one, asked(Experiment.parse(further)))
+
+
+def test_files_that_cannot_be_read_are_named(tmp_path):
+    experiment = Experiment.parse(content())
+    out = filled(experiment, tmp_path)
+    (out / "stage" / "model" / "xmguard.json").unlink()
+    with pytest.raises(XmguardError, match=r"xmguard\.json does not say how none was trained .*; get it again"):
+        reporting.collect(experiment, out)
+    (out / running.FILE).write_text('{"name"')
+    with pytest.raises(XmguardError, match=r"holds no experiment\.json that can be read"):
+        claim(experiment, out)
 
 
 def test_arms_without_a_seed_in_common_are_said_not_to_be_compared(tmp_path):

@@ -105,7 +105,7 @@ def _plan(read: Experiment, out: Path) -> None:
     cases = running.asked(read)
     contexts, responses = len(cases), sum(len(one.prompts) for one in cases)
     checkpoints = running.evaluated(read, out)
-    done = [one.name for one in checkpoints if (one.evaluation / tables.SUMMARY).is_file()]
+    done = [one.name for one in checkpoints if running.is_evaluated(one, cases)]
     tokens = stage.read_tokens + sum(one.read_tokens for one in arms)
     lines = [
         tables.markdown([head, *rows]),

@@ -13,6 +13,8 @@ from hashlib import sha256
 from pathlib import Path
 from time import monotonic
 
+import typer
+
 from xmguard import AnswerRequest, Decoding, Guard, Rebalance
 from xmguard.context import ENGLISH
 from xmguard.deadline import Stop
@@ -24,9 +26,9 @@ from xmguard_research.benchmarks.protocol import PROMPTS
 from xmguard_research.harm import is_right
 from xmguard_research.judge.rules import RuleJudge
 from xmguard_research.judge.values import Exchange
-from xmguard_research.mixing.folders import told
+from xmguard_research.mixing.folders import held, told
 from xmguard_research.mixing.posing import Posed
-from xmguard_research.results import append, known, producer
+from xmguard_research.results import append, ended_lines, known, producer
 
 RESPONSES = "responses.jsonl"
 TOKENS = 48
@@ -79,13 +81,16 @@ def evaluate(guard: Guard, every: Iterable[Posed], folder: Path) -> list[Respons
         folder: of `RESPONSES`.
 
     Raises:
-        InvalidRequest: a case cannot be asked of this model; it is named.
+        InvalidRequest: a case cannot be asked of this model, it is named; or another process writes into the folder.
         XmguardError: the folder cannot be written.
         typer.BadParameter: the folder holds what another checkpoint, setting or version said.
     """
-    wanted = list(every)
+    with held(folder, "written"):
+        return _evaluated(guard, list(every), folder / RESPONSES)
+
+
+def _evaluated(guard: Guard, wanted: list[Posed], path: Path) -> list[Response]:
     origin = made_by(guard)
-    path = folder / RESPONSES
     done = known(path, Response, origin)
     keys = {posed.case.id: {name: key(posed, name) for name in posed.prompts} for posed in wanted}
     missing = []
@@ -100,9 +105,31 @@ def evaluate(guard: Guard, every: Iterable[Posed], folder: Path) -> list[Respons
     return [done[keys[posed.case.id][name]] for posed in wanted for name in posed.prompts]
 
 
+def answered(folder: Path) -> dict[str, Response]:
+    """What a folder has, by key, also while more is asked; nothing where there is no such folder.
+
+    Raises:
+        typer.BadParameter: it holds something else.
+    """
+    path = folder / RESPONSES
+    if not path.is_file():
+        return {}
+    try:
+        return {row["key"]: Response(**row) for row in ended_lines(path)}
+    except (TypeError, KeyError) as error:
+        raise typer.BadParameter(
+            f"{path} holds rows of another version ({error}); remove its folder, and evaluate again"
+        ) from error
+
+
 def made_by(guard: Guard) -> str:
     """What makes a response what it is: weights and adapters, dtype, version, length and judge."""
     return f"{producer(guard)} {TOKENS} tokens {RuleJudge.produced_by}"
+
+
+def manner(response: Response) -> str:
+    """The same without weights and adapters: in which manner it was asked for."""
+    return response.produced_by.partition(" ")[2]
 
 
 def stamped(guard: Guard) -> dict[str, str]:

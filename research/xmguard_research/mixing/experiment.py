@@ -23,7 +23,8 @@ from typing import TYPE_CHECKING, Any
 from xmguard.errors import ErrorCode, InvalidRequest, Reason, XmguardError
 from xmguard.profile import CARD
 from xmguard_research.mixing.arms import NONE, STAGE, UNTOUCHED, Experiment
-from xmguard_research.mixing.evaluating import evaluate, stamped
+from xmguard_research.mixing.evaluating import answered, evaluate, key, stamped
+from xmguard_research.mixing.folders import told
 from xmguard_research.mixing.posing import Posed, posed
 from xmguard_research.mixing.recipe import Recipe
 
@@ -95,11 +96,11 @@ def require_own(experiment: Experiment, out: Path) -> None:
 
     Raises:
         InvalidRequest: it holds another experiment.
+        XmguardError: what it holds cannot be read.
     """
-    file = out / FILE
-    if not file.exists():
+    if not (out / FILE).exists():
         return
-    there = Experiment.parse(json.loads(file.read_text(encoding="utf-8")))
+    there = opened(out)
     differing = [name for name, value in experiment.trained.items() if there.trained[name] != value]
     differing += [f"arms.{arm}" for arm, value in experiment.arms.items() if there.arms.get(arm, value) != value]
     if differing:
@@ -113,11 +114,15 @@ def claim(experiment: Experiment, out: Path) -> None:
 
     Raises:
         InvalidRequest: it holds another one.
+        XmguardError: what it holds cannot be read, or it cannot be written.
     """
     require_own(experiment, out)
-    out.mkdir(parents=True, exist_ok=True)
     content = json.dumps(experiment.model_dump(mode="json"), ensure_ascii=False, indent=1)
-    (out / FILE).write_text(content + "\n", encoding="utf-8")
+    with told(out):
+        out.mkdir(parents=True, exist_ok=True)
+        beside = out / f".{FILE}.new"
+        beside.write_text(content + "\n", encoding="utf-8")
+        beside.replace(out / FILE)
 
 
 def opened(out: Path) -> Experiment:
@@ -130,7 +135,7 @@ def opened(out: Path) -> Experiment:
         return Experiment.parse(json.loads((out / FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise XmguardError(
-            f"{out} holds no {FILE} that can be read ({error}); xmguard mix experiment writes one",
+            f"{out} holds no {FILE} that can be read ({error}); xmguard mix experiment writes one where there is none",
             code=ErrorCode.INVALID_ARGUMENT,
             reason=Reason.REQUEST_INVALID,
         ) from error
@@ -198,6 +203,11 @@ def run(experiment: Experiment, out: Path, only: Sequence[str] = (), tell: Tell 
 def asked(experiment: Experiment) -> list[Posed]:
     """What every checkpoint is asked."""
     return [one for part in experiment.evaluation for one in posed(part.wanted)]
+
+
+def is_evaluated(one: Checkpoint, every: Sequence[Posed]) -> bool:
+    """Whether a checkpoint was asked everything."""
+    return {key(posed, prompt) for posed in every for prompt in posed.prompts} <= set(answered(one.evaluation))
 
 
 def train(recipe: Recipe, folder: Path, tell: Tell) -> None:

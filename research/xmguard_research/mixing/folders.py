@@ -1,4 +1,4 @@
-"""Folders that appear when they are whole, or not at all. Knows nothing of what is in them."""
+"""Folders that appear when they are whole, or not at all, or that one process works in. Does not know their content."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from filelock import FileLock, Timeout
 from safetensors import SafetensorError
 
-from xmguard.errors import ErrorCode, Reason, XmguardError
+from xmguard.errors import ErrorCode, InvalidRequest, Reason, XmguardError
 
 
 @contextmanager
@@ -55,6 +56,32 @@ def told(out: Path, left: str = "Nothing was changed") -> Iterator[None]:
             code=ErrorCode.RESOURCE_EXHAUSTED if full else ErrorCode.FAILED_PRECONDITION,
             reason=Reason.SETUP_INCOMPLETE,
         ) from error
+
+
+@contextmanager
+def held(folder: Path, doing: str) -> Iterator[None]:
+    """No other process does the same in a folder, which is made, meanwhile.
+
+    Args:
+        folder: gets a file `.lock`.
+        doing: what must not be done twice, in words that follow `is`.
+
+    Raises:
+        InvalidRequest: one does.
+        XmguardError: the folder cannot be written.
+    """
+    lock = FileLock(folder / ".lock", blocking=False)
+    with told(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            lock.acquire()
+        except Timeout:
+            said = f"{folder} is {doing} by another process; wait for its end, or choose another folder"
+            raise InvalidRequest.field("--out", said) from None
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def disk_is_full(error: Exception) -> bool:

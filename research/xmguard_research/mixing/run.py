@@ -15,16 +15,14 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from xmguard.errors import InvalidRequest
 from xmguard.profile import CARD
-from xmguard_research.mixing.folders import told
+from xmguard_research.mixing.folders import held, told
 
 _OTHER = {
     "recipe_sha256": "another recipe",
@@ -71,27 +69,9 @@ class Run:
         """Whether the model is there."""
         return (self.model / CARD).is_file()
 
-    @contextmanager
-    def held(self) -> Iterator[None]:
-        """No other process trains in the folder meanwhile.
-
-        Raises:
-            InvalidRequest: one does.
-            XmguardError: the folder cannot be written.
-        """
-        lock = FileLock(self.path / ".lock", blocking=False)
-        try:
-            with told(self.path):
-                self.path.mkdir(parents=True, exist_ok=True)
-                lock.acquire()
-        except Timeout:
-            raise InvalidRequest.field(
-                "--out", f"{self.path} is trained in by another process; wait for its end, or choose another folder"
-            ) from None
-        try:
-            yield
-        finally:
-            lock.release()
+    def held(self) -> AbstractContextManager[None]:
+        """No other process trains in the folder meanwhile; raises as `folders.held`."""
+        return held(self.path, "trained in")
 
     def claim(self, identity: Mapping[str, str], *, force: bool) -> None:
         """Make the folder this run's.
