@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from xmguard.errors import XmguardError
@@ -221,6 +222,25 @@ def test_what_differs_between_seeds_widens_the_interval_though_topics_agree():
     assert (mean.value, mean.low, mean.high) == (0.5, 0.0, 1.0)
     alone = draws.mean(lambda values, counted: values / counted, {None: rows(1.0)}).estimate()
     assert (alone.value, alone.low, alone.high) == (1.0, 1.0, 1.0)
+
+
+@pytest.mark.parametrize("even", [0.0, 1.0])
+def test_what_rounding_keeps_from_even_is_even(even):
+    low, high = np.nextafter(even, -1) - 3e-17, np.nextafter(even, 2) + 3e-17
+    draws = np.array([low] * 100 + [even + 0.5] * 100)
+    found = crossed.Replicates(high, draws).estimate()
+    assert (found.value, found.low, found.high) == (even, even, even + 0.5)
+    found = crossed.Replicates(low, 2 * even - draws).estimate()
+    assert (found.value, found.low, found.high) == (even, even - 0.5, even)
+
+
+def test_sources_that_are_read_alike_have_an_imbalance_of_nothing_and_not_of_rounding():
+    norms = [(0.1, 0.3), (0.2, 0.3), (0.3, 0.3)]
+    rows = [response("a", ("en", "es"), True, True, norms=one, tokens=(10, 10)) for one in norms]
+    rows += [response("a", ("es", "en"), True, True, norms=one, tokens=(10, 10)) for one in norms[::-1]]
+    assert {value for _, what, value in measures.values(rows) if what == "imbalance per token" and value < 0.01} == {
+        0.0
+    }
 
 
 def test_arms_of_the_same_seeds_are_compared_on_the_same_seeds():

@@ -15,7 +15,7 @@ import numpy as np
 
 from xmguard_research.analyses.groups import sides
 from xmguard_research.metrics.draws import Array
-from xmguard_research.mixing.crossed import Function
+from xmguard_research.mixing.crossed import Function, settled
 from xmguard_research.mixing.evaluating import Response
 from xmguard_research.mixing.posing import CONFLICT, CROSS, ORDERED, SINGLE
 
@@ -57,7 +57,7 @@ class Quantity:
         sums = (np.array([float(sum(map(column, rows)))]) for column in self.columns)
         with np.errstate(divide="ignore", invalid="ignore"):
             value = float(self.function(*sums)[0])
-        return value if isfinite(value) else None
+        return settled(value) if isfinite(value) else None
 
     @property
     def shares(self) -> list[tuple[float, Column, Column]]:
