@@ -21,8 +21,10 @@ from xmguard_research.mixing.bases import Base, find_base
 from xmguard_research.mixing.digest import sha256 as file_sha256
 from xmguard_research.mixing.exporting import export
 from xmguard_research.mixing.modelling import load_model
+from xmguard_research.mixing.readers import load_reader
 from xmguard_research.mixing.run import Run
 from xmguard_research.mixing.throughput import KINDS, measure, table
+from xmguard_research.mixing.trainer import MixingTrainer
 from xmguard_research.mixing.training import run_training
 from xmguard_research.mixing.watching import TrainingStopped
 
@@ -220,6 +222,34 @@ def test_what_cannot_be_written_and_what_cannot_be_read_are_told_apart(trained, 
 
     with pytest.raises(TrainingStopped, match=r"gone cannot be read: .*No such file.*the same command"):
         run_training(recipe, data, tmp_path / "other", show=unread)
+
+
+@pytest.mark.parametrize(
+    "error", [torch.OutOfMemoryError("CUDA out of memory."), RuntimeError("DefaultCPUAllocator: can't allocate memory")]
+)
+def test_a_memory_that_is_not_enough_is_told_with_what_to_change(trained, tmp_path, monkeypatch, error):
+    recipe, data, _ = trained
+
+    def train(*ignored, **ignored_too):
+        raise error
+
+    monkeypatch.setattr(MixingTrainer, "train", train)
+    said = r"not enough for 2 instances of up to \d+ tokens at once .*; give a smaller train\.instances_per_forward"
+    with pytest.raises(TrainingStopped, match=said):
+        run_training(recipe, data, tmp_path)
+
+
+@pytest.mark.parametrize(("method", "value"), [("lora", 1e6), ("lora", float("nan")), ("full", float("inf"))])
+def test_weights_that_are_no_numbers_are_not_written(base, tmp_path, method, value):
+    """1e6 is none in half precision, in which an adapter is kept."""
+    recipe = make_recipe(base, method=method)
+    model = load_model(Base("tiny", base), recipe.train)
+    weight = next(weight for weight in model.parameters() if weight.requires_grad)
+    weight.data[0, 0] = value
+    said = {"adapter": {"acts_on": "all"}} if method == "lora" else {}
+    with pytest.raises(ModelRefused, match=r"1 of its weights hold what is no finite number, such as .*learning_rate"):
+        checkpoint.write(model, load_reader(Base("tiny", base), load_plugins()), tmp_path / "model", said)
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_adapter_of_the_answer_takes_one_question_and_is_not_merged(base, tmp_path, monkeypatch):

@@ -20,3 +20,15 @@ def test_the_tiny_recipe_can_be_read_and_made():
     for source in recipe.data.sources:
         item = next(GENERATORS[source.generator](source.options))
         assert item["messages"][-1]["role"] == "assistant"
+
+
+def test_where_there_is_no_terminal_it_is_told_now_and_then_how_it_goes(capsys):
+    with command_train._bar(True) as show:
+        show("reading the base's tokenizer", 0, 0)
+        for step in range(1, 41):
+            show("loss 1.0", step, 40)
+    said = capsys.readouterr().err.splitlines()
+    assert said == [f"{step} of 40: loss 1.0" for step in range(4, 41, 4)]
+    with command_train._bar(False) as show:
+        show("loss 1.0", 40, 40)
+    assert capsys.readouterr().err == ""

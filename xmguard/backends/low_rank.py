@@ -126,6 +126,9 @@ def read(folder: Path, sha256: str, named_by: str) -> LoraFiles:
             others[key] = tensor
     if not sides:
         raise Unusable("holds no low-rank update, so it would change nothing", remedy="save it again with PEFT")
+    if broken := sorted(key for key, tensor in weights.items() if not tensor.float().isfinite().all()):
+        said = f"holds what is no finite number in {len(broken)} tensors, such as {broken[0]}"
+        raise Unusable(said, remedy="train it again with a lower learning rate")
     return LoraFiles(rank, scaling, sides, others)
 
 

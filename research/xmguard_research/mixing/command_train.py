@@ -94,11 +94,13 @@ def hush() -> None:
 
 @contextmanager
 def _bar(main: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on stderr; nothing where stderr is no terminal."""
+    """A bar on stderr; a line now and then where stderr is no terminal, and of processes but the first nothing."""
+    from xmguard_research.mixing.watching import now_and_then
+
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}", markup=False))
     console = errors()
     if not console.is_terminal or not main:
-        yield lambda line, done, of: None
+        yield now_and_then(_say if main else _nothing)
         return
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("starting", total=None)

@@ -33,9 +33,6 @@ if TYPE_CHECKING:
 
 FILE = "experiment.json"
 DATA, MODEL, EVALUATION = "data", "model", "evaluation"
-TOLD = 10
-"""How often something is said of a training."""
-
 Tell = Callable[[str], None]
 """Told in words what is done."""
 
@@ -217,12 +214,9 @@ def train(recipe: Recipe, folder: Path, tell: Tell) -> None:
         XmguardError: as `training.run_training`.
     """
     from xmguard_research.mixing import training
+    from xmguard_research.mixing.watching import now_and_then
 
-    def show(line: str, step: int, steps: int) -> None:
-        if steps and step % max(1, steps // TOLD) == 0:
-            tell(line)
-
-    training.run_training(recipe, None, folder, tell=tell, show=show)
+    training.run_training(recipe, None, folder, tell=tell, show=now_and_then(tell))
     gc.collect()  # of what was trained nothing is needed for the next
 
 

@@ -122,6 +122,11 @@ def _train(
         trainer.train(resume_from_checkpoint=str(begun) if begun else None)
     except OSError as error:  # whoever writes meanwhile says so itself
         raise TrainingStopped.unreadable(error.filename or "something that is trained on", error) from error
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
+        longest = max(len(one.ids) for one in train.encoded)
+        raise TrainingStopped.exhausted(arguments.per_device_train_batch_size, longest, error) from error
     state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
     try:
         if arguments.should_save:
@@ -138,6 +143,11 @@ def _train(
         raise TrainingStopped.unwritable(run.path, error) from error
     trainer.accelerator.wait_for_everyone()
     return run.model
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Of a GPU torch says it by the error's type, of the machine in words."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _identity(recipe: Recipe, base: Base, data: str, batch: int) -> dict[str, str]:

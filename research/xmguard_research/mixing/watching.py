@@ -20,6 +20,18 @@ from xmguard_research.mixing.folders import disk_is_full
 
 Show = Callable[[str, int, int], None]
 """Told how it goes in words, the steps made, and how many there will be."""
+_TOLD = 10
+"""How often something is said where there is no bar."""
+
+
+def now_and_then(tell: Callable[[str], None]) -> Show:
+    """Tells about ten times how it goes, for logs."""
+
+    def show(line: str, step: int, steps: int) -> None:
+        if steps and step and step % max(1, steps // _TOLD) == 0:
+            tell(f"{step} of {steps}: {line}")
+
+    return show
 
 
 class TrainingStopped(XmguardError):
@@ -39,8 +51,17 @@ class TrainingStopped(XmguardError):
         return cls._failed(what, "read", error)
 
     @classmethod
+    def exhausted(cls, instances: int, tokens: int, error: Exception) -> TrainingStopped:
+        """The memory is not enough for a forward pass of so many `instances`, the longest of so many `tokens`."""
+        return cls(
+            f"the memory is not enough for {instances} instances of up to {tokens} tokens at once "
+            f"({_first(error)}); give a smaller train.instances_per_forward, or shorter items, and another --out: "
+            "it is another run then"
+        )
+
+    @classmethod
     def _failed(cls, what: object, done: str, error: Exception) -> TrainingStopped:
-        why = " ".join(str(error).split())[:200] or type(error).__name__
+        why = _first(error)
         if disk_is_full(error):
             why = "the disk is full; free some space"
         return cls(
@@ -131,6 +152,11 @@ class Watch(TrainerCallback):  # type: ignore[misc]
 _NAMES = {"loss": "loss", "validation_loss": "eval_loss", "learning_rate": "learning_rate"}
 """Of a line's numbers in the trainer's log."""
 _LOSSES = ("loss", "validation_loss")
+
+
+def _first(error: Exception) -> str:
+    """The beginning of what an error says, on one line."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _seconds(file: Path) -> float:
