@@ -83,6 +83,16 @@ def test_nothing_is_asked_twice_and_what_was_cut_short_is_asked_again(guard, con
     assert len(rows) == len(first)
 
 
+def test_cases_of_one_name_and_other_texts_are_told_apart(guard, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluating, "TOKENS", 2)
+    long = next(posed(Wanted("clqa", ("en-en",), 0, 1)))
+    (span,) = long.case.spans
+    short = replace(long, case=replace(long.case, spans=(replace(span, text="It is green."),)))
+    found = evaluate(guard, [short, long], tmp_path)
+    assert found[0].tokens < found[1].tokens
+    assert evaluate(guard, [long, short], tmp_path) == found[::-1]
+
+
 def test_responses_under_another_setting_or_of_other_weights_are_refused(guard, conflicts, tmp_path, monkeypatch):
     monkeypatch.setattr(evaluating, "TOKENS", 2)
     evaluate(guard, conflicts[:1], tmp_path)

@@ -12,6 +12,7 @@ import pytest
 import yaml
 from typer import BadParameter
 
+from xmguard import loading
 from xmguard.errors import InvalidRequest, XmguardError
 from xmguard_research.metrics import Estimate
 from xmguard_research.mixing import experiment as running
@@ -65,6 +66,8 @@ def test_an_experiment_is_refused_with_everything_that_is_wrong_in_it(tmp_path):
         Experiment.parse(content(arms={"none": {}}))
     with pytest.raises(InvalidRequest, match=r"arms\.odd: data\.itmes: is no field of a recipe; did you mean 'items'"):
         Experiment.parse(content(arms={"odd": {"data.itmes": 2}}, compare=[]))
+    with pytest.raises(InvalidRequest, match="evaluation has clqa twice"):
+        Experiment.parse(content(evaluation=CONTENT["evaluation"] * 2))
     with pytest.raises(XmguardError, match=r"absent\.yaml cannot be read"):
         Experiment.read(tmp_path / "absent.yaml")
     file = tmp_path / "small.yaml"
@@ -162,6 +165,9 @@ def test_what_cannot_be_done_is_refused_before_anything_is_trained(tmp_path, mon
     wrong["evaluation"][0]["variants"] = ["en-xx"]
     with pytest.raises(InvalidRequest, match="xx"):
         running.run(Experiment.parse(wrong), tmp_path / "asked")
+    wrong["evaluation"][0] |= {"items": 0, "questions": 0}
+    with pytest.raises(InvalidRequest, match="nothing is asked of clqa"):
+        running.run(Experiment.parse(wrong), tmp_path / "nothing")
     uneven = content(base=str(tiny_folder), seeds=[0])
     uneven["stage"]["data"]["trained_tokens"] = 1000
     uneven["training"]["train"] = {"items_per_step": 2, "instances_per_forward": 1}
@@ -192,6 +198,21 @@ def test_a_folder_keeps_its_experiment_but_takes_further_arms_seeds_and_question
         claim(Experiment.parse(content(arms={"instance": {"data.turns": "single"}}, compare=[])), tmp_path)
     with pytest.raises(XmguardError, match="holds no experiment"):
         opened(tmp_path / "nowhere")
+
+
+def test_checkpoints_are_asked_on_the_device_that_is_named(tmp_path, monkeypatch):
+    given = []
+
+    def load_guard(model, **settings):
+        given.append(settings)
+        raise XmguardError("enough")
+
+    monkeypatch.setattr(loading, "load_guard", load_guard)
+    experiment = Experiment.parse(content(untouched=True))
+    monkeypatch.setattr(running, "require_no_conflict", lambda *ignored: None)
+    with pytest.raises(XmguardError, match="enough"):
+        running.run(experiment, tmp_path, ["untouched"], device="cuda:1")
+    assert given == [{"device": "cuda:1", "dtype": "bfloat16"}]
 
 
 def test_an_experiment_says_once_that_its_evaluation_is_slow_here(monkeypatch):

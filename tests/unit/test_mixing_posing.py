@@ -105,7 +105,11 @@ def test_languages_go_to_both_suites_that_have_them():
     settings = {"items": 1, "questions": 1, "prompts": "standard", "size": "short", "kinds": "", "seed": None}
     both = wants("dev,clqa", "tr-tr", **settings)
     assert [(one.suite, one.variants) for one in both] == [("dev", ("tr-tr",)), ("clqa", ("tr-tr",))]
-    assert wants("dev,clqa,dev", "tr-tr,tr-tr", **settings | {"prompts": "standard,standard"}) == both
+    assert wants("dev,clqa,dev", "tr-tr", **settings) == both
+    with pytest.raises(InvalidRequest, match="variants: 'tr-tr' is there twice"):
+        wants("dev", "tr-tr,tr-tr", **settings)
+    with pytest.raises(InvalidRequest, match="prompts: 'standard' is there twice"):
+        wants("dev", "tr-tr", **settings | {"prompts": "standard,standard"})
     with pytest.raises(InvalidRequest, match="nothing is asked"):
         wants("dev", "tr-tr", **settings | {"items": 0, "questions": 0})
     (alone,) = wants("dev", "", **settings)

@@ -108,14 +108,12 @@ def wants(
     from xmguard_research.benchmarks.settings import listed
     from xmguard_research.mixing.posing import CMQA, OF_LANGUAGES, SUITES, Wanted
 
-    if not items and not questions:
-        raise InvalidRequest.field("--items", "and --questions are 0, so that nothing is asked; give more of one")
-    named = _once(variants)
+    named = listed(variants)
     of_modalities = [one for one in named if one in VARIANTS]
     of_languages = [one for one in named if one not in VARIANTS]
     given = dict.fromkeys(OF_LANGUAGES, of_languages or ([] if named else listed(LANGUAGES)))
     given[CMQA] = of_modalities or listed(MODALITIES)
-    chosen = _once(suites)
+    chosen = list(dict.fromkeys(listed(suites)))
     if not chosen:
         raise InvalidRequest.field("--suites", f"names none; give some of {', '.join(SUITES)}")
     if of_modalities and CMQA not in chosen:
@@ -129,20 +127,13 @@ def wants(
             tuple(given.get(suite, ())),
             items,
             questions,
-            tuple(_once(prompts)),
+            tuple(listed(prompts)),
             size=size,
-            kinds=tuple(_once(kinds)),
+            kinds=tuple(listed(kinds)),
             seed=seed,
         )
         for suite in chosen
     ]
-
-
-def _once(words: str) -> list[str]:
-    """Words with commas between them; what is there twice would be counted twice."""
-    from xmguard_research.benchmarks.settings import listed
-
-    return list(dict.fromkeys(listed(words)))
 
 
 def _say(line: str) -> None:

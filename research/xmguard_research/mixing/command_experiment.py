@@ -40,6 +40,10 @@ def experiment(
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what there is to do, and do nothing.")] = False,
     tiny: Annotated[bool, typer.Option("--tiny", help="A few items of everything: to see that it runs.")] = False,
+    device: Annotated[
+        str,
+        typer.Option(help="Where checkpoints are asked, for example cpu or cuda:0; trained is where there is a GPU."),
+    ] = "cpu",
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="In place of the file's: seeds=[0], ...")
     ] = None,
@@ -60,7 +64,11 @@ def experiment(
             return
         hush()
         console = errors()
-        running.run(read, out, only or (), lambda line: console.print(Text(printable(line)), soft_wrap=True))
+
+        def tell(line: str) -> None:
+            console.print(Text(printable(line)), soft_wrap=True)
+
+        running.run(read, out, only or (), tell, device=device)
         _write(read, out)
 
 

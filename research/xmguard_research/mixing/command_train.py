@@ -58,7 +58,7 @@ def train(
             _say(f"stopped; {_next(out, force)}")
         raise
     if main:
-        output().print(Text(printable(f"wrote {made}; next: xmguard serve --model {made}")), soft_wrap=True)
+        output().print(Text(printable(f"{made} is done; next: xmguard serve --model {made}")), soft_wrap=True)
 
 
 def _next(out: Path, force: bool) -> str:

@@ -92,17 +92,17 @@ def evaluate(guard: Guard, every: Iterable[Posed], folder: Path) -> list[Respons
 def _evaluated(guard: Guard, wanted: list[Posed], path: Path) -> list[Response]:
     origin = made_by(guard)
     done = known(path, Response, origin)
-    keys = {posed.case.id: {name: key(posed, name) for name in posed.prompts} for posed in wanted}
+    keys = [{name: key(posed, name) for name in posed.prompts} for posed in wanted]
     missing = []
-    for posed in wanted:
-        names = tuple(name for name in posed.prompts if keys[posed.case.id][name] not in done)
+    for posed, own in zip(wanted, keys, strict=True):
+        names = tuple(name for name in posed.prompts if own[name] not in done)
         if names:
             missing.append(replace(posed, prompts=names))
     judge = RuleJudge()
     with told(path, "What was answered before is kept; the same command goes on"):
         asked = append(path, missing, lambda posed: respond(guard, posed, origin, judge), f"asking {guard.model}")
         done |= {row.key: row for row in asked}
-    return [done[keys[posed.case.id][name]] for posed in wanted for name in posed.prompts]
+    return [done[name] for own in keys for name in own.values()]
 
 
 def answered(folder: Path) -> dict[str, Response]:

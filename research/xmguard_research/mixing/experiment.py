@@ -153,7 +153,14 @@ def evaluated(experiment: Experiment, out: Path) -> list[Checkpoint]:
     return [*untouched, Checkpoint(NONE, None, out / STAGE), *trained(experiment, out)]
 
 
-def run(experiment: Experiment, out: Path, only: Sequence[str] = (), tell: Tell = lambda line: None) -> None:
+def run(
+    experiment: Experiment,
+    out: Path,
+    only: Sequence[str] = (),
+    tell: Tell = lambda line: None,
+    *,
+    device: str = "cpu",
+) -> None:
     """Do what is not done.
 
     Args:
@@ -161,6 +168,7 @@ def run(experiment: Experiment, out: Path, only: Sequence[str] = (), tell: Tell 
         out: its folder.
         only: names of arms, `ARM/SEED`, or `stage`; empty for all.
         tell: told what is done.
+        device: a torch device, on which checkpoints are asked.
 
     Raises:
         InvalidRequest: `only` names what is not there; what is asked is not there; a source of the arms holds a
@@ -184,7 +192,8 @@ def run(experiment: Experiment, out: Path, only: Sequence[str] = (), tell: Tell 
         tell("drawing what arms will be trained on")
         require_equal(planned(experiment, out))
     claim(experiment, out)
-    _tell_emulation(experiment, tell)
+    if device.startswith("cpu"):
+        _tell_emulation(experiment, tell)
     if trains:
         train(experiment.stage_recipe(out), out / STAGE, tell)
     if any(one.seed is not None for one in wanted):
@@ -194,7 +203,7 @@ def run(experiment: Experiment, out: Path, only: Sequence[str] = (), tell: Tell 
         if one.seed is not None:
             train(experiment.recipe(one.arm, one.seed, out), one.folder, partial(_say, tell, place))
         tell(f"{place}: evaluating")
-        _evaluate(experiment, one, every)
+        _evaluate(experiment, one, every, device)
 
 
 def asked(experiment: Experiment) -> list[Posed]:
@@ -341,13 +350,13 @@ def require_no_conflict(experiment: Experiment, out: Path) -> None:
                 )
 
 
-def _evaluate(experiment: Experiment, one: Checkpoint, every: Sequence[Posed]) -> None:
+def _evaluate(experiment: Experiment, one: Checkpoint, every: Sequence[Posed], device: str) -> None:
     """Ask a checkpoint what it was not asked yet, and write its numbers."""
     from xmguard.loading import load_guard
     from xmguard_research.mixing import measures, tables
 
     untouched = one.arm == UNTOUCHED
-    guard = load_guard(experiment.base if untouched else str(one.model), dtype=experiment.dtype)
+    guard = load_guard(experiment.base if untouched else str(one.model), device=device, dtype=experiment.dtype)
     rows = evaluate(guard, every, one.evaluation)
     numbers = measures.of_checkpoint(rows, one.name)
     measured = stamped(guard)

@@ -79,13 +79,20 @@ class Wanted:
     """Of the suite's items; None is the suite's own."""
 
     def __post_init__(self) -> None:
-        """Raises InvalidRequest: something that does not exist is wanted; the field is named."""
+        """Raises InvalidRequest: what is wanted does not exist, is there twice, or is nothing; the field is named."""
         if self.suite not in SUITES:
             raise InvalidRequest.field("suites", f"{self.suite!r} is not one of {', '.join(SUITES)}")
         if unknown := [name for name in self.prompts if name not in PROMPTS]:
             raise InvalidRequest.field("prompts", f"{unknown[0]!r} is not one of {', '.join(PROMPTS)}")
         if not self.prompts or not self.variants:
             raise InvalidRequest.field("variants" if self.prompts else "prompts", f"{self.suite} needs at least one")
+        for field, names in (("variants", self.variants), ("prompts", self.prompts)):
+            if twice := [name for name in names if names.count(name) > 1]:
+                raise InvalidRequest.field(
+                    field, f"{twice[0]!r} is there twice, and would be counted twice; name it once"
+                )
+        if not self.items and not self.questions:
+            raise InvalidRequest.field("items", f"and questions are 0, so that nothing is asked of {self.suite}")
 
     @property
     def labels(self) -> list[str]:
