@@ -381,8 +381,10 @@ def test_data_of_another_recipe_and_broken_lines_are_named(trained, tmp_path):
         run_training(recipe, data, tmp_path / "run")
 
 
-def test_the_speed_of_every_kind_of_step_can_be_measured(base):
-    given = Namespace(model=str(base), batch=2, tokens=64, trained=8, steps=1, threads=torch.get_num_threads())
+@pytest.mark.parametrize("precision", ["bf16", "fp32"])
+def test_the_speed_of_every_kind_of_step_can_be_measured(base, precision):
+    settings = {"batch": 2, "tokens": 64, "trained": 8, "steps": 1, "precision": precision}
+    given = Namespace(model=str(base), threads=torch.get_num_threads(), **settings)
     found = {kind: measure(kind, given) for kind in KINDS}
     assert all(one["read_per_second"] == pytest.approx(8 * one["trained_per_second"]) for one in found.values())
     assert all(one["peak_gigabytes"] > 0 for one in found.values())

@@ -15,8 +15,8 @@ from typer import BadParameter
 from xmguard import loading
 from xmguard.errors import InvalidRequest, XmguardError
 from xmguard_research.metrics import Estimate
+from xmguard_research.mixing import command_experiment, figures, processor, reporting
 from xmguard_research.mixing import experiment as running
-from xmguard_research.mixing import figures, processor, reporting
 from xmguard_research.mixing.arms import Experiment
 from xmguard_research.mixing.command_experiment import TINY, shipped
 from xmguard_research.mixing.crossed import Crossed
@@ -222,6 +222,23 @@ def test_an_experiment_says_once_that_its_evaluation_is_slow_here(monkeypatch):
         running._tell_emulation(Experiment.parse(content(dtype=dtype)), said.append)
     assert len(said) == 1
     assert "--set dtype=float32" in said[0]
+
+
+def test_a_plan_says_what_there_is_to_do_and_writes_nothing(tmp_path, monkeypatch, tiny_folder, capsys):
+    monkeypatch.setattr(processor, "emulation", lambda option: f"bfloat16 is slow; {option}")
+    small = content(base=str(tiny_folder), seeds=[0])
+    small["stage"]["data"]["trained_tokens"] = small["training"]["data"]["trained_tokens"] = 600
+    small["training"]["train"] = {"items_per_step": 2, "instances_per_forward": 1}
+    for dtype in ("bfloat16", "float32"):
+        train = {"precision": "bf16" if dtype == "bfloat16" else "fp32"}
+        small["stage"]["train"] = train
+        small["training"]["train"] |= train
+        command_experiment._plan(Experiment.parse(small | {"dtype": dtype}), tmp_path / "out")
+        shown = capsys.readouterr().out
+        assert "3 checkpoints, each asked" in shown
+        assert "evaluated already: none" in " ".join(shown.split())
+        assert ("bfloat16 is slow; --set stage.train.precision=fp32" in shown) is (dtype == "bfloat16")
+    assert not list(tmp_path.iterdir())
 
 
 def test_only_what_exists_can_be_asked_for(tmp_path):

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 TOKENS_A_SECOND = 350
 """Of SmolLM2-135M on two cores, for what `--plan` says; less than `throughput` measures: runs validate too."""
+_FASTER = "--set stage.train.precision=fp32 --set training.train.precision=fp32 --set dtype=float32"
 TINY = (
     "stage.data.trained_tokens=400",
     "training.data.trained_tokens=400",
@@ -103,6 +104,7 @@ def _write(read: Experiment, out: Path) -> None:
 def _plan(read: Experiment, out: Path) -> None:
     from xmguard_research.mixing import experiment as running
     from xmguard_research.mixing import tables
+    from xmguard_research.mixing.processor import emulation
 
     running.require_no_conflict(read, out)
     arms = running.planned(read, out)
@@ -122,6 +124,12 @@ def _plan(read: Experiment, out: Path) -> None:
         f"training all from nothing takes about {tokens / TOKENS_A_SECOND / 60:.0f} minutes at {TOKENS_A_SECOND} "
         "tokens a second",
     ]
+    half = "bf16" in (
+        read.stage_recipe(out).train.precision,
+        read.recipe(next(iter(read.arms)), 0, out).train.precision,
+    )
+    if (half or read.dtype == "bfloat16") and (slow := emulation(_FASTER)):
+        lines.append(slow)
     output().print(Text(printable("\n\n".join(lines))), soft_wrap=True)
 
 
