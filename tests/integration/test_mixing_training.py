@@ -346,6 +346,17 @@ def test_an_exported_checkpoint_is_a_plain_model_with_the_same_logits(base, trai
     assert said["benchmarks"] == []
     with pytest.raises(InvalidRequest, match="holds something already"):
         export(run.model, tmp_path / "merged")
+    export(run.model, tmp_path / "half", dtype="bfloat16")
+    assert {tensor.dtype for tensor in load_file(tmp_path / "half" / "model.safetensors").values()} == {torch.bfloat16}
+    assert json.loads((tmp_path / "half" / "xmguard.json").read_text(encoding="utf-8"))["dtype"] == "bfloat16"
+
+
+def test_what_cannot_be_exported_is_refused_and_nothing_is_written(base, trained, tmp_path):
+    with pytest.raises(InvalidRequest, match="--dtype: is 'int8'; one of float32, bfloat16"):
+        export(trained[2].model, tmp_path / "out", dtype="int8")
+    with pytest.raises(ModelRefused, match="holds no card of a training; give the folder `model` of a run"):
+        export(base, tmp_path / "out")
+    assert not list(tmp_path.iterdir())
 
 
 def test_an_export_that_fills_the_disk_is_said_and_leaves_nothing(trained, tmp_path):
