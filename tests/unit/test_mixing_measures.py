@@ -329,7 +329,7 @@ def test_a_variant_is_replaced_with_all_its_numbers_and_what_else_was_asked_of_i
 
 def test_a_card_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / tables.CARD).write_text("{}")
-    (tmp_path / "xmguard.json.new").mkdir()
+    (tmp_path / ".xmguard.json.new").mkdir()
     with pytest.raises(XmguardError, match=r"xmguard\.json cannot be written: Is a directory.*Nothing was changed"):
         tables.write_card(tmp_path, [], MEASURED)
 

@@ -24,7 +24,7 @@ from xmguard.errors import ErrorCode, InvalidRequest, Reason, XmguardError
 from xmguard.profile import CARD
 from xmguard_research.mixing.arms import NONE, STAGE, UNTOUCHED, Experiment
 from xmguard_research.mixing.evaluating import answered, evaluate, key, stamped
-from xmguard_research.mixing.folders import told
+from xmguard_research.mixing.folders import rewrite, told
 from xmguard_research.mixing.posing import Posed, posed
 from xmguard_research.mixing.recipe import Recipe
 
@@ -117,9 +117,7 @@ def claim(experiment: Experiment, out: Path) -> None:
     content = json.dumps(experiment.model_dump(mode="json"), ensure_ascii=False, indent=1)
     with told(out):
         out.mkdir(parents=True, exist_ok=True)
-        beside = out / f".{FILE}.new"
-        beside.write_text(content + "\n", encoding="utf-8")
-        beside.replace(out / FILE)
+        rewrite(out / FILE, content + "\n")
 
 
 def opened(out: Path) -> Experiment:

@@ -1,4 +1,4 @@
-"""Folders that appear when they are whole, or not at all, or that one process works in. Does not know their content."""
+"""Folders and files that are there whole or not at all, and folders that one process works in. Knows none of them."""
 
 from __future__ import annotations
 
@@ -82,6 +82,17 @@ def held(folder: Path, doing: str) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+def rewrite(file: Path, text: str) -> None:
+    """Put a text in place of a file's at once: whoever stops meanwhile leaves the one or the other.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    beside = file.with_name(f".{file.name}.new")
+    beside.write_text(text, encoding="utf-8")
+    beside.replace(file)
 
 
 def disk_is_full(error: Exception) -> bool:

@@ -22,7 +22,7 @@ from pathlib import Path
 
 from xmguard.errors import InvalidRequest
 from xmguard.profile import CARD
-from xmguard_research.mixing.folders import held, told
+from xmguard_research.mixing.folders import held, rewrite, told
 
 _OTHER = {
     "recipe_sha256": "another recipe",
@@ -98,7 +98,7 @@ class Run:
                     if folder.exists():
                         shutil.rmtree(folder)
                 self.metrics.unlink(missing_ok=True)
-            _put(self._whose, json.dumps(identity, indent=2) + "\n")
+            rewrite(self._whose, json.dumps(identity, indent=2) + "\n")
 
     @property
     def newest(self) -> Path | None:
@@ -151,7 +151,7 @@ class Run:
             return
         # A run that is stopped while it writes leaves a line without its end, and a machine that loses power any bytes.
         written = self.metrics.read_text(encoding="utf-8", errors="replace").splitlines(keepends=True)
-        _put(self.metrics, "".join(line for line in written if line.endswith("\n") and _step_of(line) <= step))
+        rewrite(self.metrics, "".join(line for line in written if line.endswith("\n") and _step_of(line) <= step))
 
 
 def list_files(checkpoint: Path) -> None:
@@ -201,10 +201,3 @@ def _step_of(line: str) -> float:
         return int(json.loads(line)["step"])
     except (ValueError, TypeError, KeyError):
         return math.inf
-
-
-def _put(file: Path, text: str) -> None:
-    """Write a file at once."""
-    beside = file.with_name(f".{file.name}.new")
-    beside.write_text(text, encoding="utf-8")
-    beside.replace(file)

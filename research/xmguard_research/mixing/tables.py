@@ -13,7 +13,7 @@ from typing import Any
 from xmguard.errors import ErrorCode, Reason, XmguardError
 from xmguard.profile import CARD
 from xmguard_research.metrics import Estimate
-from xmguard_research.mixing.folders import told
+from xmguard_research.mixing.folders import rewrite, told
 from xmguard_research.mixing.measures import Number
 from xmguard_research.mixing.posing import CONFLICT
 from xmguard_research.mixing.quantities import ACCURACIES, MEANINGS, RATES
@@ -99,9 +99,7 @@ def write_card(folder: Path, numbers: Sequence[Number], measured: Mapping[str, s
     card |= {"measured": dict(measured), "benchmarks": [*(one for one in same if _asked(one) not in written), *rows]}
     path = folder / CARD
     with told(path):
-        beside = path.with_suffix(".json.new")
-        beside.write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-        beside.replace(path)
+        rewrite(path, json.dumps(card, ensure_ascii=False, indent=1) + "\n")
     return len(before) - len(same)
 
 
