@@ -20,6 +20,8 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from typer import BadParameter
+
 from xmguard.errors import ErrorCode, InvalidRequest, Reason, XmguardError
 from xmguard.profile import CARD
 from xmguard_research.mixing.arms import NONE, STAGE, UNTOUCHED, Experiment
@@ -355,7 +357,15 @@ def _evaluate(experiment: Experiment, one: Checkpoint, every: Sequence[Posed], d
 
     untouched = one.arm == UNTOUCHED
     guard = load_guard(experiment.base if untouched else str(one.model), device=device, dtype=experiment.dtype)
-    rows = evaluate(guard, every, one.evaluation)
+    try:
+        rows = evaluate(guard, every, one.evaluation)
+    except BadParameter as error:
+        raise XmguardError(
+            f"{one.name} was asked with other weights, in another dtype or by another version ({error.message}); "
+            f"remove {one.evaluation} to ask it again, or go on as before",
+            code=ErrorCode.FAILED_PRECONDITION,
+            reason=Reason.REQUEST_INVALID,
+        ) from error
     numbers = measures.of_checkpoint(rows, one.name)
     measured = stamped(guard)
     tables.write(one.evaluation, numbers, {"model": one.name, **measured})
