@@ -20,15 +20,18 @@ from xmguard_research.mixing.folders import disk_is_full
 
 Show = Callable[[str, int, int], None]
 """Told how it goes in words, the steps made, and how many there will be."""
-_TOLD = 10
-"""How often something is said where there is no bar."""
+_TOLD, _PAUSE = 10, 5.0
+"""How often something is said where there is no bar, and seconds that are between."""
 
 
 def now_and_then(tell: Callable[[str], None]) -> Show:
-    """Tells about ten times how it goes, for logs."""
+    """Tells about ten times how it goes, for logs; nothing of what is done within seconds."""
+    last = time.monotonic()
 
     def show(line: str, step: int, steps: int) -> None:
-        if steps and step and step % max(1, steps // _TOLD) == 0:
+        nonlocal last
+        if steps and step and step % max(1, steps // _TOLD) == 0 and time.monotonic() - last >= _PAUSE:
+            last = time.monotonic()
             tell(f"{step} of {steps}: {line}")
 
     return show
