@@ -184,6 +184,10 @@ def test_the_command_keeps_in_the_card_what_it_measured_before_on_the_same_and_n
         shown = " ".join(capsys.readouterr().err.split())
         said.append(("1 rows of the card are gone" in shown, "bfloat16 is slow, take --dtype float32" in shown))
     assert said == [(True, True), (False, False)]
+    other = Guard(replace(guard.backend, model_hash="0" * 64), guard.registry, model="other")
+    monkeypatch.setattr(loading, "load_guard", lambda *ignored, **ignored_too: other)
+    with pytest.raises(InvalidRequest, match=r"--out: .*holds results of .*; choose another file, since this is 0000"):
+        command_evaluate.evaluate(str(tmp_path), tmp_path / "out", **asked)
     written = json.loads(card.read_text())
     assert written["measured"] == evaluating.stamped(guard)
     assert {row["variant"] for row in written["benchmarks"]} == {"en-en", "es-es"}

@@ -61,7 +61,7 @@ def evaluate(
         from xmguard.loading import load_guard
         from xmguard_research.mixing import measures, tables
         from xmguard_research.mixing.evaluating import evaluate as evaluated
-        from xmguard_research.mixing.evaluating import stamped
+        from xmguard_research.mixing.evaluating import made_by, stamped
         from xmguard_research.mixing.posing import posed
         from xmguard_research.mixing.processor import emulation
 
@@ -76,7 +76,10 @@ def evaluate(
         every = [one for suite in wanted for one in posed(suite)]
         with progress(f"loading {model}") as step:
             guard = load_guard(model, device=device, dtype=dtype, progress=step)
-        rows = evaluated(guard, every, out)
+        try:
+            rows = evaluated(guard, every, out)
+        except typer.BadParameter as error:
+            raise InvalidRequest.field("--out", f"{error.message}, since this is {made_by(guard)}") from error
         numbers = measures.of_checkpoint(rows)
         measured = stamped(guard)
         tables.write(out, numbers, {"model": model, **measured})
