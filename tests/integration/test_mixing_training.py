@@ -162,6 +162,19 @@ def test_another_recipes_run_is_replaced_only_by_force(base, trained, tmp_path):
     assert weights(Run(folder)) != weights(whole)
 
 
+def test_a_mistake_in_a_recipe_neither_takes_a_folder_nor_costs_the_run_in_it(base, trained, tmp_path):
+    _, data, whole = trained
+    wrong = make_recipe(base, modules=["q_prooj"])
+    with pytest.raises(InvalidRequest, match=r"train\.modules: cannot be adapted"):
+        run_training(wrong, data, tmp_path / "run")
+    assert not (tmp_path / "run" / "run.json").exists()
+    shutil.copytree(whole.path, tmp_path / "old")
+    with pytest.raises(InvalidRequest, match=r"train\.modules: cannot be adapted"):
+        run_training(wrong, data, tmp_path / "old", force=True)
+    assert weights(Run(tmp_path / "old")) == weights(whole)
+    assert metrics(Run(tmp_path / "old")) == metrics(whole)
+
+
 def test_a_folder_that_is_trained_in_is_left_alone(trained, tmp_path):
     with Run(tmp_path).held(), pytest.raises(InvalidRequest, match="is trained in by another process"):
         run_training(*trained[:2], tmp_path)
@@ -272,7 +285,7 @@ def test_contexts_are_not_read_apart_where_a_window_would_hide_some_of_them(tmp_
     base = make_model(tmp_path / "base" / "tiny", family="Mistral", sliding_window=24)
     recipe = make_recipe(base, acts_on="answer")
     with pytest.raises(
-        InvalidRequest, match=r"train\.acts_on: .* window of 24 tokens .*; give acts_on: all, or shorter"
+        InvalidRequest, match=r"train\.acts_on: .* window of 24 tokens, .*; give acts_on: all, or shorter"
     ):
         run_training(recipe, make_data(tmp_path / "data", recipe, count=2), tmp_path / "run")
 

@@ -73,23 +73,34 @@ class Run:
         """No other process trains in the folder meanwhile; raises as `folders.held`."""
         return held(self.path, "trained in")
 
-    def claim(self, identity: Mapping[str, str], *, force: bool) -> None:
-        """Make the folder this run's.
+    def require_own(self, identity: Mapping[str, str]) -> None:
+        """Refuse another run's folder.
 
         Args:
             identity: what the run is of; a run of the same goes on. What an earlier version did not write is not
                 compared, nor is what a finished run has behind it.
+
+        Raises:
+            InvalidRequest: it is another run's, or does not say whose it is.
+        """
+        if others := self._differing(identity):
+            raise InvalidRequest.field(
+                "--out", f"{self.path} holds a run {others[0]}; choose another folder, or replace it with --force"
+            )
+
+    def claim(self, identity: Mapping[str, str], *, force: bool) -> None:
+        """Make the folder this run's.
+
+        Args:
+            identity: as `require_own` takes it.
             force: throw away what another run, or this one, has left.
 
         Raises:
             InvalidRequest: it is another run's, or does not say whose it is.
             XmguardError: the folder cannot be written.
         """
-        others = self._differing(identity)
-        if others and not force:
-            raise InvalidRequest.field(
-                "--out", f"{self.path} holds a run {others[0]}; choose another folder, or replace it with --force"
-            )
+        if not force:
+            self.require_own(identity)
         with told(self.path, *(["Some of what it held may be gone"] if force else [])):
             self.path.mkdir(parents=True, exist_ok=True)
             if force:

@@ -82,17 +82,15 @@ def _train(
     registry = load_plugins()
     base = find_base(recipe.base_model, registry)
     batch = arguments.per_device_train_batch_size * arguments.world_size
-    thrown_away: list[str] = []
     # The first process makes what is not there; the others find it.
     with arguments.main_process_first(local=False, desc="data"):
         folder = data or building.build(recipe, run.data, force=force, begun=True, tell=show).folder
         manifest = _manifest(folder, recipe)
         files = [folder / name for name in (building.INSTANCES, building.VALIDATION)]
-        if arguments.process_index == 0:
-            run.claim(_identity(recipe, base, sha256(*files), batch), force=force)
-            thrown_away = [] if run.finished else run.tidy()
-        begun = run.newest
-    if run.finished:
+        identity = _identity(recipe, base, sha256(*files), batch)
+        if not force:
+            run.require_own(identity)
+    if run.finished and not force:
         tell(f"{run.model} is there already, of this recipe and data")
         return run.model
     if recipe.train.precision == "bf16" and arguments.device.type == "cpu" and (said := emulation(_FASTER)):
@@ -109,6 +107,13 @@ def _train(
     blank = [rows.missing(batch, arguments.world_size) for rows in (train, validation)]
     order = train.order(recipe.train, batch, blank[0])
     amounts = train.amounts(order, recipe.instances_per_step)
+    thrown_away: list[str] = []
+    # Not before: a mistake in a recipe neither takes a folder nor costs what --force replaces.
+    with arguments.main_process_first(local=False, desc="run"):
+        if arguments.process_index == 0:
+            run.claim(identity, force=force)
+            thrown_away = run.tidy()
+        begun = run.newest
     watch = Watch(run.metrics, amounts, show)
     tell(
         f"{len(train)} instances, {amounts[-1].trained:,} trained tokens of {amounts[-1].read:,} read, in "
