@@ -121,6 +121,15 @@ def test_the_spread_keeps_what_cancels_between_the_orders():
     assert number(found, "spread").estimate.value == pytest.approx(math.log(2))
 
 
+@pytest.mark.parametrize("norms", [(0.0, 1.0), (1.0, 0.0), (0.0, 0.0)])
+def test_a_source_that_contributes_nothing_leaves_ratios_undefined_and_counts_in_the_rest(norms):
+    rows = [response("a", ("en", "es"), True, True, norms=norms), response("b", ("en", "es"), True, True)]
+    found = measures.of_checkpoint(rows, resamples=DRAWS)
+    assert number(found, "spread").estimate.value is None
+    assert number(found, "detection").estimate.value == 1.0
+    assert number(found, "absolute gap").estimate.value == pytest.approx(abs(norms[0] + 2 - norms[1] - 1) / 2)
+
+
 def test_the_shortfall_is_what_mixing_two_languages_costs_against_the_mean_of_each_alone():
     rows = [
         *(response(item, ("en", "en"), True, True) for item in "ab"),
