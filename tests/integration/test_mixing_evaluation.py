@@ -189,7 +189,8 @@ def test_the_command_keeps_in_the_card_what_it_measured_before_on_the_same_and_n
     with pytest.raises(InvalidRequest, match=r"--out: .*holds results of .*; choose another file, since this is 0000"):
         command_evaluate.evaluate(str(tmp_path), tmp_path / "out", **asked)
     written = json.loads(card.read_text())
-    assert written["measured"] == evaluating.stamped(guard)
+    settings = {"clqa": {"size": "short", "seed": None}}
+    assert written["measured"] == {**evaluating.stamped(guard), "settings": settings}
     assert {row["variant"] for row in written["benchmarks"]} == {"en-en", "es-es"}
 
 

@@ -15,6 +15,7 @@ from xmguard_research.mixing.posing import CONFLICT, SINGLE
 
 DRAWS = 200
 MEASURED = {"model_hash": "ab", "dtype": "float32", "version": "1"}
+SETTINGS = {"clqa": {"size": "short", "seed": None}}
 
 
 def response(item, labels, conflict, reported, norms=(2.0, 1.0), tokens=(10, 10), prompt="standard"):
@@ -280,11 +281,12 @@ def test_the_numbers_are_written_with_their_intervals_as_json_and_csv(tmp_path):
 def test_the_card_gets_every_number_once_and_keeps_those_of_other_variants(tmp_path):
     before = {"suite": "clqa", "variant": "en-es", "prompt": "standard", "what": "detection", "value": 9}
     kept = [before | {"variant": "de-de", "value": 1}, before | {"suite": "other", "value": 1}]
-    card = {"name": "es", "measured": MEASURED, "benchmarks": [before, *kept]}
+    measured = {**MEASURED, "settings": {**SETTINGS, "other": {"size": "long"}}}
+    card = {"name": "es", "measured": measured, "benchmarks": [before, *kept]}
     (tmp_path / tables.CARD).write_text(json.dumps(card))
     found = measures.of_checkpoint(ROWS, resamples=DRAWS)
     for _ in range(2):
-        assert tables.write_card(tmp_path, found, MEASURED) == 0
+        assert tables.write_card(tmp_path, found, MEASURED, SETTINGS) == 0
     written = json.loads((tmp_path / tables.CARD).read_text())
     assert written["name"] == "es"
     assert written["benchmarks"][:2] == kept
@@ -296,10 +298,11 @@ def test_the_card_gets_every_number_once_and_keeps_those_of_other_variants(tmp_p
 
 def test_the_card_keeps_what_was_chosen_by_apart_from_what_was_measured(tmp_path):
     (tmp_path / tables.CARD).write_text("{}")
-    tables.write_card(tmp_path, measures.of_checkpoint(ROWS, resamples=DRAWS), MEASURED)
+    tables.write_card(tmp_path, measures.of_checkpoint(ROWS, resamples=DRAWS), MEASURED, SETTINGS)
     measured = json.loads((tmp_path / tables.CARD).read_text())["benchmarks"]
     missed = [replace(row, suite="dev", key=f"dev/{row.key}", item=f"dev-{row.item}", reported=False) for row in ROWS]
-    tables.write_card(tmp_path, measures.of_checkpoint(missed, resamples=DRAWS), MEASURED)
+    missed_of = {"dev": {"size": "short", "seed": None}}
+    assert tables.write_card(tmp_path, measures.of_checkpoint(missed, resamples=DRAWS), MEASURED, missed_of) == 0
     rows = json.loads((tmp_path / tables.CARD).read_text())["benchmarks"]
     assert [row for row in rows if row["suite"] == "clqa"] == measured
     (chosen,) = [row for row in rows if (row["suite"], row["variant"], row["what"]) == ("dev", "en-es", "detection")]
@@ -308,19 +311,29 @@ def test_the_card_keeps_what_was_chosen_by_apart_from_what_was_measured(tmp_path
 
 def test_a_folder_without_a_card_is_refused(tmp_path):
     with pytest.raises(XmguardError, match=r"xmguard\.json cannot be read"):
-        tables.write_card(tmp_path, [], MEASURED)
+        tables.write_card(tmp_path, [], MEASURED, SETTINGS)
 
 
-@pytest.mark.parametrize("other", [{"model_hash": "cd"}, {"dtype": "bfloat16"}, {"version": "2"}, None])
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"model_hash": "cd"},
+        {"dtype": "bfloat16"},
+        {"version": "2"},
+        {"settings": {"clqa": {"size": "long", "seed": None}}},
+        {"settings": {}},
+        None,
+    ],
+)
 def test_the_card_keeps_nothing_that_was_measured_on_others_and_counts_what_went(tmp_path, other):
     row = {"suite": "clqa", "variant": "de-de", "prompt": "standard", "what": "detection", "value": 9}
-    measured = {} if other is None else {"measured": MEASURED | other}
+    measured = {} if other is None else {"measured": {**MEASURED, "settings": SETTINGS} | other}
     (tmp_path / tables.CARD).write_text(json.dumps({"benchmarks": [row], **measured}))
     found = measures.of_checkpoint(ROWS, resamples=DRAWS)
-    assert tables.write_card(tmp_path, found, MEASURED) == 1
+    assert tables.write_card(tmp_path, found, MEASURED, SETTINGS) == 1
     written = json.loads((tmp_path / tables.CARD).read_text())
     assert len(written["benchmarks"]) == len(found)
-    assert written["measured"] == MEASURED
+    assert written["measured"] == {**MEASURED, "settings": SETTINGS}
 
 
 def test_a_variant_is_replaced_with_all_its_numbers_and_what_else_was_asked_of_it_stays(tmp_path):
@@ -329,7 +342,7 @@ def test_a_variant_is_replaced_with_all_its_numbers_and_what_else_was_asked_of_i
     both = [replace(question(item, True, True), variant="en-es", labels=["en", "es"]) for item in "ab"]
     (tmp_path / tables.CARD).write_text("{}")
     for rows in ([*alone, *across, *both], across):
-        tables.write_card(tmp_path, measures.of_checkpoint(rows, resamples=DRAWS), MEASURED)
+        tables.write_card(tmp_path, measures.of_checkpoint(rows, resamples=DRAWS), MEASURED, SETTINGS)
     rows = json.loads((tmp_path / tables.CARD).read_text())["benchmarks"]
     assert "shortfall" not in {row["what"] for row in rows}  # of the pairs of one language that were asked before
     assert {row["what"] for row in rows if row["variant"] == "en-es"} >= {"exact", "holds", "detection"}
@@ -340,7 +353,7 @@ def test_a_card_that_cannot_be_written_is_said(tmp_path):
     (tmp_path / tables.CARD).write_text("{}")
     (tmp_path / ".xmguard.json.new").mkdir()
     with pytest.raises(XmguardError, match=r"xmguard\.json cannot be written: Is a directory.*Nothing was changed"):
-        tables.write_card(tmp_path, [], MEASURED)
+        tables.write_card(tmp_path, [], MEASURED, SETTINGS)
 
 
 def test_a_number_counts_the_responses_that_it_is_about_of_both_arms():

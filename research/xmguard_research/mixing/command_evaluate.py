@@ -83,11 +83,13 @@ def evaluate(
         numbers = measures.of_checkpoint(rows)
         measured = stamped(guard)
         tables.write(out, numbers, {"model": model, **measured})
-        gone = tables.write_card(source, numbers, measured) if write and source is not None else 0
+        settings = {one.suite: one.setting for one in wanted}
+        gone = tables.write_card(source, numbers, measured, settings) if write and source is not None else 0
         _show(numbers, out)
         if gone:
             _say(
-                f"{gone} rows of the card are gone: of other weights, another dtype or version, or nobody knows of what"
+                f"{gone} rows of the card are gone: of other weights, another dtype, version or --size, or it is not "
+                "known of what"
             )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from xmguard import Span
 from xmguard.errors import InvalidRequest
@@ -98,6 +98,12 @@ class Wanted:
     def labels(self) -> list[str]:
         """Every language or modality of the variants, in their order."""
         return list(dict.fromkeys(label for variant in self.variants for label in variant.split("-")))
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        """What of it numbers are of beside suite, variant and prompt, for files."""
+        own = {"size": self.size} if self.suite in OF_LANGUAGES else {"kinds": [*self.kinds], "style": self.style}
+        return {**own, "seed": self.seed}
 
     @property
     def crossing(self) -> list[tuple[str, str]]:

@@ -76,13 +76,16 @@ def read_card(folder: Path) -> dict[str, Any]:
     return card
 
 
-def write_card(folder: Path, numbers: Sequence[Number], measured: Mapping[str, str]) -> int:
+def write_card(
+    folder: Path, numbers: Sequence[Number], measured: Mapping[str, str], settings: Mapping[str, Mapping[str, Any]]
+) -> int:
     """Put the numbers of a checkpoint into its card, beside those of other variants that were measured on the same.
 
     Args:
         folder: of the checkpoint.
         numbers: they take the place of all that the card has of the same suites, variants and prompts.
         measured: weights, dtype and version, as `evaluating.stamped` tells them.
+        settings: of every suite that was asked, as `Wanted.setting` tells them.
 
     Returns:
         How many rows are no longer in the card because they were measured on others, or nobody knows on what.
@@ -95,8 +98,13 @@ def write_card(folder: Path, numbers: Sequence[Number], measured: Mapping[str, s
     rows = [{name: row[name] for name in names} for row in map(flat, numbers)]
     written = {_asked(row) for row in rows}
     before = card.get("benchmarks", [])
-    same = before if card.get("measured") == measured else []
-    card |= {"measured": dict(measured), "benchmarks": [*(one for one in same if _asked(one) not in written), *rows]}
+    there = dict(card.get("measured", {}))
+    earlier = there.pop("settings", {}) if there.items() >= measured.items() else {}
+    # Of a suite that was not asked now, what is known of it goes on to hold.
+    known = {**earlier, **settings}
+    same = [one for one in before if one.get("suite") in earlier and earlier[one["suite"]] == known[one["suite"]]]
+    card["measured"] = {**measured, "settings": known}
+    card["benchmarks"] = [*(one for one in same if _asked(one) not in written), *rows]
     path = folder / CARD
     with told(path):
         rewrite(path, json.dumps(card, ensure_ascii=False, indent=1) + "\n")
