@@ -59,23 +59,28 @@ def evaluate(
             suites, variants, items=items, questions=questions, prompts=prompts, size=size, kinds=kinds, seed=seed
         )
         from xmguard.loading import load_guard
+        from xmguard.plugins import load_plugins
         from xmguard_research.mixing import measures, tables
         from xmguard_research.mixing.evaluating import evaluate as evaluated
         from xmguard_research.mixing.evaluating import made_by, stamped
         from xmguard_research.mixing.posing import posed
         from xmguard_research.mixing.processor import emulation
 
+        registry = load_plugins()
         folder = Path(model)
-        source = folder if folder.is_dir() else None
+        # A model's name is taken before a folder's, and its numbers are none of the folder's.
+        source = folder if folder.is_dir() and model not in registry.models.names() else None
         if write and source is None:
-            raise InvalidRequest.field("--write", f"{model!r} is no folder, so it has no card to write into")
+            raise InvalidRequest.field(
+                "--write", f"{model!r} is no folder, so it has no card to write into; give one, such as ./run/model"
+            )
         if write and source is not None:
             tables.read_card(source)  # a folder without a card is refused now, and not after hours
         if dtype == "bfloat16" and device.startswith("cpu") and (slow := emulation("--dtype float32")):
             _say(slow)
         every = [one for suite in wanted for one in posed(suite)]
         with progress(f"loading {model}") as step:
-            guard = load_guard(model, device=device, dtype=dtype, progress=step)
+            guard = load_guard(model, device=device, dtype=dtype, registry=registry, progress=step)
         try:
             rows = evaluated(guard, every, out)
         except typer.BadParameter as error:
