@@ -219,6 +219,25 @@ def test_a_checkpoint_that_cannot_be_written_stops_the_run_and_leaves_none_of_it
     assert run.newest.name == "checkpoint-2"
 
 
+def test_a_run_whose_end_could_not_be_written_ends_when_it_is_started_again(trained, tmp_path, monkeypatch):
+    recipe, data, whole = trained
+    run = Run(tmp_path / "run")
+    shutil.copytree(whole.path, run.path, ignore=shutil.ignore_patterns("model", "curves*"))
+
+    def full(*ignored):
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(training.curves, "draw", full)
+        with pytest.raises(TrainingStopped, match=r"run cannot be written: the disk is full; free some space"):
+            run_training(recipe, data, run.path)
+    assert not run.finished
+    run_training(recipe, data, run.path)
+    assert weights(run) == weights(whole)
+    assert metrics(run) == metrics(whole)
+    assert {file.name for file in run.path.glob("curves*")} == {"curves.svg", "curves.png"}
+
+
 def test_what_cannot_be_written_and_what_cannot_be_read_are_told_apart(trained, tmp_path):
     recipe, data, _ = trained
     run = Run(tmp_path / "run")

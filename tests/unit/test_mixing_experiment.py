@@ -289,7 +289,8 @@ def filled(experiment, out, steps=7):
         one.model.mkdir()
         rows = [json.dumps(asdict(row)) + "\n" for row in responses(experiment, one.arm)]
         (one.evaluation / RESPONSES).write_text("".join(rows))
-        training = {"trained_tokens": 50, "read_tokens": 500, "steps": steps, "seconds": 3.0, "data": {"items": 8}}
+        training = {"trained_tokens": 50, "read_tokens": 500, "steps": steps, "seconds": 3.0}
+        training["data"] = {"instances": 4, "items": 8}
         (one.model / "xmguard.json").write_text(json.dumps({"training": training}))
     return out
 
@@ -328,6 +329,7 @@ def test_the_report_has_the_numbers_of_every_arm_and_of_every_comparison(result,
     assert f"**Cannot be said** – {alike}" in report
     assert "**Not shown** – clqa en-es: detection of instance minus that of dataset" in report
     assert re.search(r"\| instance \| 1 \| 50 \| 500 \|", report)
+    assert "| instance | 1 | 50 | 500 | 4 | 8 | 7 | 3.0 |" in report
     assert "Not done yet" not in report
     count = report.count("- **Shown") + report.count("- **Not shown")
     assert f"{count} of these statements have an interval, and none is corrected" in report

@@ -141,9 +141,10 @@ def _train(
                 "steps": trainer.state.global_step,
                 "seconds": round(watch.seconds, 1),
             }
+            curves.draw(run.metrics, run.path / "curves")
+            # The last of all: a run that has it is done.
             card = checkpoint.card(recipe, base, manifest, spent)
             checkpoint.write(trainer.accelerator.unwrap_model(trainer.model), reader, run.model, card, state)
-            curves.draw(run.metrics, run.path / "curves")
     except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors hide the system's error
         raise TrainingStopped.unwritable(run.path, error) from error
     trainer.accelerator.wait_for_everyone()
