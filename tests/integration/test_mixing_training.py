@@ -164,12 +164,13 @@ def test_another_recipes_run_is_replaced_only_by_force(base, trained, tmp_path):
 
 def test_a_mistake_in_a_recipe_neither_takes_a_folder_nor_costs_the_run_in_it(base, trained, tmp_path):
     _, data, whole = trained
-    wrong = make_recipe(base, modules=["q_prooj"])
-    with pytest.raises(InvalidRequest, match=r"train\.modules: cannot be adapted"):
+    wrong = make_recipe(base, modules=["q_proj", "v_prooj"])
+    said = r"train\.modules: names v_prooj, and no linear layer of .* is called so; give some of .*, v_proj$"
+    with pytest.raises(InvalidRequest, match=said):
         run_training(wrong, data, tmp_path / "run")
     assert not (tmp_path / "run" / "run.json").exists()
     shutil.copytree(whole.path, tmp_path / "old")
-    with pytest.raises(InvalidRequest, match=r"train\.modules: cannot be adapted"):
+    with pytest.raises(InvalidRequest, match=said):
         run_training(wrong, data, tmp_path / "old", force=True)
     assert weights(Run(tmp_path / "old")) == weights(whole)
     assert metrics(Run(tmp_path / "old")) == metrics(whole)
