@@ -166,6 +166,10 @@ def test_a_mistake_in_a_recipe_neither_takes_a_folder_nor_costs_the_run_in_it(ba
     _, data, whole = trained
     wrong = make_recipe(base, modules=["q_proj", "v_prooj"])
     said = r"train\.modules: names v_prooj, and no linear layer of .* is called so; give some of .*, v_proj$"
+    with pytest.raises(
+        InvalidRequest, match=r"names lm_head, and no linear layer .*; give some of down_proj, gate_proj, k"
+    ):
+        load_model(Base("tiny", base), make_recipe(base, modules=["lm_head"]).train)
     with pytest.raises(InvalidRequest, match=said):
         run_training(wrong, data, tmp_path / "run")
     assert not (tmp_path / "run" / "run.json").exists()

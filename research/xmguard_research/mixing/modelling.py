@@ -134,18 +134,24 @@ def _frozen(model: Any, outside: str) -> Any:
 
 
 def _check_modules(model: Any, base: Base, train: Train, outside: str | None) -> None:
-    """PEFT adapts what it finds, and says nothing of a name that it finds nowhere."""
+    """PEFT adapts what it finds, and says nothing of a name that it finds nowhere.
+
+    An adapter of the head, which lies outside of `model`, would be trained and could not be served.
+    """
     layers = [
         name
         for name, module in model.named_modules()
-        if isinstance(module, nn.Linear) and (outside is None or not re.fullmatch(outside, name))
+        if isinstance(module, nn.Linear)
+        and name.startswith("model.")
+        and (outside is None or not re.fullmatch(outside, name))
     ]
     missing = [one for one in train.modules if not any(f".{name}".endswith(f".{one}") for name in layers)]
     if missing:
         called = ", ".join(sorted({name.rpartition(".")[2] for name in layers}))
         raise InvalidRequest.field(
             "train.modules",
-            f"names {', '.join(missing)}, and no linear layer of {base.name} is called so; give some of {called}",
+            f"names {', '.join(missing)}, and no linear layer of {base.name} that can be adapted is called so; give "
+            f"some of {called}",
         )
 
 
