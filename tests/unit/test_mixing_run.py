@@ -1,11 +1,13 @@
 """A run's folder is that of one recipe, data, base and shape of processes."""
 
 import json
+import shutil
 
 import pytest
 
 from xmguard.errors import InvalidRequest, XmguardError
 from xmguard_research.mixing import command_train
+from xmguard_research.mixing.folders import whole
 from xmguard_research.mixing.run import Run, list_files
 
 IDENTITY = {"recipe_sha256": "a", "data_sha256": "b", "base_sha256": "c", "instances_per_forward": "8"}
@@ -77,8 +79,14 @@ def test_what_was_being_written_is_thrown_away_and_named(tmp_path):
     run = Run(tmp_path)
     ended(run, 2)
     (run.checkpoints / "checkpoint-4").mkdir()
+    with whole(run.model) as work:
+        left = work.parent
+        shutil.copytree(left, tmp_path / "copy")
+    shutil.rmtree(run.model)
+    (tmp_path / "copy").rename(left)  # as a kill leaves it
     assert run.tidy() == ["checkpoint-4"]
     assert [folder.name for folder in run.checkpoints.iterdir()] == ["checkpoint-2"]
+    assert [folder.name for folder in tmp_path.iterdir()] == ["checkpoints"]
 
 
 def test_of_the_metrics_whole_lines_until_the_newest_checkpoint_stay(tmp_path):

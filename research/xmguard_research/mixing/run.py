@@ -136,8 +136,11 @@ class Run:
                 "before it",
             )
         begun = sorted(folder for folder in self.checkpoints.glob("checkpoint-*") if not _is_ended(folder))
+        unfinished = self.path.glob(
+            f".{self.model.name}-*"
+        )  # of a model that was being written, as `folders.whole` does
         with told(self.path):
-            for folder in begun:
+            for folder in (*begun, *unfinished):
                 shutil.rmtree(folder)
             self._cut(0 if newest is None else _step(newest))
         return [folder.name for folder in begun]
