@@ -370,7 +370,7 @@ def _evaluate(experiment: Experiment, one: Checkpoint, every: Sequence[Posed], d
     measured = stamped(guard)
     tables.write(one.evaluation, numbers, {"model": one.name, **measured})
     if not untouched:
-        settings = {part.suite: part.wanted.setting for part in experiment.evaluation}
+        settings: dict[str, Any] = {part.suite: part.wanted.setting for part in experiment.evaluation}
         tables.write_card(one.model, numbers, measured, settings)
     del guard
     gc.collect()
