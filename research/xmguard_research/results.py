@@ -51,7 +51,20 @@ def lines(path: Path) -> Iterator[dict[str, Any]]:
     Raises:
         typer.BadParameter: a line is not JSON, with its number.
     """
-    for number, line in enumerate(path.read_text(encoding="utf-8").split("\n"), start=1):
+    yield from _objects(path, path.read_bytes())
+
+
+def ended_lines(path: Path) -> Iterator[dict[str, Any]]:
+    """The same of a file that is being written, or was until a kill: without what has no line's end yet.
+
+    Raises:
+        typer.BadParameter: a line is not JSON, with its number.
+    """
+    yield from _objects(path, path.read_bytes().rpartition(b"\n")[0])
+
+
+def _objects(path: Path, content: bytes) -> Iterator[dict[str, Any]]:
+    for number, line in enumerate(content.decode().split("\n"), start=1):
         if line.strip():
             try:
                 yield json.loads(line)

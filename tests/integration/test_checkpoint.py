@@ -252,6 +252,12 @@ def test_what_is_no_plain_adapter_or_does_not_fit_is_refused(adapter, tiny_folde
     assert refused(adapter, registry) == (
         "its adapter holds no low-rank update, so it would change nothing; save it again with PEFT"
     )
+    save_file(tensors | {up: torch.full((4, 48), torch.nan)}, adapter / "adapter_model.safetensors")
+    write_card(adapter, tiny_folder, tiny_backend.model_hash, acts_on)
+    assert refused(adapter, registry) == (
+        f"its adapter holds what is no finite number in 1 tensors, such as {up}; "
+        "train it again with a lower learning rate"
+    )
 
 
 def test_a_layer_that_text_does_not_run_through_cannot_answer(tmp_path, registry):

@@ -7,13 +7,14 @@ import pytest
 import typer
 
 from tests.integration.bench.art import require_art
-from xmguard import AnswerRequest, Decoding, OnConflict, OnError, Rebalance
+from xmguard import AnswerRequest, Decoding, OnConflict, OnError, Rebalance, loading
 from xmguard.errors import InvalidRequest
 from xmguard.guard import Guard
 from xmguard.request import Prompt
-from xmguard_research.mixing import evaluating
+from xmguard_research.mixing import command_evaluate, evaluating, processor
 from xmguard_research.mixing.command_evaluate import wants
 from xmguard_research.mixing.evaluating import RESPONSES, evaluate
+from xmguard_research.mixing.folders import held
 from xmguard_research.mixing.posing import CONFLICT, CROSS, SINGLE, Posed, Wanted, posed
 
 PROMPTS = {"standard": Prompt.STANDARD, "instructed": Prompt.INSTRUCTED, "explicit": Prompt.EXPLICIT}
@@ -66,6 +67,8 @@ def test_nothing_is_asked_twice_and_what_was_cut_short_is_asked_again(guard, con
     monkeypatch.setattr(evaluating, "respond", counted)
     assert evaluate(guard, conflicts[:2], tmp_path) == first
     assert not asked
+    with held(tmp_path, "written"), pytest.raises(InvalidRequest, match="is written by another process"):
+        evaluate(guard, conflicts[:2], tmp_path)
     path.write_text(written[: written.rindex('"norms"')])  # as a kill leaves it
     again = evaluate(guard, conflicts[:2], tmp_path)
     assert asked == [(conflicts[1].case.id, ("explicit",))]
@@ -78,6 +81,16 @@ def test_nothing_is_asked_twice_and_what_was_cut_short_is_asked_again(guard, con
     rows = path.read_text().splitlines()
     assert rows[:-1] == written.splitlines()[:-1]
     assert len(rows) == len(first)
+
+
+def test_cases_of_one_name_and_other_texts_are_told_apart(guard, tmp_path, monkeypatch):
+    monkeypatch.setattr(evaluating, "TOKENS", 2)
+    long = next(posed(Wanted("clqa", ("en-en",), 0, 1)))
+    (span,) = long.case.spans
+    short = replace(long, case=replace(long.case, spans=(replace(span, text="It is green."),)))
+    found = evaluate(guard, [short, long], tmp_path)
+    assert found[0].tokens < found[1].tokens
+    assert evaluate(guard, [long, short], tmp_path) == found[::-1]
 
 
 def test_responses_under_another_setting_or_of_other_weights_are_refused(guard, conflicts, tmp_path, monkeypatch):
@@ -175,6 +188,32 @@ def test_a_line_of_the_responses_is_an_object_of_its_own(guard, conflicts, tmp_p
     evaluate(guard, conflicts[:1], tmp_path)
     rows = [json.loads(line) for line in (tmp_path / RESPONSES).read_text().splitlines()]
     assert len({row["key"] for row in rows}) == len(rows) == len(PROMPTS)
+
+
+def test_the_command_keeps_in_the_card_what_it_measured_before_on_the_same_and_nothing_else(
+    guard, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(evaluating, "TOKENS", 2)
+    monkeypatch.setattr(loading, "load_guard", lambda *ignored, **ignored_too: guard)
+    monkeypatch.setattr(processor, "emulation", lambda option: f"bfloat16 is slow, take {option}")
+    card = tmp_path / "xmguard.json"
+    stale = {"suite": "clqa", "variant": "de-de", "prompt": "standard", "what": "detection"}
+    card.write_text(json.dumps({"measured": {"model_hash": "another"}, "benchmarks": [stale]}))
+    said = []
+    for variant, dtype in (("en-en", "bfloat16"), ("es-es", "float32")):
+        asked = {"variants": variant, "dtype": dtype, "items": 1, "questions": 0, "prompts": "standard", "write": True}
+        command_evaluate.evaluate(str(tmp_path), tmp_path / "out", **asked)
+        shown = " ".join(capsys.readouterr().err.split())
+        said.append(("1 rows of the card are gone" in shown, "bfloat16 is slow, take --dtype float32" in shown))
+    assert said == [(True, True), (False, False)]
+    other = Guard(replace(guard.backend, model_hash="0" * 64), guard.registry, model="other")
+    monkeypatch.setattr(loading, "load_guard", lambda *ignored, **ignored_too: other)
+    with pytest.raises(InvalidRequest, match=r"--out: .*holds results of .*; choose another file, since this is 0000"):
+        command_evaluate.evaluate(str(tmp_path), tmp_path / "out", **asked)
+    written = json.loads(card.read_text())
+    settings = {"clqa": {"size": "short", "seed": None}}
+    assert written["measured"] == {**evaluating.stamped(guard), "settings": settings}
+    assert {row["variant"] for row in written["benchmarks"]} == {"en-en", "es-es"}
 
 
 def test_what_is_chosen_by_is_asked_beside_what_is_measured(guard, conflicts, tmp_path, monkeypatch):

@@ -5,7 +5,7 @@ from importlib.metadata import entry_points
 
 import pytest
 
-from xmguard.errors import SetupIncomplete
+from xmguard.errors import SetupIncomplete, XmguardError
 from xmguard.testing.tiny import make_model
 from xmguard.testing.tiny_pictures import make_picture_model
 from xmguard_research.mixing import evaluating, experiment, reporting, training
@@ -74,6 +74,13 @@ def test_an_experiment_trains_asks_and_reports_every_arm_once(tmp_path, monkeypa
     monkeypatch.setattr(training, "_trainer", nothing)
     monkeypatch.setattr(evaluating, "respond", nothing)
     experiment.run(wanted, out)
+
+    responses = out / "stage" / "evaluation" / "responses.jsonl"
+    responses.write_text(responses.read_text().replace(" float32 ", " bfloat16 "))
+    with pytest.raises(
+        XmguardError, match=r"none was asked .*in another dtype .*; remove .*stage/evaluation to ask it again"
+    ):
+        experiment.run(wanted, out)
 
 
 def scenes(name, generator="scene-reading", **options):

@@ -231,6 +231,8 @@ def test_a_missing_file_is_named(fresh, tiny_backend, file):
         ({"lora_bias": True, "rank_pattern": {"q_proj": 2}}, "no plain LoRA adapter: lora_bias, rank_pattern"),
         ({"alora_invocation_tokens": [1]}, "no plain LoRA adapter: alora_invocation_tokens"),
         ({"init_lora_weights": "pissa"}, "no plain LoRA adapter: init_lora_weights"),
+        ({"kasa_config": {"beta": 1e-4}}, "no plain LoRA adapter: kasa_config"),
+        ({"target_parameters": ["experts.gate_up_proj"]}, "no plain LoRA adapter: target_parameters"),
         ({"peft_type": "IA3"}, "is no LoRA adapter: its adapter_config.json says so; train a LoRA in its place"),
         ({"r": 0}, "without usable r and lora_alpha; give it those that it was trained with"),
         ({"lora_alpha": None}, "without usable r and lora_alpha"),

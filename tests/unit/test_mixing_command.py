@@ -98,6 +98,20 @@ def test_mistakes_are_one_line_and_status_2(told: str, tmp_path: Path):
     assert not (tmp_path / "data").exists()
 
 
+def test_a_card_that_is_to_be_written_is_looked_for_before_anything_is_loaded(tmp_path: Path):
+    asked = ("mix", "evaluate", str(tmp_path), "--out", str(tmp_path / "found"), "--write")
+    assert "xmguard.json cannot be read" in one_error_line(xmguard(*asked))
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_models_name_is_none_of_a_folder_whose_card_could_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    (tmp_path / "smollm2").mkdir()
+    (tmp_path / "smollm2" / "xmguard.json").write_text("{}")
+    monkeypatch.chdir(tmp_path)
+    refused = one_error_line(xmguard("mix", "evaluate", "smollm2", "--out", "found", "--write"))
+    assert "'smollm2' is no folder, so it has no card to write into" in refused
+
+
 @pytest.mark.parametrize(
     ("command", "package"),
     [

@@ -4,6 +4,7 @@ import json
 import math
 from dataclasses import replace
 
+import numpy as np
 import pytest
 
 from xmguard.errors import XmguardError
@@ -13,6 +14,8 @@ from xmguard_research.mixing.evaluating import Response
 from xmguard_research.mixing.posing import CONFLICT, SINGLE
 
 DRAWS = 200
+MEASURED = {"model_hash": "ab", "dtype": "float32", "version": "1"}
+SETTINGS = {"clqa": {"size": "short", "seed": None}}
 
 
 def response(item, labels, conflict, reported, norms=(2.0, 1.0), tokens=(10, 10), prompt="standard"):
@@ -119,6 +122,15 @@ def test_the_spread_keeps_what_cancels_between_the_orders():
     assert number(found, "spread").estimate.value == pytest.approx(math.log(2))
 
 
+@pytest.mark.parametrize("norms", [(0.0, 1.0), (1.0, 0.0), (0.0, 0.0)])
+def test_a_source_that_contributes_nothing_leaves_ratios_undefined_and_counts_in_the_rest(norms):
+    rows = [response("a", ("en", "es"), True, True, norms=norms), response("b", ("en", "es"), True, True)]
+    found = measures.of_checkpoint(rows, resamples=DRAWS)
+    assert number(found, "spread").estimate.value is None
+    assert number(found, "detection").estimate.value == 1.0
+    assert number(found, "absolute gap").estimate.value == pytest.approx(abs(norms[0] + 2 - norms[1] - 1) / 2)
+
+
 def test_the_shortfall_is_what_mixing_two_languages_costs_against_the_mean_of_each_alone():
     rows = [
         *(response(item, ("en", "en"), True, True) for item in "ab"),
@@ -222,6 +234,25 @@ def test_what_differs_between_seeds_widens_the_interval_though_topics_agree():
     assert (alone.value, alone.low, alone.high) == (1.0, 1.0, 1.0)
 
 
+@pytest.mark.parametrize("even", [0.0, 1.0])
+def test_what_rounding_keeps_from_even_is_even(even):
+    low, high = np.nextafter(even, -1) - 3e-17, np.nextafter(even, 2) + 3e-17
+    draws = np.array([low] * 100 + [even + 0.5] * 100)
+    found = crossed.Replicates(high, draws).estimate()
+    assert (found.value, found.low, found.high) == (even, even, even + 0.5)
+    found = crossed.Replicates(low, 2 * even - draws).estimate()
+    assert (found.value, found.low, found.high) == (even, even - 0.5, even)
+
+
+def test_sources_that_are_read_alike_have_an_imbalance_of_nothing_and_not_of_rounding():
+    norms = [(0.1, 0.3), (0.2, 0.3), (0.3, 0.3)]
+    rows = [response("a", ("en", "es"), True, True, norms=one, tokens=(10, 10)) for one in norms]
+    rows += [response("a", ("es", "en"), True, True, norms=one, tokens=(10, 10)) for one in norms[::-1]]
+    assert {value for _, what, value in measures.values(rows) if what == "imbalance per token" and value < 0.01} == {
+        0.0
+    }
+
+
 def test_arms_of_the_same_seeds_are_compared_on_the_same_seeds():
     def rows(value):
         return (["a", "b"], [[value, value], [1.0, 1.0]])
@@ -250,11 +281,12 @@ def test_the_numbers_are_written_with_their_intervals_as_json_and_csv(tmp_path):
 def test_the_card_gets_every_number_once_and_keeps_those_of_other_variants(tmp_path):
     before = {"suite": "clqa", "variant": "en-es", "prompt": "standard", "what": "detection", "value": 9}
     kept = [before | {"variant": "de-de", "value": 1}, before | {"suite": "other", "value": 1}]
-    card = {"name": "es", "benchmarks": [before, *kept]}
+    measured = {**MEASURED, "settings": {**SETTINGS, "other": {"size": "long"}}}
+    card = {"name": "es", "measured": measured, "benchmarks": [before, *kept]}
     (tmp_path / tables.CARD).write_text(json.dumps(card))
     found = measures.of_checkpoint(ROWS, resamples=DRAWS)
     for _ in range(2):
-        tables.write_card(tmp_path, found)
+        assert tables.write_card(tmp_path, found, MEASURED, SETTINGS) == 0
     written = json.loads((tmp_path / tables.CARD).read_text())
     assert written["name"] == "es"
     assert written["benchmarks"][:2] == kept
@@ -266,10 +298,11 @@ def test_the_card_gets_every_number_once_and_keeps_those_of_other_variants(tmp_p
 
 def test_the_card_keeps_what_was_chosen_by_apart_from_what_was_measured(tmp_path):
     (tmp_path / tables.CARD).write_text("{}")
-    tables.write_card(tmp_path, measures.of_checkpoint(ROWS, resamples=DRAWS))
+    tables.write_card(tmp_path, measures.of_checkpoint(ROWS, resamples=DRAWS), MEASURED, SETTINGS)
     measured = json.loads((tmp_path / tables.CARD).read_text())["benchmarks"]
     missed = [replace(row, suite="dev", key=f"dev/{row.key}", item=f"dev-{row.item}", reported=False) for row in ROWS]
-    tables.write_card(tmp_path, measures.of_checkpoint(missed, resamples=DRAWS))
+    missed_of = {"dev": {"size": "short", "seed": None}}
+    assert tables.write_card(tmp_path, measures.of_checkpoint(missed, resamples=DRAWS), MEASURED, missed_of) == 0
     rows = json.loads((tmp_path / tables.CARD).read_text())["benchmarks"]
     assert [row for row in rows if row["suite"] == "clqa"] == measured
     (chosen,) = [row for row in rows if (row["suite"], row["variant"], row["what"]) == ("dev", "en-es", "detection")]
@@ -278,7 +311,49 @@ def test_the_card_keeps_what_was_chosen_by_apart_from_what_was_measured(tmp_path
 
 def test_a_folder_without_a_card_is_refused(tmp_path):
     with pytest.raises(XmguardError, match=r"xmguard\.json cannot be read"):
-        tables.write_card(tmp_path, [])
+        tables.write_card(tmp_path, [], MEASURED, SETTINGS)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"model_hash": "cd"},
+        {"dtype": "bfloat16"},
+        {"version": "2"},
+        {"settings": {"clqa": {"size": "long", "seed": None}}},
+        {"settings": {}},
+        None,
+    ],
+)
+def test_the_card_keeps_nothing_that_was_measured_on_others_and_counts_what_went(tmp_path, other):
+    row = {"suite": "clqa", "variant": "de-de", "prompt": "standard", "what": "detection", "value": 9}
+    measured = {} if other is None else {"measured": {**MEASURED, "settings": SETTINGS} | other}
+    (tmp_path / tables.CARD).write_text(json.dumps({"benchmarks": [row], **measured}))
+    found = measures.of_checkpoint(ROWS, resamples=DRAWS)
+    assert tables.write_card(tmp_path, found, MEASURED, SETTINGS) == 1
+    written = json.loads((tmp_path / tables.CARD).read_text())
+    assert len(written["benchmarks"]) == len(found)
+    assert written["measured"] == {**MEASURED, "settings": SETTINGS}
+
+
+def test_a_variant_is_replaced_with_all_its_numbers_and_what_else_was_asked_of_it_stays(tmp_path):
+    alone = [response(item, (code, code), True, True) for item in "ab" for code in ("en", "es")]
+    across = [response(item, ("en", "es"), True, item == "a") for item in "ab"]
+    both = [replace(question(item, True, True), variant="en-es", labels=["en", "es"]) for item in "ab"]
+    (tmp_path / tables.CARD).write_text("{}")
+    for rows in ([*alone, *across, *both], across):
+        tables.write_card(tmp_path, measures.of_checkpoint(rows, resamples=DRAWS), MEASURED, SETTINGS)
+    rows = json.loads((tmp_path / tables.CARD).read_text())["benchmarks"]
+    assert "shortfall" not in {row["what"] for row in rows}  # of the pairs of one language that were asked before
+    assert {row["what"] for row in rows if row["variant"] == "en-es"} >= {"exact", "holds", "detection"}
+    assert {row["variant"] for row in rows} == {"en-en", "es-es", "en-es", "en>es"}
+
+
+def test_a_card_that_cannot_be_written_is_said(tmp_path):
+    (tmp_path / tables.CARD).write_text("{}")
+    (tmp_path / ".xmguard.json.new").mkdir()
+    with pytest.raises(XmguardError, match=r"xmguard\.json cannot be written: Is a directory.*Nothing was changed"):
+        tables.write_card(tmp_path, [], MEASURED, SETTINGS)
 
 
 def test_a_number_counts_the_responses_that_it_is_about_of_both_arms():

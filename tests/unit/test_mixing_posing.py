@@ -4,6 +4,7 @@ from collections import defaultdict
 
 import pytest
 
+from xmguard.errors import InvalidRequest
 from xmguard_research.benchmarks.clqa.corpus import CLQA
 from xmguard_research.mixing.command_evaluate import wants
 from xmguard_research.mixing.corpus import DEV, SPLITS, TRAIN
@@ -104,5 +105,12 @@ def test_languages_go_to_both_suites_that_have_them():
     settings = {"items": 1, "questions": 1, "prompts": "standard", "size": "short", "kinds": "", "seed": None}
     both = wants("dev,clqa", "tr-tr", **settings)
     assert [(one.suite, one.variants) for one in both] == [("dev", ("tr-tr",)), ("clqa", ("tr-tr",))]
+    assert wants("dev,clqa,dev", "tr-tr", **settings) == both
+    with pytest.raises(InvalidRequest, match="variants: 'tr-tr' is there twice"):
+        wants("dev", "tr-tr,tr-tr", **settings)
+    with pytest.raises(InvalidRequest, match="prompts: 'standard' is there twice"):
+        wants("dev", "tr-tr", **settings | {"prompts": "standard,standard"})
+    with pytest.raises(InvalidRequest, match="nothing is asked"):
+        wants("dev", "tr-tr", **settings | {"items": 0, "questions": 0})
     (alone,) = wants("dev", "", **settings)
     assert alone.variants == wants("clqa", "", **settings)[0].variants

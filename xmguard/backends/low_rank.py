@@ -25,7 +25,13 @@ _PLAIN: Mapping[str, Any] = {
     "use_dora": False,
     "use_rslora": False,
     "use_qalora": False,
+    "use_bdlora": None,
     "alora_invocation_tokens": None,
+    "arrow_config": None,
+    "kasa_config": None,
+    "monteclora_config": None,
+    "velora_config": None,
+    "target_parameters": None,
     "layer_replication": None,
     "init_lora_weights": True,
     "lora_bias": False,
@@ -126,6 +132,9 @@ def read(folder: Path, sha256: str, named_by: str) -> LoraFiles:
             others[key] = tensor
     if not sides:
         raise Unusable("holds no low-rank update, so it would change nothing", remedy="save it again with PEFT")
+    if broken := sorted(key for key, tensor in weights.items() if not tensor.float().isfinite().all()):
+        said = f"holds what is no finite number in {len(broken)} tensors, such as {broken[0]}"
+        raise Unusable(said, remedy="train it again with a lower learning rate")
     return LoraFiles(rank, scaling, sides, others)
 
 

@@ -99,6 +99,11 @@ class Experiment(Part):
             raise ValueError(f"{unknown[0]!r} is no arm; there are {', '.join(sorted(known))}")
         if len(set(self.seeds)) < len(self.seeds):
             raise ValueError("a seed is there twice")
+        suites = [one.suite for one in self.evaluation]
+        if twice := [suite for suite in suites if suites.count(suite) > 1]:
+            raise ValueError(
+                f"evaluation has {twice[0]} twice, whose responses would be counted together; give a suite one entry"
+            )
         return self
 
     @classmethod

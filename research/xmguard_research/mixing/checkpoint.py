@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from xmguard.backends.low_rank import CONFIG, WEIGHTS
+from xmguard.errors import ModelRefused
 from xmguard.profile import CARD
 from xmguard_research.mixing.bases import Base
 from xmguard_research.mixing.building import commit
@@ -73,6 +74,7 @@ def write(
 
     Raises:
         OSError, RuntimeError, SafetensorError: it cannot be written; nothing is left of it.
+        ModelRefused: a weight holds what is no finite number; nothing is left of it.
     """
     written = dict(said)
     with whole(folder) as new:
@@ -80,6 +82,7 @@ def write(
             _adapter(model, new, model.state_dict() if state is None else state)
             written["adapter"] = {**said["adapter"], "sha256": sha256(new / WEIGHTS)}
         else:
+            _require_finite(model.state_dict() if state is None else state)
             model.save_pretrained(new, state_dict=None if state is None else dict(state))
             reader.save(new)
         (new / CARD).write_text(json.dumps(written, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
@@ -89,6 +92,7 @@ def _adapter(model: Any, folder: Path, state: Mapping[str, Tensor]) -> None:
     trained = {name for name, parameter in model.named_parameters() if parameter.requires_grad}
     # Half precision: an adapter travels, and its effect is far above the rounding.
     halved = {name: tensor.detach().to(torch.float16) for name, tensor in state.items() if name in trained}
+    _require_finite(halved)
     model.save_pretrained(str(folder), state_dict=halved)
     (folder / "README.md").unlink(missing_ok=True)  # a template of PEFT's, to be filled in by hand
     settings = folder / CONFIG
@@ -96,3 +100,15 @@ def _adapter(model: Any, folder: Path, state: Mapping[str, Tensor]) -> None:
     # The base's folder on this machine, and the order of a set, are nobody's business.
     config |= {"base_model_name_or_path": None, "target_modules": sorted(config["target_modules"])}
     settings.write_text(json.dumps(config, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _require_finite(weights: Mapping[str, Tensor]) -> None:
+    broken = [name for name, tensor in weights.items() if not tensor.isfinite().all()]
+    if broken:
+        raise ModelRefused(
+            "the checkpoint",
+            [
+                f"{len(broken)} of its weights hold what is no finite number, such as {broken[0]}; train again in "
+                "another folder with a lower train.learning_rate, a longer train.warmup, or precision: fp32"
+            ],
+        )

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.text import Text
 
-from xmguard.cli.terminal import output, printable, progress
+from xmguard.cli.terminal import errors, output, printable, progress
 from xmguard.errors import InvalidRequest
 from xmguard_research.mixing.packages import needed
 
@@ -59,25 +59,43 @@ def evaluate(
             suites, variants, items=items, questions=questions, prompts=prompts, size=size, kinds=kinds, seed=seed
         )
         from xmguard.loading import load_guard
+        from xmguard.plugins import load_plugins
         from xmguard_research.mixing import measures, tables
         from xmguard_research.mixing.evaluating import evaluate as evaluated
+        from xmguard_research.mixing.evaluating import made_by, stamped
         from xmguard_research.mixing.posing import posed
+        from xmguard_research.mixing.processor import emulation
 
+        registry = load_plugins()
         folder = Path(model)
-        source = folder if folder.is_dir() else None
+        # A model's name is taken before a folder's, and its numbers are none of the folder's.
+        source = folder if folder.is_dir() and model not in registry.models.names() else None
         if write and source is None:
-            raise InvalidRequest.field("--write", f"{model!r} is no folder, so it has no card to write into")
+            raise InvalidRequest.field(
+                "--write", f"{model!r} is no folder, so it has no card to write into; give one, such as ./run/model"
+            )
+        if write and source is not None:
+            tables.read_card(source)  # a folder without a card is refused now, and not after hours
+        if dtype == "bfloat16" and device.startswith("cpu") and (slow := emulation("--dtype float32")):
+            _say(slow)
         every = [one for suite in wanted for one in posed(suite)]
         with progress(f"loading {model}") as step:
-            guard = load_guard(model, device=device, dtype=dtype, progress=step)
-        rows = evaluated(guard, every, out)
+            guard = load_guard(model, device=device, dtype=dtype, registry=registry, progress=step)
+        try:
+            rows = evaluated(guard, every, out)
+        except typer.BadParameter as error:
+            raise InvalidRequest.field("--out", f"{error.message}, since this is {made_by(guard)}") from error
         numbers = measures.of_checkpoint(rows)
-        stamp = guard.stamp
-        about = {"model": model, "model_hash": stamp.model_hash, "dtype": stamp.dtype, "version": stamp.xmguard_version}
-        tables.write(out, numbers, about)
-        if write and source is not None:
-            tables.write_card(source, numbers)
+        measured = stamped(guard)
+        tables.write(out, numbers, {"model": model, **measured})
+        settings = {one.suite: one.setting for one in wanted}
+        gone = tables.write_card(source, numbers, measured, settings) if write and source is not None else 0
         _show(numbers, out)
+        if gone:
+            _say(
+                f"{gone} rows of the card are gone: of other weights, another dtype, version or --size, or it is not "
+                "known of what"
+            )
 
 
 def wants(
@@ -94,7 +112,7 @@ def wants(
     """What is asked of every suite; a variant goes to the suite that has it.
 
     Raises:
-        InvalidRequest: a suite, a variant or a prompt is not known.
+        InvalidRequest: a suite, a variant or a prompt is not known, or nothing is asked.
     """
     from xmguard_research.benchmarks.cmqa.items import VARIANTS
     from xmguard_research.benchmarks.settings import listed
@@ -105,7 +123,7 @@ def wants(
     of_languages = [one for one in named if one not in VARIANTS]
     given = dict.fromkeys(OF_LANGUAGES, of_languages or ([] if named else listed(LANGUAGES)))
     given[CMQA] = of_modalities or listed(MODALITIES)
-    chosen = listed(suites)
+    chosen = list(dict.fromkeys(listed(suites)))
     if not chosen:
         raise InvalidRequest.field("--suites", f"names none; give some of {', '.join(SUITES)}")
     if of_modalities and CMQA not in chosen:
@@ -126,6 +144,10 @@ def wants(
         )
         for suite in chosen
     ]
+
+
+def _say(line: str) -> None:
+    errors().print(Text(printable(line)), soft_wrap=True)
 
 
 def _show(numbers: list[Number], out: Path) -> None:

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 TOKENS_A_SECOND = 350
 """Of SmolLM2-135M on two cores, for what `--plan` says; less than `throughput` measures: runs validate too."""
+_FASTER = "--set stage.train.precision=fp32 --set training.train.precision=fp32 --set dtype=float32"
 TINY = (
     "stage.data.trained_tokens=400",
     "training.data.trained_tokens=400",
@@ -40,6 +41,10 @@ def experiment(
     ] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what there is to do, and do nothing.")] = False,
     tiny: Annotated[bool, typer.Option("--tiny", help="A few items of everything: to see that it runs.")] = False,
+    device: Annotated[
+        str,
+        typer.Option(help="Where checkpoints are asked, for example cpu or cuda:0; trained is where there is a GPU."),
+    ] = "cpu",
     changes: Annotated[
         list[str] | None, typer.Option("--set", metavar="NAME=VALUE", help="In place of the file's: seeds=[0], ...")
     ] = None,
@@ -60,7 +65,11 @@ def experiment(
             return
         hush()
         console = errors()
-        running.run(read, out, only or (), lambda line: console.print(Text(printable(line)), soft_wrap=True))
+
+        def tell(line: str) -> None:
+            console.print(Text(printable(line)), soft_wrap=True)
+
+        running.run(read, out, only or (), tell, device=device)
         _write(read, out)
 
 
@@ -95,6 +104,7 @@ def _write(read: Experiment, out: Path) -> None:
 def _plan(read: Experiment, out: Path) -> None:
     from xmguard_research.mixing import experiment as running
     from xmguard_research.mixing import tables
+    from xmguard_research.mixing.processor import emulation
 
     running.require_no_conflict(read, out)
     arms = running.planned(read, out)
@@ -105,7 +115,7 @@ def _plan(read: Experiment, out: Path) -> None:
     cases = running.asked(read)
     contexts, responses = len(cases), sum(len(one.prompts) for one in cases)
     checkpoints = running.evaluated(read, out)
-    done = [one.name for one in checkpoints if (one.evaluation / tables.SUMMARY).is_file()]
+    done = [one.name for one in checkpoints if running.is_evaluated(one, cases)]
     tokens = stage.read_tokens + sum(one.read_tokens for one in arms)
     lines = [
         tables.markdown([head, *rows]),
@@ -114,6 +124,12 @@ def _plan(read: Experiment, out: Path) -> None:
         f"training all from nothing takes about {tokens / TOKENS_A_SECOND / 60:.0f} minutes at {TOKENS_A_SECOND} "
         "tokens a second",
     ]
+    half = "bf16" in (
+        read.stage_recipe(out).train.precision,
+        read.recipe(next(iter(read.arms)), 0, out).train.precision,
+    )
+    if (half or read.dtype == "bfloat16") and (slow := emulation(_FASTER)):
+        lines.append(slow)
     output().print(Text(printable("\n\n".join(lines))), soft_wrap=True)
 
 

@@ -23,8 +23,10 @@ def export(
     cannot be merged.
     """
     with needed():
+        from xmguard_research.mixing.command_train import hush
         from xmguard_research.mixing.exporting import export as write
 
+        hush()
         with progress(f"exporting {model}") as step:
             write(model, out, dtype=dtype, tell=step)
     output().print(Text(printable(f"wrote {out}")), soft_wrap=True)

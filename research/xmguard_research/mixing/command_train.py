@@ -55,10 +55,20 @@ def train(
                 made = run_training(read, data, out, force=force, tell=_say if main else _nothing, show=show)
     except KeyboardInterrupt:
         if main:
-            _say(f"stopped; the same command goes on from the last checkpoint in {out}")
+            _say(f"stopped; {_next(out, force)}")
         raise
     if main:
-        output().print(Text(printable(f"wrote {made}; next: xmguard serve --model {made}")), soft_wrap=True)
+        output().print(Text(printable(f"{made} is done; next: xmguard serve --model {made}")), soft_wrap=True)
+
+
+def _next(out: Path, force: bool) -> str:
+    """What the same command does to a run that was stopped; with --force it would throw its checkpoints away."""
+    from xmguard_research.mixing.run import Run
+
+    newest = Run(out).newest
+    if newest is None:
+        return f"there is no checkpoint in {out} yet, so that the same command begins anew"
+    return f"the same command{', without --force,' if force else ''} goes on from {newest.name} in {out}"
 
 
 def _say(line: str) -> None:
@@ -84,11 +94,13 @@ def hush() -> None:
 
 @contextmanager
 def _bar(main: bool) -> Iterator[Callable[[str, int, int], None]]:
-    """A bar on stderr; nothing where stderr is no terminal."""
+    """A bar on stderr; a line now and then where stderr is no terminal, and of processes but the first nothing."""
+    from xmguard_research.mixing.watching import now_and_then
+
     columns = (BarColumn(), MofNCompleteColumn(), TextColumn("{task.description}", markup=False))
     console = errors()
     if not console.is_terminal or not main:
-        yield lambda line, done, of: None
+        yield now_and_then(_say if main else _nothing)
         return
     with Progress(*columns, console=console, transient=True) as bar:
         task = bar.add_task("starting", total=None)

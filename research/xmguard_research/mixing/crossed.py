@@ -21,6 +21,8 @@ Function: TypeAlias = Callable[..., Array]
 """Of sums of columns, each [draw], to a number [draw]; nan where it is undefined."""
 _ROUNDING = 1e-9
 """Draws that differ by less, in relation to the number, are the same."""
+_HAIR = 1e-12
+"""Far below what any response is known to."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +42,11 @@ class Replicates:
         undefined = len(self.draws) - len(defined)
         if not np.isfinite(self.value) or not len(defined):
             return Estimate(None, None, None, undefined)
+        value = settled(self.value)
         if np.ptp(defined) <= _ROUNDING * max(1.0, abs(self.value)):
-            return Estimate(self.value, self.value, self.value, undefined)
+            return Estimate(value, value, value, undefined)
         low, high = np.percentile(defined, [2.5, 97.5])
-        return Estimate(self.value, float(low), float(high), undefined)
+        return Estimate(value, settled(float(low)), settled(float(high)), undefined)
 
 
 class Crossed:
@@ -100,6 +103,15 @@ class Crossed:
         counted = np.where(times > 0, np.array(draws), 0.0)
         with np.errstate(divide="ignore", invalid="ignore"):
             return Replicates(float(np.mean(values)), (counted * times).sum(0) / times.sum(0))
+
+
+def settled(number: float) -> float:
+    """A number that rounding alone keeps from 0 or 1 as that: an end of -3e-17 would lie on one side of what is even.
+
+    >>> settled(-3e-17), settled(1 + 2e-16), settled(1e-9)
+    (0.0, 1.0, 1e-09)
+    """
+    return next((even for even in (0.0, 1.0) if abs(number - even) < _HAIR), number)
 
 
 def difference(one: Replicates, other: Replicates) -> Replicates:

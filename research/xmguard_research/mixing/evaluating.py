@@ -13,6 +13,8 @@ from hashlib import sha256
 from pathlib import Path
 from time import monotonic
 
+import typer
+
 from xmguard import AnswerRequest, Decoding, Guard, Rebalance
 from xmguard.context import ENGLISH
 from xmguard.deadline import Stop
@@ -24,8 +26,9 @@ from xmguard_research.benchmarks.protocol import PROMPTS
 from xmguard_research.harm import is_right
 from xmguard_research.judge.rules import RuleJudge
 from xmguard_research.judge.values import Exchange
+from xmguard_research.mixing.folders import held, told
 from xmguard_research.mixing.posing import Posed
-from xmguard_research.results import append, known, producer
+from xmguard_research.results import append, ended_lines, known, producer
 
 RESPONSES = "responses.jsonl"
 TOKENS = 48
@@ -83,28 +86,61 @@ def evaluate(guard: Guard, every: Iterable[Posed], folder: Path) -> list[Respons
         folder: of `RESPONSES`.
 
     Raises:
-        InvalidRequest: a case cannot be asked of this model; it is named.
+        InvalidRequest: a case cannot be asked of this model, it is named; or another process writes into the folder.
+        XmguardError: the folder cannot be written.
         typer.BadParameter: the folder holds what another checkpoint, setting or version said.
     """
-    wanted = list(every)
+    with held(folder, "written"):
+        return _evaluated(guard, list(every), folder / RESPONSES)
+
+
+def _evaluated(guard: Guard, wanted: list[Posed], path: Path) -> list[Response]:
     origin = made_by(guard)
-    path = folder / RESPONSES
     done = known(path, Response, origin)
-    keys = {posed.case.id: {name: key(posed, name) for name in posed.prompts} for posed in wanted}
+    keys = [{name: key(posed, name) for name in posed.prompts} for posed in wanted]
     missing = []
-    for posed in wanted:
-        names = tuple(name for name in posed.prompts if keys[posed.case.id][name] not in done)
+    for posed, own in zip(wanted, keys, strict=True):
+        names = tuple(name for name in posed.prompts if own[name] not in done)
         if names:
             missing.append(replace(posed, prompts=names))
     judge = RuleJudge()
-    asked = append(path, missing, lambda posed: respond(guard, posed, origin, judge), f"asking {guard.model}")
-    done |= {row.key: row for row in asked}
-    return [done[keys[posed.case.id][name]] for posed in wanted for name in posed.prompts]
+    with told(path, "What was answered before is kept; the same command goes on"):
+        asked = append(path, missing, lambda posed: respond(guard, posed, origin, judge), f"asking {guard.model}")
+        done |= {row.key: row for row in asked}
+    return [done[name] for own in keys for name in own.values()]
+
+
+def answered(folder: Path) -> dict[str, Response]:
+    """What a folder has, by key, also while more is asked; nothing where there is no such folder.
+
+    Raises:
+        typer.BadParameter: it holds something else.
+    """
+    path = folder / RESPONSES
+    if not path.is_file():
+        return {}
+    try:
+        return {row["key"]: Response(**row) for row in ended_lines(path)}
+    except (TypeError, KeyError) as error:
+        raise typer.BadParameter(
+            f"{path} holds rows of another version ({error}); remove its folder, and evaluate again"
+        ) from error
 
 
 def made_by(guard: Guard) -> str:
     """What makes a response what it is: weights and adapters, dtype, version, length, and how it is judged."""
     return f"{producer(guard)} {TOKENS} tokens {RuleJudge.produced_by} right {_RIGHT}"
+
+
+def manner(response: Response) -> str:
+    """The same without weights and adapters: in which manner it was asked for."""
+    return response.produced_by.partition(" ")[2]
+
+
+def stamped(guard: Guard) -> dict[str, str]:
+    """What numbers were measured on, for files: weights and adapters by their hash, dtype, and version."""
+    stamp = guard.stamp
+    return {"model_hash": stamp.model_hash, "dtype": stamp.dtype, "version": stamp.xmguard_version}
 
 
 def respond(guard: Guard, posed: Posed, produced_by: str, judge: RuleJudge) -> list[Response]:

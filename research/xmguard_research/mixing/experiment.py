@@ -20,10 +20,13 @@ from math import ceil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from typer import BadParameter
+
 from xmguard.errors import ErrorCode, InvalidRequest, Reason, XmguardError
 from xmguard.profile import CARD
 from xmguard_research.mixing.arms import NONE, STAGE, UNTOUCHED, Experiment
-from xmguard_research.mixing.evaluating import evaluate
+from xmguard_research.mixing.evaluating import answered, evaluate, key, stamped
+from xmguard_research.mixing.folders import rewrite, told
 from xmguard_research.mixing.posing import Posed, posed
 from xmguard_research.mixing.recipe import Recipe
 
@@ -32,9 +35,6 @@ if TYPE_CHECKING:
 
 FILE = "experiment.json"
 DATA, MODEL, EVALUATION = "data", "model", "evaluation"
-TOLD = 10
-"""How often something is said of a training."""
-
 Tell = Callable[[str], None]
 """Told in words what is done."""
 
@@ -95,11 +95,11 @@ def require_own(experiment: Experiment, out: Path) -> None:
 
     Raises:
         InvalidRequest: it holds another experiment.
+        XmguardError: what it holds cannot be read.
     """
-    file = out / FILE
-    if not file.exists():
+    if not (out / FILE).exists():
         return
-    there = Experiment.parse(json.loads(file.read_text(encoding="utf-8")))
+    there = opened(out)
     differing = [name for name, value in experiment.trained.items() if there.trained[name] != value]
     differing += [f"arms.{arm}" for arm, value in experiment.arms.items() if there.arms.get(arm, value) != value]
     if differing:
@@ -113,11 +113,13 @@ def claim(experiment: Experiment, out: Path) -> None:
 
     Raises:
         InvalidRequest: it holds another one.
+        XmguardError: what it holds cannot be read, or it cannot be written.
     """
     require_own(experiment, out)
-    out.mkdir(parents=True, exist_ok=True)
     content = json.dumps(experiment.model_dump(mode="json"), ensure_ascii=False, indent=1)
-    (out / FILE).write_text(content + "\n", encoding="utf-8")
+    with told(out):
+        out.mkdir(parents=True, exist_ok=True)
+        rewrite(out / FILE, content + "\n")
 
 
 def opened(out: Path) -> Experiment:
@@ -130,7 +132,7 @@ def opened(out: Path) -> Experiment:
         return Experiment.parse(json.loads((out / FILE).read_text(encoding="utf-8")))
     except (OSError, ValueError) as error:
         raise XmguardError(
-            f"{out} holds no {FILE} that can be read ({error}); xmguard mix experiment writes one",
+            f"{out} holds no {FILE} that can be read ({error}); xmguard mix experiment writes one where there is none",
             code=ErrorCode.INVALID_ARGUMENT,
             reason=Reason.REQUEST_INVALID,
         ) from error
@@ -151,7 +153,14 @@ def evaluated(experiment: Experiment, out: Path) -> list[Checkpoint]:
     return [*untouched, Checkpoint(NONE, None, out / STAGE), *trained(experiment, out)]
 
 
-def run(experiment: Experiment, out: Path, only: Sequence[str] = (), tell: Tell = lambda line: None) -> None:
+def run(
+    experiment: Experiment,
+    out: Path,
+    only: Sequence[str] = (),
+    tell: Tell = lambda line: None,
+    *,
+    device: str = "cpu",
+) -> None:
     """Do what is not done.
 
     Args:
@@ -159,6 +168,7 @@ def run(experiment: Experiment, out: Path, only: Sequence[str] = (), tell: Tell 
         out: its folder.
         only: names of arms, `ARM/SEED`, or `stage`; empty for all.
         tell: told what is done.
+        device: a torch device, on which checkpoints are asked.
 
     Raises:
         InvalidRequest: `only` names what is not there; what is asked is not there; a source of the arms holds a
@@ -182,6 +192,8 @@ def run(experiment: Experiment, out: Path, only: Sequence[str] = (), tell: Tell 
         tell("drawing what arms will be trained on")
         require_equal(planned(experiment, out))
     claim(experiment, out)
+    if device.startswith("cpu"):
+        _tell_emulation(experiment, tell)
     if trains:
         train(experiment.stage_recipe(out), out / STAGE, tell)
     if any(one.seed is not None for one in wanted):
@@ -191,12 +203,17 @@ def run(experiment: Experiment, out: Path, only: Sequence[str] = (), tell: Tell 
         if one.seed is not None:
             train(experiment.recipe(one.arm, one.seed, out), one.folder, partial(_say, tell, place))
         tell(f"{place}: evaluating")
-        _evaluate(experiment, one, every)
+        _evaluate(experiment, one, every, device)
 
 
 def asked(experiment: Experiment) -> list[Posed]:
     """What every checkpoint is asked."""
     return [one for part in experiment.evaluation for one in posed(part.wanted)]
+
+
+def is_evaluated(one: Checkpoint, every: Sequence[Posed]) -> bool:
+    """Whether a checkpoint was asked everything."""
+    return {key(posed, prompt) for posed in every for prompt in posed.prompts} <= set(answered(one.evaluation))
 
 
 def train(recipe: Recipe, folder: Path, tell: Tell) -> None:
@@ -206,12 +223,9 @@ def train(recipe: Recipe, folder: Path, tell: Tell) -> None:
         XmguardError: as `training.run_training`.
     """
     from xmguard_research.mixing import training
+    from xmguard_research.mixing.watching import now_and_then
 
-    def show(line: str, step: int, steps: int) -> None:
-        if steps and step % max(1, steps // TOLD) == 0:
-            tell(line)
-
-    training.run_training(recipe, None, folder, tell=tell, show=show)
+    training.run_training(recipe, None, folder, tell=tell, show=now_and_then(tell))
     gc.collect()  # of what was trained nothing is needed for the next
 
 
@@ -336,22 +350,39 @@ def require_no_conflict(experiment: Experiment, out: Path) -> None:
                 )
 
 
-def _evaluate(experiment: Experiment, one: Checkpoint, every: Sequence[Posed]) -> None:
+def _evaluate(experiment: Experiment, one: Checkpoint, every: Sequence[Posed], device: str) -> None:
     """Ask a checkpoint what it was not asked yet, and write its numbers."""
     from xmguard.loading import load_guard
     from xmguard_research.mixing import measures, tables
 
     untouched = one.arm == UNTOUCHED
-    guard = load_guard(experiment.base if untouched else str(one.model), dtype=experiment.dtype)
-    rows = evaluate(guard, every, one.evaluation)
+    guard = load_guard(experiment.base if untouched else str(one.model), device=device, dtype=experiment.dtype)
+    try:
+        rows = evaluate(guard, every, one.evaluation)
+    except BadParameter as error:
+        raise XmguardError(
+            f"{one.name} was asked with other weights, in another dtype or by another version ({error.message}); "
+            f"remove {one.evaluation} to ask it again, or go on as before",
+            code=ErrorCode.FAILED_PRECONDITION,
+            reason=Reason.REQUEST_INVALID,
+        ) from error
     numbers = measures.of_checkpoint(rows, one.name)
-    stamp = guard.stamp
-    about = {"model": one.name, "model_hash": stamp.model_hash, "dtype": stamp.dtype, "version": stamp.xmguard_version}
-    tables.write(one.evaluation, numbers, about)
+    measured = stamped(guard)
+    tables.write(one.evaluation, numbers, {"model": one.name, **measured})
     if not untouched:
-        tables.write_card(one.model, numbers)
+        settings: dict[str, Any] = {part.suite: part.wanted.setting for part in experiment.evaluation}
+        tables.write_card(one.model, numbers, measured, settings)
     del guard
     gc.collect()
+
+
+def _tell_emulation(experiment: Experiment, tell: Tell) -> None:
+    from xmguard_research.mixing.processor import emulation
+
+    if experiment.dtype == "bfloat16" and (
+        said := emulation("to evaluate with dtype: float32, or --set dtype=float32,")
+    ):
+        tell(said)
 
 
 def _say(tell: Tell, place: str, line: str) -> None:

@@ -47,7 +47,7 @@ def export(model: Path, out: Path, *, dtype: str = "float32", tell: Callable[[st
         tell("merging the adapter")
         whole = merged(whole, base)
     # Profile and benchmarks were measured with the adapter beside the weights, and in another dtype.
-    card = {key: value for key, value in base.card.items() if key not in ("adapter", "profile")}
+    card = {key: value for key, value in base.card.items() if key not in ("adapter", "profile", "measured")}
     card |= {"dtype": dtype, "benchmarks": []}
     reader = load_reader(base, registry)
     tell(f"writing {out}")

@@ -13,7 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from xmguard_research.metrics import RESAMPLES, Estimate, share
-from xmguard_research.mixing.crossed import Crossed, Replicates, difference, ratio
+from xmguard_research.mixing.crossed import Crossed, Replicates, difference, ratio, settled
 from xmguard_research.mixing.evaluating import Response
 from xmguard_research.mixing.quantities import DIVIDED, SUBTRACTED, Cell, Quantity, cells, shortfalls
 
@@ -182,4 +182,4 @@ def _with_width(estimate: Estimate, quantity: Quantity, taken: Sequence[Sequence
     least, most = sum(min(0.0, weight) for weight in weights), sum(max(0.0, weight) for weight in weights)
     value = estimate.value or 0.0
     low, high = max(least, value - math.sqrt(below)), min(most, value + math.sqrt(above))
-    return Estimate(value, low, high, estimate.undefined)
+    return Estimate(value, settled(low), settled(high), estimate.undefined)

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from peft import LoraConfig, PeftModel, TaskType, get_peft_model
 from peft.tuners.tuners_utils import BaseTunerLayer
+from torch import nn
 from transformers import AutoConfig
 
 from xmguard.backends.low_rank import CONFIG
@@ -30,7 +31,7 @@ def load_model(base: Base, train: Train) -> Any:
 
     Raises:
         InvalidRequest: the adapter that is to be trained further has another shape than the recipe says, or `modules`
-            names no layer of the model.
+            names what no layer of the model is called.
         ModelRefused: all weights are to be trained, on top of an adapter that acts on the answer alone.
     """
     frozen = torch.bfloat16 if train.precision == "bf16" else torch.float32
@@ -55,6 +56,7 @@ def load_model(base: Base, train: Train) -> Any:
         exclude_modules=outside,
     )
     if base.adapter is None:
+        _check_modules(model, base, train, outside)
         try:
             adapted = get_peft_model(model, config)
         except ValueError as error:
@@ -129,6 +131,28 @@ def _frozen(model: Any, outside: str) -> Any:
     for name, weight in model.named_parameters():
         weight.requires_grad_(id(weight) in head or not re.fullmatch(outside, name))
     return model
+
+
+def _check_modules(model: Any, base: Base, train: Train, outside: str | None) -> None:
+    """PEFT adapts what it finds, and says nothing of a name that it finds nowhere.
+
+    An adapter of the head, which lies outside of `model`, would be trained and could not be served.
+    """
+    layers = [
+        name
+        for name, module in model.named_modules()
+        if isinstance(module, nn.Linear)
+        and name.startswith("model.")
+        and (outside is None or not re.fullmatch(outside, name))
+    ]
+    missing = [one for one in train.modules if not any(f".{name}".endswith(f".{one}") for name in layers)]
+    if missing:
+        called = ", ".join(sorted({name.rpartition(".")[2] for name in layers}))
+        raise InvalidRequest.field(
+            "train.modules",
+            f"names {', '.join(missing)}, and no linear layer of {base.name} that can be adapted is called so; give "
+            f"some of {called}",
+        )
 
 
 def _check_same(base: Base, train: Train) -> None:

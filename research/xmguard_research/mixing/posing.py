@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from xmguard import Span
 from xmguard.errors import InvalidRequest
@@ -79,18 +79,31 @@ class Wanted:
     """Of the suite's items; None is the suite's own."""
 
     def __post_init__(self) -> None:
-        """Raises InvalidRequest: something that does not exist is wanted; the field is named."""
+        """Raises InvalidRequest: what is wanted does not exist, is there twice, or is nothing; the field is named."""
         if self.suite not in SUITES:
             raise InvalidRequest.field("suites", f"{self.suite!r} is not one of {', '.join(SUITES)}")
         if unknown := [name for name in self.prompts if name not in PROMPTS]:
             raise InvalidRequest.field("prompts", f"{unknown[0]!r} is not one of {', '.join(PROMPTS)}")
         if not self.prompts or not self.variants:
             raise InvalidRequest.field("variants" if self.prompts else "prompts", f"{self.suite} needs at least one")
+        for field, names in (("variants", self.variants), ("prompts", self.prompts)):
+            if twice := [name for name in names if names.count(name) > 1]:
+                raise InvalidRequest.field(
+                    field, f"{twice[0]!r} is there twice, and would be counted twice; name it once"
+                )
+        if not self.items and not self.questions:
+            raise InvalidRequest.field("items", f"and questions are 0, so that nothing is asked of {self.suite}")
 
     @property
     def labels(self) -> list[str]:
         """Every language or modality of the variants, in their order."""
         return list(dict.fromkeys(label for variant in self.variants for label in variant.split("-")))
+
+    @property
+    def setting(self) -> dict[str, Any]:
+        """What of it numbers are of beside suite, variant and prompt, for files."""
+        own = {"size": self.size} if self.suite in OF_LANGUAGES else {"kinds": [*self.kinds], "style": self.style}
+        return {**own, "seed": self.seed}
 
     @property
     def crossing(self) -> list[tuple[str, str]]:

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from math import isfinite, log
+from math import inf, isfinite, log
 
 import numpy as np
 
 from xmguard_research.analyses.groups import sides
 from xmguard_research.metrics.draws import Array
-from xmguard_research.mixing.crossed import Function
+from xmguard_research.mixing.crossed import Function, settled
 from xmguard_research.mixing.evaluating import Response
 from xmguard_research.mixing.posing import CONFLICT, CROSS, ORDERED, SINGLE
 
@@ -57,7 +57,7 @@ class Quantity:
         sums = (np.array([float(sum(map(column, rows)))]) for column in self.columns)
         with np.errstate(divide="ignore", invalid="ignore"):
             value = float(self.function(*sums)[0])
-        return value if isfinite(value) else None
+        return settled(value) if isfinite(value) else None
 
     @property
     def shares(self) -> list[tuple[float, Column, Column]]:
@@ -109,6 +109,12 @@ def _log_ratio(a: Array, b: Array) -> Array:
     return np.asarray(np.log(a / b))
 
 
+def _apart(row: Response) -> float:
+    """Absolute log ratio of the two contributions; infinite where one is 0, as of a source that a window hides."""
+    first, second = row.norms
+    return abs(log(first / second)) if first > 0 and second > 0 else inf
+
+
 def _absolute(a: Array, b: Array) -> Array:
     return np.abs(_log_ratio(a, b))
 
@@ -139,7 +145,7 @@ OF_READING = (
     Quantity(IMBALANCE_PER_TOKEN, _side(_per_token), _absolute),
     Quantity(GAP, (*_side(lambda row: row.norms), _one), _gap),
     Quantity(GAP_PER_TOKEN, (*_side(_per_token), _one), _gap),
-    Quantity(SPREAD, (lambda row: abs(log(row.norms[0] / row.norms[1])), _one), np.divide),
+    Quantity(SPREAD, (_apart, _one), np.divide),
 )
 OF_QUESTIONS = (
     _of_shares(EXACT, (1.0, (lambda row: float(row.exact is True), _one))),

@@ -16,8 +16,9 @@ from xmguard.errors import XmguardError
 from xmguard.profile import CARD
 from xmguard_research.mixing import figures, tables
 from xmguard_research.mixing.arms import NONE, UNTOUCHED, Evaluation, Experiment
-from xmguard_research.mixing.evaluating import RESPONSES, Response, key
+from xmguard_research.mixing.evaluating import Response, answered, key, manner
 from xmguard_research.mixing.experiment import ArmsDiffer, Checkpoint, asked, evaluated
+from xmguard_research.mixing.folders import told
 from xmguard_research.mixing.measures import (
     DIFFERENCE,
     REDUCTION,
@@ -41,7 +42,6 @@ from xmguard_research.mixing.quantities import (
     READINGS,
 )
 from xmguard_research.reports.drawing import Drawing
-from xmguard_research.results import lines
 
 REPORT, FIGURE_6, FIGURE_7 = "report.md", "figure-6", "figure-7"
 STANDARD = "standard"
@@ -76,33 +76,35 @@ def collect(experiment: Experiment, out: Path) -> Result:
     """Read and count.
 
     Raises:
-        XmguardError: nothing is evaluated yet.
-        ArmsDiffer: checkpoints of a seed took different numbers of steps.
+        XmguardError: nothing is evaluated yet, or the card of what is evaluated cannot be read.
+        ArmsDiffer: checkpoints of a seed took different numbers of steps, or some were asked in another manner.
     """
     wanted = [key(one, prompt) for one in asked(experiment) for prompt in one.prompts]
     arms: dict[str, dict[int | None, Sequence[Response]]] = {}
     missing, trainings = [], []
     for one in evaluated(experiment, out):
-        rows = _responses(one, wanted)
-        if rows is None:
+        found = answered(one.evaluation)
+        if not set(wanted) <= set(found):
             missing.append(one.name)
             continue
-        arms.setdefault(one.arm, {})[one.seed] = rows
+        arms.setdefault(one.arm, {})[one.seed] = [found[name] for name in wanted]
         if one.arm != UNTOUCHED:
             trainings.append(_training(one))
     if not arms:
         raise XmguardError(f"{out}: no checkpoint is evaluated to the end yet; xmguard mix experiment goes on with it")
     _require_same_steps(trainings)
+    _require_same_manner(arms)
     pairs = [pair for pair in experiment.compare if set(pair) <= set(arms)]
     return Result(experiment, arms, of_arms(arms), comparisons(arms, pairs), trainings, missing)
 
 
 def write(result: Result, out: Path) -> list[Path]:
-    """Write report, figures, `summary.json` and `summary.csv` into a folder; returns them."""
+    """Write report, figures, `summary.json` and `summary.csv` into a folder; returns them.
+
+    Raises:
+        XmguardError: they cannot be written.
+    """
     drawings = [one for one in (imbalances(result), detections(result)) if one is not None]
-    for drawing in drawings:
-        (out / f"{drawing.name}.svg").write_bytes(drawing.svg)
-        (out / f"{drawing.name}.png").write_bytes(drawing.png)
     about = {
         "experiment": result.experiment.name,
         "title": result.experiment.title,
@@ -110,7 +112,11 @@ def write(result: Result, out: Path) -> list[Path]:
         "trainings": list(result.trainings),
     }
     tables.write(out, [*result.numbers, *result.compared], about)
-    (out / REPORT).write_text(markdown(result, [(one.name, one.caption) for one in drawings]), encoding="utf-8")
+    with told(out, "What was trained and answered is kept; xmguard mix report writes the report again"):
+        for drawing in drawings:
+            (out / f"{drawing.name}.svg").write_bytes(drawing.svg)
+            (out / f"{drawing.name}.png").write_bytes(drawing.png)
+        (out / REPORT).write_text(markdown(result, [(one.name, one.caption) for one in drawings]), encoding="utf-8")
     names = [REPORT, tables.SUMMARY, tables.TABLE]
     names += [f"{one.name}.{kind}" for one in drawings for kind in ("svg", "png")]
     return [out / name for name in names]
@@ -323,17 +329,14 @@ def _shown(result: Result) -> list[str]:
     return [arm for arm in named if arm in result.arms]
 
 
-def _responses(one: Checkpoint, wanted: Sequence[str]) -> list[Response] | None:
-    """Of everything that was asked, in its order; None where some are missing."""
-    path = one.evaluation / RESPONSES
-    if not path.is_file():
-        return None
-    found = {row["key"]: Response(**row) for row in lines(path)}
-    return [found[name] for name in wanted] if set(wanted) <= set(found) else None
-
-
 def _training(one: Checkpoint) -> dict[str, Any]:
-    training = json.loads((one.model / CARD).read_text(encoding="utf-8"))["training"]
+    card = one.model / CARD
+    try:
+        training = json.loads(card.read_text(encoding="utf-8"))["training"]
+    except (OSError, ValueError, KeyError) as error:
+        raise XmguardError(
+            f"{card} does not say how {one.name} was trained ({error}); get it again, or remove {one.evaluation}"
+        ) from error
     own = {name: training.get(name) for name in ("trained_tokens", "read_tokens", "steps", "seconds")}
     data = training.get("data", {})
     named = {name.replace("_", " "): value for name, value in own.items()}
@@ -346,3 +349,17 @@ def _require_same_steps(trainings: Sequence[Mapping[str, Any]]) -> None:
         if len(set(steps.values())) > 1:
             said = ", ".join(f"{arm} {count}" for arm, count in steps.items())
             raise ArmsDiffer(f"checkpoints of seed {seed} were trained for different numbers of steps: {said}")
+
+
+def _require_same_manner(arms: Mapping[str, Checkpoints]) -> None:
+    asked_in: dict[str, list[str]] = {}
+    for arm, checkpoints in arms.items():
+        for seed, rows in checkpoints.items():
+            for found in {manner(row) for row in rows}:
+                asked_in.setdefault(found, []).append(arm if seed is None else f"{arm}/{seed}")
+    if len(asked_in) > 1:
+        said = "; ".join(f"{', '.join(names)} in {found}" for found, names in asked_in.items())
+        raise ArmsDiffer(
+            f"checkpoints were not asked in the same manner: {said}. Remove the evaluation folders of some, and run "
+            "xmguard mix experiment again"
+        )

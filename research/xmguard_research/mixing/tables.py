@@ -13,9 +13,10 @@ from typing import Any
 from xmguard.errors import ErrorCode, Reason, XmguardError
 from xmguard.profile import CARD
 from xmguard_research.metrics import Estimate
+from xmguard_research.mixing.folders import rewrite, told
 from xmguard_research.mixing.measures import Number
 from xmguard_research.mixing.posing import CONFLICT
-from xmguard_research.mixing.quantities import MEANINGS, RATES
+from xmguard_research.mixing.quantities import ACCURACIES, MEANINGS, RATES
 
 SUMMARY, TABLE = "summary.json", "summary.csv"
 ABSENT = "–"
@@ -35,12 +36,17 @@ def flat(number: Number) -> dict[str, Any]:
 
 
 def write(folder: Path, numbers: Sequence[Number], about: Mapping[str, Any]) -> None:
-    """Write `SUMMARY`, with what was measured and what names mean, and `TABLE`, in place of earlier ones."""
+    """Write `SUMMARY`, with what was measured and what names mean, and `TABLE`, in place of earlier ones.
+
+    Raises:
+        XmguardError: they cannot be written.
+    """
     rows = [flat(number) for number in numbers]
     summary = {**about, "meanings": MEANINGS, "numbers": rows}
     text = json.dumps(summary, ensure_ascii=False, indent=1, allow_nan=False)
-    (folder / SUMMARY).write_text(text + "\n", encoding="utf-8")
-    (folder / TABLE).write_text(as_csv(rows), encoding="utf-8")
+    with told(folder, "Responses are kept"):
+        (folder / SUMMARY).write_text(text + "\n", encoding="utf-8")
+        (folder / TABLE).write_text(as_csv(rows), encoding="utf-8")
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
@@ -52,33 +58,62 @@ def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
     return stream.getvalue()
 
 
-def write_card(folder: Path, numbers: Sequence[Number]) -> None:
-    """Put the numbers of a checkpoint into its card, in place of earlier ones of the same quantities.
+def read_card(folder: Path) -> dict[str, Any]:
+    """The card of a checkpoint folder, for `write_card`.
 
     Raises:
-        XmguardError: the folder has no card that can be read.
+        XmguardError: it has none that can be read.
     """
     path = folder / CARD
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise XmguardError(
             f"{path} cannot be read ({error}); --write is for a checkpoint folder of xmguard mix train",
             code=ErrorCode.INVALID_ARGUMENT,
             reason=Reason.REQUEST_INVALID,
         ) from error
+    return card
+
+
+def write_card(
+    folder: Path, numbers: Sequence[Number], measured: Mapping[str, str], settings: Mapping[str, Mapping[str, Any]]
+) -> int:
+    """Put the numbers of a checkpoint into its card, beside those of other variants that were measured on the same.
+
+    Args:
+        folder: of the checkpoint.
+        numbers: they take the place of all that the card has of the same suites, variants and prompts.
+        measured: weights, dtype and version, as `evaluating.stamped` tells them.
+        settings: of every suite that was asked, as `Wanted.setting` tells them.
+
+    Returns:
+        How many rows are no longer in the card because they were measured on others, or nobody knows on what.
+
+    Raises:
+        XmguardError: the folder has no card that can be read, or it cannot be written.
+    """
+    card = read_card(folder)
     names = ("suite", "variant", "prompt", "what", "value", "low", "high", "items")
     rows = [{name: row[name] for name in names} for row in map(flat, numbers)]
-    written = {_of_what(row) for row in rows}
-    kept = [row for row in card.get("benchmarks", []) if _of_what(row) not in written]
-    card["benchmarks"] = [*kept, *rows]
-    beside = path.with_suffix(".json.new")
-    beside.write_text(json.dumps(card, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
-    beside.replace(path)
+    written = {_asked(row) for row in rows}
+    before = card.get("benchmarks", [])
+    there = dict(card.get("measured", {}))
+    earlier = there.pop("settings", {}) if there.items() >= measured.items() else {}
+    # Of a suite that was not asked now, what is known of it goes on to hold.
+    known = {**earlier, **settings}
+    same = [one for one in before if one.get("suite") in earlier and earlier[one["suite"]] == known[one["suite"]]]
+    card["measured"] = {**measured, "settings": known}
+    card["benchmarks"] = [*(one for one in same if _asked(one) not in written), *rows]
+    path = folder / CARD
+    with told(path):
+        rewrite(path, json.dumps(card, ensure_ascii=False, indent=1) + "\n")
+    return len(before) - len(same)
 
 
-def _of_what(row: Mapping[str, Any]) -> tuple[Any, ...]:
-    return tuple(row.get(name) for name in ("suite", "variant", "prompt", "what"))
+def _asked(row: Mapping[str, Any]) -> tuple[Any, ...]:
+    """Whatever is measured at once: questions with one answer apart from conflicts, which may be of a like variant."""
+    return (*(row.get(name) for name in ("suite", "variant", "prompt")), row.get("what") in ACCURACIES)
 
 
 def shown(estimate: Estimate, what: str) -> str:

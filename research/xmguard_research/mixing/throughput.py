@@ -36,6 +36,7 @@ def main() -> None:
     parser.add_argument("--trained", type=int, default=32, help="tokens of an instance that carry a loss, at its end")
     parser.add_argument("--steps", type=int, default=3, help="measured, after one that is not")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--precision", choices=("bf16", "fp32"), default="bf16", help="as train.precision")
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("--one", choices=KINDS, help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -102,7 +103,7 @@ def _step(kind: str, given: Any, folder: Path) -> Callable[[], None]:
 
     registry = load_plugins()
     base = find_base(given.model, registry)
-    train = Train(acts_on="answer" if kind == "answer" else "all")
+    train = Train(acts_on="answer" if kind == "answer" else "all", precision=given.precision)
     tokenizer = load_reader(base, registry).tokenizer
     draw = torch.Generator().manual_seed(0)
     ids = torch.randint(100, len(tokenizer) // 2, (given.batch, given.tokens), generator=draw).tolist()
@@ -117,7 +118,7 @@ def _step(kind: str, given: Any, folder: Path) -> Callable[[], None]:
     arguments = SFTConfig(
         output_dir=str(folder),
         per_device_train_batch_size=given.batch,
-        bf16=True,
+        bf16=given.precision == "bf16",
         use_cpu=not gpu,
         dataloader_pin_memory=gpu,
         activation_checkpointing=False,

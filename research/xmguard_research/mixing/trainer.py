@@ -20,6 +20,7 @@ from trl import SFTTrainer
 
 from xmguard_research.mixing.encoding import IGNORED
 from xmguard_research.mixing.ordering import LengthOrder
+from xmguard_research.mixing.run import list_files
 from xmguard_research.mixing.watching import TrainingStopped
 
 
@@ -143,6 +144,14 @@ class MixingTrainer(SFTTrainer):  # type: ignore[misc]
 
     def _get_train_sampler(self, train_dataset: Any = None) -> LengthOrder:
         return self._order
+
+    def _save_rng_state(self, output_dir: str) -> None:
+        super()._save_rng_state(output_dir)
+        # All but the trainer's state is there now, which ends a checkpoint. Without its optimizer's file, the trainer
+        # would go on from it as if there had been none.
+        self.accelerator.wait_for_everyone()
+        if self.args.should_save:
+            list_files(Path(output_dir))
 
     def _save_checkpoint(self, model: Any, trial: Any) -> None:
         try:

@@ -25,12 +25,15 @@ from xmguard_research.mixing.bases import Base, find_base
 from xmguard_research.mixing.collating import AnswerCollator, WholeCollator
 from xmguard_research.mixing.digest import sha256
 from xmguard_research.mixing.modelling import check_pictures, load_model
+from xmguard_research.mixing.processor import emulation
 from xmguard_research.mixing.readers import Reader, encoder_of, load_reader
 from xmguard_research.mixing.recipe import Recipe
 from xmguard_research.mixing.rows import Rows, read_rows
 from xmguard_research.mixing.run import Run
 from xmguard_research.mixing.trainer import MixingTrainer
 from xmguard_research.mixing.watching import Show, TrainingStopped, Watch
+
+_FASTER = "train.precision: fp32 in the recipe, or --set train.precision=fp32,"
 
 
 def run_training(
@@ -84,13 +87,14 @@ def _train(
         folder = data or building.build(recipe, run.data, force=force, begun=True, tell=show).folder
         manifest = _manifest(folder, recipe)
         files = [folder / name for name in (building.INSTANCES, building.VALIDATION)]
-        if arguments.process_index == 0:
-            run.claim(_identity(recipe, base, sha256(*files), batch), force=force)
-            run.tidy()
-        begun = run.newest
-    if run.finished:
+        identity = _identity(recipe, base, sha256(*files), batch)
+        if not force:
+            run.require_own(identity)
+    if run.finished and not force:
         tell(f"{run.model} is there already, of this recipe and data")
         return run.model
+    if recipe.train.precision == "bf16" and arguments.device.type == "cpu" and (said := emulation(_FASTER)):
+        tell(said)
     reader = load_reader(base, registry)
     encoder = encoder_of(base, reader, registry, folder)
     train, validation = (read_rows(file, encoder, recipe.train) for file in files)
@@ -99,14 +103,23 @@ def _train(
     model = load_model(base, recipe.train)
     if any(one.pictures for one in train.encoded):
         check_pictures(base, model)
-    _check_fits(train, validation, context_length(model.config.get_text_config(decoder=True)))
+    _check_fits(train, validation, model.config.get_text_config(decoder=True), recipe)
     blank = [rows.missing(batch, arguments.world_size) for rows in (train, validation)]
     order = train.order(recipe.train, batch, blank[0])
     amounts = train.amounts(order, recipe.instances_per_step)
+    thrown_away: list[str] = []
+    # Not before: a mistake in a recipe neither takes a folder nor costs what --force replaces.
+    with arguments.main_process_first(local=False, desc="run"):
+        if arguments.process_index == 0:
+            run.claim(identity, force=force)
+            thrown_away = run.tidy()
+        begun = run.newest
     watch = Watch(run.metrics, amounts, show)
     tell(
         f"{len(train)} instances, {amounts[-1].trained:,} trained tokens of {amounts[-1].read:,} read, in "
-        f"{len(amounts)} steps" + (f"; going on from {begun.name}" if begun else "")
+        f"{len(amounts)} steps"
+        + "".join(f"; {name}, which was being written when the run was stopped, is gone" for name in thrown_away)
+        + (f"; going on from {begun.name}" if begun else "")
     )
     datasets = (train.dataset(blank[0]), validation.dataset(blank[1]) if len(validation) else None)
     trainer = _trainer(recipe, arguments, model, reader, datasets, order, watch)
@@ -114,6 +127,11 @@ def _train(
         trainer.train(resume_from_checkpoint=str(begun) if begun else None)
     except OSError as error:  # whoever writes meanwhile says so itself
         raise TrainingStopped.unreadable(error.filename or "something that is trained on", error) from error
+    except RuntimeError as error:
+        if not _is_out_of_memory(error):
+            raise
+        longest = max(len(one.ids) for one in train.encoded)
+        raise TrainingStopped.exhausted(arguments.per_device_train_batch_size, longest, error) from error
     state = trainer.accelerator.get_state_dict(trainer.model_wrapped)
     try:
         if arguments.should_save:
@@ -123,13 +141,19 @@ def _train(
                 "steps": trainer.state.global_step,
                 "seconds": round(watch.seconds, 1),
             }
+            curves.draw(run.metrics, run.path / "curves")
+            # The last of all: a run that has it is done.
             card = checkpoint.card(recipe, base, manifest, spent)
             checkpoint.write(trainer.accelerator.unwrap_model(trainer.model), reader, run.model, card, state)
-            curves.draw(run.metrics, run.path / "curves")
     except (OSError, RuntimeError, SafetensorError) as error:  # torch and safetensors hide the system's error
         raise TrainingStopped.unwritable(run.path, error) from error
     trainer.accelerator.wait_for_everyone()
     return run.model
+
+
+def _is_out_of_memory(error: RuntimeError) -> bool:
+    """Of a GPU torch says it by the error's type, of the machine in words."""
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 def _identity(recipe: Recipe, base: Base, data: str, batch: int) -> dict[str, str]:
@@ -144,13 +168,38 @@ def _identity(recipe: Recipe, base: Base, data: str, batch: int) -> dict[str, st
     }
 
 
-def _check_fits(train: Rows, validation: Rows, most: int) -> None:
-    longest = max(len(one.ids) for one in (*train.encoded, *validation.encoded))
+def _check_fits(train: Rows, validation: Rows, config: Any, recipe: Recipe) -> None:
+    """Refuse instances that the base cannot read, or not in two parts.
+
+    Raises:
+        InvalidRequest: one is longer than the base's context; or than its window, where contexts are read apart.
+    """
+    every = (*train.encoded, *validation.encoded)
+    longest, most = max(len(one.ids) for one in every), context_length(config)
     if longest > most:
         raise InvalidRequest.field(
             "data.items",
             f"makes an instance of {longest} tokens, and the base reads {most}; give fewer, or shorter items",
         )
+    window = _window(config)
+    # A cache keeps the last keys alone, padding of shorter contexts among them.
+    parts = zip(*((one.task, len(one.ids) - one.task) for one in every), strict=True)
+    padded = sum(max(lengths) + AnswerCollator.multiple for lengths in parts)
+    if recipe.train.acts_on == "answer" and window is not None and padded > window:
+        raise InvalidRequest.field(
+            "train.acts_on",
+            f"is 'answer', which reads contexts apart, and layers of the base read through a window of {window} "
+            f"tokens, less than the longest context and reply ({padded} with padding); give acts_on: all, or shorter "
+            "items",
+        )
+
+
+def _window(config: Any) -> int | None:
+    """Tokens that some layer reads at most; None where every layer reads all."""
+    kinds = getattr(config, "layer_types", None) or ["sliding_attention", "chunked_attention"]
+    sizes = {"sliding_attention": "sliding_window", "chunked_attention": "attention_chunk_size"}
+    found = [getattr(config, name, None) for kind, name in sizes.items() if kind in kinds]
+    return min((size for size in found if size), default=None)
 
 
 def _manifest(folder: Path, recipe: Recipe) -> dict[str, Any]:

@@ -5,7 +5,6 @@ Knows no model.
 
 from __future__ import annotations
 
-import errno
 import json
 import math
 import time
@@ -17,9 +16,25 @@ from typing import Any
 from transformers import TrainerCallback
 
 from xmguard.errors import ErrorCode, Reason, XmguardError
+from xmguard_research.mixing.folders import disk_is_full
 
 Show = Callable[[str, int, int], None]
 """Told how it goes in words, the steps made, and how many there will be."""
+_TOLD, _PAUSE = 10, 5.0
+"""How often something is said where there is no bar, and seconds that are between."""
+
+
+def now_and_then(tell: Callable[[str], None]) -> Show:
+    """Tells about ten times how it goes, for logs; nothing of what is done within seconds."""
+    last = time.monotonic()
+
+    def show(line: str, step: int, steps: int) -> None:
+        nonlocal last
+        if steps and step and step % max(1, steps // _TOLD) == 0 and time.monotonic() - last >= _PAUSE:
+            last = time.monotonic()
+            tell(f"{step} of {steps}: {line}")
+
+    return show
 
 
 class TrainingStopped(XmguardError):
@@ -39,12 +54,22 @@ class TrainingStopped(XmguardError):
         return cls._failed(what, "read", error)
 
     @classmethod
+    def exhausted(cls, instances: int, tokens: int, error: Exception) -> TrainingStopped:
+        """The memory is not enough for a forward pass of so many `instances`, the longest of so many `tokens`."""
+        return cls(
+            f"the memory is not enough for {instances} instances of up to {tokens} tokens at once "
+            f"({_first(error)}); give a smaller train.instances_per_forward, or shorter items, and another --out: "
+            "it is another run then"
+        )
+
+    @classmethod
     def _failed(cls, what: object, done: str, error: Exception) -> TrainingStopped:
-        why = " ".join(str(error).split())[:200] or type(error).__name__
-        if getattr(error, "errno", None) in (errno.ENOSPC, errno.EDQUOT) or "No space left" in str(error):
+        why = _first(error)
+        if disk_is_full(error):
             why = "the disk is full; free some space"
         return cls(
-            f"{what} cannot be {done}: {why}. The checkpoints before are kept; the same command goes on from the last"
+            f"{what} cannot be {done}: {why}. The checkpoints before are kept; the same command, without --force, goes "
+            "on from the last"
         )
 
 
@@ -130,6 +155,11 @@ class Watch(TrainerCallback):  # type: ignore[misc]
 _NAMES = {"loss": "loss", "validation_loss": "eval_loss", "learning_rate": "learning_rate"}
 """Of a line's numbers in the trainer's log."""
 _LOSSES = ("loss", "validation_loss")
+
+
+def _first(error: Exception) -> str:
+    """The beginning of what an error says, on one line."""
+    return " ".join(str(error).split())[:200] or type(error).__name__
 
 
 def _seconds(file: Path) -> float:
