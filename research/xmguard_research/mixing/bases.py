@@ -68,27 +68,42 @@ def find_base(name: str, registry: Registry) -> Base:
 
     Raises:
         ModelNotFound: it is not on this machine.
-        ModelRefused: a checkpoint folder whose card or adapter is not as it has to be, or another base than its adapter
-            was trained on lies here.
+        ModelRefused: a checkpoint folder whose card names no base, or another one than lies here.
     """
     source = registry.models.get(name)
     folder = (source.path() if source else None) or Path(name).expanduser()
     if not holds_adapter(folder):
         return _resolved(name, registry)
-    card = read_adapter_card(folder)
-    beside = folder / card.base_model  # as it is served: a relative folder is meant from the adapter's
-    is_folder = card.base_model not in registry.models.names() and beside.is_dir()
-    base = replace(_resolved(str(beside.resolve()) if is_folder else card.base_model, registry), adapter=folder)
-    if card.adapter.base_sha256 != base.sha256:
+    card = Base(name, folder, folder).card
+    if "base_model" not in card:
+        raise ModelRefused(
+            name, [f"it holds an adapter, and no {CARD} names the base of it; train on a checkpoint of mix train"]
+        )
+    named = card["base_model"]
+    beside = folder / named  # as it is served: a relative folder is meant from the adapter's
+    is_folder = named not in registry.models.names() and beside.is_dir()
+    base = replace(_resolved(str(beside.resolve()) if is_folder else named, registry), adapter=folder)
+    if card.get("base_sha256") not in (None, base.sha256):
         raise ModelRefused(
             name,
             [f"its adapter was made for other weights than {base.name} has here; get those, or train on {base.name}"],
         )
-    try:
-        read(folder, card.adapter.sha256, "its card")
-    except Unusable as error:
-        raise ModelRefused(name, [f"its adapter {reason}" for reason in error.reasons]) from error
     return base
+
+
+def require_whole(base: Base) -> None:
+    """Refuse an adapter that is not the one its card is about, before its weights are put onto the base.
+
+    Raises:
+        ModelRefused: card or adapter is not as serving takes them, with every reason found.
+    """
+    if base.adapter is None:
+        return
+    card = read_adapter_card(base.adapter)
+    try:
+        read(base.adapter, card.adapter.sha256, "its card")
+    except Unusable as error:
+        raise ModelRefused(str(base.adapter), [f"its adapter {reason}" for reason in error.reasons]) from error
 
 
 def _resolved(name: str, registry: Registry) -> Base:
