@@ -10,7 +10,7 @@ import torch
 from xmguard.errors import InvalidRequest, ModelRefused
 from xmguard.plugins import load_plugins
 from xmguard_research.mixing import checkpoint
-from xmguard_research.mixing.bases import OPTIONS, find_base, require_whole
+from xmguard_research.mixing.bases import OPTIONS, find_base
 from xmguard_research.mixing.folders import told
 from xmguard_research.mixing.modelling import merged
 from xmguard_research.mixing.readers import load_reader
@@ -42,7 +42,6 @@ def export(model: Path, out: Path, *, dtype: str = "float32", tell: Callable[[st
     base = find_base(str(model), registry)
     if "training" not in base.card:
         raise ModelRefused(str(model), ["it holds no card of a training; give the folder `model` of a run"])
-    require_whole(base)
     tell(f"reading {base.name}")
     whole = base.auto.from_pretrained(base.path, dtype=torch.float32, use_safetensors=True, **OPTIONS)
     if base.adapter is not None:

@@ -21,7 +21,7 @@ from xmguard.backends.low_rank import WEIGHTS
 from xmguard.errors import InvalidRequest
 from xmguard.plugins import load_plugins
 from xmguard_research.mixing import building, checkpoint, curves
-from xmguard_research.mixing.bases import Base, find_base, require_whole
+from xmguard_research.mixing.bases import Base, find_base
 from xmguard_research.mixing.collating import AnswerCollator, WholeCollator
 from xmguard_research.mixing.digest import sha256
 from xmguard_research.mixing.modelling import check_pictures, load_model
@@ -81,7 +81,6 @@ def _train(
 ) -> Path:
     registry = load_plugins()
     base = find_base(recipe.base_model, registry)
-    require_whole(base)
     batch = arguments.per_device_train_batch_size * arguments.world_size
     # The first process makes what is not there; the others find it.
     with arguments.main_process_first(local=False, desc="data"):
