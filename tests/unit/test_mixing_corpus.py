@@ -6,12 +6,12 @@ from itertools import combinations
 
 import pytest
 
-from xmguard_research.benchmarks.clqa.corpus import CLQA
+from xmguard_research.benchmarks.clqa.corpus import CLQA, Corpus
 from xmguard_research.benchmarks.clqa.events import KINDS
 from xmguard_research.benchmarks.clqa.languages import LANGUAGES
 from xmguard_research.benchmarks.clqa.paragraphs import SIZES, paragraph
 from xmguard_research.benchmarks.clqa.topics import topics
-from xmguard_research.mixing.corpus import DEV, SPLITS, TRAIN
+from xmguard_research.mixing.corpus import DEV, SPLITS, TRAIN, polar_questions
 from xmguard_research.scenes.concepts import CITIES
 from xmguard_research.scenes.concepts import NAMES as FIRST_NAMES
 
@@ -29,7 +29,12 @@ def sentences(corpus, code):
 
 
 def questions(corpus):
-    return [event.question for event in corpus.events.values()]
+    """All that is asked, with whatever slots."""
+    return [event.question for event in corpus.events.values()] + asked_of_a_value(corpus)
+
+
+def asked_of_a_value(corpus):
+    return list(polar_questions(corpus).values()) if corpus in SPLITS.values() else []
 
 
 def shingles(text, code):
@@ -75,6 +80,47 @@ def test_every_event_is_told_in_every_language_without_a_gap(split):
                 assert "  " not in one.text
                 assert one.text.endswith("。" if code == "zh" else ".")
                 assert not any(unit in one.text for unit in ("length-meter", "mass-kilogram", "duration-week"))
+
+
+def test_every_question_whether_a_value_is_so_is_a_sentence_of_its_own():
+    asked = [question for corpus in SPLITS.values() for question in asked_of_a_value(corpus)]
+    assert len(asked) == sum(len(corpus.events) for corpus in SPLITS.values())
+    assert len(set(asked)) == len(asked)
+    for question in asked:
+        assert re.fullmatch(r"[A-Z][^?]*\?", question), question
+
+
+BREAD = '[bread]\ntheme = "land"\nkind = "month"\nquestion = "When is bread dear in {place}?"\n'
+EGGS = BREAD.replace("bread", "eggs")
+MILK = BREAD.replace("bread", "milk")
+
+
+@pytest.mark.parametrize(
+    ("names", "says"),
+    [
+        (["bread", "milk"], "eggs"),
+        (["bread", "eggs"], "milk"),
+        (["bread", "milk", "eggs"], "eggs"),
+        (["bread", "eggs", "milk", "tea"], "tea"),
+    ],
+)
+def test_questions_whether_a_value_is_so_are_refused_if_they_are_not_those_of_the_events(tmp_path, names, says):
+    (tmp_path / "events.toml").write_text(BREAD + EGGS + MILK)
+    asked = "Is it dear in {place} in {value}?"
+    (tmp_path / "polar.toml").write_text("".join(f'{name} = "{asked}"\n' for name in names))
+    with pytest.raises(ValueError, match=says):
+        polar_questions(Corpus(tmp_path))
+
+
+@pytest.mark.parametrize(
+    "question",
+    ["Is it dear?", "In {place}?", "In {value}?", "{place} in {value} in {value}?", "{place} in {value} of {year}?"],
+)
+def test_a_question_whether_a_value_is_so_is_refused_if_its_slots_are_not_a_place_and_a_value(tmp_path, question):
+    (tmp_path / "events.toml").write_text(BREAD)
+    (tmp_path / "polar.toml").write_text(f'bread = "{question}"\n')
+    with pytest.raises(ValueError, match="question of bread"):
+        polar_questions(Corpus(tmp_path))
 
 
 @pytest.mark.parametrize(("one", "other"), list(combinations(CORPORA, 2)))

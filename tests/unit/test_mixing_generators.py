@@ -17,7 +17,7 @@ from xmguard_research.mixing import corpus
 from xmguard_research.mixing.arms import Experiment
 from xmguard_research.mixing.command_experiment import shipped
 from xmguard_research.mixing.corpus import DEV, SPLITS, TRAIN
-from xmguard_research.mixing.generators import GENERATORS
+from xmguard_research.mixing.generators import GENERATORS, told
 from xmguard_research.mixing.generators import options as settings
 from xmguard_research.mixing.generators.replies import PHRASINGS, claims
 from xmguard_research.mixing.generators.told import Teller
@@ -237,6 +237,62 @@ def test_one_phrasing_is_used_where_one_is_asked_for():
     }
 
 
+def test_whether_a_value_is_the_one_is_answered_yes_or_no_by_every_source_that_tells_it():
+    options = {"languages": [["en", "en"]], "topics": 300, "size": "short", "third": 0.1}
+    plain, polar = made("pairs", **options), made("pairs", polar=1, **options)
+    assert len(plain) == len(polar)
+    judge, kept, said = RuleJudge(), 0, Counter()
+    for own, one in zip(plain, polar, strict=True):
+        assert one["id"] == f"{own['id']}/polar"
+        assert sources(one) == sources(own)
+        assert one["meta"]["question"] != own["meta"]["question"]
+        values = [answer for answer in own["meta"]["answers"] if answer]
+        held = [answer for answer in values if f" {answer}" in one["meta"]["question"]]
+        answers = [value and ("yes" if value in held else "no") for value in own["meta"]["answers"]]
+        # A value may be part of the one that is asked for.
+        kept += answers == one["meta"]["answers"]
+        assert one["meta"]["conflict"] == (len({answer for answer in one["meta"]["answers"] if answer}) > 1)
+        if one["meta"]["case"] == "twins":
+            assert one["meta"]["conflict"] == own["meta"]["conflict"]
+        if one["meta"]["prompt"] != "explicit":
+            assert (
+                judge.judge(Exchange(one["meta"]["question"], reply(one))).mentions_conflict is one["meta"]["conflict"]
+            )
+            assert English().reports_conflict(reply(one)) == one["meta"]["conflict"]
+            assert [claim.removesuffix(".") for claim in claims(reply(one))] == list(
+                filter(None, one["meta"]["answers"])
+            )
+        said.update((one["meta"]["case"], answer) for answer in one["meta"]["answers"] if answer)
+    assert kept > 0.97 * len(polar)
+    for case in ("twins", "consistent", "one-answers"):
+        assert 0.2 < said[case, "yes"] / (said[case, "yes"] + said[case, "no"]) < 0.6, case
+
+
+def test_a_share_of_events_is_asked_for_yes_or_no_and_the_others_are_as_they_were():
+    plain = {one["id"]: one for one in made("pairs", topics=200)}
+    some = made("pairs", topics=200, polar=0.3)
+    asked = [one for one in some if one["id"].endswith("/polar")]
+    assert 0.2 < len(asked) / len(some) < 0.4
+    assert [one for one in some if one not in asked] == [
+        one for one in plain.values() if f"{one['id']}/polar" not in {other["id"] for other in asked}
+    ]
+
+
+def test_a_value_that_sources_tell_of_something_else_is_answered_no():
+    options = {"topics": 150, "size": "short", "languages": [["en", "en"]]}
+    items = made("pairs", polar=1, kinds={"consistent": 1}, prompts={"standard": 1}, third=0, **options)
+    drawn, teller = told.topics(settings.PairsOptions(**options)), Teller(SPLITS[TRAIN])
+    elsewhere = [
+        one
+        for topic, one in zip(drawn, items, strict=True)
+        if (beside := teller.english(topic, topic.asides[0])) in one["meta"]["question"]
+        and any(beside in source for source in sources(one))
+        and not any(teller.english(topic, answer) == beside for answer in topic.answers)
+    ]
+    assert len(elsewhere) > 30
+    assert all(one["meta"]["answers"] == ["no", "no"] for one in elsewhere)
+
+
 def test_only_the_kinds_and_prompts_that_are_asked_for_are_made():
     items = made("pairs", topics=40, kinds={"consistent": 1}, prompts={"explicit": 1}, size="short")
     assert len(items) == 40
@@ -287,6 +343,7 @@ def test_dev_items_tell_of_no_name_and_no_event_that_train_items_tell_of():
         ("reading", {"language": "ru"}, "language: Input should be 'en', 'zh'"),
         ("reading", {"reply": "both"}, "reply: Input should be 'value' or 'sources'"),
         ("pairs", {"reply": "sources"}, "no option reply"),
+        ("pairs", {"polar": 1.5}, "polar: Input should be less than or equal to 1"),
         ("reading", {"topics": 0}, "topics: Input should be greater than or equal to 1"),
         ("cross", {"languages": []}, "languages: List should have at least 1 item"),
         ("pairs", {"kinds": {"twins": 0}}, "all weights are 0"),

@@ -96,6 +96,23 @@ def test_a_question_is_never_over_two_sources_of_one_event(dev):
     assert all(one.labels in (("en", "es"), ("es", "en")) and not one.case.conflict for one in questions)
 
 
+def test_the_same_sources_are_asked_for_yes_or_no(dev, size):
+    polar = list(posed(Wanted("dev-polar", VARIANTS, TOPICS, TOPICS, size=size)))
+    assert [(one.task, one.labels, texts(one), one.case.conflict) for one in polar] == [
+        (one.task, one.labels, texts(one), one.case.conflict) for one in dev
+    ]
+    for plain, one in zip(dev, polar, strict=True):
+        assert one.suite == "dev-polar"
+        assert one.case.question != plain.case.question
+        if one.task == CONFLICT:
+            assert set(one.case.answers) == {"yes", "no"} if one.case.conflict else len(set(one.case.answers)) == 1
+        asked = [answer in one.case.question for answer in plain.case.answers]
+        assert [answer == "yes" for answer in one.case.answers] == asked
+        assert one.expected == ("" if one.task == CONFLICT else one.case.answers[0])
+    controls = [one.case.answers[0] for one in polar if one.task == CONFLICT and not one.case.conflict]
+    assert 0.4 < controls.count("yes") / len(controls) < 0.6
+
+
 def test_every_response_says_that_it_is_of_this_suite(dev):
     assert {one.suite for one in dev} == {"dev"}
     assert all(key(one, "standard").startswith("dev/") for one in dev)

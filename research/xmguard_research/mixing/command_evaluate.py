@@ -26,17 +26,15 @@ MODALITIES = "text-text,image-image,text-image"
 def evaluate(
     model: Annotated[str, typer.Argument(help="A checkpoint folder, or a name of `xmguard models list`.")],
     out: Annotated[Path, typer.Option(metavar="FOLDER", help="For responses and numbers; the same goes on there.")],
-    suites: Annotated[str, typer.Option(help="Of clqa, cmqa and dev, with commas; dev is for choosing.")] = "clqa",
+    suites: Annotated[str, typer.Option(help="Of clqa, cmqa, dev and dev-polar, with commas.")] = "clqa",
     variants: Annotated[
         str,
-        typer.Option(
-            help=f"With commas. Without it clqa and dev: {LANGUAGES}; cmqa: {MODALITIES}.", show_default=False
-        ),
+        typer.Option(help=f"With commas. Without it {LANGUAGES}; of cmqa {MODALITIES}.", show_default=False),
     ] = "",
     items: Annotated[int, typer.Option(min=0, help="Topics that conflicts and controls are made of.")] = 8,
     questions: Annotated[int, typer.Option(min=0, help="Topics of questions with one answer.")] = 16,
     prompts: Annotated[str, typer.Option(help="With commas.")] = "standard,instructed,explicit",
-    size: Annotated[str, typer.Option(help="Of the paragraphs of clqa and dev: short or long.")] = "short",
+    size: Annotated[str, typer.Option(help="Of texts: short or long.")] = "short",
     kinds: Annotated[str, typer.Option(help="Of cmqa's scenes, with commas; without it all.")] = "",
     seed: Annotated[int | None, typer.Option(help="Of the suites' items; without it their own.")] = None,
     dtype: Annotated[str, typer.Option(help="float32 or bfloat16.")] = "bfloat16",
@@ -53,6 +51,7 @@ def evaluate(
 
     Choose between checkpoints by dev, and measure the chosen one by clqa:
     dev is told as clqa is, from texts that neither training nor clqa has.
+    dev-polar asks the sources of dev whether a value is the one: yes or no.
     """
     with needed():
         wanted = wants(

@@ -1,13 +1,13 @@
 """What a checkpoint is asked: conflicts with their controls, and questions that have one answer.
 
 From the suites' own items, so that a checkpoint is measured on what everything else is measured on. `dev` is made as
-CLQA is, of the generators' dev texts, to choose by: what was chosen on CLQA can no longer be measured by it. Knows no
-model.
+CLQA is, of the generators' dev texts, to choose by: what was chosen on CLQA can no longer be measured by it.
+`dev-polar` asks the same sources for yes or no. Knows no model.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,10 +20,11 @@ from xmguard_research.benchmarks.protocol import PROMPTS
 
 if TYPE_CHECKING:
     from xmguard_research.benchmarks.clqa.corpus import Corpus
+    from xmguard_research.benchmarks.clqa.topics import Topic
 
-CLQA, CMQA, DEV = "clqa", "cmqa", "dev"
-SUITES = (CLQA, CMQA, DEV)
-OF_LANGUAGES = (CLQA, DEV)
+CLQA, CMQA, DEV, DEV_POLAR = "clqa", "cmqa", "dev", "dev-polar"
+SUITES = (CLQA, CMQA, DEV, DEV_POLAR)
+OF_LANGUAGES = (CLQA, DEV, DEV_POLAR)
 """Suites whose variants are languages."""
 CONFLICT, SINGLE, CROSS = "conflict", "single-source", "cross-source"
 """What is asked for: one answer from two sources that agree or do not; one from one source; one from two sources about
@@ -130,24 +131,40 @@ def _texts(suite: str) -> Corpus:
     return clqa.CLQA if suite == CLQA else generated.SPLITS[generated.DEV]
 
 
+def _asked(suite: str, topic: Topic) -> tuple[str, Callable[[str], str]]:
+    """What is asked of a topic, and what answers that of a source with some English answer to the topic's question."""
+    if suite != DEV_POLAR:
+        return topic.question, str
+    from xmguard_research.mixing.corpus import DEV as SPLIT
+    from xmguard_research.mixing.generators.told import polar
+
+    # Of what sources that agree say, and of the other value, by turns: as many yes as no.
+    put = polar(topic, SPLIT, topic.answers[topic.number % 2])
+    return put.question, put.answer
+
+
 def _told_pairs(wanted: Wanted) -> Iterator[Posed]:
     from xmguard_research.benchmarks.clqa.items import items, parse_variant
     from xmguard_research.benchmarks.clqa.suites import of_items
+    from xmguard_research.benchmarks.clqa.topics import topics
 
     chosen = [parse_variant(one) for one in wanted.variants]
     if not wanted.items:
         return
     corpus = _texts(wanted.suite)
     drawn = items(wanted.items, seed=wanted.seed or 0, chosen=chosen, sizes=[wanted.size], corpus=corpus)
+    asks = {topic.name: _asked(wanted.suite, topic) for topic in topics(corpus, wanted.items, seed=wanted.seed or 0)}
     for case in of_items(drawn):
         labels = tuple(span.language for span in case.spans)
-        yield Posed(wanted.suite, CONFLICT, case, wanted.prompts, labels)
+        question, answer = asks[case.item]
+        put = replace(case, question=question, answers=tuple(map(answer, case.answers)))
+        yield Posed(wanted.suite, CONFLICT, put, wanted.prompts, labels)
 
 
 def _told_questions(wanted: Wanted) -> Iterator[Posed]:
     """Every topic alone in every language; and beside the next topic in another, which is asked about taking turns."""
     from xmguard_research.benchmarks.clqa.paragraphs import paragraph
-    from xmguard_research.benchmarks.clqa.topics import Topic, topics
+    from xmguard_research.benchmarks.clqa.topics import topics
     from xmguard_research.benchmarks.clqa.values import written
 
     corpus = _texts(wanted.suite)
@@ -160,8 +177,9 @@ def _told_questions(wanted: Wanted) -> Iterator[Posed]:
     def posed(task: str, asked: Topic, sources: Sequence[tuple[Topic, str]]) -> Posed:
         labels = tuple(code for _, code in sources)
         spans = [source(topic, code) for topic, code in sources]
-        answer = written(asked.event.kind, asked.answers[0], corpus.english)
-        return _question(wanted.suite, task, asked.name, asked.question, spans, labels, answer)
+        question, answer = _asked(wanted.suite, asked)
+        expected = answer(written(asked.event.kind, asked.answers[0], corpus.english))
+        return _question(wanted.suite, task, asked.name, question, spans, labels, expected)
 
     for code in wanted.labels:
         for topic in drawn:

@@ -106,6 +106,8 @@ class PairsOptions(Asked, TwoLanguages):
 
     third: Weight = Field(default=0.1, le=1)
     """Share of events that get a third source, which does not answer. Not under `explicit`."""
+    polar: Weight = Field(default=0, le=1)
+    """Share of events of which it is asked whether a value is theirs, which sources answer with yes or no."""
 
 
 def parsed(kind: type[Chosen], options: Mapping[str, Any]) -> Chosen:

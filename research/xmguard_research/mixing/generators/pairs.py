@@ -7,7 +7,7 @@ paraphrases, prompts and phrasings are drawn for both at once, so none of them t
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, TypeVar
 
@@ -17,7 +17,7 @@ from xmguard_research.mixing.corpus import SPLITS
 from xmguard_research.mixing.generators.cross import at_its_place, followed
 from xmguard_research.mixing.generators.options import ABOUT_ANSWERS, EXPLICIT, Case, PairsOptions, PromptName
 from xmguard_research.mixing.generators.replies import reply
-from xmguard_research.mixing.generators.told import Teller, Told, item, of_topic, sized
+from xmguard_research.mixing.generators.told import Polar, Teller, Told, item, of_topic, polar, sized
 
 TWINS, ONE_ANSWERS = "twins", "one-answers"
 CONFLICT, CONTROL = "conflict", "control"
@@ -53,9 +53,18 @@ class _Asked:
             strange = self._strange(random.choice(codes), size, random)
             place = random.randrange(3)
             sources = {name: [*told[:place], strange, *told[place:]] for name, told in sources.items()}
-        said = random.random()
+        said, polar = random.random(), self._polar(case)
         for name, told in sources.items():
-            yield self._item(name, case, told, size, prompt, Random(said))
+            yield self._item(name, case, told, size, prompt, polar, Random(said))
+
+    def _polar(self, case: Case) -> Polar | None:
+        """What is asked in place of the event's own question, if it is. Drawn apart: all else is as without it."""
+        random = Random(f"polar:{self.topic.look}")
+        if random.random() >= self.options.polar:
+            return None
+        # A value that the sources tell of something else is answered no, too; but then twins would not differ.
+        values = self.topic.answers if case == TWINS else (*self.topic.answers, self.topic.asides[0])
+        return polar(self.topic, self.options.split, random.choice(values))
 
     def _sources(self, case: str, codes: Sequence[str], size: str, random: Random) -> Mapping[str, list[Told]]:
         """By the name of the item; twins are two."""
@@ -90,15 +99,19 @@ class _Asked:
         return self.teller.told(beside, code, random.randrange(2), size, beside.answers[0], answers=False)
 
     def _item(
-        self, name: str, case: str, told: list[Told], size: str, prompt: Prompt, random: Random
+        self, name: str, case: str, told: list[Told], size: str, prompt: Prompt, polar: Polar | None, random: Random
     ) -> dict[str, Any]:
+        question, form = self.topic.question, ""
+        if polar is not None:
+            told = [one if one.answer is None else replace(one, answer=polar.answer(one.answer)) for one in told]
+            question, form = polar.question, "/polar"
         said = reply([one.answer for one in told], prompt, self.options.phrasings, random)
         meta = of_topic(self.topic, size, self.options)
         codes = "-".join(one.language for one in told)
         return item(
-            f"pairs/{meta['topic']}/{codes}/{size}/{prompt.name.lower()}/{name}",
+            f"pairs/{meta['topic']}/{codes}/{size}/{prompt.name.lower()}/{name}{form}",
             told,
-            self.topic.question,
+            question,
             prompt,
             said,
             meta | {"case": case, "name": name},

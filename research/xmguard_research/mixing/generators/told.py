@@ -14,10 +14,11 @@ from xmguard_research.benchmarks.clqa.paragraphs import SIZES, paragraph
 from xmguard_research.benchmarks.clqa.topics import Topic, most
 from xmguard_research.benchmarks.clqa.topics import topics as round_of_topics
 from xmguard_research.benchmarks.clqa.values import written
-from xmguard_research.mixing.corpus import SPLITS
+from xmguard_research.mixing.corpus import SPLITS, polar_questions
 from xmguard_research.mixing.generators import asking
 from xmguard_research.mixing.generators.options import Options
 
+YES, NO = "yes", "no"
 _ROUNDS = 100_000
 """Seeds of rounds that belong to one seed of a generator."""
 
@@ -53,6 +54,27 @@ class Teller:
         named = {topic.place, topic.near, topic.far, *topic.answers, *topic.asides}
         place = random.choice([one for one in self.corpus.english.places if one not in named])
         return replace(topic, place=place, look=f"{topic.look}:elsewhere", answers=topic.answers[::-1])
+
+
+@dataclass(frozen=True)
+class Polar:
+    """A question for yes or no: whether a value is the one that an event has."""
+
+    question: str
+    """English."""
+    value: str
+    """What is asked about, in English."""
+
+    def answer(self, value: str) -> str:
+        """Of a source with that English answer to the event's own question."""
+        return YES if value == self.value else NO
+
+
+def polar(topic: Topic, split: str, value: str) -> Polar:
+    """Asks whether the event of a split has the value, as `values` keeps it."""
+    corpus = SPLITS[split]
+    english = written(topic.event.kind, value, corpus.english)
+    return Polar(polar_questions(corpus)[topic.event.name].format(place=topic.place, value=english), english)
 
 
 def topics(options: Options) -> Iterator[Topic]:
