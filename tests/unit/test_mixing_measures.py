@@ -1,8 +1,10 @@
 """Numbers of checkpoints and arms on responses made by hand, whose numbers are known."""
 
+import errno
 import json
 import math
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -276,6 +278,19 @@ def test_the_numbers_are_written_with_their_intervals_as_json_and_csv(tmp_path):
     header, *lines = (tmp_path / tables.TABLE).read_text().splitlines()
     assert len(lines) == len(found)
     assert header.split(",")[-3:] == ["value", "low", "high"]
+
+
+def test_numbers_that_cannot_be_put_in_their_place_leave_those_that_were_there(tmp_path, monkeypatch):
+    found = measures.of_checkpoint(ROWS, resamples=DRAWS)
+    tables.write(tmp_path, found, {"model": "before"})
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Path, "replace", full)
+    with pytest.raises(XmguardError, match=r"the disk is full; free some space\. Responses are kept"):
+        tables.write(tmp_path, found, {"model": "after"})
+    assert json.loads((tmp_path / tables.SUMMARY).read_text())["model"] == "before"
 
 
 def test_the_card_gets_every_number_once_and_keeps_those_of_other_variants(tmp_path):

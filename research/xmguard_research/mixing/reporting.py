@@ -18,7 +18,7 @@ from xmguard_research.mixing import figures, tables
 from xmguard_research.mixing.arms import NONE, UNTOUCHED, Evaluation, Experiment
 from xmguard_research.mixing.evaluating import Response, answered, key, manner
 from xmguard_research.mixing.experiment import ArmsDiffer, Checkpoint, asked, evaluated
-from xmguard_research.mixing.folders import told
+from xmguard_research.mixing.folders import rewrite, told
 from xmguard_research.mixing.measures import (
     DIFFERENCE,
     REDUCTION,
@@ -116,7 +116,7 @@ def write(result: Result, out: Path) -> list[Path]:
         for drawing in drawings:
             (out / f"{drawing.name}.svg").write_bytes(drawing.svg)
             (out / f"{drawing.name}.png").write_bytes(drawing.png)
-        (out / REPORT).write_text(markdown(result, [(one.name, one.caption) for one in drawings]), encoding="utf-8")
+        rewrite(out / REPORT, markdown(result, [(one.name, one.caption) for one in drawings]))
     names = [REPORT, tables.SUMMARY, tables.TABLE]
     names += [f"{one.name}.{kind}" for one in drawings for kind in ("svg", "png")]
     return [out / name for name in names]

@@ -45,8 +45,8 @@ def write(folder: Path, numbers: Sequence[Number], about: Mapping[str, Any]) -> 
     summary = {**about, "meanings": MEANINGS, "numbers": rows}
     text = json.dumps(summary, ensure_ascii=False, indent=1, allow_nan=False)
     with told(folder, "Responses are kept"):
-        (folder / SUMMARY).write_text(text + "\n", encoding="utf-8")
-        (folder / TABLE).write_text(as_csv(rows), encoding="utf-8")
+        rewrite(folder / SUMMARY, text + "\n")
+        rewrite(folder / TABLE, as_csv(rows))
 
 
 def as_csv(rows: Sequence[Mapping[str, Any]]) -> str:
