@@ -205,6 +205,9 @@ def test_what_sources_answer_is_found_again_in_every_phrasing(pairs):
     assert claims("Source 1: green. Source 2: red. The sources disagree") == ["green.", "red."]
     assert claims("It is green. Source 1: green.") == ["It is green. Source 1: green."]
     assert claims("") == [""]
+    assert claims("Source 1: 8:15, so no. Source 2: 9:40, so yes. The sources disagree.") == ["no.", "yes."]
+    assert claims("8:15, so no") == ["no"]
+    assert claims("It was late, so nobody came.") == ["It was late, so nobody came."]
 
 
 def test_across_languages_one_source_is_answered_in_the_words_for_two():
@@ -238,34 +241,43 @@ def test_one_phrasing_is_used_where_one_is_asked_for():
 
 
 def test_whether_a_value_is_the_one_is_answered_yes_or_no_by_every_source_that_tells_it():
-    options = {"languages": [["en", "en"]], "topics": 300, "size": "short", "third": 0.1}
+    options = {"languages": [["en", "en"]], "topics": 300, "size": "short", "third": 0.1, "phrasings": PHRASINGS}
     plain, polar = made("pairs", **options), made("pairs", polar=1, **options)
     assert len(plain) == len(polar)
     judge, kept, said = RuleJudge(), 0, Counter()
     for own, one in zip(plain, polar, strict=True):
         assert one["id"] == f"{own['id']}/polar"
         assert sources(one) == sources(own)
-        assert one["meta"]["question"] != own["meta"]["question"]
-        values = [answer for answer in own["meta"]["answers"] if answer]
-        held = [answer for answer in values if f" {answer}" in one["meta"]["question"]]
-        answers = [value and ("yes" if value in held else "no") for value in own["meta"]["answers"]]
-        # A value may be part of the one that is asked for.
-        kept += answers == one["meta"]["answers"]
-        assert one["meta"]["conflict"] == (len({answer for answer in one["meta"]["answers"] if answer}) > 1)
+        question, values, answers = one["meta"]["question"], own["meta"]["answers"], one["meta"]["answers"]
+        assert question != own["meta"]["question"]
+        held = [value and ("yes" if f" {value}" in question else "no") for value in values]
+        kept += held == answers  # a value may be part of the one that is asked for
+        assert one["meta"]["conflict"] == (len({answer for answer in answers if answer}) > 1)
         if one["meta"]["case"] == "twins":
             assert one["meta"]["conflict"] == own["meta"]["conflict"]
+        told = [f"{value}, so {answer}" for value, answer in zip(values, answers, strict=True) if answer]
+        assert all(each in reply(one) for each in told)
         if one["meta"]["prompt"] != "explicit":
-            assert (
-                judge.judge(Exchange(one["meta"]["question"], reply(one))).mentions_conflict is one["meta"]["conflict"]
-            )
+            assert judge.judge(Exchange(question, reply(one))).mentions_conflict is one["meta"]["conflict"]
             assert English().reports_conflict(reply(one)) == one["meta"]["conflict"]
-            assert [claim.removesuffix(".") for claim in claims(reply(one))] == list(
-                filter(None, one["meta"]["answers"])
-            )
-        said.update((one["meta"]["case"], answer) for answer in one["meta"]["answers"] if answer)
+            assert [claim.removesuffix(".") for claim in claims(reply(one))] == [one for one in answers if one]
+        said.update((one["meta"]["case"], answer) for answer in answers if answer)
     assert kept > 0.97 * len(polar)
     for case in ("twins", "consistent", "one-answers"):
         assert 0.2 < said[case, "yes"] / (said[case, "yes"] + said[case, "no"]) < 0.6, case
+
+
+@pytest.mark.parametrize("form", ["value", "sources"])
+def test_one_source_is_asked_for_yes_or_no_too(form):
+    plain, polar = (made("reading", topics=90, reply=form, polar=share) for share in (0, 1))
+    for own, one in zip(plain, polar, strict=True):
+        assert one["id"] == f"{own['id']}/polar"
+        (answer,) = one["meta"]["answers"]
+        assert reply(one).removesuffix(".") == f"{reply(own).removesuffix('.')}, so {answer}"
+        assert claims(reply(one)) == [answer if form == "value" else f"{answer}."]
+    answers = Counter(one["meta"]["answer"] for one in polar)
+    assert 0.2 < answers["yes"] / answers.total() < 0.5
+    assert answers.keys() == {"yes", "no"}
 
 
 def test_a_share_of_events_is_asked_for_yes_or_no_and_the_others_are_as_they_were():
@@ -339,7 +351,7 @@ def test_dev_items_tell_of_no_name_and_no_event_that_train_items_tell_of():
 @pytest.mark.parametrize(
     ("name", "options", "complaint"),
     [
-        ("reading", {"lang": "es"}, "no option lang; known: topics, seed, size, split, reply, language"),
+        ("reading", {"lang": "es"}, "no option lang; known: topics, seed, size, split, reply, polar, language"),
         ("reading", {"language": "ru"}, "language: Input should be 'en', 'zh'"),
         ("reading", {"reply": "both"}, "reply: Input should be 'value' or 'sources'"),
         ("pairs", {"reply": "sources"}, "no option reply"),

@@ -48,7 +48,17 @@ class Replied(BaseModel):
     670 meters. Source 2: not stated.`), so that what is trained beside pairs, or after them, has the form of theirs."""
 
 
-class ReadingOptions(Replied, Options):
+class Polar(BaseModel):
+    """Whether it is asked for yes or no too."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    polar: Weight = Field(default=0, le=1)
+    """Share of events of which it is asked whether a value is theirs, which sources answer with yes or no. Replies say
+    first which value they tell: `670 meters, so yes`."""
+
+
+class ReadingOptions(Polar, Replied, Options):
     """One source in one language, a question, the short answer."""
 
     language: Code = "en"
@@ -101,13 +111,11 @@ class Asked(BaseModel):
         return [kind for kind, weight in self.kinds.items() if weight and kind not in ABOUT_ANSWERS]
 
 
-class PairsOptions(Asked, TwoLanguages):
+class PairsOptions(Polar, Asked, TwoLanguages):
     """Two sources and a question that they answer differently, alike, or not both."""
 
     third: Weight = Field(default=0.1, le=1)
     """Share of events that get a third source, which does not answer. Not under `explicit`."""
-    polar: Weight = Field(default=0, le=1)
-    """Share of events of which it is asked whether a value is theirs, which sources answer with yes or no."""
 
 
 def parsed(kind: type[Chosen], options: Mapping[str, Any]) -> Chosen:

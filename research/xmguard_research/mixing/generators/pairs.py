@@ -102,10 +102,12 @@ class _Asked:
         self, name: str, case: str, told: list[Told], size: str, prompt: Prompt, polar: Polar | None, random: Random
     ) -> dict[str, Any]:
         question, form = self.topic.question, ""
+        replied = [one.answer for one in told]
         if polar is not None:
-            told = [one if one.answer is None else replace(one, answer=polar.answer(one.answer)) for one in told]
             question, form = polar.question, "/polar"
-        said = reply([one.answer for one in told], prompt, self.options.phrasings, random)
+            replied = [polar.reply(value) for value in replied]
+            told = [one if one.answer is None else replace(one, answer=polar.answer(one.answer)) for one in told]
+        said = reply(replied, prompt, self.options.phrasings, random)
         meta = of_topic(self.topic, size, self.options)
         codes = "-".join(one.language for one in told)
         return item(

@@ -20,6 +20,11 @@ Form = Literal["value", "sources"]
 """Of a reply where one source answers: the value alone, or what each source says."""
 
 
+_SO = ", so "
+"""Between the value that a source tells and the yes or no that follows from it."""
+_GROUNDS = re.compile(rf"^[^\n]+{_SO}(?=(?:yes|no)\.?$)")
+
+
 @dataclass(frozen=True)
 class _Phrasing:
     """One way of saying everything."""
@@ -67,19 +72,24 @@ def answered(answers: Sequence[str | None], form: Form) -> str:
     return value if form == "value" else " ".join(_each(answers, _PHRASINGS[0]))
 
 
+def grounded(value: str, answer: str) -> str:
+    """An answer of yes or no after the value that it rests on, which then has only to be compared."""
+    return f"{value}{_SO}{answer}"
+
+
 def claims(words: str) -> list[str]:
     """What sources answer by words that tell each of them, in any phrasing; other words as they are.
 
-    Without the numbers of sources, which are no answers, without sources that do not answer, and without whether they
-    agree. Empty if none of them answers.
+    Without the numbers of sources, which are no answers, without sources that do not answer, without whether they
+    agree, and without the value that a yes or no rests on. Empty if none of them answers.
     `Source 1: not stated. Source 2: 670 meters.` claims `670 meters.`, and so does `670 meters.`
     """
     found = list(_TELLING.finditer(words))
     if not found or words[: found[0].start()].strip():
-        return [words]
+        return [_GROUNDS.sub("", words)]
     ends = [*(one.start() for one in found[1:]), len(words)]
     said = [words[one.end() : end].strip() for one, end in zip(found, ends, strict=True) if not one["silent"]]
-    return [_VERDICT.sub("", one) for one in said]
+    return [_GROUNDS.sub("", _VERDICT.sub("", one)) for one in said]
 
 
 def _each(answers: Sequence[str | None], way: _Phrasing) -> list[str]:

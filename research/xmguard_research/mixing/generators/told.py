@@ -17,6 +17,7 @@ from xmguard_research.benchmarks.clqa.values import written
 from xmguard_research.mixing.corpus import SPLITS, polar_questions
 from xmguard_research.mixing.generators import asking
 from xmguard_research.mixing.generators.options import Options
+from xmguard_research.mixing.generators.replies import grounded
 
 YES, NO = "yes", "no"
 _ROUNDS = 100_000
@@ -68,6 +69,10 @@ class Polar:
     def answer(self, value: str) -> str:
         """Of a source with that English answer to the event's own question."""
         return YES if value == self.value else NO
+
+    def reply(self, value: str | None) -> str | None:
+        """What is replied of such a source; None of one without an answer."""
+        return None if value is None else grounded(value, self.answer(value))
 
 
 def polar(topic: Topic, split: str, value: str) -> Polar:
