@@ -81,6 +81,12 @@ BAD = {
     "65 spans": (replace(GOOD, spans=(SPAN,) * 65), "spans", "holds 65; at most 64"),
     "duplicate ids": (replace(GOOD, spans=(Span("a", "x"), Span("a", "y"))), "spans[1].id", "used twice"),
     "blank text": (replace(GOOD, spans=(SPAN, Span(text=" "))), "spans[1].text", "empty"),
+    "half a character in a text": (
+        replace(GOOD, spans=(Span(text="a \ud800 b"),)),
+        "spans[0].text",
+        "half of a surrogate",
+    ),
+    "half a character in the question": (replace(GOOD, question="a \udcff?"), "question", "half of a surrogate pair"),
     "no content": (replace(GOOD, spans=(SPAN, Span("b"))), "spans[1]", "no content"),
     "media without a plugin": (
         replace(GOOD, spans=(SPAN, Span(media=Media("image/png", b"\x89PNG")))),
