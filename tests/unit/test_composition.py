@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from xmguard.context import ContextSpan
@@ -36,6 +38,8 @@ def test_preface_of_many_answers_is_cut_and_says_so() -> None:
     told = preface(verdict, spans(*[""] * 8))
     assert "s5 says “5%”; 3 more answers differ from these." in told
     assert "s6" not in told
+    six = preface(replace(verdict, groups=verdict.groups[:6]), spans(*[""] * 6))
+    assert six.endswith("s5 says “5%”; 1 more answer differs from these.")
 
 
 def test_preface_falls_back_on_the_reason_when_the_answers_look_alike() -> None:

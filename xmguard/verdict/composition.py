@@ -22,8 +22,8 @@ def preface(verdict: ConflictVerdict, spans: Sequence[ContextSpan]) -> str:
         # Spans whose answers count as equal can still be judged to disagree; then only the reason tells how.
         return f"The sources disagree: {verdict.reason}"
     silent = [_saying(group, labels) for group in verdict.groups if not group.answer]
-    if len(said) > MAX_NAMED:
-        said = [*said[:MAX_NAMED], f"{len(said) - MAX_NAMED} more answers differ from these"]
+    if (more := len(said) - MAX_NAMED) > 0:
+        said = [*said[:MAX_NAMED], f"{more} more {'answer differs' if more == 1 else 'answers differ'} from these"]
     return f"The sources disagree: {'; '.join(said + silent)}."
 
 
