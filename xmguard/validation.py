@@ -15,7 +15,7 @@ from xmguard.bias import MAX_EPSILON
 from xmguard.context import Context, ContextSpan
 from xmguard.contracts import RebalancePolicy
 from xmguard.errors import FieldViolation, InvalidRequest, ModelNotFound, Reason, keyed, quoted
-from xmguard.language_tags import asked_in, language_of
+from xmguard.language_tags import answered_in, language_of, question_language
 from xmguard.parts import TEXT
 from xmguard.plugins import Registry
 from xmguard.profile import Profile
@@ -106,7 +106,8 @@ def validate(
         on_error=request.on_error or OnError.CLOSED,
         decoding=decoding,
     )
-    return ValidRequest(settled, Context(tuple(spans), request.question, asked_in(request.question, registry)))
+    written = question_language(request.question, registry)
+    return ValidRequest(settled, Context(tuple(spans), request.question, answered_in(written, registry), written))
 
 
 def _spans(

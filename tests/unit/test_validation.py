@@ -73,6 +73,13 @@ def test_a_requests_own_parameters_replace_those_of_the_default(registry):
     assert (settled.policy, settled.parameters) == ("none", {})
 
 
+def test_the_language_of_a_question_is_kept_also_where_it_cannot_be_put_in_it(registry):
+    context = check(replace(GOOD, question="Kiedy odjeżdża ostatni pociąg z Warszawy?"), registry).context
+    assert (context.asked_in, context.question_language) == ("en", "pl")
+    context = check(replace(GOOD, question="When does the last train to Warsaw leave?"), registry).context
+    assert (context.asked_in, context.question_language) == ("en", "en")
+
+
 SPAN = Span(text="x y")
 BAD = {
     "empty question": (replace(GOOD, question=""), "question", "empty"),
