@@ -129,7 +129,12 @@ class AloneReading:
             )
             for span in bare
         )
-        return Evidence(self._context.question, spans, asked_in=self._context.asked_in)
+        return Evidence(
+            self._context.question,
+            spans,
+            asked_in=self._context.asked_in,
+            question_language=self._context.question_language,
+        )
 
     def _unscored(self, registry: Registry, own: Mapping[str, tuple[float, ...]]) -> list[SpanEvidence]:
         """The evidence as far as decoding gave it."""

@@ -40,6 +40,8 @@ class Context:
     question: str
     asked_in: str = ENGLISH
     """BCP-47 primary tag of the language in which the question is put and answers are asked for; it has a plugin."""
+    question_language: str = ENGLISH
+    """BCP-47 primary tag of the language that the question itself is clearly in, whether or not it has a plugin."""
 
 
 @dataclass(frozen=True)

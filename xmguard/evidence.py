@@ -82,6 +82,8 @@ class Evidence:
     there. Holds the features that the estimator asked for."""
     asked_in: str = ENGLISH
     """BCP-47 tag of the language the question was put in."""
+    question_language: str = ENGLISH
+    """BCP-47 tag of the language that the question itself is clearly in."""
 
 
 @dataclass(frozen=True)

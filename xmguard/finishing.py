@@ -86,7 +86,8 @@ def finish(
         if ended is FinishReason.STOP:  # of an answer that was cut nothing is known
             verdict = replace(verdict, model_reported=_reported(run, raw, registry))
 
-    if raw and rebalanced.after is not None:
+    # Tokens were read with the bias also where their text is white space alone, and nothing of it is shown.
+    if any(not token.is_end for token in run.said) and rebalanced.after is not None:
         run.generated = run.session.generated(rebalanced.joint)
     if run.request.detail.toward_answer and rebalanced.after is not None:
         _direct(run, rebalanced.joint)

@@ -27,11 +27,20 @@ def language_of(text: str, registry: Registry) -> str:
     return (registry.detect_language(text[:DETECTED_CHARACTERS]) if text else None) or UNDETERMINED_LANGUAGE
 
 
+def question_language(question: str, registry: Registry) -> str:
+    """Tag of the language that a question is in, where that is clear; English otherwise."""
+    return _clearly(question, registry) or ENGLISH
+
+
+def answered_in(written: str, registry: Registry) -> str:
+    """Tag of the language to put a question in that is `written` in one: that one if it has a plugin, or English."""
+    language = registry.language(written)
+    return ENGLISH if language is None else language.tag.lower()
+
+
 def asked_in(question: str, registry: Registry) -> str:
     """Tag of the language to ask in: the question's, where that is clear and has a plugin; English otherwise."""
-    found = _clearly(question, registry)
-    language = registry.language(found) if found else None
-    return ENGLISH if language is None else language.tag.lower()
+    return answered_in(question_language(question, registry), registry)
 
 
 def language_warnings(context: Context, registry: Registry) -> list[str]:
@@ -50,6 +59,11 @@ def language_warnings(context: Context, registry: Registry) -> list[str]:
         warnings.append(
             f"question: reads as {context.asked_in!r}, so it is put and answered in that language; profiles are fitted "
             "to questions in English"
+        )
+    elif context.question_language != ENGLISH:
+        warnings.append(
+            f"question: reads as {context.question_language!r}, which has no plugin, so it is answered in English; "
+            "profiles are fitted to questions in English"
         )
     return warnings
 

@@ -82,8 +82,7 @@ class _Reader:
         read = {}
         for pair, policy in content.items():
             one = keyed(path, pair)
-            halves = pair.lower().split("-")
-            if len(halves) != 2 or not all(halves) or pair != "-".join(sorted(halves)):
+            if not _is_pair(pair):
                 self._wrong(one, 'is named by no two languages or modalities in sorted order, like "en-zh"', None)
             known = self._object(policy, one, required=("policy",), optional=("parameters",))
             read[pair] = self._policy(known, one)
@@ -135,8 +134,8 @@ class _Reader:
         return read
 
     def _languages(self, content: Any, path: str) -> tuple[str, ...]:
-        if not isinstance(content, list) or not all(isinstance(pair, str) and "-" in pair for pair in content):
-            return self._wrong(path, 'is not a list of pairs of languages like "de-en"', ())
+        if not isinstance(content, list) or not all(isinstance(pair, str) and _is_pair(pair) for pair in content):
+            return self._wrong(path, 'is not a list of pairs of languages in sorted order, like "de-en"', ())
         return tuple(content)
 
     def _modalities(self, content: Any, path: str) -> tuple[str, ...]:
@@ -240,3 +239,9 @@ class _Reader:
     def _wrong(self, path: str, what: str, instead: T) -> T:
         self.problems.append(f"{path} {what}")
         return instead
+
+
+def _is_pair(name: str) -> bool:
+    """Whether it names two languages or modalities as `xmguard.profile.meeting` does; nothing would meet any other."""
+    halves = name.lower().split("-")
+    return len(halves) == 2 and all(halves) and name == "-".join(sorted(halves))

@@ -188,7 +188,8 @@ class Run:
         else:
             prompt, said = (0, 0) if self.rebalanced is None else spent.branches.get(self.measured.joint.name, (0, 0))
             own = prompt + said
-        evidence = spent.branch_tokens + sum(one.context_tokens + one.branch_tokens for one in self.beside)
+        again = max(0, spent.context_tokens - len(self.prompt.context_ids))  # under a bias inside it
+        evidence = again + spent.branch_tokens + sum(one.context_tokens + one.branch_tokens for one in self.beside)
         return Usage(
             prompt_tokens=prompt,
             completion_tokens=said,

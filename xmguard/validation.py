@@ -15,7 +15,7 @@ from xmguard.bias import MAX_EPSILON
 from xmguard.context import Context, ContextSpan
 from xmguard.contracts import RebalancePolicy
 from xmguard.errors import FieldViolation, InvalidRequest, ModelNotFound, Reason, keyed, quoted
-from xmguard.language_tags import asked_in, language_of
+from xmguard.language_tags import answered_in, language_of, question_language
 from xmguard.parts import TEXT
 from xmguard.plugins import Registry
 from xmguard.profile import Profile
@@ -40,6 +40,10 @@ LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
 of more than three was ever registered, and a language's name would pass for one ("Spanish")."""
 MEDIA_TYPE = re.compile(r"[A-Za-z0-9][\w!#$&^.+-]{0,126}/[A-Za-z0-9][\w!#$&^.+-]{0,126}", re.ASCII)
 """What may stand for a media type (RFC 6838, section 4.2); parameters are no part of it."""
+HALF = re.compile("[\\ud800-\\udfff]")
+"""Half of a surrogate pair: Python reads such from files with `surrogateescape`, and no encoding and no tokenizer takes
+it."""
+_HALVES = "holds half of a surrogate pair, which is no character; decode the text anew"
 INSTALLED_FOR: Mapping[str, str] = {"image": "xmguard-image"}
 """First half of a media type to the distribution that brings its modality, for who lacks it."""
 
@@ -75,6 +79,8 @@ def validate(
     found: list[FieldViolation] = []
     if not request.question.strip():
         found.append(FieldViolation("question", "is empty"))
+    if HALF.search(request.question):
+        found.append(FieldViolation("question", _HALVES))
     spans = _spans(request.spans, limits, registry, found)
     ids = [span.id for span in spans]
     rebalance = _rebalance(request.rebalance, profile.default(spans), ids, registry, found)
@@ -100,7 +106,8 @@ def validate(
         on_error=request.on_error or OnError.CLOSED,
         decoding=decoding,
     )
-    return ValidRequest(settled, Context(tuple(spans), request.question, asked_in(request.question, registry)))
+    written = question_language(request.question, registry)
+    return ValidRequest(settled, Context(tuple(spans), request.question, answered_in(written, registry), written))
 
 
 def _spans(
@@ -164,6 +171,8 @@ def _modality(span: Span, path: str, limits: Limits, registry: Registry, found: 
     if span.media is None:
         if not (span.text or "").strip():
             found.append(FieldViolation(f"{path}.text", "is empty"))
+        if HALF.search(span.text or ""):
+            found.append(FieldViolation(f"{path}.text", _HALVES))
         return TEXT
     if len(span.media.data) > limits.max_media_bytes:
         size = len(span.media.data)

@@ -145,6 +145,22 @@ def test_a_context_that_is_read_again_is_counted_again(guard):
     assert everywhere.cost - readers.cost == len(readers.prompt.context_ids)
 
 
+def test_what_is_run_beside_the_answer_is_counted(guard):
+    """A context that is prefilled again under a bias, and the answer that is read again for its direction."""
+    steered = Rebalance("fixed", bias={"s2": 2.0})
+    readers = request(rebalance=steered)
+    plain, everywhere, directed = (
+        guard.answer(asked).usage.evidence_tokens
+        for asked in (
+            readers,
+            replace(readers, rebalance=replace(steered, scope=Scope.ALL)),
+            replace(readers, detail=Detail(toward_answer=True)),
+        )
+    )
+    assert everywhere - plain == len(guard.prepare(readers).prompt.context_ids)
+    assert directed - plain == readers.decoding.max_tokens
+
+
 def test_quotes_are_counted(quoting, guard):
     ratio, response = costs(quoting, request(5), answers=False)
     assert any(pair.evidence_a for pair in response.verdict.disagreements)

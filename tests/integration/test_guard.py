@@ -406,3 +406,16 @@ def test_a_withheld_answer_has_no_direction_and_says_so(guard):
     response = guard.answer(request)
     assert response.spans[0].toward_answer is None
     assert any("no answer to point to" in warning for warning in response.warnings)
+
+
+def test_an_answer_of_white_space_was_read_with_the_bias_all_the_same(tiny_backend, registry):
+    loaded = tiny_backend.loaded
+    space = loaded.tokenizer(" ")["input_ids"]
+    others = tuple(token for token in range(loaded.model.config.vocab_size) if token not in space)
+    blank = replace(tiny_backend, loaded=replace(loaded, suppressed=others))
+    rebalance = Rebalance("fixed", bias={"s1": 2.0}, scope=Scope.GENERATED)
+    response = Guard(blank, registry, model="tiny").answer(replace(REQUEST, rebalance=rebalance))
+    assert (response.raw_answer, response.usage.completion_tokens) == ("", 30)
+    assert response.rebalancing.applied
+    assert response.spans[0].bias == 2.0
+    assert all(span.contribution_generated for span in response.spans)

@@ -235,6 +235,19 @@ def test_characters_that_the_tokenizer_drops_are_named(smollm2_folder, registry)
     assert encoder.encode(context(["fine", "标志 é 🚌"], "Why?"), Prompt.STANDARD).unreadable == ()
 
 
+def test_what_the_tokenizer_normalises_is_not_lost(tiny_folder, registry):
+    from tokenizers import normalizers
+    from transformers import AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_folder)
+    own = [normalizers.NFC(), normalizers.Replace("\x16", ""), normalizers.Replace("\x17", "?")]
+    tokenizer.backend_tokenizer.normalizer = normalizers.Sequence(own)
+    encoder = PromptEncoder(tokenizer, registry, "normalising")
+    apart = "Die Tu\u0308r ist gru\u0308n; \u1112\u1161\u11ab."  # as macOS writes names of files
+    assert encoder.encode(context([apart], "Gru\u0308n\x17"), Prompt.STANDARD).unreadable == ()
+    assert encoder.encode(context(["a \x16 in it"], "Why?"), Prompt.STANDARD).unreadable == ("spans[0]",)
+
+
 def test_the_prompts_differ_where_they_should(encoder):
     tails = {
         p: encoder._tokenizer.decode(encoder.encode(context(["a"], "Why {x}?"), p).joint_tail) for p in list(Prompt)[1:]

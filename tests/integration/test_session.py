@@ -15,6 +15,7 @@ from xmguard.bias import REMOVE, AttentionBias
 from xmguard.context import Context, ContextSpan
 from xmguard.contracts import Branch
 from xmguard.deadline import Stop
+from xmguard.errors import EngineError
 from xmguard.request import Decoding, Prompt
 from xmguard.span import Span
 from xmguard.testing import make_model
@@ -209,3 +210,16 @@ def test_what_is_removed_is_not_read(tiny_backend, monkeypatch):
     seen.clear()
     session.prepare([Branch("joint", prompt.joint_tail, AttentionBias({"a": REMOVE}))])
     assert seen[0] == prompt.span_map.context_tokens
+
+
+@pytest.mark.parametrize(
+    ("place", "value"),
+    [("lm_head", torch.nan), ("model.layers.1.self_attn.v_proj", torch.inf)],
+    ids=["nan", "infinite"],
+)
+def test_a_model_that_computes_no_numbers_says_nothing(tmp_path, registry, place, value):
+    """Its likeliest token would be any, at an entropy of 0, and no span would seem to have contributed."""
+    backend = load(make_model(tmp_path), registry=registry)
+    backend.loaded.model.get_submodule(place).weight[5, 0] = value
+    with pytest.raises(EngineError, match="no finite logits in float32: its weights are damaged"):
+        backend.open(backend.encode(THREE, Prompt.STANDARD), Stop())

@@ -31,11 +31,13 @@ def said(ids) -> str:
     return " ".join(WORDS[index] for index in ids)
 
 
-def read(*answers: str, asked_in: str = "en", modalities=()) -> tuple[Evidence, list[tuple[str, str]]]:
+def read(
+    *answers: str, asked_in: str = "en", question_language: str = "en", modalities=()
+) -> tuple[Evidence, list[tuple[str, str]]]:
     ids = tuple(f"s{index}" for index in range(1, len(answers) + 1))
     kinds = modalities or ("text",) * len(ids)
     spans = tuple(ContextSpan(Span(id=name, text="text"), kind, "en") for name, kind in zip(ids, kinds, strict=True))
-    context = Context(spans, "How much?", asked_in)
+    context = Context(spans, "How much?", asked_in, question_language)
     prompt = SimpleNamespace(span_map=SimpleNamespace(ids=ids), alone_tail=(0,))
     reading = AloneReading(SimpleNamespace(text=said, lacks={}), context, prompt)
     for branch, answer in zip(reading.branches, answers, strict=True):
@@ -73,6 +75,7 @@ def test_an_answers_own_probabilities_are_those_it_was_decoded_with() -> None:
 
 def test_evidence_says_in_which_language_the_question_was_put() -> None:
     assert read("25%", asked_in="tr")[0].asked_in == "tr"
+    assert read("25%", question_language="ru")[0].question_language == "ru"
 
 
 def test_evidence_says_of_which_modality_each_span_is() -> None:

@@ -251,6 +251,7 @@ def test_a_question_that_was_not_put_in_english_is_not_calibrated() -> None:
     ):
         assert fitted.estimate(found).calibrated
         assert not fitted.estimate(replace(found, asked_in="tr")).calibrated
+        assert not fitted.estimate(replace(found, question_language="ru")).calibrated, "put in English all the same"
 
 
 def test_languages_that_were_not_fitted_are_weighed_alike_but_not_calibrated() -> None:

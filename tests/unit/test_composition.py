@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from xmguard.context import ContextSpan
-from xmguard.response import AnswerGroup, ConflictVerdict, Decision, Status
+from xmguard.response import AnswerGroup, ConflictVerdict, Decision, Disagreement, Status
 from xmguard.span import Span
 from xmguard.verdict.composition import abstention, closed, preface
 from xmguard.verdict.decision import failed
@@ -36,6 +38,18 @@ def test_preface_of_many_answers_is_cut_and_says_so() -> None:
     told = preface(verdict, spans(*[""] * 8))
     assert "s5 says “5%”; 3 more answers differ from these." in told
     assert "s6" not in told
+    six = preface(replace(verdict, groups=verdict.groups[:6]), spans(*[""] * 6))
+    assert six.endswith("s5 says “5%”; 1 more answer differs from these.")
+
+
+def test_preface_of_many_answers_names_those_that_disagree() -> None:
+    verdict = conflict(*(AnswerGroup(f"{i}%", (f"s{i}",)) for i in range(1, 9)))
+    pairs = (Disagreement("s2", "s8", "2%", "8%", 0.9), Disagreement("s6", "s8", "6%", "8%", 0.8))
+    told = preface(replace(verdict, disagreements=pairs), spans(*[""] * 8))
+    assert told == (
+        "The sources disagree: s1 says “1%”; s2 says “2%”; s3 says “3%”; s6 says “6%”; s8 says “8%”; "
+        "3 more answers differ from these."
+    )
 
 
 def test_preface_falls_back_on_the_reason_when_the_answers_look_alike() -> None:

@@ -188,6 +188,9 @@ TEXTS = {
     "COVID-19": "covid19",
     "Covid 19": "covid19",
     "R2D2": "r2d2",
+    "10⁶ people": "10^6 people",
+    "25¹": "25^1",  # the number of a note, perhaps
+    "2 × 10⁻³": "2 10^-3",
     "no one": "no one",
     "one of them": "one of them",
     "No changes": "no changes",

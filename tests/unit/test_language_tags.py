@@ -8,7 +8,7 @@ import pytest
 
 from tests.unit.detection_texts import TEXTS
 from xmguard.context import Context, ContextSpan
-from xmguard.language_tags import RELIABLE_LETTERS, asked_in, language_of, language_warnings
+from xmguard.language_tags import RELIABLE_LETTERS, asked_in, language_of, language_warnings, question_language
 from xmguard.languages.detection import detect
 from xmguard.languages.scripts import script_language
 from xmguard.span import Span
@@ -85,6 +85,14 @@ def test_a_question_is_put_in_its_own_language_where_that_is_clear(question, tag
 def test_a_question_that_is_not_english_is_a_warning():
     (said,) = language_warnings(Context((), "Wann fährt der letzte Zug?", "de"), REGISTRY)
     assert said.startswith("question: reads as 'de'")
+
+
+def test_a_question_in_a_language_without_a_plugin_is_a_warning():
+    question = "Kiedy odjeżdża ostatni pociąg z Warszawy?"
+    assert question_language(question, REGISTRY) == "pl"
+    (said,) = language_warnings(Context((), question, "en", "pl"), REGISTRY)
+    assert said.startswith("question: reads as 'pl', which has no plugin")
+    assert question_language("Kiedy?", REGISTRY) == "en", "too short to tell"
 
 
 def test_what_nobody_recognises_is_undetermined():

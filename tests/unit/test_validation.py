@@ -73,6 +73,13 @@ def test_a_requests_own_parameters_replace_those_of_the_default(registry):
     assert (settled.policy, settled.parameters) == ("none", {})
 
 
+def test_the_language_of_a_question_is_kept_also_where_it_cannot_be_put_in_it(registry):
+    context = check(replace(GOOD, question="Kiedy odjeżdża ostatni pociąg z Warszawy?"), registry).context
+    assert (context.asked_in, context.question_language) == ("en", "pl")
+    context = check(replace(GOOD, question="When does the last train to Warsaw leave?"), registry).context
+    assert (context.asked_in, context.question_language) == ("en", "en")
+
+
 SPAN = Span(text="x y")
 BAD = {
     "empty question": (replace(GOOD, question=""), "question", "empty"),
@@ -81,6 +88,12 @@ BAD = {
     "65 spans": (replace(GOOD, spans=(SPAN,) * 65), "spans", "holds 65; at most 64"),
     "duplicate ids": (replace(GOOD, spans=(Span("a", "x"), Span("a", "y"))), "spans[1].id", "used twice"),
     "blank text": (replace(GOOD, spans=(SPAN, Span(text=" "))), "spans[1].text", "empty"),
+    "half a character in a text": (
+        replace(GOOD, spans=(Span(text="a \ud800 b"),)),
+        "spans[0].text",
+        "half of a surrogate",
+    ),
+    "half a character in the question": (replace(GOOD, question="a \udcff?"), "question", "half of a surrogate pair"),
     "no content": (replace(GOOD, spans=(SPAN, Span("b"))), "spans[1]", "no content"),
     "media without a plugin": (
         replace(GOOD, spans=(SPAN, Span(media=Media("image/png", b"\x89PNG")))),

@@ -250,3 +250,18 @@ def test_a_line_ends_a_branch_of_one_line_only_after_something_was_said():
     assert ends([3, 4], single_line=True)[-1] == (True, False)
     assert ends([1, 3, 1, 2, 5]) == [(False, False)] * 4 + [(True, False)]
     assert ends([9]) == [(True, True)]
+
+
+def test_letters_that_take_several_tokens_are_something_said():
+    def ends(said):
+        ending = Ending(
+            Branch("b", (), AttentionBias(), single_line=True),
+            end_ids=(),
+            budget=99,
+            text=lambda ids: bytes(ids).decode(errors="replace"),
+        )
+        return [ending.at(byte) for byte in said.encode()]
+
+    for said in ("红色", "дом", "…红", "\n色", "かな"):
+        assert ends(f"{said}\n然后")[: len(said.encode()) + 1] == [(False, False)] * len(said.encode()) + [(True, True)]
+    assert ends("\n…\n") == [(False, False)] * 5

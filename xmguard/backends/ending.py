@@ -32,6 +32,7 @@ class Ending:
         self._text = text
         self._done = 0
         self._said = False  # whether a letter or digit has been generated; followed for single-line branches only
+        self._unsaid: list[int] = []  # tokens up to there: a letter may take several, none of which is one by itself
 
     def at(self, token: int) -> tuple[bool, bool]:
         """Whether the next token is the last, and whether it is no part of the text (`Token.is_end`)."""
@@ -49,5 +50,8 @@ class Ending:
         said = self._said or any(character.isalnum() for character in before)
         if said and line_break:
             return True, bool(before.strip())
-        self._said = said or any(character.isalnum() for character in text)
+        if not said:
+            self._unsaid.append(token)
+            said = any(character.isalnum() for character in self._text(self._unsaid))
+        self._said = said
         return False, False

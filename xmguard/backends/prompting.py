@@ -247,9 +247,23 @@ class PromptEncoder:
         return text
 
     def _loses(self, text: str, ids: list[int]) -> bool:
-        """Whether characters of `text` are in none of the tokens: some vocabularies lack bytes and drop them."""
+        """Whether characters of `text` are in none of the tokens: some vocabularies lack bytes and drop them.
+
+        What the tokenizer writes otherwise is not lost: many make one character of a letter and its accent (NFC).
+        """
         decoded = self._decoded(ids, skip_special_tokens=False)
-        return any(not character.isspace() for character in set(text) - set(decoded))
+        missing = {character for character in set(text) - set(decoded) if not character.isspace()}
+        if not missing:
+            return False
+        written = self._normalized(text)
+        return any(character in written or not self._normalized(character).strip() for character in missing)
+
+    def _normalized(self, text: str) -> str:
+        """The text as the tokenizer's own normaliser has it."""
+        with self._one_at_a_time:
+            normalizer = self._tokenizer.backend_tokenizer.normalizer
+            written: str = text if normalizer is None else normalizer.normalize_str(text)
+        return written
 
     def _cut(self, text: str) -> list[str]:
         """`text` in pieces, in order and without gaps, none of which holds a whole added token."""

@@ -28,12 +28,13 @@ class CalibratedEstimator:
         Only one span of a group that says the same is measured against the others; the rest of the group takes the
         numbers of the surest such pair. Pairs of languages that were not fitted are left out, measured or not, so that
         no agreement can be built on them. Calibrated if there are none, every pair's languages and every
-        answering span's modality are among those of the pairs it was fitted to, and the question was put in English,
-        as it was in all of those: a picture, which has no language, counts as of the other span's.
+        answering span's modality are among those of the pairs it was fitted to, and the question is English and was put
+        in it, as it was in all of those: a picture, which has no language, counts as of the other span's.
         """
         bounds = self._profile.bounds
         speaking = [span for span in evidence.spans if answered(span)]
-        as_fitted = evidence.asked_in == ENGLISH and {span.modality for span in speaking} <= {*self._profile.modalities}
+        in_english = evidence.asked_in == evidence.question_language == ENGLISH
+        as_fitted = in_english and {span.modality for span in speaking} <= {*self._profile.modalities}
         if not speaking:
             return Estimate((), undetermined="no source answers the question", bounds=bounds, calibrated=as_fitted)
         if len(speaking) == 1:

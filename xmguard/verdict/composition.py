@@ -17,13 +17,15 @@ def preface(verdict: ConflictVerdict, spans: Sequence[ContextSpan]) -> str:
     if verdict.decision is not Decision.CONFLICT:
         return ""
     labels = {span.id: label(span.id, span.span.source) for span in spans}
-    said = [_saying(group, labels) for group in verdict.groups if group.answer]
-    if len(said) < 2:
+    answers = [group for group in verdict.groups if group.answer]
+    if len(answers) < 2:
         # Spans whose answers count as equal can still be judged to disagree; then only the reason tells how.
         return f"The sources disagree: {verdict.reason}"
+    named = _surest(answers, verdict)
+    said = [_saying(group, labels) for group in named]
     silent = [_saying(group, labels) for group in verdict.groups if not group.answer]
-    if len(said) > MAX_NAMED:
-        said = [*said[:MAX_NAMED], f"{len(said) - MAX_NAMED} more answers differ from these"]
+    if more := len(answers) - len(named):
+        said.append(f"{more} more {'answer differs' if more == 1 else 'answers differ'} from these")
     return f"The sources disagree: {'; '.join(said + silent)}."
 
 
@@ -40,6 +42,14 @@ def closed(verdict: ConflictVerdict) -> str:
         f"No answer is given, because it could not be established whether the sources agree: {reason} "
         "To get an answer all the same, ask again with on_error set to OPEN."
     )
+
+
+def _surest(groups: Sequence[AnswerGroup], verdict: ConflictVerdict) -> list[AnswerGroup]:
+    """At most `MAX_NAMED` groups, in their order: those of the surest disagreements, then the first of the others."""
+    disagreeing = dict.fromkeys(span for pair in verdict.disagreements for span in (pair.span_a, pair.span_b))
+    place = {span: index for index, span in enumerate(disagreeing)}
+    first = sorted(groups, key=lambda group: min(place.get(span, len(place)) for span in group.span_ids))[:MAX_NAMED]
+    return [group for group in groups if group in first]
 
 
 def _saying(group: AnswerGroup, labels: Mapping[str, str]) -> str:

@@ -28,7 +28,7 @@ from xmguard.backends.transformers.steering import steer
 from xmguard.bias import AttentionBias
 from xmguard.context import EncodedPrompt
 from xmguard.deadline import Stop
-from xmguard.errors import InvalidRequest
+from xmguard.errors import EngineError, ErrorCode, InvalidRequest
 from xmguard.request import Scope
 
 PREFILL_CHUNK = 512
@@ -63,6 +63,7 @@ def forward(
 
     Raises:
         RuntimeError: a layer did not read through xmguard's attention, so the bias would silently be missing there.
+        EngineError: the logits of a position are no numbers; the likeliest token would be any.
     """
     with nullcontext() if adapted is None else adapted.applied(read.device):
         output = loaded.model(
@@ -78,6 +79,12 @@ def forward(
     if missing:
         raise RuntimeError(f"layers {sorted(missing)} did not read through xmguard's attention")
     logits: Tensor = output.logits
+    if not bool(logits.amax(dim=-1).isfinite().all()):  # NaN is the largest of what it stands among
+        raise EngineError(
+            f"the model computes no finite logits in {str(logits.dtype).removeprefix('torch.')}: its weights are "
+            "damaged or too large; get its files again, or load it in float32",
+            code=ErrorCode.INTERNAL,
+        )
     return logits
 
 

@@ -163,6 +163,7 @@ class TransformersSession:
             adapted=self._adapted([branch]),
         )
         read = [branch.tail[-1], *answer[:-1]]
+        self._branch_tokens += len(read)
         logits = directed(self._loaded, rows, read, answer, caches.cache).mean(-1)
         cube = tuple(tuple(tuple(head) for head in layer) for layer in logits.tolist())
         return DirectedContribution(self._prompt.span_map, cube, len(answer))

@@ -40,6 +40,8 @@ _IDEOGRAPH = "\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
 
 # Only the spaces that typography reserves for it group digits: with plain ones "rooms 10 200" would become 10200.
 _GROUPED_BY_SPACE = re.compile(r"(?<![\d.,])\d{1,3}(?:[\u00a0\u2009\u202f]\d{3})+(?!\d)")
+# Without a mark of its own, NFKC would make 106 of ten to the sixth, and another number of one with a note's.
+_RAISED = re.compile(r"(?<=\d)(?=[⁰¹²³⁴-⁹⁺⁻])")
 # Of the full-width marks only those that NFKC leaves as they are.
 _CLAUSE_END = re.compile(r"(?<=[.!?])\s+|[。;\n]+|,?\s+(?:but|although|though|however|whereas)\b,?\s*")
 _NO_SENTENCE_END = re.compile(
@@ -52,7 +54,7 @@ _EDGES = "\"'()[]{}<>*_`,;:!?。、…|=~≈"
 def clean(answer: str) -> str:
     """Compatibility forms folded (full-width digits, ligatures), one kind of dash, quote and space."""
     text = _GROUPED_BY_SPACE.sub(lambda match: re.sub(r"\s", "", match[0]), answer)
-    text = unicodedata.normalize("NFKC", text).translate(_DASHES).translate(_QUOTES)
+    text = unicodedata.normalize("NFKC", _RAISED.sub("^", text)).translate(_DASHES).translate(_QUOTES)
     text = re.sub(r"[^\S\n]+", " ", text)
     return _ABBREVIATION.sub(lambda match: match[0].replace(".", ""), text).strip()
 
