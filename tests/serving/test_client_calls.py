@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -280,6 +281,22 @@ def test_a_token_goes_to_other_machines_only_encrypted() -> None:
     Client("guard.example:443", token="secret", tls=Tls()).close()
     with pytest.raises(SetupIncomplete, match="no bearer token"):
         Client("127.0.0.1:1", token="two words")
+
+
+@both
+def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would get the token in clear text, and what it reaches under that address is itself."""
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("no_grpc_proxy", raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as proxy, listening(Bare()) as address:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        assert answered(kind, address, token="secret", timeout=10.0) == ["ok"]
+        with pytest.raises(XmguardError):  # one for another machine does go there
+            answered(kind, "guard.example:50051", timeout=0.5)
+        proxy.settimeout(5)
+        asking, _ = proxy.accept()
+        with asking:
+            assert asking.recv(100).startswith(b"CONNECT guard.example:50051 ")
 
 
 def test_both_sides_may_have_to_show_certificates(tmp_path: Path) -> None:

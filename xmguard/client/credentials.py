@@ -61,20 +61,24 @@ def check_token(token: str, where: str) -> None:
         raise SetupIncomplete(f"{where} holds no bearer token: one line of printable ASCII without spaces")
 
 
+def is_this_machine(address: str) -> bool:
+    """Whether an address, as grpc takes it, leads to this machine and to no other."""
+    if address.startswith(("unix:", "unix-abstract:")):
+        return True
+    host = address.rsplit("/", 1)[-1].rsplit(":", 1)[0].strip("[]")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def require_private(address: str, *, encrypted: bool) -> None:
     """A token is sent in clear text only to this machine.
 
     Raises:
         XmguardError: the address is another machine's and the connection is not encrypted.
     """
-    if encrypted or address.startswith(("unix:", "unix-abstract:")):
-        return
-    host = address.rsplit("/", 1)[-1].rsplit(":", 1)[0].strip("[]")
-    try:
-        alone = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        alone = False
-    if not alone:
+    if not encrypted and not is_this_machine(address):
         raise XmguardError(
             f"the token would go to {address} in clear text, for everybody on the way to read; use TLS",
             code=ErrorCode.FAILED_PRECONDITION,

@@ -13,7 +13,7 @@ import grpc
 import grpc.aio
 
 from xmguard import wire
-from xmguard.client.credentials import Tls, check_token, require_private
+from xmguard.client.credentials import Tls, check_token, is_this_machine, require_private
 from xmguard.client.retries import Retries, WhenBusy
 from xmguard.client.transport import explained
 from xmguard.errors import Cancelled, ErrorCode, InvalidRequest, Reason, XmguardError
@@ -83,6 +83,9 @@ class Connection:
         ]
         if self._tls is not None and self._tls.server_name:
             options.append(("grpc.ssl_target_name_override", self._tls.server_name))
+        if is_this_machine(self._address):
+            # A proxy that the environment names (http_proxy) is another machine, and cannot reach this one's loopback.
+            options.append(("grpc.enable_http_proxy", 0))
         return tuple(options)
 
     def _metadata(self, request_id: str) -> tuple[tuple[str, str], ...]:
