@@ -273,6 +273,17 @@ def test_calls_name_themselves_and_errors_say_what_the_server_calls_them(kind: s
     assert "authorization" not in bare.seen[1][1]
 
 
+@both
+@pytest.mark.parametrize("method", ["answer", "stream"])
+@pytest.mark.parametrize("named", ["two\nlines", "é", "two words", "x" * 129])
+def test_a_name_that_no_server_repeats_is_refused(kind: str, method: str, named: str) -> None:
+    bare = Bare()
+    with listening(bare) as address, pytest.raises(InvalidRequest, match="request_id: must be 1 to 128") as caught:
+        answered(kind, address, method, token="secret", request_id=named)
+    assert not bare.seen
+    assert "secret" not in str(caught.value)
+
+
 def test_a_token_goes_to_other_machines_only_encrypted() -> None:
     with pytest.raises(XmguardError, match="in clear text") as caught:
         Client("guard.example:443", token="secret")

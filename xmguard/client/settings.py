@@ -17,7 +17,7 @@ from xmguard.client.credentials import Tls, check_token, is_this_machine, requir
 from xmguard.client.retries import Retries, WhenBusy
 from xmguard.client.transport import explained
 from xmguard.errors import Cancelled, ErrorCode, InvalidRequest, Reason, XmguardError
-from xmguard.request import AnswerRequest, Decoding, Detail, OnConflict, OnError, Prompt, Rebalance
+from xmguard.request import REQUEST_ID, AnswerRequest, Decoding, Detail, OnConflict, OnError, Prompt, Rebalance
 from xmguard.response import Limits
 from xmguard.span import Span
 
@@ -93,6 +93,9 @@ class Connection:
         if self._token:
             sent.append(("authorization", f"Bearer {self._token}"))
         if request_id:
+            if REQUEST_ID.fullmatch(request_id) is None:
+                fault = "must be 1 to 128 ASCII letters, digits, and any of . _ : -"
+                raise InvalidRequest.field("request_id", fault)
             sent.append((_REQUEST_ID_KEY, request_id))
         return tuple(sent)
 

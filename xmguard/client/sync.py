@@ -39,7 +39,8 @@ class Client(Connection):
             answer = client.answer(question="How tall is it?", spans=[Span(text="..."), Span(text="...")])
 
     Methods that take a request take an `AnswerRequest`, its fields as keywords, or both (keywords then override), and
-    beside it `timeout`, in seconds, for this call, and `request_id`, which the server's log and its errors repeat.
+    beside it `timeout`, in seconds, for this call, and `request_id`, up to 128 letters, digits and `._:-`, which the
+    server's log and its errors repeat.
     All raise XmguardError: `InvalidRequest` with every violation, `DeadlineExceeded`, `ModelNotFound`, or with
     reason SERVER_UNREACHABLE when no connection to the address comes about. A client that was closed raises it too.
 
