@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import re
 import socket
 import subprocess
@@ -282,6 +283,15 @@ def test_a_name_that_no_server_repeats_is_refused(kind: str, method: str, named:
         answered(kind, address, method, token="secret", request_id=named)
     assert not bare.seen
     assert "secret" not in str(caught.value)
+
+
+@both
+@pytest.mark.parametrize("seconds", [math.inf, 1e11])
+def test_whoever_has_time_without_end_is_answered(kind: str, seconds: float) -> None:
+    with listening(Bare()) as address:
+        assert answered(kind, address, timeout=seconds) == answered(kind, address, call_timeout=seconds) == ["ok"]
+        with pytest.raises(InvalidRequest, match="timeout: is no number"):
+            answered(kind, address, timeout=math.nan)
 
 
 def test_a_token_goes_to_other_machines_only_encrypted() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -30,6 +31,8 @@ RequestT = TypeVar("RequestT")
 _STATUS_KEY = "grpc-status-details-bin"
 _REQUEST_ID_KEY = "x-request-id"
 _MAX_BYTES = Limits().max_message_bytes
+_LONGEST = 30 * 86_400.0
+"""Seconds. Servers end calls sooner; grpc ends one at once whose deadline is too far away for it, as infinity is."""
 
 
 class RequestFields(TypedDict, total=False):
@@ -102,7 +105,9 @@ class Connection:
     def _within(self, timeout: float | None) -> CallTime:
         """The time of a call that begins now; None is the client's own."""
         seconds = self._timeout if timeout is None else timeout
-        return CallTime(seconds, time.monotonic() + seconds)
+        if math.isnan(seconds):
+            raise InvalidRequest.field("timeout", "is no number; give seconds, or math.inf to leave it to the server")
+        return CallTime(seconds, time.monotonic() + min(seconds, _LONGEST))
 
     def _busy(self, call: str, within: CallTime) -> WhenBusy:
         """When a call is made again."""

@@ -58,7 +58,8 @@ class Client(Connection):
     ) -> None:
         """`timeout` is in seconds, for each call; the server stops working on a call when it has passed.
 
-        The server has a limit of its own, 300 s unless it was given another one; a longer timeout ends there.
+        The server has a limit of its own, 300 s unless it was given another one; a longer timeout, `math.inf` too, ends
+        there.
         `token` goes with every call, in clear text only to this machine. Without `tls` nothing is encrypted.
 
         Raises:
