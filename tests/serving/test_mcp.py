@@ -10,6 +10,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
@@ -269,6 +270,27 @@ async def test_over_http_nobody_opens_a_stream_that_never_ends(doorman: tuple[st
         assert b"allow: POST" in told
         async with httpx2.AsyncClient() as http:
             assert (await http.get(url)).status_code == 401  # who is not let in learns nothing
+
+
+def test_over_http_a_call_whose_caller_leaves_ends(served: Serving) -> None:
+    never = threading.Event()
+    served.guard.script = scripted.blocked(never)
+    closed = served.guard.closed
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "answer", "arguments": ARGUMENTS}}
+    body = json.dumps(call).encode()
+    with over_http(served.address) as url:
+        port = int(url.split(":")[2].split("/")[0])
+        head = (
+            f"POST /mcp HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\naccept: application/json, text/event-stream\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
+        with socket.create_connection(("127.0.0.1", port), 10) as connection:
+            connection.sendall(head.encode() + body)
+            scripted.eventually(lambda: bool(served.guard.calls), 20.0)
+        try:
+            scripted.eventually(lambda: served.guard.closed > closed, 20.0)
+        finally:
+            never.set()
 
 
 async def test_over_stdio_the_one_token_is_sent(doorman: tuple[str, Doorman]) -> None:
