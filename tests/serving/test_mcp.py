@@ -293,6 +293,20 @@ def test_over_http_a_call_whose_caller_leaves_ends(served: Serving) -> None:
             never.set()
 
 
+def test_over_stdio_an_interrupt_does_not_wait_for_the_client() -> None:
+    with subprocess.Popen(command("127.0.0.1:1"), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}\n')
+        process.stdin.flush()
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        try:
+            assert process.wait(10) == -signal.SIGINT
+        finally:
+            process.kill()
+
+
 async def test_over_stdio_the_one_token_is_sent(doorman: tuple[str, Doorman]) -> None:
     address, _ = doorman
     async with in_process(address, "good") as client:

@@ -41,7 +41,9 @@ _STATUS = {
 
 
 async def over_stdio(server: Server) -> None:
-    """Serve one client until it closes stdin."""
+    """Serve one client until it closes stdin, or until SIGINT ends the process at once."""
+    # The thread that reads stdin cannot be interrupted: Python's own way would wait for one more line from the client.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     async with stdio_server() as (reading, writing):
         await server.run(reading, writing, server.create_initialization_options())
 
