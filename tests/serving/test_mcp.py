@@ -197,6 +197,9 @@ async def test_over_http_every_callers_own_token_is_passed_on(doorman: tuple[str
                 (url, {}),
                 (url, {"authorization": "Bearer bad"}),
                 (url, {"authorization": "Basic good"}),
+                (url, {"authorization": "Bearer"}),
+                (url, {"authorization": "Bearer go od"}),
+                (url, {"authorization": "Bearer göd".encode()}),
                 (url.removesuffix("/mcp") + "/", {}),
             ):
                 refused = await http.post(path, json=body, headers=headers)

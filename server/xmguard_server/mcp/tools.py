@@ -28,7 +28,8 @@ from mcp_types import (
 
 from xmguard import __version__, wire
 from xmguard.client import AsyncClient
-from xmguard.errors import XmguardError
+from xmguard.client.credentials import check_token
+from xmguard.errors import ErrorCode, Reason, SetupIncomplete, XmguardError
 from xmguard.request import AnswerRequest
 from xmguard.response import AnswerResponse, CheckResponse
 
@@ -120,9 +121,20 @@ def build(connect: Connect, token: str = "") -> Server[dict[str, Any]]:
 
 
 def bearer(headers: Mapping[str, str]) -> str:
-    """The token that a request carries; empty if it carries none, or something else."""
+    """The token that a request carries; empty if it carries none, or something else.
+
+    Raises:
+        XmguardError: what it carries as a token can be none; reason UNAUTHENTICATED.
+    """
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token:
+        return ""
+    try:
+        check_token(token, "the header authorization")
+    except SetupIncomplete as error:  # whose setup that is, only the caller can mend
+        raise XmguardError(str(error), code=ErrorCode.UNAUTHENTICATED, reason=Reason.UNAUTHENTICATED) from error
+    return token
 
 
 def _described(name: str, tool: _Tool) -> Tool:
