@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
@@ -135,6 +136,21 @@ async def test_errors_are_tool_errors_that_say_what_to_do(served: Serving) -> No
     assert later.content[0].text == "MODEL_REFUSED: full (ask again in 3 s)"
     assert later.structured_content["error"]["retryAfterSeconds"] == 3
     assert nobody.content[0].text.startswith("SERVER_UNREACHABLE: no xmguard server answers at 127.0.0.1:1")
+
+
+async def test_large_arguments_hold_nobody_else_up() -> None:
+    large = {"question": "q?", "rebalance": {"bias": {f"s{number}": 1.0 for number in range(100_000)}}}
+    began = time.perf_counter()
+    wire.from_data(AnswerRequest, large)
+    alone, longest = time.perf_counter() - began, 0.0
+    async with in_process("127.0.0.1:1") as client:
+        asking = asyncio.create_task(client.call_tool("check_conflict", large))
+        while not asking.done():
+            began = time.perf_counter()
+            await asyncio.sleep(0.005)
+            longest = max(longest, time.perf_counter() - began)
+    assert (await asking).content[0].text.startswith("SERVER_UNREACHABLE")
+    assert longest < 0.7 * alone
 
 
 async def test_a_bug_is_told_without_a_word_of_python() -> None:
