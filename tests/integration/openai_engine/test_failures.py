@@ -139,6 +139,26 @@ def test_an_api_that_is_not_there_is_named(registry):
     assert (caught.value.code, url in str(caught.value)) == (ErrorCode.UNAVAILABLE, True)
 
 
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"<html>hello</html>", "text/html"),
+        (b'{"data": null}', "application/json"),
+        (b'{"models": []}', "application/json"),
+        (b"[]", "application/json"),
+    ],
+)
+def test_a_page_in_place_of_the_list_of_models_is_no_answer_that_broke_off(api, registry, body, kind):
+    api.listing = chat_api.Refusal(200, body, {"Content-Type": kind})
+    with guarding(api, registry) as guard:
+        guard.check(asking(OLD, NEW))
+    api.odd = lambda number, message: api.listing
+    with pytest.raises(EngineError, match="does base_url lead to an API of chat completions") as caught:
+        load_guard(MODEL, engine="openai", options={"base_url": api.url}, registry=registry)
+    assert caught.value.code is ErrorCode.INTERNAL
+    assert "object" not in str(caught.value), "no word of Python"
+
+
 def test_a_silent_api_is_given_up(api, registry):
     with guarding(api, registry, retries=0, timeout=0.3) as guard:
         api.before = lambda message, number: api.closing.wait(3)
