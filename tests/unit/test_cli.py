@@ -359,6 +359,17 @@ def test_bytes_that_are_not_utf8_are_refused(guard: ScriptedGuard, tmp_path):
     assert "not UTF-8 at byte 14" in one_error_line(xmguard("answer", str(tmp_path / "latin.json")))
 
 
+def test_the_mark_that_windows_puts_before_utf8_is_no_text(guard: ScriptedGuard, tmp_path):
+    marked = tmp_path / "marked"
+    marked.write_bytes(b"\xef\xbb\xbf" + wire.to_json(REQUEST).encode())
+    assert xmguard("check", str(marked)).exit_code == 0
+    assert guard.requests == [REQUEST]
+    (span,) = parse_spans([], [f"en:{marked}"])
+    assert span.text == wire.to_json(REQUEST)
+    marked.write_bytes("{}".encode("utf-16"))
+    assert "not UTF-8 at byte 0; save it as UTF-8" in one_error_line(xmguard("check", str(marked)))
+
+
 def test_answer_as_json_round_trips(guard: ScriptedGuard):
     result = xmguard("answer", "-", "--json", "--model", "other", stdin=wire.to_json(REQUEST))
     assert wire.from_json(AnswerResponse, result.stdout).verdict == VERDICT
