@@ -114,6 +114,20 @@ def test_what_runs_is_closed_and_stops_in_order() -> None:
     assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
 
 
+@pytest.mark.parametrize("named", ["callers", "monitoring"])
+def test_a_port_that_nobody_is_named_for_is_open_to_nobody(named: str) -> None:
+    """Kubernetes takes a rule with an empty list of sources as one for everybody."""
+    other = ({"callers", "monitoring"} - {named}).pop()
+    for shut in ({other: []}, {other: [], named: []}):
+        documents = rendered({"networkPolicy": shut, "ports": {"http": 8080}})
+        policy = of_kind(documents, "NetworkPolicy")
+        kubernetes_validate.validate(policy, KUBERNETES, strict=True)
+        rules = policy["spec"]["ingress"]
+        assert all(rule["from"] for rule in rules)
+        opened = {port["port"] for rule in rules for port in rule["ports"]}
+        assert opened == ({"callers": {"grpc", "http"}, "monitoring": {"admin"}}[named] if named not in shut else set())
+
+
 def test_scaling_follows_requests_that_wait() -> None:
     hpa = rendered(VARIANTS["hpa"])
     (metric,) = of_kind(hpa, "HorizontalPodAutoscaler")["spec"]["metrics"]
