@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from copy import deepcopy
@@ -42,9 +43,9 @@ FOREIGN = ("GRPCRoute", "PrometheusRule", "ScaledObject", "ServiceMonitor")
 """Kinds that clusters have only where somebody has added them; no schema of theirs is at hand."""
 
 
-def rendered(values: dict[str, Any]) -> list[dict[str, Any]]:
+def rendered(values: dict[str, Any], release: str = "guard") -> list[dict[str, Any]]:
     with Chart.load(CHART) as chart:
-        files = chart.render(values=deepcopy(values), name="guard", namespace="agents")
+        files = chart.render(values=deepcopy(values), name=release, namespace="agents")
     documents = [yaml.safe_load_all(text) for name, text in files.items() if not name.endswith(".txt")]
     return [document for file in documents for document in file if document]
 
@@ -135,6 +136,16 @@ def test_scaling_follows_requests_that_wait() -> None:
     assert "replicas" not in of_kind(hpa, "Deployment")["spec"]
     (trigger,) = of_kind(rendered(VARIANTS["keda"]), "ScaledObject")["spec"]["triggers"]
     assert "xmguard_requests_waiting" in trigger["metadata"]["query"]
+
+
+@pytest.mark.parametrize("release", ["guard", "xmguard", "a" * 42, "b" * 49, "c" * 53])
+def test_the_service_has_a_name_that_kubernetes_and_the_alert_on_its_job_take(release: str) -> None:
+    name = of_kind(rendered({}, release), "Service")["metadata"]["name"]
+    assert re.fullmatch("[a-z]([-a-z0-9]{0,61}[a-z0-9])?", name)
+    groups = yaml.safe_load((CHART.parents[1] / "prometheus" / "alerts.yml").read_text())["groups"]
+    (down,) = [rule["expr"] for group in groups for rule in group["rules"] if rule["alert"] == "XmguardDown"]
+    (job,) = re.findall('job=~"(.*?)"', down)
+    assert re.fullmatch(job, name)
 
 
 def test_rules_are_taken_from_the_files_they_lie_in() -> None:
