@@ -84,6 +84,8 @@ def test_the_schemas_would_notice_a_wrong_field() -> None:
         ({"shutdown": {"drain": 80}}, "gracePeriod is shorter"),  # it holds preStop too, but not the end of a worker
         ({"auth": {"tokensSecret": ""}}, "tokensSecret"),
         ({"prometheusRule": {"enabled": True}}, "recording is empty"),
+        ({"service": {"type": "LoadBalancer"}}, "service.headless=false"),
+        ({"tls": {"clientCaSecret": "clients"}}, "no use without tls.secret"),
     ],
 )
 def test_values_that_are_wrong_are_refused(values: dict[str, Any], said: str) -> None:
@@ -127,6 +129,15 @@ def test_a_port_that_nobody_is_named_for_is_open_to_nobody(named: str) -> None:
         assert all(rule["from"] for rule in rules)
         opened = {port["port"] for rule in rules for port in rule["ports"]}
         assert opened == ({"callers": {"grpc", "http"}, "monitoring": {"admin"}}[named] if named not in shut else set())
+
+
+def test_gateways_are_told_clear_text_where_it_is() -> None:
+    def protocol(values: dict[str, Any]) -> str | None:
+        grpc, *_ = of_kind(rendered(values), "Service")["spec"]["ports"]
+        return grpc.get("appProtocol")
+
+    assert protocol({}) == "kubernetes.io/h2c"
+    assert protocol({"tls": {"secret": "certificate"}}) is None
 
 
 def test_scaling_follows_requests_that_wait() -> None:
