@@ -140,6 +140,25 @@ def test_gateways_are_told_clear_text_where_it_is() -> None:
     assert protocol({"tls": {"secret": "certificate"}}) is None
 
 
+def test_prometheus_is_told_whose_certificate_it_will_be_shown() -> None:
+    tls = {"serverName": "guard.example.org", "ca": {"secret": {"name": "authority", "key": "ca.crt"}}}
+    values = {"tls": {"secret": "certificate"}, "serviceMonitor": {"enabled": True, "tlsConfig": tls}}
+    (endpoint,) = of_kind(rendered(values), "ServiceMonitor")["spec"]["endpoints"]
+    assert (endpoint["scheme"], endpoint["tlsConfig"]) == ("https", tls)
+
+
+def test_pods_are_spread_as_the_values_say() -> None:
+    def selector(constraint: dict[str, Any]) -> dict[str, Any]:
+        deployment = of_kind(rendered({"topologySpreadConstraints": [constraint]}), "Deployment")
+        kubernetes_validate.validate(deployment, KUBERNETES, strict=True)
+        (found,) = deployment["spec"]["template"]["spec"]["topologySpreadConstraints"]
+        return found["labelSelector"]["matchLabels"]
+
+    zones = {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule"}
+    assert selector(zones)["app.kubernetes.io/instance"] == "guard"
+    assert selector({**zones, "labelSelector": {"matchLabels": {"team": "a"}}}) == {"team": "a"}
+
+
 def test_scaling_follows_requests_that_wait() -> None:
     hpa = rendered(VARIANTS["hpa"])
     (metric,) = of_kind(hpa, "HorizontalPodAutoscaler")["spec"]["metrics"]
