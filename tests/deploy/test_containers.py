@@ -85,3 +85,32 @@ def test_the_script_that_makes_secrets_is_clean() -> None:
         pytest.skip("shellcheck is missing: apt-get install shellcheck")
     done = run("shellcheck", DEPLOY / "compose" / "secrets.sh")
     assert done.stdout == ""
+
+
+def test_the_script_that_makes_secrets_says_what_went_wrong_and_can_be_run_again(tmp_path: Path) -> None:
+    script, program = shutil.copy(DEPLOY / "compose" / "secrets.sh", tmp_path), tmp_path / "bin" / "xmguard"
+    program.parent.mkdir()
+
+    def made(text: str) -> subprocess.CompletedProcess[str]:
+        program.write_text(f"#!/bin/sh\n{text}\n")
+        program.chmod(0o755)
+        command = ["env", f"PATH={program.parent}:/usr/bin:/bin", "sh", script]
+        return run(*command)
+
+    failed = made(
+        'case "$*" in *prometheus*) echo "error: a package is missing" >&2; exit 2;; esac; echo made; echo t >&2'
+    )
+    assert failed.returncode != 0
+    assert "error: a package is missing" in failed.stderr
+    done = made('echo "entry $*"; echo "token $3" >&2')
+    assert (done.returncode, done.stderr) == (0, "agent token: deploy/compose/secrets/agent-token\n")
+    secrets = tmp_path / "secrets"
+    assert (secrets / "tokens.toml").read_text() == "entry token new agent\nentry token new prometheus --scope admin\n"
+    assert [(secrets / f"{name}-token").read_text() for name in ("agent", "prometheus")] == [
+        "token agent\n",
+        "token prometheus\n",
+    ]
+    assert (secrets / "agent-token").stat().st_mode & 0o077 == 0
+    again = made("echo other")
+    assert again.returncode != 0
+    assert "is there already" in again.stderr
