@@ -1,8 +1,10 @@
 """What the demo asks, how it shows pictures and steering, and what it says where the part with a picture cannot run."""
 
 import sys
-from io import BytesIO
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from io import BytesIO, StringIO
 from pathlib import Path
+from threading import Thread
 from types import SimpleNamespace
 
 # The source folders, so that the tests also run where the plugins are not installed.
@@ -53,6 +55,25 @@ def test_the_picture_is_contradicted_by_one_text_and_confirmed_by_the_other():
         "The picture shows somebody surfing.",
         "The picture shows somebody snowboarding.",
     )
+
+
+def test_the_metrics_are_read_without_the_proxy_of_the_environment(monkeypatch):
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"xmguard_requests_total 3.0\n")
+
+        def log_message(self, *arguments):
+            """Quiet."""
+
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    shown = StringIO()
+    with HTTPServer(("127.0.0.1", 0), Page) as server:
+        Thread(target=server.handle_request, daemon=True).start()
+        demo._show_metrics(Console(file=shown), f"http://127.0.0.1:{server.server_port}/metrics")
+    assert "xmguard_requests_total 3.0" in shown.getvalue()
 
 
 def test_the_first_part_is_about_texts_only():

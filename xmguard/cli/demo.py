@@ -191,7 +191,8 @@ def _sweep(console: Console, client: Client, request: AnswerRequest, span_id: st
 def _show_metrics(console: Console, url: str) -> None:
     console.print()
     console.rule(Text("The server's own metrics, a few lines", style="bold"), align="left")
-    with urllib.request.urlopen(url, timeout=10) as page:
+    # Without the proxies of the environment: they cannot reach this machine's loopback.
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=10) as page:
         lines = page.read().decode("utf-8").splitlines()
     # How long steps took is for dashboards; what was found and run is for people.
     counted = [
