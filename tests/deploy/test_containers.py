@@ -5,10 +5,13 @@ There is no Docker engine here: no image was built.
 
 from __future__ import annotations
 
+import json
 import shutil
 import subprocess
 import sys
+from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
+from threading import Thread
 
 import pytest
 import yaml
@@ -29,6 +32,27 @@ def test_hadolint_finds_nothing(file: Path) -> None:
     assert text.count("FROM ") == 2  # what builds stays behind
     assert text.rindex("USER 10001:10001") > text.rindex("FROM ")
     assert "HEALTHCHECK" in text
+
+
+@pytest.mark.parametrize("file", sorted((DEPLOY / "docker").glob("*.Dockerfile")), ids=lambda file: file.name)
+@pytest.mark.parametrize(("status", "healthy"), [(200, True), (503, False)])
+def test_health_is_asked_of_the_container_itself_and_not_of_a_proxy(file: Path, status: int, healthy: bool) -> None:
+    class Pages(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(status if self.path == "/readyz" else 404)
+            self.end_headers()
+
+        def log_message(self, *arguments: object) -> None:
+            """Quiet."""
+
+    (_, written) = file.read_text().replace("\\\n", "").split("HEALTHCHECK", 1)
+    _, _, program = json.loads(written.splitlines()[0].partition("CMD ")[2])
+    environment = {"http_proxy": "http://127.0.0.1:1", "HTTP_PROXY": "http://127.0.0.1:1"}
+    with HTTPServer(("127.0.0.1", 0), Pages) as server:
+        Thread(target=server.handle_request, daemon=True).start()
+        program = program.replace(":9464/", f":{server.server_port}/")
+        done = subprocess.run([sys.executable, "-c", program], env=environment, capture_output=True, timeout=30)
+    assert (done.returncode == 0) is healthy, done.stderr
 
 
 def test_hadolint_would_find_something(tmp_path: Path) -> None:
