@@ -344,6 +344,24 @@ def test_both_sides_may_have_to_show_certificates(tmp_path: Path) -> None:
         Client("127.0.0.1:1", tls=Tls(ca=tmp_path / "none.pem"))
 
 
+@pytest.mark.parametrize("text", ["", "\n", "hello"])
+def test_a_file_of_tls_that_holds_nothing_of_the_kind_is_refused(tmp_path: Path, text: str) -> None:
+    """To grpc an empty one is none at all: everybody's authorities are trusted, and no certificate is shown."""
+    ca, own, wrong = trustme.CA(), trustme.CA().issue_cert("agent.example"), tmp_path / "wrong.pem"
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    own.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    own.cert_chain_pems[0].write_to_path(str(tmp_path / "mine.pem"))
+    wrong.write_text(text)
+    for tls, what in (
+        (Tls(wrong), "certificate"),
+        (Tls(tmp_path / "key.pem"), "certificate"),
+        (Tls(tmp_path / "ca.pem", wrong, tmp_path / "key.pem"), "certificate"),
+        (Tls(tmp_path / "ca.pem", tmp_path / "mine.pem", wrong), "private key"),
+    ):
+        with pytest.raises(SetupIncomplete, match=f"is no PEM file with a {what}: -----BEGIN {what.upper()}-----"):
+            Client("127.0.0.1:1", tls=tls)
+
+
 @pytest.mark.parametrize(
     ("text", "mode", "said"),
     [("", 0o600, "holds no bearer token"), ("secret\n", 0o644, "chmod 600"), (None, 0o600, "cannot be read")],

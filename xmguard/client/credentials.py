@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +30,14 @@ class Tls:
         """What grpc takes.
 
         Raises:
-            SetupIncomplete: a file cannot be read, or a certificate comes without its key.
+            SetupIncomplete: a file cannot be read or is no PEM, or a certificate comes without its key.
         """
         if (self.certificate is None) != (self.key is None):
             raise SetupIncomplete("a client certificate and its key belong together: give both, or none")
         return grpc.ssl_channel_credentials(
-            root_certificates=_read(self.ca), private_key=_read(self.key), certificate_chain=_read(self.certificate)
+            root_certificates=_pem(self.ca, "CERTIFICATE"),
+            private_key=_pem(self.key, "PRIVATE KEY"),
+            certificate_chain=_pem(self.certificate, "CERTIFICATE"),
         )
 
 
@@ -86,11 +89,17 @@ def require_private(address: str, *, encrypted: bool) -> None:
         )
 
 
-def _read(path: str | Path | None) -> bytes | None:
+def _pem(path: str | Path | None, kind: str) -> bytes | None:
+    # To grpc an empty file is as none: it would trust everybody's authorities, or show no certificate, in silence.
+    if path is None:
+        return None
     try:
-        return None if path is None else Path(path).read_bytes()
+        data = Path(path).read_bytes()
     except OSError as error:
         raise SetupIncomplete(f"{path} cannot be read: {_why(error)}") from error
+    if re.search(rb"-----BEGIN [A-Z0-9 ]*%s-----" % kind.encode(), data) is None:
+        raise SetupIncomplete(f"{path} is no PEM file with a {kind.lower()}: -----BEGIN {kind}----- is not in it")
+    return data
 
 
 def _why(error: Exception) -> str:

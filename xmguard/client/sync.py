@@ -63,7 +63,7 @@ class Client(Connection):
         `token` goes with every call, in clear text only to this machine. Without `tls` nothing is encrypted.
 
         Raises:
-            SetupIncomplete: a file of `tls` cannot be read, or the token is none.
+            SetupIncomplete: a file of `tls` cannot be read or is no PEM, or the token is none.
             XmguardError: a token would go to another machine without `tls`.
         """
         super().__init__(address, timeout, token, tls, retries or Retries())
