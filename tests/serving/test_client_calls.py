@@ -262,6 +262,23 @@ def test_a_stream_that_takes_too_long_is_told_its_own_time(kind: str) -> None:
 
 
 @both
+@pytest.mark.parametrize("method", ["stream", "restarting_stream"])
+def test_an_answer_that_is_whole_is_not_lost_with_its_connection(kind: str, method: str) -> None:
+    bare = Bare()
+
+    def lost(data: bytes, context: Any) -> Iterator[bytes]:
+        bare.seen.append((time.monotonic(), {}))
+        for numbered in enumerate(EVENTS):
+            yield wire.STREAM_ANSWER.pack_response(numbered)
+        context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+
+    bare.stream = lost  # type: ignore[method-assign]
+    with listening(bare) as address:
+        assert answered(kind, address, method) == list(EVENTS)
+    assert len(bare.seen) == 1
+
+
+@both
 def test_calls_name_themselves_and_errors_say_what_the_server_calls_them(kind: str) -> None:
     bare = Bare(None, XmguardError("a bug"))
     with listening(bare) as address:

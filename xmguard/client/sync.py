@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from itertools import count
 from types import TracebackType
 from typing import Any, TypeVar, Unpack
@@ -180,9 +181,13 @@ class Client(Connection):
                 order = Order()
                 for event in _whole(order, call):
                     if isinstance(event, Done):
-                        # Whoever has Done stops reading, which would cancel a call that is all but over.
-                        for _ in _whole(order, call):
-                            pass
+                        # Whoever has Done stops reading, which would cancel a call that is all but over. It holds the
+                        # whole response, so that nothing is lost with a connection that breaks only now.
+                        with suppress(grpc.RpcError):
+                            for _ in _whole(order, call):
+                                pass
+                        yield event
+                        return
                     yield event
                 order.finish()
             finally:
