@@ -231,8 +231,14 @@ def _server(model: str) -> Iterator[_Served]:
 
 def _wait_until_ready(process: subprocess.Popen[str], log: IO[str]) -> _Served:
     assert process.stdout is not None
+    late = threading.Event()
+
+    def give_up() -> None:
+        late.set()
+        process.kill()
+
     # A line cannot be read with a time limit; killing the process ends the wait instead.
-    watchdog = threading.Timer(START_SECONDS, process.kill)
+    watchdog = threading.Timer(START_SECONDS, give_up)
     watchdog.start()
     try:
         for line in process.stdout:
@@ -240,7 +246,7 @@ def _wait_until_ready(process: subprocess.Popen[str], log: IO[str]) -> _Served:
                 return _Served(match["address"], match["metrics"])
     finally:
         watchdog.cancel()
-    raise _failure("ended before it was ready", log)
+    raise _failure(f"was not ready within {START_SECONDS:g} s" if late.is_set() else "ended before it was ready", log)
 
 
 def _failure(what: str, log: IO[str]) -> XmguardError:
