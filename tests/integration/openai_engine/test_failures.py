@@ -11,6 +11,7 @@ import pytest
 from tests import chat_api
 from tests.chat_api import MODEL, eventually, refusal
 from tests.integration.openai_engine.asking import NEW, OLD, asking, guarding
+from xmguard import wire
 from xmguard.deadline import Stop
 from xmguard.errors import Cancelled, DeadlineExceeded, EngineError, ErrorCode, InvalidRequest, Reason
 from xmguard.loading import load_guard
@@ -110,6 +111,18 @@ def test_nobody_waits_longer_than_the_deadline_allows(api, registry):
             guard.check(asking(OLD, NEW), stop=Stop(5.0))
     assert time.monotonic() - started < 4
     assert (caught.value.code, caught.value.retry_after) == (ErrorCode.RESOURCE_EXHAUSTED, 20.0)
+
+
+@pytest.mark.parametrize(
+    "asked", [{"retry_after_ms": "inf"}, {"retry_after_ms": "nan"}, {"retry_after": "9" * 30}], ids=str
+)
+def test_a_time_that_is_none_is_not_told(api, registry, asked):
+    with guarding(api, registry, retries=0) as guard:
+        api.odd = lambda number, message: refusal(429, **asked)
+        with pytest.raises(EngineError, match="ask again later") as caught:
+            guard.check(asking(OLD, NEW))
+    assert caught.value.retry_after is None
+    assert wire.to_status(caught.value).message == str(caught.value), "it can be sent"
 
 
 def test_an_answer_that_breaks_off_is_no_answer(api, registry):
