@@ -25,6 +25,7 @@ TRIAL_AND = 1
 
 @pytest.mark.parametrize("ends", ["deadline", "cancel"])
 def test_a_request_ends_on_time_and_its_calls_with_it(api, guard, ends):
+    guard.check(asking(OLD, NEW))  # the first request reads tables of languages, for longer than the time below
     api.before = lambda message, number: api.closing.wait(0.05)
     api.reply = lambda message: "word " * 200
     stop = Stop(0.4 if ends == "deadline" else None)
