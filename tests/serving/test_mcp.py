@@ -11,11 +11,11 @@ import socket
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import httpx2
@@ -39,6 +39,7 @@ from xmguard.span import Media, Span
 from xmguard_server.errors import CODES
 from xmguard_server.http.body import Bounds
 from xmguard_server.http.port import HttpPort
+from xmguard_server.http.reading import Reader
 from xmguard_server.mcp.tools import build
 from xmguard_server.mcp.transports import Admission
 
@@ -138,19 +139,24 @@ async def test_errors_are_tool_errors_that_say_what_to_do(served: Serving) -> No
     assert nobody.content[0].text.startswith("SERVER_UNREACHABLE: no xmguard server answers at 127.0.0.1:1")
 
 
-async def test_large_arguments_hold_nobody_else_up() -> None:
-    large = {"question": "q?", "rebalance": {"bias": {f"s{number}": 1.0 for number in range(100_000)}}}
-    began = time.perf_counter()
-    wire.from_data(AnswerRequest, large)
-    alone, longest = time.perf_counter() - began, 0.0
-    async with in_process("127.0.0.1:1") as client:
-        asking = asyncio.create_task(client.call_tool("check_conflict", large))
-        while not asking.done():
-            began = time.perf_counter()
-            await asyncio.sleep(0.005)
-            longest = max(longest, time.perf_counter() - began)
-    assert (await asking).content[0].text.startswith("SERVER_UNREACHABLE")
-    assert longest < 0.7 * alone
+async def test_arguments_are_read_beside_the_event_loop(served: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    processes = []
+
+    class Watched(Reader):
+        async def read(self, reading: Callable[[bytes], Any], body: bytes) -> Any:
+            try:
+                return await super().read(reading, body)
+            finally:
+                processes.append(self._process)
+
+    monkeypatch.setattr("xmguard_server.mcp.tools.Reader", Watched)
+    large = {**ARGUMENTS, "question": "多少?", "rebalance": {"bias": {f"s{number}": 1.0 for number in range(3_000)}}}
+    async with in_process(served.address) as client:
+        for arguments in (ARGUMENTS, large):
+            assert not (await client.call_tool("answer", arguments)).is_error
+    assert [process is not None for process in processes] == [False, True]
+    assert processes[1].returncode is not None, "it ended with the server"
+    assert [request for request, *_ in served.guard.calls] == [REQUEST, wire.from_data(AnswerRequest, large)]
 
 
 async def test_a_bug_is_told_without_a_word_of_python() -> None:
