@@ -66,6 +66,8 @@ class ChatApi(ThreadingHTTPServer):
         self.finish = "stop"
         self.length: int | None = LENGTH
         """As the list of models tells; None does not."""
+        self.listing: Refusal | None = None
+        """What is answered in place of the list of models."""
         self.thinks = False
         """Thinks until its tokens are spent, and says nothing."""
         self.gone = 0
@@ -114,6 +116,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         if self._keyless():
+            return
+        if self.server.listing is not None:
+            self._refuse(self.server.listing)
             return
         model = {"id": MODEL, "object": "model", "created": 0, "owned_by": "tests"}
         if self.server.length is not None:

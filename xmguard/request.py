@@ -5,11 +5,15 @@ Plain data: nothing here is checked. `xmguard.validation` decides what is accept
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import IntEnum
 
 from xmguard.span import Span
+
+REQUEST_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")
+"""What a caller may call a request; others could forge log lines or break headers."""
 
 
 class Prompt(IntEnum):

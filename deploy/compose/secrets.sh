@@ -9,9 +9,20 @@ fi
 umask 077
 mkdir -p secrets
 chmod 700 secrets
-# The hash goes to stdout, the token itself to stderr, once.
-xmguard token new agent >secrets/tokens.toml 2>secrets/agent-token
-xmguard token new prometheus --scope admin >>secrets/tokens.toml 2>secrets/prometheus-token
+rm -f secrets/new.toml
+# The hash goes to stdout, the token itself to stderr, once; and so does what went wrong, which nobody would look for in a file.
+new() {
+    file=$1
+    shift
+    if ! xmguard token new "$@" >>secrets/new.toml 2>"$file"; then
+        cat "$file" >&2
+        rm -f secrets/new.toml "$file"
+        exit 1
+    fi
+}
+new secrets/agent-token agent
+new secrets/prometheus-token prometheus --scope admin
+mv secrets/new.toml secrets/tokens.toml
 # These two are mounted, and inside the containers another user reads them: the folder is what keeps everybody else on this
 # machine out. The agent's token is mounted nowhere.
 chmod 644 secrets/tokens.toml secrets/prometheus-token

@@ -43,7 +43,9 @@ WORKDIR /tmp
 EXPOSE 50051 8080 9464
 STOPSIGNAL SIGTERM
 # Ready, not only alive: a container that loads a model for minutes is "starting" until then.
+# Without a proxy, which Docker may put into the environment: it cannot reach the container's loopback.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=10m --retries=3 \
-    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9464/readyz', timeout=4)"]
+    CMD ["python", "-c", "import urllib.request as r; \
+r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:9464/readyz', timeout=4)"]
 ENTRYPOINT ["xmguard", "serve"]
 CMD ["--help"]

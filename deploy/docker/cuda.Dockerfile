@@ -43,7 +43,9 @@ USER 10001:10001
 WORKDIR /tmp
 EXPOSE 50051 8080 9464
 STOPSIGNAL SIGTERM
+# Without a proxy, which Docker may put into the environment: it cannot reach the container's loopback.
 HEALTHCHECK --interval=15s --timeout=5s --start-period=20m --retries=3 \
-    CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:9464/readyz', timeout=4)"]
+    CMD ["python", "-c", "import urllib.request as r; \
+r.build_opener(r.ProxyHandler({})).open('http://127.0.0.1:9464/readyz', timeout=4)"]
 ENTRYPOINT ["xmguard", "serve"]
 CMD ["--help"]

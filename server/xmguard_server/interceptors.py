@@ -8,7 +8,6 @@ from __future__ import annotations
 import asyncio
 import inspect
 import logging
-import re
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
@@ -19,6 +18,7 @@ from typing import Any
 import grpc
 import grpc.aio
 
+from xmguard.request import REQUEST_ID as ACCEPTED_ID
 from xmguard.wire import SERVICE
 from xmguard_server import access_log
 from xmguard_server.callers import CALLER, caller
@@ -31,7 +31,6 @@ REQUEST_ID: ContextVar[str] = ContextVar("request_id")
 REQUEST_ID_KEY = "x-request-id"
 """Metadata key, inwards and outwards. Outwards it is a trailer: sending headers early would end gRPC's own retries."""
 
-_ACCEPTED_ID = re.compile(r"[A-Za-z0-9._:-]{1,128}")  # others could forge log lines or break headers
 _CODES = {code.value[0]: code.name for code in grpc.StatusCode}
 
 _CLOCK_SLACK = 0.1
@@ -167,7 +166,7 @@ def ran_out_of_time(context: Any) -> bool:
 def request_id(sent: Iterable[str | bytes]) -> str:
     """The id that a caller sent, if it is one that can be told to logs and headers; else a new one."""
     for value in sent:
-        if isinstance(value, str) and _ACCEPTED_ID.fullmatch(value):
+        if isinstance(value, str) and ACCEPTED_ID.fullmatch(value):
             return value
     return uuid.uuid4().hex
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from copy import deepcopy
@@ -42,9 +43,9 @@ FOREIGN = ("GRPCRoute", "PrometheusRule", "ScaledObject", "ServiceMonitor")
 """Kinds that clusters have only where somebody has added them; no schema of theirs is at hand."""
 
 
-def rendered(values: dict[str, Any]) -> list[dict[str, Any]]:
+def rendered(values: dict[str, Any], release: str = "guard") -> list[dict[str, Any]]:
     with Chart.load(CHART) as chart:
-        files = chart.render(values=deepcopy(values), name="guard", namespace="agents")
+        files = chart.render(values=deepcopy(values), name=release, namespace="agents")
     documents = [yaml.safe_load_all(text) for name, text in files.items() if not name.endswith(".txt")]
     return [document for file in documents for document in file if document]
 
@@ -83,6 +84,8 @@ def test_the_schemas_would_notice_a_wrong_field() -> None:
         ({"shutdown": {"drain": 80}}, "gracePeriod is shorter"),  # it holds preStop too, but not the end of a worker
         ({"auth": {"tokensSecret": ""}}, "tokensSecret"),
         ({"prometheusRule": {"enabled": True}}, "recording is empty"),
+        ({"service": {"type": "LoadBalancer"}}, "service.headless=false"),
+        ({"tls": {"clientCaSecret": "clients"}}, "no use without tls.secret"),
     ],
 )
 def test_values_that_are_wrong_are_refused(values: dict[str, Any], said: str) -> None:
@@ -114,6 +117,48 @@ def test_what_runs_is_closed_and_stops_in_order() -> None:
     assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
 
 
+@pytest.mark.parametrize("named", ["callers", "monitoring"])
+def test_a_port_that_nobody_is_named_for_is_open_to_nobody(named: str) -> None:
+    """Kubernetes takes a rule with an empty list of sources as one for everybody."""
+    other = ({"callers", "monitoring"} - {named}).pop()
+    for shut in ({other: []}, {other: [], named: []}):
+        documents = rendered({"networkPolicy": shut, "ports": {"http": 8080}})
+        policy = of_kind(documents, "NetworkPolicy")
+        kubernetes_validate.validate(policy, KUBERNETES, strict=True)
+        rules = policy["spec"]["ingress"]
+        assert all(rule["from"] for rule in rules)
+        opened = {port["port"] for rule in rules for port in rule["ports"]}
+        assert opened == ({"callers": {"grpc", "http"}, "monitoring": {"admin"}}[named] if named not in shut else set())
+
+
+def test_gateways_are_told_clear_text_where_it_is() -> None:
+    def protocol(values: dict[str, Any]) -> str | None:
+        grpc, *_ = of_kind(rendered(values), "Service")["spec"]["ports"]
+        return grpc.get("appProtocol")
+
+    assert protocol({}) == "kubernetes.io/h2c"
+    assert protocol({"tls": {"secret": "certificate"}}) is None
+
+
+def test_prometheus_is_told_whose_certificate_it_will_be_shown() -> None:
+    tls = {"serverName": "guard.example.org", "ca": {"secret": {"name": "authority", "key": "ca.crt"}}}
+    values = {"tls": {"secret": "certificate"}, "serviceMonitor": {"enabled": True, "tlsConfig": tls}}
+    (endpoint,) = of_kind(rendered(values), "ServiceMonitor")["spec"]["endpoints"]
+    assert (endpoint["scheme"], endpoint["tlsConfig"]) == ("https", tls)
+
+
+def test_pods_are_spread_as_the_values_say() -> None:
+    def selector(constraint: dict[str, Any]) -> dict[str, Any]:
+        deployment = of_kind(rendered({"topologySpreadConstraints": [constraint]}), "Deployment")
+        kubernetes_validate.validate(deployment, KUBERNETES, strict=True)
+        (found,) = deployment["spec"]["template"]["spec"]["topologySpreadConstraints"]
+        return found["labelSelector"]["matchLabels"]
+
+    zones = {"maxSkew": 1, "topologyKey": "topology.kubernetes.io/zone", "whenUnsatisfiable": "DoNotSchedule"}
+    assert selector(zones)["app.kubernetes.io/instance"] == "guard"
+    assert selector({**zones, "labelSelector": {"matchLabels": {"team": "a"}}}) == {"team": "a"}
+
+
 def test_scaling_follows_requests_that_wait() -> None:
     hpa = rendered(VARIANTS["hpa"])
     (metric,) = of_kind(hpa, "HorizontalPodAutoscaler")["spec"]["metrics"]
@@ -121,6 +166,16 @@ def test_scaling_follows_requests_that_wait() -> None:
     assert "replicas" not in of_kind(hpa, "Deployment")["spec"]
     (trigger,) = of_kind(rendered(VARIANTS["keda"]), "ScaledObject")["spec"]["triggers"]
     assert "xmguard_requests_waiting" in trigger["metadata"]["query"]
+
+
+@pytest.mark.parametrize("release", ["guard", "xmguard", "a" * 42, "b" * 49, "c" * 53])
+def test_the_service_has_a_name_that_kubernetes_and_the_alert_on_its_job_take(release: str) -> None:
+    name = of_kind(rendered({}, release), "Service")["metadata"]["name"]
+    assert re.fullmatch("[a-z]([-a-z0-9]{0,61}[a-z0-9])?", name)
+    groups = yaml.safe_load((CHART.parents[1] / "prometheus" / "alerts.yml").read_text())["groups"]
+    (down,) = [rule["expr"] for group in groups for rule in group["rules"] if rule["alert"] == "XmguardDown"]
+    (job,) = re.findall('job=~"(.*?)"', down)
+    assert re.fullmatch(job, name)
 
 
 def test_rules_are_taken_from_the_files_they_lie_in() -> None:

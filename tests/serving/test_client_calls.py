@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import math
 import re
+import socket
 import subprocess
 import sys
 import threading
@@ -260,6 +262,23 @@ def test_a_stream_that_takes_too_long_is_told_its_own_time(kind: str) -> None:
 
 
 @both
+@pytest.mark.parametrize("method", ["stream", "restarting_stream"])
+def test_an_answer_that_is_whole_is_not_lost_with_its_connection(kind: str, method: str) -> None:
+    bare = Bare()
+
+    def lost(data: bytes, context: Any) -> Iterator[bytes]:
+        bare.seen.append((time.monotonic(), {}))
+        for numbered in enumerate(EVENTS):
+            yield wire.STREAM_ANSWER.pack_response(numbered)
+        context.abort(grpc.StatusCode.UNAVAILABLE, "gone")
+
+    bare.stream = lost  # type: ignore[method-assign]
+    with listening(bare) as address:
+        assert answered(kind, address, method) == list(EVENTS)
+    assert len(bare.seen) == 1
+
+
+@both
 def test_calls_name_themselves_and_errors_say_what_the_server_calls_them(kind: str) -> None:
     bare = Bare(None, XmguardError("a bug"))
     with listening(bare) as address:
@@ -272,6 +291,26 @@ def test_calls_name_themselves_and_errors_say_what_the_server_calls_them(kind: s
     assert "authorization" not in bare.seen[1][1]
 
 
+@both
+@pytest.mark.parametrize("method", ["answer", "stream"])
+@pytest.mark.parametrize("named", ["two\nlines", "é", "two words", "x" * 129])
+def test_a_name_that_no_server_repeats_is_refused(kind: str, method: str, named: str) -> None:
+    bare = Bare()
+    with listening(bare) as address, pytest.raises(InvalidRequest, match="request_id: must be 1 to 128") as caught:
+        answered(kind, address, method, token="secret", request_id=named)
+    assert not bare.seen
+    assert "secret" not in str(caught.value)
+
+
+@both
+@pytest.mark.parametrize("seconds", [math.inf, 1e11])
+def test_whoever_has_time_without_end_is_answered(kind: str, seconds: float) -> None:
+    with listening(Bare()) as address:
+        assert answered(kind, address, timeout=seconds) == answered(kind, address, call_timeout=seconds) == ["ok"]
+        with pytest.raises(InvalidRequest, match="timeout: is no number"):
+            answered(kind, address, timeout=math.nan)
+
+
 def test_a_token_goes_to_other_machines_only_encrypted() -> None:
     with pytest.raises(XmguardError, match="in clear text") as caught:
         Client("guard.example:443", token="secret")
@@ -280,6 +319,22 @@ def test_a_token_goes_to_other_machines_only_encrypted() -> None:
     Client("guard.example:443", token="secret", tls=Tls()).close()
     with pytest.raises(SetupIncomplete, match="no bearer token"):
         Client("127.0.0.1:1", token="two words")
+
+
+@both
+def test_a_proxy_of_the_environment_is_not_asked_for_this_machine(kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It would get the token in clear text, and what it reaches under that address is itself."""
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("no_grpc_proxy", raising=False)
+    with socket.create_server(("127.0.0.1", 0)) as proxy, listening(Bare()) as address:
+        monkeypatch.setenv("http_proxy", f"http://127.0.0.1:{proxy.getsockname()[1]}")
+        assert answered(kind, address, token="secret", timeout=10.0) == ["ok"]
+        with pytest.raises(XmguardError):  # one for another machine does go there
+            answered(kind, "guard.example:50051", timeout=0.5)
+        proxy.settimeout(5)
+        asking, _ = proxy.accept()
+        with asking:
+            assert asking.recv(100).startswith(b"CONNECT guard.example:50051 ")
 
 
 def test_both_sides_may_have_to_show_certificates(tmp_path: Path) -> None:
@@ -304,6 +359,24 @@ def test_both_sides_may_have_to_show_certificates(tmp_path: Path) -> None:
         Client("127.0.0.1:1", tls=Tls(certificate=mine))
     with pytest.raises(SetupIncomplete, match="No such file"):
         Client("127.0.0.1:1", tls=Tls(ca=tmp_path / "none.pem"))
+
+
+@pytest.mark.parametrize("text", ["", "\n", "hello"])
+def test_a_file_of_tls_that_holds_nothing_of_the_kind_is_refused(tmp_path: Path, text: str) -> None:
+    """To grpc an empty one is none at all: everybody's authorities are trusted, and no certificate is shown."""
+    ca, own, wrong = trustme.CA(), trustme.CA().issue_cert("agent.example"), tmp_path / "wrong.pem"
+    ca.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    own.private_key_pem.write_to_path(str(tmp_path / "key.pem"))
+    own.cert_chain_pems[0].write_to_path(str(tmp_path / "mine.pem"))
+    wrong.write_text(text)
+    for tls, what in (
+        (Tls(wrong), "certificate"),
+        (Tls(tmp_path / "key.pem"), "certificate"),
+        (Tls(tmp_path / "ca.pem", wrong, tmp_path / "key.pem"), "certificate"),
+        (Tls(tmp_path / "ca.pem", tmp_path / "mine.pem", wrong), "private key"),
+    ):
+        with pytest.raises(SetupIncomplete, match=f"is no PEM file with a {what}: -----BEGIN {what.upper()}-----"):
+            Client("127.0.0.1:1", tls=tls)
 
 
 @pytest.mark.parametrize(

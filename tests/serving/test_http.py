@@ -407,7 +407,7 @@ def test_a_caller_that_leaves_stops_the_guard(served: Serving, stream: bool):
 
 
 async def test_a_caller_that_does_not_read_is_given_up(monkeypatch: pytest.MonkeyPatch, served: Serving):
-    monkeypatch.setattr("xmguard_server.http.attended.SEND_SECONDS", 0.05)
+    monkeypatch.setattr("xmguard_server.http.presence.SEND_SECONDS", 0.05)
     closed = asyncio.Event()
     requests = [{"type": "http.request", "body": b"", "more_body": False}]
 

@@ -10,10 +10,12 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Any
 
 import grpc
 import httpx2
@@ -37,6 +39,7 @@ from xmguard.span import Media, Span
 from xmguard_server.errors import CODES
 from xmguard_server.http.body import Bounds
 from xmguard_server.http.port import HttpPort
+from xmguard_server.http.reading import Reader
 from xmguard_server.mcp.tools import build
 from xmguard_server.mcp.transports import Admission
 
@@ -136,6 +139,26 @@ async def test_errors_are_tool_errors_that_say_what_to_do(served: Serving) -> No
     assert nobody.content[0].text.startswith("SERVER_UNREACHABLE: no xmguard server answers at 127.0.0.1:1")
 
 
+async def test_arguments_are_read_beside_the_event_loop(served: Serving, monkeypatch: pytest.MonkeyPatch) -> None:
+    processes = []
+
+    class Watched(Reader):
+        async def read(self, reading: Callable[[bytes], Any], body: bytes) -> Any:
+            try:
+                return await super().read(reading, body)
+            finally:
+                processes.append(self._process)
+
+    monkeypatch.setattr("xmguard_server.mcp.tools.Reader", Watched)
+    large = {**ARGUMENTS, "question": "多少?", "rebalance": {"bias": {f"s{number}": 1.0 for number in range(3_000)}}}
+    async with in_process(served.address) as client:
+        for arguments in (ARGUMENTS, large):
+            assert not (await client.call_tool("answer", arguments)).is_error
+    assert [process is not None for process in processes] == [False, True]
+    assert processes[1].returncode is not None, "it ended with the server"
+    assert [request for request, *_ in served.guard.calls] == [REQUEST, wire.from_data(AnswerRequest, large)]
+
+
 async def test_a_bug_is_told_without_a_word_of_python() -> None:
     def broken(token: str) -> AsyncClient:
         raise KeyError("secret")
@@ -196,6 +219,9 @@ async def test_over_http_every_callers_own_token_is_passed_on(doorman: tuple[str
                 (url, {}),
                 (url, {"authorization": "Bearer bad"}),
                 (url, {"authorization": "Basic good"}),
+                (url, {"authorization": "Bearer"}),
+                (url, {"authorization": "Bearer go od"}),
+                (url, {"authorization": "Bearer göd".encode()}),
                 (url.removesuffix("/mcp") + "/", {}),
             ):
                 refused = await http.post(path, json=body, headers=headers)
@@ -269,6 +295,41 @@ async def test_over_http_nobody_opens_a_stream_that_never_ends(doorman: tuple[st
         assert b"allow: POST" in told
         async with httpx2.AsyncClient() as http:
             assert (await http.get(url)).status_code == 401  # who is not let in learns nothing
+
+
+def test_over_http_a_call_whose_caller_leaves_ends(served: Serving) -> None:
+    never = threading.Event()
+    served.guard.script = scripted.blocked(never)
+    closed = served.guard.closed
+    call = {"jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": {"name": "answer", "arguments": ARGUMENTS}}
+    body = json.dumps(call).encode()
+    with over_http(served.address) as url:
+        port = int(url.split(":")[2].split("/")[0])
+        head = (
+            f"POST /mcp HTTP/1.1\r\nhost: 127.0.0.1:{port}\r\naccept: application/json, text/event-stream\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+        )
+        with socket.create_connection(("127.0.0.1", port), 10) as connection:
+            connection.sendall(head.encode() + body)
+            scripted.eventually(lambda: bool(served.guard.calls), 20.0)
+        try:
+            scripted.eventually(lambda: served.guard.closed > closed, 20.0)
+        finally:
+            never.set()
+
+
+def test_over_stdio_an_interrupt_does_not_wait_for_the_client() -> None:
+    with subprocess.Popen(command("127.0.0.1:1"), stdin=subprocess.PIPE, stdout=subprocess.PIPE) as process:
+        assert process.stdin
+        assert process.stdout
+        process.stdin.write(b'{"jsonrpc": "2.0", "id": 1, "method": "ping"}\n')
+        process.stdin.flush()
+        assert process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        try:
+            assert process.wait(10) == -signal.SIGINT
+        finally:
+            process.kill()
 
 
 async def test_over_stdio_the_one_token_is_sent(doorman: tuple[str, Doorman]) -> None:

@@ -6,9 +6,11 @@ import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from io import BytesIO, TextIOWrapper
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 from tests.unit.command_line import one_error_line, xmguard
 from xmguard import wire
@@ -357,11 +359,37 @@ def test_bytes_that_are_not_utf8_are_refused(guard: ScriptedGuard, tmp_path):
     assert "not UTF-8 at byte 14" in one_error_line(xmguard("answer", str(tmp_path / "latin.json")))
 
 
+def test_the_mark_that_windows_puts_before_utf8_is_no_text(guard: ScriptedGuard, tmp_path):
+    marked = tmp_path / "marked"
+    marked.write_bytes(b"\xef\xbb\xbf" + wire.to_json(REQUEST).encode())
+    assert xmguard("check", str(marked)).exit_code == 0
+    assert guard.requests == [REQUEST]
+    (span,) = parse_spans([], [f"en:{marked}"])
+    assert span.text == wire.to_json(REQUEST)
+    marked.write_bytes("{}".encode("utf-16"))
+    assert "not UTF-8 at byte 0; save it as UTF-8" in one_error_line(xmguard("check", str(marked)))
+
+
 def test_answer_as_json_round_trips(guard: ScriptedGuard):
     result = xmguard("answer", "-", "--json", "--model", "other", stdin=wire.to_json(REQUEST))
     assert wire.from_json(AnswerResponse, result.stdout).verdict == VERDICT
     assert guard.requests[0].model == "other"
     assert guard.requests[0].spans == REQUEST.spans
+
+
+def test_json_is_utf8_in_a_terminal_that_is_not(guard: ScriptedGuard):
+    guard.verdict = ConflictVerdict(reason="浪费，é 🚌")
+    for command, kind in (("answer", AnswerResponse), ("check", CheckResponse)):
+        done = CliRunner(charset="cp1252").invoke(cli_app.build_app(), [command, "-", "--json"], input=b"{}")
+        assert wire.from_json(kind, done.stdout_bytes.decode()).verdict.reason == "浪费，é 🚌"
+
+
+def test_what_a_terminal_cannot_show_is_escaped(monkeypatch: pytest.MonkeyPatch):
+    shown = BytesIO()
+    monkeypatch.setattr("sys.stdout", TextIOWrapper(shown, encoding="cp1252"))
+    monkeypatch.setattr("xmguard.cli.app.build_app", lambda: lambda: print("浪费 é", flush=True))
+    cli_app.run()
+    assert shown.getvalue() == rb"\u6d6a\u8d39 " + "é\n".encode("cp1252")
 
 
 def test_check_shows_source_labels_and_no_answer(guard: ScriptedGuard):

@@ -1,19 +1,25 @@
 """What the demo asks, how it shows pictures and steering, and what it says where the part with a picture cannot run."""
 
+import subprocess
 import sys
-from io import BytesIO
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from io import BytesIO, StringIO
 from pathlib import Path
+from tempfile import TemporaryFile
+from threading import Thread
 from types import SimpleNamespace
 
 # The source folders, so that the tests also run where the plugins are not installed.
 sys.path.insert(0, str(Path(__file__).parents[2] / "plugins" / "xmguard-image" / "src"))
 sys.path.insert(0, str(Path(__file__).parents[2] / "plugins" / "xmguard-smolvlm-tiny" / "src"))
+import pytest
 import xmguard_image
 from PIL import Image
 from rich.console import Console
 
 import xmguard_smolvlm_tiny
 from xmguard.cli import demo
+from xmguard.errors import XmguardError
 from xmguard.plugins import load_plugins
 from xmguard.request import AnswerRequest
 from xmguard.response import AnswerResponse, SpanReport
@@ -53,6 +59,40 @@ def test_the_picture_is_contradicted_by_one_text_and_confirmed_by_the_other():
         "The picture shows somebody surfing.",
         "The picture shows somebody snowboarding.",
     )
+
+
+def test_the_metrics_are_read_without_the_proxy_of_the_environment(monkeypatch):
+    class Page(BaseHTTPRequestHandler):
+        def do_GET(self):
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(b"xmguard_requests_total 3.0\n")
+
+        def log_message(self, *arguments):
+            """Quiet."""
+
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    shown = StringIO()
+    with HTTPServer(("127.0.0.1", 0), Page) as server:
+        Thread(target=server.handle_request, daemon=True).start()
+        demo._show_metrics(Console(file=shown), f"http://127.0.0.1:{server.server_port}/metrics")
+    assert "xmguard_requests_total 3.0" in shown.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("program", "said"),
+    [("import time; time.sleep(60)", "was not ready within 0.5 s"), ("print('no')", "ended before it was ready")],
+)
+def test_a_server_that_is_not_ready_is_told_apart_from_one_that_ended(monkeypatch, program, said):
+    monkeypatch.setattr(demo, "START_SECONDS", 0.5 if "sleep" in program else 60.0)
+    command = [sys.executable, "-c", program]
+    with (
+        TemporaryFile("w+") as log,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=log, text=True) as process,
+        pytest.raises(XmguardError, match=said),
+    ):
+        demo._wait_until_ready(process, log)
 
 
 def test_the_first_part_is_about_texts_only():

@@ -6,8 +6,10 @@ Subcommands of other packages are found in the entry-point group `xmguard.comman
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from importlib.metadata import EntryPoint, entry_points
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -100,4 +102,7 @@ def run() -> None:
     """Read `sys.argv`, do what it says, end the process."""
     # This process has its own spinner, and an error is to be the only line on stderr. Read when the engine is imported.
     os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    if isinstance(sys.stdout, TextIOWrapper):
+        # Answers come in any script: what a terminal's encoding cannot show is escaped, as Python does on stderr.
+        sys.stdout.reconfigure(errors="backslashreplace")
     build_app()()

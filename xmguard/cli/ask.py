@@ -15,7 +15,7 @@ from xmguard.cli import render
 from xmguard.cli.access import Access, Server, TlsCa, TlsCert, TlsKey, TlsOption, TokenFile
 from xmguard.cli.connection import connect
 from xmguard.cli.flags import parse_numbers, parse_spans, read_text
-from xmguard.cli.terminal import output, printable, progress
+from xmguard.cli.terminal import output, print_json, printable, progress
 from xmguard.models.resolve import WITHOUT_A_NAME
 from xmguard.plugins import load_plugins
 from xmguard.request import AnswerRequest, Decoding, Detail, OnConflict, OnError, Prompt, Rebalance, Scope
@@ -173,7 +173,7 @@ def check(
     with connect(access, read_request(file, model), profile) as (answerer, request), progress("checking"):
         response = answerer.check(request)
     if as_json:
-        typer.echo(wire.to_json(response))
+        print_json(wire.to_json(response))
     else:
         _show_check(response, request)
     if exit_code and response.verdict.decision is not Decision.CONSISTENT:
@@ -200,7 +200,7 @@ def _answer(request: AnswerRequest, access: Access, as_json: bool, profile: Path
 
             with progress("answering"):
                 response = answerer.answer(put)
-            typer.echo(wire.to_json(response))
+            print_json(wire.to_json(response))
         else:
             show_stream(answerer.stream(put), put)
 

@@ -191,7 +191,8 @@ def _sweep(console: Console, client: Client, request: AnswerRequest, span_id: st
 def _show_metrics(console: Console, url: str) -> None:
     console.print()
     console.rule(Text("The server's own metrics, a few lines", style="bold"), align="left")
-    with urllib.request.urlopen(url, timeout=10) as page:
+    # Without the proxies of the environment: they cannot reach this machine's loopback.
+    with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=10) as page:
         lines = page.read().decode("utf-8").splitlines()
     # How long steps took is for dashboards; what was found and run is for people.
     counted = [
@@ -230,8 +231,14 @@ def _server(model: str) -> Iterator[_Served]:
 
 def _wait_until_ready(process: subprocess.Popen[str], log: IO[str]) -> _Served:
     assert process.stdout is not None
+    late = threading.Event()
+
+    def give_up() -> None:
+        late.set()
+        process.kill()
+
     # A line cannot be read with a time limit; killing the process ends the wait instead.
-    watchdog = threading.Timer(START_SECONDS, process.kill)
+    watchdog = threading.Timer(START_SECONDS, give_up)
     watchdog.start()
     try:
         for line in process.stdout:
@@ -239,7 +246,7 @@ def _wait_until_ready(process: subprocess.Popen[str], log: IO[str]) -> _Served:
                 return _Served(match["address"], match["metrics"])
     finally:
         watchdog.cancel()
-    raise _failure("ended before it was ready", log)
+    raise _failure(f"was not ready within {START_SECONDS:g} s" if late.is_set() else "ended before it was ready", log)
 
 
 def _failure(what: str, log: IO[str]) -> XmguardError:

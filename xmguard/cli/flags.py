@@ -115,9 +115,9 @@ def _read_bytes(path: str) -> bytes:
 
 def _decoded(path: str, data: bytes) -> str:
     try:
-        return data.decode("utf-8")
+        return data.decode("utf-8-sig")  # editors of Windows mark UTF-8 by three bytes that are no text
     except UnicodeDecodeError as error:
-        raise _unreadable(path, f"not UTF-8 at byte {error.start}") from error
+        raise _unreadable(path, f"not UTF-8 at byte {error.start}; save it as UTF-8") from error
 
 
 def refuse_unwritable(flag: str, path: str) -> None:

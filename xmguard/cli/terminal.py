@@ -9,6 +9,7 @@ import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+import typer
 from rich.console import Console
 from rich.text import Text
 
@@ -39,6 +40,11 @@ def printable(text: str) -> str:
 def output() -> Console:
     """Console on stdout. Plain where stdout is no terminal or NO_COLOR is set; rich decides."""
     return Console(highlight=False, markup=False, emoji=False)
+
+
+def print_json(text: str) -> None:
+    """JSON on stdout: in UTF-8 as JSON is, whatever encoding the terminal has."""
+    typer.echo(text.encode())
 
 
 def errors() -> Console:

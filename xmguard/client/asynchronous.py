@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from itertools import count
 from types import TracebackType
 from typing import Any, TypeVar, Unpack
@@ -167,9 +167,12 @@ class AsyncClient(Connection):
                 order = Order()
                 async for event in _whole(order, call):
                     if isinstance(event, Done):
-                        # Whoever has Done stops reading, which would cancel a call that is all but over.
-                        async for _ in _whole(order, call):
-                            pass
+                        # As in `Client`.
+                        with suppress(grpc.RpcError):
+                            async for _ in _whole(order, call):
+                                pass
+                        yield event
+                        return
                     yield event
                 order.finish()
             finally:

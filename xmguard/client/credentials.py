@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,12 +30,14 @@ class Tls:
         """What grpc takes.
 
         Raises:
-            SetupIncomplete: a file cannot be read, or a certificate comes without its key.
+            SetupIncomplete: a file cannot be read or is no PEM, or a certificate comes without its key.
         """
         if (self.certificate is None) != (self.key is None):
             raise SetupIncomplete("a client certificate and its key belong together: give both, or none")
         return grpc.ssl_channel_credentials(
-            root_certificates=_read(self.ca), private_key=_read(self.key), certificate_chain=_read(self.certificate)
+            root_certificates=_pem(self.ca, "CERTIFICATE"),
+            private_key=_pem(self.key, "PRIVATE KEY"),
+            certificate_chain=_pem(self.certificate, "CERTIFICATE"),
         )
 
 
@@ -61,20 +64,24 @@ def check_token(token: str, where: str) -> None:
         raise SetupIncomplete(f"{where} holds no bearer token: one line of printable ASCII without spaces")
 
 
+def is_this_machine(address: str) -> bool:
+    """Whether an address, as grpc takes it, leads to this machine and to no other."""
+    if address.startswith(("unix:", "unix-abstract:")):
+        return True
+    host = address.rsplit("/", 1)[-1].rsplit(":", 1)[0].strip("[]")
+    try:
+        return host == "localhost" or ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
 def require_private(address: str, *, encrypted: bool) -> None:
     """A token is sent in clear text only to this machine.
 
     Raises:
         XmguardError: the address is another machine's and the connection is not encrypted.
     """
-    if encrypted or address.startswith(("unix:", "unix-abstract:")):
-        return
-    host = address.rsplit("/", 1)[-1].rsplit(":", 1)[0].strip("[]")
-    try:
-        alone = host == "localhost" or ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        alone = False
-    if not alone:
+    if not encrypted and not is_this_machine(address):
         raise XmguardError(
             f"the token would go to {address} in clear text, for everybody on the way to read; use TLS",
             code=ErrorCode.FAILED_PRECONDITION,
@@ -82,11 +89,17 @@ def require_private(address: str, *, encrypted: bool) -> None:
         )
 
 
-def _read(path: str | Path | None) -> bytes | None:
+def _pem(path: str | Path | None, kind: str) -> bytes | None:
+    # To grpc an empty file is as none: it would trust everybody's authorities, or show no certificate, in silence.
+    if path is None:
+        return None
     try:
-        return None if path is None else Path(path).read_bytes()
+        data = Path(path).read_bytes()
     except OSError as error:
         raise SetupIncomplete(f"{path} cannot be read: {_why(error)}") from error
+    if re.search(rb"-----BEGIN [A-Z0-9 ]*%s-----" % kind.encode(), data) is None:
+        raise SetupIncomplete(f"{path} is no PEM file with a {kind.lower()}: -----BEGIN {kind}----- is not in it")
+    return data
 
 
 def _why(error: Exception) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -13,11 +14,11 @@ import grpc
 import grpc.aio
 
 from xmguard import wire
-from xmguard.client.credentials import Tls, check_token, require_private
+from xmguard.client.credentials import Tls, check_token, is_this_machine, require_private
 from xmguard.client.retries import Retries, WhenBusy
 from xmguard.client.transport import explained
 from xmguard.errors import Cancelled, ErrorCode, InvalidRequest, Reason, XmguardError
-from xmguard.request import AnswerRequest, Decoding, Detail, OnConflict, OnError, Prompt, Rebalance
+from xmguard.request import REQUEST_ID, AnswerRequest, Decoding, Detail, OnConflict, OnError, Prompt, Rebalance
 from xmguard.response import Limits
 from xmguard.span import Span
 
@@ -30,6 +31,8 @@ RequestT = TypeVar("RequestT")
 _STATUS_KEY = "grpc-status-details-bin"
 _REQUEST_ID_KEY = "x-request-id"
 _MAX_BYTES = Limits().max_message_bytes
+_LONGEST = 30 * 86_400.0
+"""Seconds. Servers end calls sooner; grpc ends one at once whose deadline is too far away for it, as infinity is."""
 
 
 class RequestFields(TypedDict, total=False):
@@ -83,6 +86,9 @@ class Connection:
         ]
         if self._tls is not None and self._tls.server_name:
             options.append(("grpc.ssl_target_name_override", self._tls.server_name))
+        if is_this_machine(self._address):
+            # A proxy that the environment names (http_proxy) is another machine, and cannot reach this one's loopback.
+            options.append(("grpc.enable_http_proxy", 0))
         return tuple(options)
 
     def _metadata(self, request_id: str) -> tuple[tuple[str, str], ...]:
@@ -90,13 +96,18 @@ class Connection:
         if self._token:
             sent.append(("authorization", f"Bearer {self._token}"))
         if request_id:
+            if REQUEST_ID.fullmatch(request_id) is None:
+                fault = "must be 1 to 128 ASCII letters, digits, and any of . _ : -"
+                raise InvalidRequest.field("request_id", fault)
             sent.append((_REQUEST_ID_KEY, request_id))
         return tuple(sent)
 
     def _within(self, timeout: float | None) -> CallTime:
         """The time of a call that begins now; None is the client's own."""
         seconds = self._timeout if timeout is None else timeout
-        return CallTime(seconds, time.monotonic() + seconds)
+        if math.isnan(seconds):
+            raise InvalidRequest.field("timeout", "is no number; give seconds, or math.inf to leave it to the server")
+        return CallTime(seconds, time.monotonic() + min(seconds, _LONGEST))
 
     def _busy(self, call: str, within: CallTime) -> WhenBusy:
         """When a call is made again."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Generator, Iterator
+from contextlib import suppress
 from itertools import count
 from types import TracebackType
 from typing import Any, TypeVar, Unpack
@@ -39,7 +40,8 @@ class Client(Connection):
             answer = client.answer(question="How tall is it?", spans=[Span(text="..."), Span(text="...")])
 
     Methods that take a request take an `AnswerRequest`, its fields as keywords, or both (keywords then override), and
-    beside it `timeout`, in seconds, for this call, and `request_id`, which the server's log and its errors repeat.
+    beside it `timeout`, in seconds, for this call, and `request_id`, up to 128 letters, digits and `._:-`, which the
+    server's log and its errors repeat.
     All raise XmguardError: `InvalidRequest` with every violation, `DeadlineExceeded`, `ModelNotFound`, or with
     reason SERVER_UNREACHABLE when no connection to the address comes about. A client that was closed raises it too.
 
@@ -57,11 +59,12 @@ class Client(Connection):
     ) -> None:
         """`timeout` is in seconds, for each call; the server stops working on a call when it has passed.
 
-        The server has a limit of its own, 300 s unless it was given another one; a longer timeout ends there.
+        The server has a limit of its own, 300 s unless it was given another one; a longer timeout, `math.inf` too, ends
+        there.
         `token` goes with every call, in clear text only to this machine. Without `tls` nothing is encrypted.
 
         Raises:
-            SetupIncomplete: a file of `tls` cannot be read, or the token is none.
+            SetupIncomplete: a file of `tls` cannot be read or is no PEM, or the token is none.
             XmguardError: a token would go to another machine without `tls`.
         """
         super().__init__(address, timeout, token, tls, retries or Retries())
@@ -178,9 +181,13 @@ class Client(Connection):
                 order = Order()
                 for event in _whole(order, call):
                     if isinstance(event, Done):
-                        # Whoever has Done stops reading, which would cancel a call that is all but over.
-                        for _ in _whole(order, call):
-                            pass
+                        # Whoever has Done stops reading, which would cancel a call that is all but over. It holds the
+                        # whole response, so that nothing is lost with a connection that breaks only now.
+                        with suppress(grpc.RpcError):
+                            for _ in _whole(order, call):
+                                pass
+                        yield event
+                        return
                     yield event
                 order.finish()
             finally:

@@ -1,6 +1,8 @@
 """JSON Schema of the canonical proto3 JSON of a value: what programs that read schemas are told of the contract.
 
-Made from the messages themselves, so that it cannot differ from what `from_json` takes and `to_json` writes.
+Made from the messages themselves, so that it cannot differ from what `from_json` takes and `to_json` writes. Every
+schema in it has one type, or a choice of such: readers of less than JSON Schema refuse lists of types, and choices of
+words without a type.
 """
 
 from __future__ import annotations
@@ -12,14 +14,14 @@ from google.protobuf.descriptor import FieldDescriptor
 
 from xmguard.wire.messages import MESSAGE_TYPES
 
-_NUMBER = {"anyOf": [{"type": "number"}, {"enum": ["Infinity", "-Infinity", "NaN"]}]}
+_NUMBER = {"anyOf": [{"type": "number"}, {"type": "string", "enum": ["Infinity", "-Infinity", "NaN"]}]}
 _SCALARS: Mapping[int, dict[str, Any]] = {
     FieldDescriptor.TYPE_BOOL: {"type": "boolean"},
     FieldDescriptor.TYPE_BYTES: {"type": "string", "contentEncoding": "base64"},
     FieldDescriptor.TYPE_DOUBLE: _NUMBER,
     FieldDescriptor.TYPE_STRING: {"type": "string"},
     FieldDescriptor.TYPE_UINT32: {"type": "integer", "minimum": 0, "maximum": 2**32 - 1},
-    FieldDescriptor.TYPE_UINT64: {"type": ["integer", "string"]},  # written as a string, read as either
+    FieldDescriptor.TYPE_UINT64: {"anyOf": [{"type": "integer"}, {"type": "string"}]},  # written as the latter
 }
 
 
@@ -50,7 +52,7 @@ def _field(field: Any, notes: Mapping[str, str], closed: bool) -> dict[str, Any]
     if inner is not None:
         item = _object(inner, notes, closed)
     elif field.enum_type is not None:
-        item = {"enum": [value.name for value in field.enum_type.values]}
+        item = {"type": "string", "enum": [value.name for value in field.enum_type.values]}
     else:
         item = _SCALARS[field.type]
     # Newer versions of protobuf no longer have `label`, older ones have nothing else.

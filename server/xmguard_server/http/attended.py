@@ -1,29 +1,25 @@
-"""Watches over what runs for each request: who waits for it, how it ended, and whether it still runs.
+"""Watches over what runs for each request: how it ended, and whether it still runs.
 
-A request whose caller leaves is cancelled, and one whose caller does not read what it is sent is given up. Stands
-behind the door, which has let the caller in, and answers the errors that pass through here.
+Stands behind the door, which has let the caller in, and answers the errors that pass through here.
 """
 
 from __future__ import annotations
 
 import asyncio
 import time
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from xmguard.errors import Cancelled, ErrorCode, XmguardError
 from xmguard_server.access_log import note
-from xmguard_server.http.body import whole
+from xmguard_server.http.presence import unless_gone
 from xmguard_server.interceptors import REQUEST_ID_KEY
 from xmguard_server.metrics import Metrics
 from xmguard_server.trace_context import Tracer
-
-SEND_SECONDS = 30.0
-"""For a caller to take more of its response before it is given up."""
 
 OUTCOME = "xmguard.outcome"
 """Key in the scope: the request's `Outcome`."""
@@ -66,7 +62,7 @@ class Attended:
         held = ExitStack()
         span = held.enter_context(self._tracer.call(Headers(raw=scope.get("headers", []))))
         try:
-            await _unless_gone(self._app, inner, receive, send)
+            await unless_gone(self._app, inner, receive, send)
             code = outcome.error.code.name if outcome.error else "OK"
             if outcome.error:
                 self._metrics.rejected(outcome.error.reason)
@@ -87,46 +83,3 @@ class Attended:
                 told = {"http.request.method": scope["method"], "http.route": route.path}
                 span.ended(route.name, code, told | {"xmguard.request_id": scope["state"][REQUEST_ID_KEY]})
             held.close()
-
-
-async def _unless_gone(app: ASGIApp, scope: Scope, receive: Receive, send: Send) -> None:
-    body: bytes | None = await whole(receive)
-    gone = asyncio.create_task(_until_gone(receive))
-    finished = False
-
-    async def replay() -> Message:
-        nonlocal body
-        if body is not None:
-            message: Message = {"type": "http.request", "body": body, "more_body": False}
-            body = None
-            return message
-        await asyncio.shield(gone)
-        return {"type": "http.disconnect"}
-
-    async def patiently(message: Message) -> None:
-        nonlocal finished
-        finished = message["type"] == "http.response.body" and not message.get("more_body")
-        try:
-            async with asyncio.timeout(SEND_SECONDS):
-                await send(message)
-        except TimeoutError as error:
-            raise ClientDisconnect from error
-
-    running = asyncio.ensure_future(app(scope, replay, patiently))
-    try:
-        await asyncio.wait((gone, running), return_when=asyncio.FIRST_COMPLETED)
-        if not running.done() and not finished:
-            running.cancel()
-            with suppress(asyncio.CancelledError):
-                await running
-            raise ClientDisconnect
-        await running
-    finally:
-        for task in (gone, running):
-            task.cancel()
-        await asyncio.gather(gone, running, return_exceptions=True)
-
-
-async def _until_gone(receive: Receive) -> None:
-    while (await receive())["type"] != "http.disconnect":
-        pass

@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from mcp.server.lowlevel import Server
@@ -28,9 +30,11 @@ from mcp_types import (
 
 from xmguard import __version__, wire
 from xmguard.client import AsyncClient
-from xmguard.errors import XmguardError
+from xmguard.client.credentials import check_token
+from xmguard.errors import ErrorCode, Reason, SetupIncomplete, XmguardError
 from xmguard.request import AnswerRequest
 from xmguard.response import AnswerResponse, CheckResponse
+from xmguard_server.http.reading import Reader
 
 Connect = Callable[[str], AsyncClient]
 """From a bearer token, empty for none, to a client of the guard that sends it."""
@@ -96,6 +100,14 @@ def build(connect: Connect, token: str = "") -> Server[dict[str, Any]]:
         connect: makes the client that a call goes out by.
         token: sent for calls that come over stdio; those over HTTP bring their callers' own.
     """
+    reader = Reader()
+
+    @asynccontextmanager
+    async def reading(server: Server[dict[str, Any]]) -> AsyncIterator[dict[str, Any]]:
+        try:
+            yield {}
+        finally:
+            await reader.close()
 
     async def listed(context: Any, params: PaginatedRequestParams | None) -> ListToolsResult:
         return ListToolsResult(tools=[_described(name, tool) for name, tool in _TOOLS.items()])
@@ -105,7 +117,9 @@ def build(connect: Connect, token: str = "") -> Server[dict[str, Any]]:
         if tool is None:
             raise MCPError(INVALID_PARAMS, f"no such tool; there are {' and '.join(_TOOLS)}")
         try:
-            request = wire.from_data(AnswerRequest, params.arguments or {})
+            # They were read as JSON already; to make the contract's values of large ones takes far longer.
+            written = json.dumps(params.arguments or {}, ensure_ascii=False).encode(errors="surrogatepass")
+            request = await reader.read(partial(wire.from_json, AnswerRequest), written)
             headers = None if context.request is None else context.request.headers
             async with connect(token if headers is None else bearer(headers)) as client:
                 data = wire.to_data(await tool.ask(client, request))
@@ -116,13 +130,31 @@ def build(connect: Connect, token: str = "") -> Server[dict[str, Any]]:
             return _failed(XmguardError("internal error; the log of xmguard mcp has it"))
         return CallToolResult(content=[_text(data)], structured_content=data)
 
-    return Server("xmguard", version=__version__, instructions=INSTRUCTIONS, on_list_tools=listed, on_call_tool=called)
+    return Server(
+        "xmguard",
+        version=__version__,
+        instructions=INSTRUCTIONS,
+        lifespan=reading,
+        on_list_tools=listed,
+        on_call_tool=called,
+    )
 
 
 def bearer(headers: Mapping[str, str]) -> str:
-    """The token that a request carries; empty if it carries none, or something else."""
+    """The token that a request carries; empty if it carries none, or something else.
+
+    Raises:
+        XmguardError: what it carries as a token can be none; reason UNAUTHENTICATED.
+    """
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else ""
+    token = token.strip()
+    if scheme.lower() != "bearer" or not token:
+        return ""
+    try:
+        check_token(token, "the header authorization")
+    except SetupIncomplete as error:  # whose setup that is, only the caller can mend
+        raise XmguardError(str(error), code=ErrorCode.UNAUTHENTICATED, reason=Reason.UNAUTHENTICATED) from error
+    return token
 
 
 def _described(name: str, tool: _Tool) -> Tool:

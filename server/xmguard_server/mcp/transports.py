@@ -21,8 +21,9 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from xmguard.errors import DeadlineExceeded, ErrorCode, Reason, XmguardError
 from xmguard.response import Limits
-from xmguard_server.http.body import Body, Bounds, whole
+from xmguard_server.http.body import Body, Bounds
 from xmguard_server.http.port import HttpPort
+from xmguard_server.http.presence import unless_gone
 from xmguard_server.mcp.tools import Connect, bearer, error_data
 
 HOST = "127.0.0.1"
@@ -40,7 +41,9 @@ _STATUS = {
 
 
 async def over_stdio(server: Server) -> None:
-    """Serve one client until it closes stdin."""
+    """Serve one client until it closes stdin, or until SIGINT ends the process at once."""
+    # The thread that reads stdin cannot be interrupted: Python's own way would wait for one more line from the client.
+    signal.signal(signal.SIGINT, signal.SIG_DFL)
     async with stdio_server() as (reading, writing):
         await server.run(reading, writing, server.create_initialization_options())
 
@@ -75,7 +78,7 @@ async def over_http(server: Server[Any], connect: Connect, port: int, ready: Cal
 class Admission:
     """ASGI middleware: asks the guard whether it lets a request's caller in, before anything else is done.
 
-    Then takes the whole request in, and ends what takes too long.
+    Then takes the whole request in, and ends what takes too long or has nobody waiting for it any more.
     """
 
     def __init__(self, app: ASGIApp, connect: Connect, bounds: Bounds = BOUNDS) -> None:
@@ -100,7 +103,7 @@ class Admission:
                     # It would open a stream for what a server says unasked, which needs a session, and never end.
                     return await _no_stream()(scope, receive, send)
                 body.refuse_announced()
-                await self._app(scope, _again(await whole(body.receive), body.receive), watched)
+                await unless_gone(self._app, scope, body.receive, watched)
         except ClientDisconnect:
             pass
         except (XmguardError, TimeoutError) as error:
@@ -116,16 +119,6 @@ def _no_stream() -> JSONResponse:
         "nothing is said unasked here; send POST", code=ErrorCode.UNIMPLEMENTED, reason=Reason.REQUEST_INVALID
     )
     return JSONResponse(error_data(error), 405, {"allow": "POST"})
-
-
-def _again(body: bytes, receive: Receive) -> Receive:
-    """A request whose whole body has arrived."""
-    arrived: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
-
-    async def message() -> Message:
-        return arrived.pop() if arrived else await receive()
-
-    return message
 
 
 def _refusal(error: XmguardError) -> JSONResponse:

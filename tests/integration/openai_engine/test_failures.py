@@ -11,6 +11,7 @@ import pytest
 from tests import chat_api
 from tests.chat_api import MODEL, eventually, refusal
 from tests.integration.openai_engine.asking import NEW, OLD, asking, guarding
+from xmguard import wire
 from xmguard.deadline import Stop
 from xmguard.errors import Cancelled, DeadlineExceeded, EngineError, ErrorCode, InvalidRequest, Reason
 from xmguard.loading import load_guard
@@ -24,6 +25,7 @@ TRIAL_AND = 1
 
 @pytest.mark.parametrize("ends", ["deadline", "cancel"])
 def test_a_request_ends_on_time_and_its_calls_with_it(api, guard, ends):
+    guard.check(asking(OLD, NEW))  # the first request reads tables of languages, for longer than the time below
     api.before = lambda message, number: api.closing.wait(0.05)
     api.reply = lambda message: "word " * 200
     stop = Stop(0.4 if ends == "deadline" else None)
@@ -112,6 +114,18 @@ def test_nobody_waits_longer_than_the_deadline_allows(api, registry):
     assert (caught.value.code, caught.value.retry_after) == (ErrorCode.RESOURCE_EXHAUSTED, 20.0)
 
 
+@pytest.mark.parametrize(
+    "asked", [{"retry_after_ms": "inf"}, {"retry_after_ms": "nan"}, {"retry_after": "9" * 30}], ids=str
+)
+def test_a_time_that_is_none_is_not_told(api, registry, asked):
+    with guarding(api, registry, retries=0) as guard:
+        api.odd = lambda number, message: refusal(429, **asked)
+        with pytest.raises(EngineError, match="ask again later") as caught:
+            guard.check(asking(OLD, NEW))
+    assert caught.value.retry_after is None
+    assert wire.to_status(caught.value).message == str(caught.value), "it can be sent"
+
+
 def test_an_answer_that_breaks_off_is_no_answer(api, registry):
     def cut(message, number):
         if "Using all" in message and number == 4:
@@ -137,6 +151,26 @@ def test_an_api_that_is_not_there_is_named(registry):
     with pytest.raises(EngineError, match="is it running") as caught:
         load_guard(MODEL, engine="openai", options={"base_url": url, "retries": 0}, registry=registry)
     assert (caught.value.code, url in str(caught.value)) == (ErrorCode.UNAVAILABLE, True)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"<html>hello</html>", "text/html"),
+        (b'{"data": null}', "application/json"),
+        (b'{"models": []}', "application/json"),
+        (b"[]", "application/json"),
+    ],
+)
+def test_a_page_in_place_of_the_list_of_models_is_no_answer_that_broke_off(api, registry, body, kind):
+    api.listing = chat_api.Refusal(200, body, {"Content-Type": kind})
+    with guarding(api, registry) as guard:
+        guard.check(asking(OLD, NEW))
+    api.odd = lambda number, message: api.listing
+    with pytest.raises(EngineError, match="does base_url lead to an API of chat completions") as caught:
+        load_guard(MODEL, engine="openai", options={"base_url": api.url}, registry=registry)
+    assert caught.value.code is ErrorCode.INTERNAL
+    assert "object" not in str(caught.value), "no word of Python"
 
 
 def test_a_silent_api_is_given_up(api, registry):

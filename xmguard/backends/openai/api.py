@@ -104,9 +104,9 @@ class Api:
             self.served = {str(one.id): _length(one) for one in listed.data}
         except openai.AuthenticationError as error:
             raise self.failures.told(error) from error
-        except openai.APIStatusError:  # not every API lists its models
+        except (openai.APIStatusError, AttributeError, TypeError):  # not every API lists its models, or in this form
             self.served = {}
-        except (openai.OpenAIError, AttributeError, TypeError, ValueError) as error:
+        except (openai.OpenAIError, ValueError) as error:
             raise self.failures.told(error) from error
         reply = await self._tried()
         self.offers = replace(self.offers, usage=reply.tokens is not None)

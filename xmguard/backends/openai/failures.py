@@ -19,6 +19,8 @@ SPENT = "insufficient_quota"
 """Code of a 429 that no waiting mends."""
 TOO_LONG = ("context length", "context_length", "maximum context", "context window", "prompt is too long")
 FILTERS = ("content_filter", "content_policy_violation", "moderation_blocked")
+MAX_AFTER = 365 * 86_400.0
+"""Seconds; a server that asks for longer has said no time."""
 MAX_SAID = 300
 """Characters of what an API says that are told."""
 
@@ -122,15 +124,17 @@ class Failures:
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Seconds that a server asks to wait; None if it does not say."""
+    """Seconds that a server asks to wait; None if it does not say, or nothing that anybody waits for."""
     try:
         if (milliseconds := headers.get("retry-after-ms")) is not None:
-            return max(0.0, float(milliseconds) / 1000)
-        after = headers.get("retry-after")
-        if after is None:
+            seconds = float(milliseconds) / 1000
+        elif (after := headers.get("retry-after")) is None:
             return None
-        if after.strip().replace(".", "", 1).isdecimal():
-            return float(after)
-        return max(0.0, (parsedate_to_datetime(after) - datetime.now(UTC)).total_seconds())
+        elif after.strip().replace(".", "", 1).isdecimal():
+            seconds = float(after)
+        else:
+            seconds = (parsedate_to_datetime(after) - datetime.now(UTC)).total_seconds()
     except (TypeError, ValueError):  # whatever it says, it is no time
         return None
+    # Infinity and NaN are numbers to Python, and no times to those whom the wait is told.
+    return max(0.0, seconds) if seconds < MAX_AFTER else None

@@ -1,5 +1,5 @@
 {{- define "xmguard.name" -}}
-{{- if contains .Chart.Name .Release.Name -}}{{ .Release.Name | trunc 50 }}{{- else -}}{{ printf "%s-%s" .Release.Name .Chart.Name | trunc 50 }}{{- end -}}
+{{- if contains .Chart.Name .Release.Name -}}{{ .Release.Name }}{{- else -}}{{ printf "%s-%s" .Release.Name .Chart.Name }}{{- end -}}
 {{- end -}}
 
 {{- define "xmguard.selector" -}}
