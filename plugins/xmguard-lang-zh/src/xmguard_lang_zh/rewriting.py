@@ -69,13 +69,17 @@ _CLASSIFIER = "个個名位只隻本辆輛座条條张張次件家所台支队�
 _NUMERAL = rf"[{SIGNS}]+"
 _NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?"
 _NEGATIVE = rf"-?{_NUMBER}"
+_ENDS = "".join(sorted({name[-1] for name in _SYMBOL_OF} | set("日号號点點时時分")))
+_MINUS = rf"(?:(?<![\w%)])|(?<=[\u3400-\u9fff])(?<![{re.escape(_ENDS)}]))-"
+"""A sign, and no dash between two numbers: "10-12公里", "1天-3天"."""
 _DAY = r"(?:,?\s?\(?(?:星期|周|週|礼拜|禮拜)[一二三四五六日天]\)?)?"
 _MORNING, _AFTERNOON, _NIGHT = "上午|早上|早晨|清晨|凌晨", "下午|傍晚", "晚上|夜里|夜裡|半夜|深夜"
 _MEASURES = "|".join(sorted(map(re.escape, _SYMBOL_OF.keys() - {"年"}), key=len, reverse=True))
 _UNREAD = re.compile(
     rf"[{SIGNS}\d]\s?(?:{_MEASURES})[{SIGNS}\d]|\d\s?[{SIGNS}]+\d|[点點]\S?刻|差\S{{1,4}}[点點]|[点點]差|[{SIGNS}\d]打(?!\w)"
+    rf"|[{SIGNS}\d]\s?[到至]\s?[{SIGNS}\d]"
 )
-"""What goes on behind a unit ("1米78") or a scale ("12万3千"), a quarter to three, dozens: not read at all."""
+"""What goes on behind a unit ("1米78") or a scale ("12万3千"), a quarter to three, dozens, ranges: not read at all."""
 _BELOW_ZERO = re.compile(rf"(?:零下|(?<![\d个個胜勝场場])[负負])\s?({_NUMBER})")
 # Before numerals are read: what follows tells whether they are meant as such.
 _COUNTED = re.compile(
@@ -91,7 +95,7 @@ _ORDINAL = re.compile(r"(第\s?)(\d+)(?![\dt])|()(?<!\d)(\d+)(?=世[纪紀])")
 _FULL = re.compile(rf"(\d{{4}})年(\d{{1,2}})月(\d{{1,2}})[日号號]{_DAY}")
 _MONTH = re.compile(r"(\d{4})年(\d{1,2})月(?![\d日号號])")
 _MONTH_DAY = re.compile(rf"(?<![\d年])(\d{{1,2}})月(\d{{1,2}})[日号號]{_DAY}")
-_YEAR = re.compile(r"(?<![\d.,])([12]\d{3})年(?![级級代份度])(?=(?:的|,|,?在|[\u4e00-\u9fff]|\s|$|[^\w\s]))")
+_YEAR = re.compile(r"(?<![\d.,])(?<!\d[-~])([12]\d{3})年(?![级級代份度])(?=(?:的|,|,?在|[\u4e00-\u9fff]|\s|$|[^\w\s]))")
 _DECADE = re.compile(r"(?<!\d)(\d+)年代")
 _TIME = re.compile(
     rf"(?<![\d.,:])(?:(?P<am>{_MORNING})|(?P<pm>{_AFTERNOON})|(?P<night>{_NIGHT})|中午)?\s?(?P<hour>\d{{1,2}})"
@@ -100,8 +104,8 @@ _TIME = re.compile(
 _ON_THE_CLOCK = re.compile(r"(?<=\d):|(?<=\d)(?=[点點时時])")
 _SPEED = re.compile(rf"每小[时時]({_NUMBER})\s?(公里|千米|英里)")
 _HALF = re.compile(rf"(?<!\d)(\d+)\s?[个個]半(?={_UNIT}|小[时時]|月|星期)")
-_MEASURE = re.compile(rf"(?<!\d)({_NUMBER})\s?({_UNIT})(?![{_NO_UNIT}])")
-_DEGREES = re.compile(rf"(摄氏|攝氏|华氏|華氏)({_NEGATIVE})度")
+_MEASURE = re.compile(rf"(?<!\d)((?:{_NUMBER}[-~]|{_MINUS})?{_NUMBER})\s?({_UNIT})(?![{_NO_UNIT}])")
+_DEGREES = re.compile(rf"(摄氏|攝氏|华氏|華氏)\s?({_NEGATIVE})度")
 _BARE = re.compile(rf"(?<=\d)[{_CLASSIFIER}]?(?=[\u3400-\u9fff])")
 _IDEOGRAPH = re.compile("[\u3400-\u9fff]")
 
@@ -114,7 +118,7 @@ def rewrite(text: str) -> str:
     text = _COUNTED.sub(_numeral, text)
     text = _SHARE.sub(r" \1% ", text)
     text = _SCALED.sub(lambda match: canonical(scaled(match[1].replace(",", ""), match[2])), text)
-    text = _BELOW_ZERO.sub(r"-\1", text)
+    text = _BELOW_ZERO.sub(r" -\1", text)
     text = _ORDINAL.sub(lambda match: f"{match[1] or ''} {match[2] or match[4]}th ", text)
     text = _FULL.sub(lambda match: _date(match, int(match[1]), int(match[2]), int(match[3])), text)
     text = _MONTH.sub(lambda match: _month(match), text)
