@@ -80,11 +80,12 @@ _UNREAD = re.compile(
     rf"|[{SIGNS}\d]\s?[到至]\s?[{SIGNS}\d]"
 )
 """What goes on behind a unit ("1米78") or a scale ("12万3千"), a quarter to three, dozens, ranges: not read at all."""
+_MINUTE_BELOW_TEN = re.compile(rf"(?<=[点點时時])[零〇○](?=[{DIGITS}]分)")
 _BELOW_ZERO = re.compile(rf"(?:零下|(?<![\d个個胜勝场場])[负負])\s?({_NUMBER})")
 # Before numerals are read: what follows tells whether they are meant as such.
 _COUNTED = re.compile(
     r"(?P<idiom>十分(?!钟|鐘|之)|千万(?=[别不要])|万一|萬一|一[些样樣起般直切定旦致]|统一|唯一|之一|一半)"
-    rf"|[{SIGNS}]+[{POINTS}][{DIGITS}]+(?![分刻])"
+    rf"|[{SIGNS}]+[{POINTS}][{DIGITS}]++(?![分刻十])"
     rf"|(?<![第几幾数數好星期周週]){_NUMERAL}(?=\s*(?:{_UNIT}|[{_CLASSIFIER}]|[年月日号號时時分点點%]|世[纪紀]|$|[^\w\s]))"
     rf"|(?<=百分之){_NUMERAL}|(?<=零下){_NUMERAL}|(?<=[负負]){_NUMERAL}|(?<![第几幾数數好期周週])[{DIGITS}十][{SIGNS}]+"
 )
@@ -99,7 +100,8 @@ _YEAR = re.compile(r"(?<![\d.,])(?<!\d[-~])([12]\d{3})年(?![级級代份度])(?
 _DECADE = re.compile(r"(?<!\d)(\d+)年代")
 _TIME = re.compile(
     rf"(?<![\d.,:])(?:(?P<am>{_MORNING})|(?P<pm>{_AFTERNOON})|(?P<night>{_NIGHT})|中午)?\s?(?P<hour>\d{{1,2}})"
-    r"(?:(?::|[点點时時])(?:(?P<minute>\d{1,2})分?(?!钟|鐘|\d)|(?P<half>半))|[点點][钟鐘整]?(?![\d差]))"
+    r"(?:(?::|[点點时時])(?:(?P<minute>\d{1,2})分?(?!钟|鐘|\d)|(?P<half>半))"
+    rf"|(?:[点點][钟鐘整]?|[时時]整?(?![间間候期段代]))(?![\d差{SIGNS}]))"
 )
 _ON_THE_CLOCK = re.compile(r"(?<=\d):|(?<=\d)(?=[点點时時])")
 _SPEED = re.compile(rf"每小[时時]({_NUMBER})\s?(公里|千米|英里)")
@@ -114,6 +116,7 @@ def rewrite(text: str) -> str:
     """A cleaned answer in the notation of English; what is no number, date, time or unit stays where it is."""
     if _UNREAD.search(text):
         return text
+    text = _MINUTE_BELOW_TEN.sub("", text)
     text = _PART.sub(_part, text)
     text = _COUNTED.sub(_numeral, text)
     text = _SHARE.sub(r" \1% ", text)
