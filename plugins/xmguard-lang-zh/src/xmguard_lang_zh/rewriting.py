@@ -69,6 +69,8 @@ _CLASSIFIER = "个個名位只隻本辆輛座条條张張次件家所台支队�
 _NUMERAL = rf"[{SIGNS}]+"
 _NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?"
 _NEGATIVE = rf"-?{_NUMBER}"
+_AFTER_HALF = "夜天日年价價数數载載"
+"""Signs that make another word of a half: 半夜, 半价."""
 _ENDS = "".join(sorted({name[-1] for name in _SYMBOL_OF} | set("日号號点點时時分")))
 _MINUS = rf"(?:(?<![\w%)])|(?<=[\u3400-\u9fff])(?<![{re.escape(_ENDS)}]))-"
 """A sign, and no dash between two numbers: "10-12公里", "1天-3天"."""
@@ -86,8 +88,8 @@ _BELOW_ZERO = re.compile(rf"(?:零下|(?<![\d个個胜勝场場])[负負])\s?({_
 _COUNTED = re.compile(
     r"(?P<idiom>十分(?!钟|鐘|之)|千万(?=[别不要])|万一|萬一|一[些样樣起般直切定旦致]|统一|唯一|之一|一半)"
     rf"|[{SIGNS}]+[{POINTS}][{DIGITS}]++(?![分刻十])"
-    rf"|(?<![第几幾数數好星期周週]){_NUMERAL}(?=\s*(?:{_UNIT}|[{_CLASSIFIER}]|[年月日号號时時分点點%]|世[纪紀]|$|[^\w\s]))"
-    rf"|(?<=百分之){_NUMERAL}|(?<=零下){_NUMERAL}|(?<=[负負]){_NUMERAL}|(?<![第几幾数數好期周週])[{DIGITS}十][{SIGNS}]+"
+    rf"|(?<![第几幾数數好星期周週\d]){_NUMERAL}(?=\s*(?:{_UNIT}|[{_CLASSIFIER}]|[年月日号號时時分点點%]|世[纪紀]|$|[^\w\s]))"
+    rf"|(?<=百分之){_NUMERAL}|(?<=零下){_NUMERAL}|(?<=[负負]){_NUMERAL}|(?<![第几幾数數好期周週\d])[{DIGITS}十][{SIGNS}]+"
 )
 _SHARE = re.compile(rf"百分之\s?({_NUMBER})")
 _PART = re.compile(rf"(?<![\d{SIGNS}])(\d+|[{SIGNS}]+)分之(\d+|[{SIGNS}]+)(?![\d{SIGNS}])")
@@ -105,6 +107,7 @@ _TIME = re.compile(
 )
 _ON_THE_CLOCK = re.compile(r"(?<=\d):|(?<=\d)(?=[点點时時])")
 _SPEED = re.compile(rf"每小[时時]({_NUMBER})\s?(公里|千米|英里)")
+_AND_A_HALF = re.compile(rf"(?<!\d)(\d{{1,3}})(\s?(?:{_UNIT}))半(?![{_AFTER_HALF}])")
 _HALF = re.compile(rf"(?<!\d)(\d+)\s?[个個]半(?={_UNIT}|小[时時]|月|星期)")
 _MEASURE = re.compile(rf"(?<!\d)((?:{_NUMBER}[-~]|{_MINUS})?{_NUMBER})\s?({_UNIT})(?![{_NO_UNIT}])")
 _DEGREES = re.compile(rf"(摄氏|攝氏|华氏|華氏)\s?({_NEGATIVE})度")
@@ -128,7 +131,8 @@ def rewrite(text: str) -> str:
     text = _MONTH_DAY.sub(lambda match: _date(match, 0, int(match[1]), int(match[2])), text)
     text = _YEAR.sub(r" in \1 ", _DECADE.sub(r" \1s ", text))
     text = _TIME.sub(_time, text)
-    text = _HALF.sub(r"\1.5", text)
+    text = _AND_A_HALF.sub(r"\1.5\2", text)
+    text = _HALF.sub(lambda match: f"{match[1]}.5{'个' if match.string[match.end()] == '月' else ''}", text)
     text = _SPEED.sub(lambda match: f" {match[1]} {'mph' if match[2] == '英里' else 'km/h'} ", text)
     text = _DEGREES.sub(lambda match: f" {match[2]} {'°c' if match[1][0] in '摄攝' else '°f'} ", text)
     text = _MEASURE.sub(lambda match: f" {match[1]} {_symbol(match[2])} ", text)
