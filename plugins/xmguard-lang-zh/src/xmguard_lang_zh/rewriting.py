@@ -65,6 +65,8 @@ _SYMBOL_OF = {name: symbol for symbol, names in UNITS.items() for name in names.
 _UNIT = "|".join(sorted(map(re.escape, _SYMBOL_OF), key=len, reverse=True))
 _NO_UNIT = "级級代月民然"
 """Signs that make another word of a unit: 年级, 年代, 人民."""
+_POINTING = "哪那这這每某任"
+"""What makes "一" behind it no number: 哪一年 is "which year"."""
 _CLASSIFIER = "个個名位只隻本辆輛座条條张張次件家所台支队隊场場层層项項种種"
 _NUMERAL = rf"[{SIGNS}]+"
 _NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?"
@@ -149,6 +151,8 @@ def _numeral(match: re.Match[str]) -> str:
     within = _IDEOGRAPH.match(before[-1:]) is not None and not before.endswith("百分之")
     # "李四" is a name, and "千万" at the end of a clause only means many.
     if within and ((len(said) == 1 and not _IDEOGRAPH.match(after)) or said[0] in f"百千{SCALES}"):
+        return said
+    if said == "一" and before.endswith(tuple(_POINTING)):
         return said
     return said if len(said) == 1 and said in f"百千{SCALES}" else canonical(value)
 
