@@ -27,6 +27,9 @@ _SUFFIX = (
     r"'(?:n?[dt][ae]n?|y?[aeiu]|s[iu]|n[iu]n|[iu]n|[yn]?l[ae]|l[iu]k|[dt][iu]r|s[iu]nd[ae]n?|s[iu]n[iu]n|ini?|n[iuae])"
     r"(?:ki|dir)?(?!\w)"
 )
+_CASE = r"(?:y?[aeiu]|n?[iu]n|[dt][ae]n|y?l[ae]|l[iu]k|[dt][iu]r|[dt][ae](?! \w))(?!\w)"
+"""Endings that are written to a word; the locative not before another word: "yirmide bir" is a twentieth."""
+_COUNTING = "|".join([*_ONES[1:], *_TENS[1:], "yuz", "bin", "milyon", "milyar", "trilyon"])
 _MONTH_SUFFIX = r"(?:'?(?:[dt][ae]n?|[iu]n|[ae]|[iu]))?"
 
 TURKISH = LocalLanguage(
@@ -158,13 +161,17 @@ TURKISH = LocalLanguage(
         but="ama|fakat|ancak|oysa",
         when="yil|sene",
         minus="eksi",
-        unread=r"\bsaat (?:\S+ ){1,2}bucuk|\bceyrek|\bduzine",
+        unread=r"\bsaat (?:\S+ ){1,2}bucuk|\bceyrek|\bduzine|\bsifirin alt"
+        rf"|\b(?:{_COUNTING}) (?:{_COUNTING}|dord)[iu]?nc[iu]\b",
         rewrites=(
             (r"(?<!\w)(?:(\d{1,2})'[dt][ae]|(ucte|dortte|beste|yedide|sekizde|onda)) (?=\w)", "\\1\\2_"),
             (r"(?<![\w.,:/-])([12]\d{3})(?:'[dt][ae] | (?:yilinda|senesinde) )", "in \\1 "),
             # A suffix behind an apostrophe belongs to the grammar, not to the number or name: "2021'de", "Ankara'da".
             (rf"(?<=[\d%]){_SUFFIX}", ""),
             (rf"(?<=[^\W\d_]){_SUFFIX}", ""),
+            # Without its ending, which hides it: "iki binden fazla", "yirmi beşi".
+            (rf"(?<!\w)((?:\d[\d.,]*|{_COUNTING}) (?:{_COUNTING})){_CASE}", "\\1"),
+            (rf"(?<!\w)((?:\d[\d.,]*|{_COUNTING}) )dord(?:[eu]|un)(?!\w)", "\\1dort"),
         ),
         rewrites_of_numbers=(
             (r"%\s?(\d+(?:\.\d+)?)", "\\1%"),
