@@ -30,6 +30,67 @@ _SUFFIX = (
 _CASE = r"(?:y?[aeiu]|n?[iu]n|[dt][ae]n|y?l[ae]|l[iu]k|[dt][iu]r|[dt][ae](?! \w))(?!\w)"
 """Endings that are written to a word; the locative not before another word: "yirmide bir" is a twentieth."""
 _COUNTING = "|".join([*_ONES[1:], *_TENS[1:], "yuz", "bin", "milyon", "milyar", "trilyon"])
+_UNITS = {
+    "km": "kilometre kilometredir",
+    "m": "metre metredir",
+    "cm": "santimetre santim",
+    "mm": "milimetre",
+    "mi": "mil",
+    "in": "inc",
+    "yd": "yarda",
+    "g": "gram gr",
+    "kg": "kilogram kilo",
+    "mg": "miligram",
+    "t": "ton",
+    "oz": "ons",
+    "l": "litre lt",
+    "ml": "mililitre",
+    "s": "saniye sn",
+    "min": "dakika dk",
+    "h": "saat sa",
+    "day": "gun gundur",
+    "week": "hafta hf",
+    "month": "ay aydir",
+    "year": "yil yildir yas yasinda sene",
+    "m2": "metrekare metre_kare",
+    "km2": "kilometrekare kilometre_kare",
+    "mi2": "mil_kare",
+    "ha": "hektar",
+    "acre": "akre ac",
+    "km/h": "kilometre/saat km/sa km/s",
+    "mph": "mil/saat mil/sa",
+    "°c": "santigrat_derece derece_celsius derece_santigrat santigrat",
+    "°f": "fahrenhayt_derece derece_fahrenheit fahrenhayt",
+    "kw": "kilovat",
+    "mw": "megavat",
+    "w": "vat",
+    "person": "kisi kisidir insan",
+    "try": "lira turk_lirasi liradir tl",
+    "usd": "dolar abd_dolari amerikan_dolari",
+    "eur": "avro",
+    "gbp": "sterlin ingiliz_sterlini",
+    "isk": "izlanda_kronu",
+    "cny": "yuan cin_yuani",
+}
+_HAVE_ONE = "gundur aydir yildir yasinda metredir kilometredir liradir kisidir"
+_NO_ENDINGS = frozenset({"inc", *_HAVE_ONE.split()})
+"""Names of units that an ending would make another word of ("ince", thin), or that have one."""
+
+
+def _inflected(names: str) -> str:
+    """Names of units and what they become with an ending; without accusatives that mean other things ("3 ayı")."""
+    found = names.split()
+    for name in names.split():
+        if (len(name) > 2 or name == "ay") and name not in _NO_ENDINGS:
+            link, own = ("y", "n") if name[-1] in "aeiou" else ("", "")
+            endings = [*(f"{link}{one}" for one in ("a", "e")), *(f"{own}{one}" for one in ("in", "un"))]
+            hard = "t" if name[-1] in "cfhkpst" else "d"
+            endings += [f"{hard}{one}" for one in ("a", "e", "an", "en", "ir", "ur")] + ["lik", "luk"]
+            endings += ["yi", "yu"] if link else []
+            found += [name + ending for ending in endings]
+    return " ".join(found)
+
+
 _MONTH_SUFFIX = r"(?:'?(?:[dt][ae]n?|[iu]n|[ae]|[iu]))?"
 
 TURKISH = LocalLanguage(
@@ -71,48 +132,7 @@ TURKISH = LocalLanguage(
             r"(?:(?P<am>sabah(?:leyin)?)|(?P<pm>aksam|ogleden sonra)|(?P<night>gece)) saat (?P<hour>\d{1,2})",
             r"(?<!\d )(?<!\w )saat (?P<hour>\d{1,2})(?:[:.](?P<minute>\d{2}))?(?! (?:dakika|dk|saniye))",
         ),
-        units={
-            "km": "kilometre kilometredir",
-            "m": "metre metredir",
-            "cm": "santimetre santim",
-            "mm": "milimetre",
-            "mi": "mil",
-            "in": "inc",
-            "yd": "yarda",
-            "g": "gram gr",
-            "kg": "kilogram kilo",
-            "mg": "miligram",
-            "t": "ton",
-            "oz": "ons",
-            "l": "litre lt",
-            "ml": "mililitre",
-            "s": "saniye sn",
-            "min": "dakika dk",
-            "h": "saat sa",
-            "day": "gun gundur",
-            "week": "hafta hf",
-            "month": "ay aydir",
-            "year": "yil yildir yas yasinda sene",
-            "m2": "metrekare metre_kare",
-            "km2": "kilometrekare kilometre_kare",
-            "mi2": "mil_kare",
-            "ha": "hektar",
-            "acre": "akre ac",
-            "km/h": "kilometre/saat km/sa km/s",
-            "mph": "mil/saat mil/sa",
-            "°c": "santigrat_derece derece_celsius derece_santigrat santigrat",
-            "°f": "fahrenhayt_derece derece_fahrenheit fahrenhayt",
-            "kw": "kilovat",
-            "mw": "megavat",
-            "w": "vat",
-            "person": "kisi kisidir insan",
-            "try": "lira turk_lirasi liradir tl",
-            "usd": "dolar abd_dolari amerikan_dolari",
-            "eur": "avro",
-            "gbp": "sterlin ingiliz_sterlini",
-            "isk": "izlanda_kronu",
-            "cny": "yuan cin_yuani",
-        },
+        units={symbol: _inflected(names) for symbol, names in _UNITS.items()},
         yes=r"evet|dogru|dogrudur",
         no=r"hayir|yanlis|degil",
         unknown=(
