@@ -24,6 +24,7 @@ _PARTS = """
     ninth ninths tenth tenths hundredth hundredths thousandth thousandths
 """
 _RANKS = "first second third fourth fifth sixth seventh eighth ninth"
+_SEVERAL = "several few many some multiple numerous couple"
 _WHEN = "in since by until till from during of year circa ca around before after early late"
 
 _SMALL = {word: value for value, word in enumerate(_UNITS_AND_TEENS.split())}
@@ -39,6 +40,10 @@ _COUNTING = {"dozen": 12}
 _FRACTIONS = frozenset(_PARTS.split())
 _ORDINALS = frozenset(_RANKS.split())
 _YEAR_LEADS = frozenset(_WHEN.split())
+_VAGUE = (*((word,) for word in _SEVERAL.split()), ("couple", "of"))
+"""What makes no number of a scale behind it: "several thousand" is no 1000."""
+_ONE_IN = (("one", "in"), ("one", "out", "of"), ("one", "in", "every"))
+"""What makes a share of the number behind it; "1 in 5" is two numbers, and not read for that."""
 
 _SIGN = "".join(sorted(re.escape(sign) for sign in CURRENCY_SIGNS if len(sign) == 1))
 _DIGITS = r"[1-9]\d{0,2}(?:,\d{2,3})*,\d{3}(?:\.\d+)?|\d{1,3}(?:\.\d{3}){2,}(?:,\d+)?|\d+,\d{1,2}|\d*\.\d+|\d+"
@@ -103,6 +108,8 @@ def _quantity_at(words: Sequence[str], start: int) -> Quantity | None:
     if read is None:
         return None
     value, glued, taken = read
+    if words[position].casefold() in _SCALES and _follows(words, position, _VAGUE):
+        value = None
     position += taken
     if value is None:
         return Quantity(start, position, None)
@@ -118,7 +125,16 @@ def _quantity_at(words: Sequence[str], start: int) -> Quantity | None:
         position += named[1]
     bare = position == start + 1 and not unit and value == int(value) and 1000 <= value <= 2100
     year_like = bare and start > 0 and words[start - 1].casefold() in _YEAR_LEADS
+    if not year_like and _follows(words, start, _ONE_IN):
+        return Quantity(start, position, None)
     return Quantity(start, position, -value if negative else value, unit, year_like)
+
+
+def _follows(words: Sequence[str], start: int, phrases: Sequence[Sequence[str]]) -> bool:
+    """Whether one of these phrases stands directly before a word."""
+    return any(
+        [word.casefold() for word in words[max(0, start - len(phrase)) : start]] == list(phrase) for phrase in phrases
+    )
 
 
 def _digits(word: str, *, money: bool) -> tuple[Decimal | None, str, int] | None:
