@@ -34,6 +34,7 @@ NUMBER_WORDS = {word: str(value) for word, value in (_SMALL | _TENS).items() if 
 _SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _SHORT_SCALES = {"k": 10**3, "m": 10**6, "mn": 10**6, "bn": 10**9, "b": 10**9, "tn": 10**12}
 """Glued to an amount of money only: elsewhere "5m" is a length."""
+_COUNTED_IN_MILLIONS = {"person", *CURRENCY_SIGNS.values()}
 _WHOLE_SCALES = {"mn", "bn", "tn"}
 _COUNTING = {"dozen": 12}
 """Behind a number only: "several dozen" is none."""
@@ -78,7 +79,7 @@ def find_quantities(words: Sequence[str]) -> list[Quantity]:
         if quantity is not None:
             found.append(quantity)
         position = quantity.stop if quantity is not None else position + 1
-    return _without_runs(found)
+    return _without_ranges(words, _without_runs(found))
 
 
 def _without_runs(found: Sequence[Quantity]) -> list[Quantity]:
@@ -89,6 +90,17 @@ def _without_runs(found: Sequence[Quantity]) -> list[Quantity]:
         if left.stop == right.start and not parted:
             runs |= {index, index + 1}
     return [replace(one, value=None, unit="") if index in runs else one for index, one in enumerate(found)]
+
+
+def _without_ranges(words: Sequence[str], found: Sequence[Quantity]) -> list[Quantity]:
+    """Of "5 to 7 km" and "between 5 and 7 km" no end is the claim; "from 5 to 7 km" may tell of a change, to 7."""
+    ends: set[int] = set()
+    for index, (left, right) in enumerate(pairwise(found)):
+        between = [word.casefold() for word in words[left.stop : right.start]]
+        before = words[left.start - 1].casefold() if left.start else ""
+        if right.unit and ((between == ["to"] and before != "from") or (between == ["and"] and before == "between")):
+            ends |= {index, index + 1}
+    return [replace(one, value=None, unit="") if index in ends else one for index, one in enumerate(found)]
 
 
 def canonical(value: Decimal) -> str:
@@ -116,6 +128,8 @@ def _quantity_at(words: Sequence[str], start: int) -> Quantity | None:
     value, position = _scaled(words, position, value)
     if _is_fraction_or_ordinal(words, position, digits=taken == 1 and any(c.isdigit() for c in words[position - 1])):
         return Quantity(start, position + 1, None)
+    if glued == "m" and unit_at(words, position)[0] in _COUNTED_IN_MILLIONS:  # "10m people"
+        value, glued = value * 10**6, ""
     if not unit and glued:
         unit = glued
     elif not unit:
@@ -123,11 +137,20 @@ def _quantity_at(words: Sequence[str], start: int) -> Quantity | None:
         position += length
     elif (named := unit_at(words, position))[0] == unit:  # "$25 USD"
         position += named[1]
+    if below := _below_zero(words, position):
+        return Quantity(start, position + below, None)
     bare = position == start + 1 and not unit and value == int(value) and 1000 <= value <= 2100
     year_like = bare and start > 0 and words[start - 1].casefold() in _YEAR_LEADS
     if not year_like and _follows(words, start, _ONE_IN):
         return Quantity(start, position, None)
     return Quantity(start, position, -value if negative else value, unit, year_like)
+
+
+def _below_zero(words: Sequence[str], position: int) -> int:
+    """How many words from there on set a temperature below zero or freezing; 0 for none."""
+    folded = [word.casefold() for word in words[position : position + 3]]
+    degrees = int(folded[:1] in (["degrees"], ["degree"]))
+    return degrees + 2 if folded[degrees:][:2] in (["below", "zero"], ["below", "0"], ["below", "freezing"]) else 0
 
 
 def _follows(words: Sequence[str], start: int, phrases: Sequence[Sequence[str]]) -> bool:
