@@ -66,6 +66,7 @@ SAID = {
     "2 millj. kr.": (AnswerKind.NUMBER, "2000000", "isk"),
     "2,5 m.kr.": (AnswerKind.NUMBER, "2500000", "isk"),
     "2 ma.kr.": (AnswerKind.NUMBER, "2000000000", "isk"),
+    "10 til 12 manns": (AnswerKind.TEXT, "10-12 person", ""),
     "2 m": (AnswerKind.NUMBER, "2", "m"),
     "5 stiga frost": (AnswerKind.TEXT, "5_stiga_frost", ""),
     "nokkur þúsund": (AnswerKind.TEXT, "nokkur_1000", ""),

@@ -174,6 +174,7 @@ ICELANDIC = LocalLanguage(
             alone_opening="Stutt svar:",
         ),
         ordinal=r"\. (?=[^\W\d_])",
+        ranges=("milli # og #", "# til #"),
         fraction=r"(?:þriðju|fjorðu|fimmtu|sjottu|attundu|tiundu|hluta\w*|hlutar)\b",
         but="en|þott|þo að",
         minus="minus",

@@ -177,6 +177,7 @@ TURKISH = LocalLanguage(
             alone_opening="Kısa yanıt:",
         ),
         ordinal=r"\. (?=[a-z])|'?[iu]?nci\b",
+        ranges=("# il[ae] #",),
         fraction=r"(?:ucte|dortte|beste|yarisi)\b",
         but="ama|fakat|ancak|oysa",
         when="yil|sene",
