@@ -226,6 +226,8 @@ SAID = {
     ("pt", "5 °C negativos"): (AnswerKind.TEXT, "5_°c_negativos", ""),
     ("pt", "vários mil"): (AnswerKind.TEXT, "vários_1000", ""),
     ("it", "5 °C sotto zero"): (AnswerKind.TEXT, "5_°c_sotto_0", ""),
+    ("it", "nel 44 a.C."): (AnswerKind.NUMBER, "44", ""),
+    ("it", "44 ac"): (AnswerKind.NUMBER, "44", "acre"),
     ("it", "ventotto"): (AnswerKind.NUMBER, "28", ""),
     ("it", "alle 20.15"): (AnswerKind.TIME, "20:15", ""),
 }
@@ -248,6 +250,9 @@ def test_answers(said, expected):
         ("pt", "desde 2024", "até 2024"),
         ("it", "dal 2024", "fino al 2024"),
         ("de", "€1,200", "1.200 €"),
+        ("es", "44 a. C.", "44 d. C."),
+        ("pt", "44 a.C.", "44 d.C."),
+        ("it", "44 a.C.", "44 d.C."),
         ("de", "US$ 1,500", "1.500 US$"),
         ("fr", "il y a 2 heures", "à 2 heures"),
     ],
