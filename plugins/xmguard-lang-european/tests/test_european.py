@@ -228,6 +228,11 @@ SAID = {
     ("it", "5 °C sotto zero"): (AnswerKind.TEXT, "5_°c_sotto_0", ""),
     ("it", "nel 44 a.C."): (AnswerKind.NUMBER, "44", ""),
     ("it", "44 ac"): (AnswerKind.NUMBER, "44", "acre"),
+    ("de", "15 Cent"): (AnswerKind.NUMBER, "15", "cent"),
+    ("fr", "15 centimes"): (AnswerKind.NUMBER, "15", "cent"),
+    ("fr", "deux cents euros"): (AnswerKind.NUMBER, "200", "eur"),
+    ("es", "15 céntimos"): (AnswerKind.NUMBER, "15", "cent"),
+    ("pt", "15 centavos"): (AnswerKind.NUMBER, "15", "cent"),
     ("it", "ventotto"): (AnswerKind.NUMBER, "28", ""),
     ("it", "alle 20.15"): (AnswerKind.TIME, "20:15", ""),
 }

@@ -76,6 +76,7 @@ SAID = {
     "binde 5": (AnswerKind.NUMBER, "5", ""),
     "sıfırın altında 5 derece": (AnswerKind.TEXT, "sıfırın_altında_5_derece", ""),
     "10 ila 12 kişi": (AnswerKind.TEXT, "10-12 person", ""),
+    "50 kuruş": (AnswerKind.NUMBER, "50", "cent"),
     "3 haftalık": (AnswerKind.NUMBER, "3", "week"),
     "3 ayda": (AnswerKind.NUMBER, "3", "month"),
     "3 ayı": (AnswerKind.NUMBER, "3", ""),

@@ -91,6 +91,7 @@ SAID = {
     "八点二十": (AnswerKind.TIME, "8:20", ""),
     "八点零五分": (AnswerKind.TIME, "8:05", ""),
     "三点五百万": (AnswerKind.NUMBER, "3500000", ""),
+    "5分钱": (AnswerKind.NUMBER, "5", "cent"),
     "一年半": (AnswerKind.NUMBER, "1.5", "year"),
     "三天半": (AnswerKind.NUMBER, "3.5", "day"),
     "一个半月": (AnswerKind.NUMBER, "1.5", "month"),

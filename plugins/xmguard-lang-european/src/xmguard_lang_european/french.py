@@ -127,6 +127,7 @@ FRENCH = Tables(
         "isk": "couronnes_islandaises",
         "cny": "yuans yuan",
         "jpy": "yens yen",
+        "cent": "centimes centime",
     },
     yes=r"oui|vrai|exact|correct|si",
     no=r"non|faux|incorrect",

@@ -140,6 +140,7 @@ PORTUGUESE = Tables(
         "isk": "coroas_islandesas",
         "cny": "yuans yuan iuanes iuan",
         "jpy": "ienes iene",
+        "cent": "centavos centavo centimos centimo",
         "brl": "reais",
     },
     yes=r"sim|verdadeiro|verdade|correto|certo",

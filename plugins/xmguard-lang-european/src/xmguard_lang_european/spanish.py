@@ -118,6 +118,7 @@ SPANISH = Tables(
         "isk": "coronas_islandesas",
         "cny": "yuanes yuan",
         "jpy": "yenes yen",
+        "cent": "centavos centavo centimos centimo",
         "brl": "reales_brasilenos",
     },
     yes=r"si|cierto|verdadero|correcto|afirmativo",

@@ -71,6 +71,7 @@ _UNITS = {
     "gbp": "sterlin ingiliz_sterlini",
     "isk": "izlanda_kronu",
     "cny": "yuan cin_yuani",
+    "cent": "kurus sent",
 }
 _HAVE_ONE = "gundur aydir yildir yasinda metredir kilometredir liradir kisidir"
 _NO_ENDINGS = frozenset({"inc", *_HAVE_ONE.split()})
