@@ -36,6 +36,16 @@ def test_sound_tables_are_a_language():
     assert (said.kind, said.value, said.unit) == (AnswerKind.NUMBER, "2000", "km")
 
 
+def test_no_end_of_a_range_is_the_claim():
+    language = LocalLanguage(replace(TABLES, ranges=("# a #",)))
+    said = {answer: language.normalize(answer) for answer in ("du a 3 kilos", "1.5 a 3 kilos", "2021 a 3 grado")}
+    assert [(one.kind, one.value) for one in said.values()] == [
+        (AnswerKind.TEXT, "2-3 km"),
+        (AnswerKind.TEXT, "1.5-3 km"),
+        (AnswerKind.NUMBER, "3"),  # a year only tells when
+    ]
+
+
 @pytest.mark.parametrize(
     ("changes", "expected"),
     [
@@ -47,6 +57,8 @@ def test_sound_tables_are_a_language():
         ({"times": (r"(\d+)h",)}, r"times\[0\]: has the groups none; hour is needed"),
         ({"times": (r"(?P<hour>\d+)h(?P<minutes>\d+)",)}, r"times\[0\]: has the groups hour, minutes; hour is needed"),
         ({"rewrites": ((r"(\d)", r"\2"),)}, r"rewrites\[0\]: the template names group 2; the pattern has 1"),
+        ({"ranges": ("# a #", "# fins")}, r"ranges\[1\]: has 1 ends; two are needed, each written as #"),
+        ({"ranges": ("(# a #",)}, r"ranges\[0\]: is no pattern"),
         ({"yes": "Oc"}, "yes: O never occurs in folded text; write 'o'"),
         ({"no": "nà|né"}, "no: à é never occurs in folded text; write 'ae'"),
         ({"unknown": ""}, "unknown: matches the empty text"),

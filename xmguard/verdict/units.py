@@ -8,8 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from decimal import Decimal
 
-CURRENCIES = frozenset({"usd", "eur", "gbp", "jpy", "cny", "inr", "rub", "try", "isk", "brl"})
-"""Not convertible: the rate of the day is unknown."""
+CURRENCIES = frozenset({"usd", "eur", "gbp", "jpy", "cny", "inr", "rub", "try", "isk", "brl", "cent"})
+"""Not convertible: the rate of the day is unknown, and so is what a cent is a hundredth of."""
 
 TEMPERATURES = frozenset({"°c", "°f"})
 """Not converted: rounding in one scale is coarser than a change that matters in the other."""
@@ -38,6 +38,8 @@ _FACTORS: Mapping[str, tuple[str, str]] = {
     "week": ("time", "604800"),
     "month": ("time", "2629746"),
     "year": ("time", "31556952"),
+    "decade": ("time", "315569520"),
+    "century": ("time", "3155695200"),
     "m2": ("area", "1"),
     "ha": ("area", "10000"),
     "acre": ("area", "4046.8564224"),

@@ -124,8 +124,7 @@ def run(
         retry_attempts=1,
         log_dir_allow_dirty=True,
     )
-    ours = {Path(log.location).name for log in logs}
-    rows = [row for row in answered(log_dir) if Path(row.log).name in ours]
+    rows = answered(log_dir, {Path(log.location).name for log in logs})
     failed = {row.sample: row.failed for row in rows if row.failed}
     unjudged = sum(row.found is None and not row.failed for row in rows)
     _show(rows)

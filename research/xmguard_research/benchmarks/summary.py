@@ -6,7 +6,7 @@ items. What failed and what nobody could judge is counted beside every rate. Kno
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -120,13 +120,16 @@ class Cell:
         return sum(bool(row.not_steered) for row in self.rows)
 
 
-def answered(folder: Path) -> list[Row]:
+def answered(folder: Path, only: Collection[str] | None = None) -> list[Row]:
     """The rows of every log in a folder; of a sample that was asked again, the newest.
+
+    `only` has the names of the logs that count, as a later run may have asked some of the same samples; None is all.
 
     Raises:
         FileNotFoundError: there is no log.
     """
-    return newest(row for log in logs(folder) for row in rows_of(log))
+    counted = (log for log in logs(folder) if only is None or Path(log.location).name in only)
+    return newest(row for log in counted for row in rows_of(log))
 
 
 def logs(folder: Path) -> Iterator[EvalLog]:

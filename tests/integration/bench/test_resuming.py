@@ -88,6 +88,16 @@ def test_what_failed_is_asked_again_by_the_same_command_and_nothing_else_is(tmp_
     assert len(asked) - before == failed
 
 
+def test_a_run_that_is_done_is_shown_again_whole_when_another_has_asked_some_of_it_since(tmp_path):
+    with serving(ordinary) as server:
+        told = ["run", "clqa", "--model", f"xmguard-server/{server.address}", "--log-dir", str(tmp_path)]
+        told += ["-T", "topics=2", "-T", "variants=en-en", "-T", "size=short", "--prompts", "standard", "--items"]
+        said = [CliRunner().invoke(app, [*told, items]) for items in ("2", "1", "2")]
+    assert [one.exit_code for one in said] == [0, 0, 0], said[-1].output
+    for one, responses in zip(said, (8, 4, 8), strict=True):
+        assert f"{responses} responses, 0 not judged, 0 failed" in one.output
+
+
 def test_a_run_that_answers_nothing_is_an_error_without_being_strict(tmp_path):
     told = ["run", "clqa-mini", "--model", "smollm3", "--log-dir", str(tmp_path), "--prompts", "standard"]
     ended = CliRunner().invoke(app, [*told, "--items", "1"])

@@ -24,6 +24,7 @@ _PARTS = """
     ninth ninths tenth tenths hundredth hundredths thousandth thousandths
 """
 _RANKS = "first second third fourth fifth sixth seventh eighth ninth"
+_SEVERAL = "several few many some multiple numerous couple"
 _WHEN = "in since by until till from during of year circa ca around before after early late"
 
 _SMALL = {word: value for value, word in enumerate(_UNITS_AND_TEENS.split())}
@@ -33,12 +34,17 @@ NUMBER_WORDS = {word: str(value) for word, value in (_SMALL | _TENS).items() if 
 _SCALES = {"hundred": 100, "thousand": 10**3, "million": 10**6, "billion": 10**9, "trillion": 10**12}
 _SHORT_SCALES = {"k": 10**3, "m": 10**6, "mn": 10**6, "bn": 10**9, "b": 10**9, "tn": 10**12}
 """Glued to an amount of money only: elsewhere "5m" is a length."""
+_COUNTED_IN_MILLIONS = {"person", *CURRENCY_SIGNS.values()}
 _WHOLE_SCALES = {"mn", "bn", "tn"}
 _COUNTING = {"dozen": 12}
 """Behind a number only: "several dozen" is none."""
 _FRACTIONS = frozenset(_PARTS.split())
 _ORDINALS = frozenset(_RANKS.split())
 _YEAR_LEADS = frozenset(_WHEN.split())
+_VAGUE = (*((word,) for word in _SEVERAL.split()), ("couple", "of"))
+"""What makes no number of a scale behind it: "several thousand" is no 1000."""
+_ONE_IN = (("one", "in"), ("one", "out", "of"), ("one", "in", "every"))
+"""What makes a share of the number behind it; "1 in 5" is two numbers, and not read for that."""
 
 _SIGN = "".join(sorted(re.escape(sign) for sign in CURRENCY_SIGNS if len(sign) == 1))
 _DIGITS = r"[1-9]\d{0,2}(?:,\d{2,3})*,\d{3}(?:\.\d+)?|\d{1,3}(?:\.\d{3}){2,}(?:,\d+)?|\d+,\d{1,2}|\d*\.\d+|\d+"
@@ -73,7 +79,7 @@ def find_quantities(words: Sequence[str]) -> list[Quantity]:
         if quantity is not None:
             found.append(quantity)
         position = quantity.stop if quantity is not None else position + 1
-    return _without_runs(found)
+    return _without_ranges(words, _without_runs(found))
 
 
 def _without_runs(found: Sequence[Quantity]) -> list[Quantity]:
@@ -84,6 +90,17 @@ def _without_runs(found: Sequence[Quantity]) -> list[Quantity]:
         if left.stop == right.start and not parted:
             runs |= {index, index + 1}
     return [replace(one, value=None, unit="") if index in runs else one for index, one in enumerate(found)]
+
+
+def _without_ranges(words: Sequence[str], found: Sequence[Quantity]) -> list[Quantity]:
+    """Of "5 to 7 km" and "between 5 and 7 km" no end is the claim; "from 5 to 7 km" may tell of a change, to 7."""
+    ends: set[int] = set()
+    for index, (left, right) in enumerate(pairwise(found)):
+        between = [word.casefold() for word in words[left.stop : right.start]]
+        before = words[left.start - 1].casefold() if left.start else ""
+        if right.unit and ((between == ["to"] and before != "from") or (between == ["and"] and before == "between")):
+            ends |= {index, index + 1}
+    return [replace(one, value=None, unit="") if index in ends else one for index, one in enumerate(found)]
 
 
 def canonical(value: Decimal) -> str:
@@ -103,12 +120,16 @@ def _quantity_at(words: Sequence[str], start: int) -> Quantity | None:
     if read is None:
         return None
     value, glued, taken = read
+    if words[position].casefold() in _SCALES and _follows(words, position, _VAGUE):
+        value = None
     position += taken
     if value is None:
         return Quantity(start, position, None)
     value, position = _scaled(words, position, value)
     if _is_fraction_or_ordinal(words, position, digits=taken == 1 and any(c.isdigit() for c in words[position - 1])):
         return Quantity(start, position + 1, None)
+    if glued == "m" and unit_at(words, position)[0] in _COUNTED_IN_MILLIONS:  # "10m people"
+        value, glued = value * 10**6, ""
     if not unit and glued:
         unit = glued
     elif not unit:
@@ -116,9 +137,27 @@ def _quantity_at(words: Sequence[str], start: int) -> Quantity | None:
         position += length
     elif (named := unit_at(words, position))[0] == unit:  # "$25 USD"
         position += named[1]
+    if below := _below_zero(words, position):
+        return Quantity(start, position + below, None)
     bare = position == start + 1 and not unit and value == int(value) and 1000 <= value <= 2100
     year_like = bare and start > 0 and words[start - 1].casefold() in _YEAR_LEADS
+    if not year_like and _follows(words, start, _ONE_IN):
+        return Quantity(start, position, None)
     return Quantity(start, position, -value if negative else value, unit, year_like)
+
+
+def _below_zero(words: Sequence[str], position: int) -> int:
+    """How many words from there on set a temperature below zero or freezing; 0 for none."""
+    folded = [word.casefold() for word in words[position : position + 3]]
+    degrees = int(folded[:1] in (["degrees"], ["degree"]))
+    return degrees + 2 if folded[degrees:][:2] in (["below", "zero"], ["below", "0"], ["below", "freezing"]) else 0
+
+
+def _follows(words: Sequence[str], start: int, phrases: Sequence[Sequence[str]]) -> bool:
+    """Whether one of these phrases stands directly before a word."""
+    return any(
+        [word.casefold() for word in words[max(0, start - len(phrase)) : start]] == list(phrase) for phrase in phrases
+    )
 
 
 def _digits(word: str, *, money: bool) -> tuple[Decimal | None, str, int] | None:

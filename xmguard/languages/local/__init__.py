@@ -32,6 +32,8 @@ _NEVER = "(?!)"
 _GROUP = re.compile(r"\\(\d)")
 _CAPITAL = re.compile(r"(?<![^\W_])[^\W\d_]+(?= [\d$€£¥₺])")
 _BETWEEN = re.compile(r"[\s;。-]+|(?<=\d)[.,:/'](?=\d)")
+_YEAR = re.compile(r"[12]\d{3}")
+_END = r"(\d+(?:\.\d+)?)"
 _ALONE_OR_DEGREES = r"\d+(?:[.,]\d+)?(?:\W*$| ?(?:°|%|gra(?:d|u)|degre|derece|grað))"
 _COMPARED = frozenset({AnswerKind.NUMBER, AnswerKind.DATE, AnswerKind.TIME})
 _ENGLISH = AnswerReader(FUNCTION_WORDS, phrases.says_unknown, phrases.yes_or_no)
@@ -75,6 +77,10 @@ class LocalLanguage:
             [(re.compile(pattern), template) for pattern, template in rewrites]
             for rewrites in (tables.rewrites, tables.rewrites_of_numbers)
         )
+        self._ranges = [
+            re.compile(rf"(?<![\w.,:/'-]){pattern.replace('#', _END)}(?= ?[^\W\d]| ?[%€$£¥₺°])")
+            for pattern in tables.ranges
+        ]
         self._when = re.compile(rf"(?<!\w)(?:{tables.when or _NEVER}) (?=[12]\d{{3}}(?!\w|[.,-]\d))")
         self._but = re.compile(rf"(?<=\w),? (?:{tables.but or _NEVER}) |, ?(?:{tables.but or _NEVER})")
         alone = r"(?=\s*(?:$|[^\w\s]))"
@@ -128,6 +134,8 @@ class LocalLanguage:
         text = substitute(self._below_zero, self._numbers.words(text), lambda match: "-")
         if self._minus.search(folded(text)):  # "5 fewer", or a subtraction
             text = _glued(text)
+        for pattern in self._ranges:
+            text = substitute(pattern, text, _range)
         for pattern, template in self._rewrites_of_numbers:
             text = _rewritten(pattern, template, text)
         text = self._units.rewrite(text)
@@ -145,6 +153,11 @@ class LocalLanguage:
         bare = folded(text)
         own = next((value for value, pattern in self._polar.items() if pattern.search(bare)), "")
         return own or phrases.yes_or_no(text)
+
+
+def _range(match: re.Match[str]) -> str | None:
+    """The ends as one word; a year in front only tells when: "mató en 2021 a 25 personas"."""
+    return None if _YEAR.fullmatch(match[1]) else f"{match[1]}-{match[2]}"
 
 
 def _rewritten(pattern: re.Pattern[str], template: str, text: str) -> str:

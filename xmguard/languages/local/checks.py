@@ -24,7 +24,14 @@ def check(tables: Tables) -> None:
     Raises:
         ValueError: with the language, and everything found, each by its field.
     """
-    wrong = [*_patterns(tables), *_times(tables), *_rewrites(tables), *_names(tables), *_numbers(tables.numbers)]
+    wrong = [
+        *_patterns(tables),
+        *_times(tables),
+        *_ranges(tables),
+        *_rewrites(tables),
+        *_names(tables),
+        *_numbers(tables.numbers),
+    ]
     if len(tables.months) != 12 or not all(names.split() for names in tables.months):
         wrong.append(f"months: {len(tables.months)} entries; twelve are needed, each with the names of a month")
     if unknown := sorted(set(tables.units) - set(SYMBOLS)):
@@ -53,6 +60,13 @@ def _times(tables: Tables) -> Iterator[str]:
             if not _HOUR <= groups <= _TIME:
                 found = ", ".join(sorted(groups)) or "none"
                 yield f"{field}: has the groups {found}; hour is needed, minute, am, pm and night are possible"
+
+
+def _ranges(tables: Tables) -> Iterator[str]:
+    for index, pattern in enumerate(tables.ranges):
+        yield from _pattern(f"ranges[{index}]", pattern)
+        if pattern.count("#") != 2:
+            yield f"ranges[{index}]: has {pattern.count('#')} ends; two are needed, each written as #"
 
 
 def _rewrites(tables: Tables) -> Iterator[str]:

@@ -83,6 +83,8 @@ class Tables:
     """Pattern of what no number beside it is read for: a quarter to eight, dozens."""
     ordinal: str = ""
     """Pattern of what makes the digits before it an ordinal."""
+    ranges: tuple[str, ...] = ()
+    """Patterns of ranges with `#` for each of the two ends ("zwischen # und #"); neither end is the claim."""
     fraction: str = ""
     """Pattern of what makes the number before it a part of something ("two thirds")."""
     but: str = ""

@@ -127,6 +127,7 @@ FRENCH = Tables(
         "isk": "couronnes_islandaises",
         "cny": "yuans yuan",
         "jpy": "yens yen",
+        "cent": "centimes centime",
     },
     yes=r"oui|vrai|exact|correct|si",
     no=r"non|faux|incorrect",
@@ -179,6 +180,7 @@ FRENCH = Tables(
         alone_task="\n\nQuestion : {question}\nRéponds en français.",
         alone_opening="Réponse courte :",
     ),
+    ranges=("entre # et #", "(?<!de )# a #"),
     fraction=(
         r"(?:tiers|quarts?|cinquiemes?|sixiemes?|septiemes?|huitiemes?|neuviemes?|dixiemes?|centiemes?|moities?)\b"
     ),
@@ -187,6 +189,6 @@ FRENCH = Tables(
     minus=r"(?<!\bau )(?<!\bou )(?<!\bdu )moins",
     unread=r"\ba (?:\S+ ){1,3}(?:h|heures?) et (?:demie?|quart)\b|\bh(?:eures?)? (?:et quart|moins)\b"
     r"|\bmoins le quart|\bdouzaines?\b"
-    r"|\b(?:dix|quinz|vingt|trent|cent)aines?\b|\bmilliers?\b",
+    r"|\b(?:dix|quinz|vingt|trent|cent)aines?\b|\bmilliers?\b|\b(?:sous|dessous de) zero\b|\bet unieme\b",
     abbreviations="m mm mme mmes mlle dr pr st ste env etc",
 )

@@ -51,7 +51,7 @@ GERMAN = Tables(
         never_alone=frozenset({*_ARTICLES, "null"}),
         bare_scales=frozenset({"tausend"}),
         half_of="eine halbe|einer halben|halbe",
-        and_half="einhalb|und eine halbe",
+        and_half="einhalb|und eine? halbe[srnm]?",
         glued="tausend",
     ),
     months=(
@@ -170,12 +170,15 @@ GERMAN = Tables(
         alone_opening="Kurze Antwort:",
     ),
     ordinal=r"\. (?=[^\W\d_])",
+    ranges=("zwischen # und #", "# bis #"),
     fraction=r"(?:drittel|viertel|funftel|sechstel|siebtel|achtel|neuntel|zehntel|hundertstel|halfte)\b",
     but="aber|jedoch|obwohl|doch|wahrend",
     when="im jahre?|anno|jahr",
     unread=r"\b(?:halb|viertel|dreiviertel) (?:(?:vor|nach) )?(?:\d|ein\b|eins|zwei|drei|vier|funf|sechs|sieben"
     r"|acht|neun|zehn|elf"
-    r"|zwolf)|\bdutzend",
+    r"|zwolf)|\bdutzend|\bunter null\b|\bgrad minus|\bminusgrad"
+    r"|\beine[rs]? von (?:\d|drei|vier|funf|sechs|sieben|acht|neun|zehn|zwanzig|hundert)"
+    r"|\b(?:mehrere|einige|paar|etliche|viele) (?:hundert|tausend)\b",
     rewrites=(
         (r"\b(?:anderthalb|eineinhalb)(?!\w)", "1,5"),
         (r"\b(zwei|drei|vier|funf|sechs|sieben|acht|neun|zehn)einhalb(?!\w)", "\\1 einhalb"),

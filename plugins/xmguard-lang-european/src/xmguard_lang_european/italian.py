@@ -170,12 +170,13 @@ ITALIAN = Tables(
         alone_task="\n\nDomanda: {question}\nRispondi in italiano.",
         alone_opening="Risposta breve:",
     ),
+    ranges=("(?:tra|fra) # e #", "(?<!da )# a #"),
     fraction=r"(?:terz[oi]|quart[oi]|quint[oi]|sest[oi]|settim[oi]|ottav[oi]|non[oi]|decim[oi]|centesim[oi]|meta)\b",
     but="ma|pero|anche se|sebbene|mentre",
     when="nel|nell'anno|nell' anno",
     minus=r"(?<!\blo )(?<!\bo )(?<!\bquanto )meno",
     unread=r"\b(?:alle|ore|le) (?:\S+ ){1,2}e (?:mezz[oa]|tre quarti)\b|\b(?:e|meno) un quarto\b|\bdozzin[ae]\b"
     r"|\bdecin[ae]\b"
-    r"|\bcentinai[ao]\b|\bmigliai[ao]\b",
+    r"|\bcentinai[ao]\b|\bmigliai[ao]\b|\bsotto (?:lo )?zero\b",
     abbreviations="sig sigg dott dr prof avv ing ecc pag es",
 )

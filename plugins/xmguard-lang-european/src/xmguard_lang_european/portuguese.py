@@ -140,6 +140,7 @@ PORTUGUESE = Tables(
         "isk": "coroas_islandesas",
         "cny": "yuans yuan iuanes iuan",
         "jpy": "ienes iene",
+        "cent": "centavos centavo centimos centimo",
         "brl": "reais",
     },
     yes=r"sim|verdadeiro|verdade|correto|certo",
@@ -190,10 +191,12 @@ PORTUGUESE = Tables(
         alone_task="\n\nPergunta: {question}\nResponda em português.",
         alone_opening="Resposta curta:",
     ),
+    ranges=("entre # e #", "(?<!de )# a #"),
     fraction=r"(?:tercos?|quartos?|quintos?|sextos?|setimos?|oitavos?|nonos?|decimos?|centesimos?|metade)\b",
     but="mas|porem|embora|no entanto|enquanto",
     when="em|no ano de|no ano",
     minus=r"(?<!\bpelo )(?<!\bao )(?<!\bou )menos",
-    unread=r"\bas (?:\S+ ){1,3}e meia\b|\bum quarto\b|\bduzias?\b|\b(?:dez|cent)enas?\b|\bmilhar(?:es)?\b",
+    unread=r"\bas (?:\S+ ){1,3}e meia\b|\bum quarto\b|\bduzias?\b|\b(?:dez|cent)enas?\b|\bmilhar(?:es)?\b"
+    r"|\babaixo de zero\b|\d (?:graus?|°c) negativos?\b|\b(?:varios|alguns) mil\b",
     abbreviations="sr sra dr dra prof exmo p ex etc",
 )

@@ -118,6 +118,7 @@ SPANISH = Tables(
         "isk": "coronas_islandesas",
         "cny": "yuanes yuan",
         "jpy": "yenes yen",
+        "cent": "centavos centavo centimos centimo",
         "brl": "reales_brasilenos",
     },
     yes=r"si|cierto|verdadero|correcto|afirmativo",
@@ -172,12 +173,13 @@ SPANISH = Tables(
         alone_task="\n\nPregunta: {question}\nResponde en español.",
         alone_opening="Respuesta breve:",
     ),
+    ranges=("entre # y #", "(?<!de )# a #"),
     fraction=r"(?:tercios?|cuartos?|quintos?|sextos?|septimos?|octavos?|novenos?|decimos?|centesimos?|mitad)\b",
     but="pero|aunque|sin embargo|mientras que",
     when="en|en el ano|el ano|del ano",
     minus=r"(?<!\bal )(?<!\blo )(?<!\bo )menos",
     unread=r"\blas? (?:\S+ ){1,2}y (?:media|cuarto)\b|\b(?:menos|y) cuarto\b|\bdocenas?\b|\b(?:dec|cent)enas?\b"
-    r"|\bmillar(?:es)?\b",
+    r"|\bmillar(?:es)?\b|\bbajo cero\b",
     signs={"US$": "usd", "$": "usd"},
     abbreviations="sr sra srta dr dra ud uds p ej etc",
 )

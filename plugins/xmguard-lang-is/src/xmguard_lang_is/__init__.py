@@ -14,7 +14,7 @@ _ONES = (
     ("null",),
     ("einn", "ein", "eitt", "einum", "einu", "eina", "eins", "einnar", "einni"),
     ("tveir", "tvær", "tvo", "tveimur", "tveggja"),
-    ("þrir", "þrjar", "þrju", "þremur", "þriggja"),
+    ("þrir", "þrja", "þrjar", "þrju", "þremur", "þriggja"),
     ("fjorir", "fjorar", "fjogur", "fjora", "fjorum", "fjogurra"),
     *((word,) for word in ["fimm", "sex", "sjo", "atta", "niu"]),
 )
@@ -49,7 +49,7 @@ ICELANDIC = LocalLanguage(
             scales={
                 "þusund": 10**3,
                 "þus": 10**3,
-                **dict.fromkeys(("milljon", "milljonir", "milljona", "milljonum", "milljonar", "mkr"), 10**6),
+                **dict.fromkeys(("milljon", "milljonir", "milljona", "milljonum", "milljonar", "millj", "mkr"), 10**6),
                 **dict.fromkeys(
                     ("milljarður", "milljarðar", "milljarða", "milljarði", "milljorðum", "milljarð"), 10**9
                 ),
@@ -174,12 +174,18 @@ ICELANDIC = LocalLanguage(
             alone_opening="Stutt svar:",
         ),
         ordinal=r"\. (?=[^\W\d_])",
+        ranges=("milli # og #", "# til #"),
         fraction=r"(?:þriðju|fjorðu|fimmtu|sjottu|attundu|tiundu|hluta\w*|hlutar)\b",
         but="en|þott|þo að",
         minus="minus",
-        unread=r"\btylft\w*|\bkorter\w*|\bhalf (?:eitt|tvo|þrju|fjogur|fimm|sex|sjo|atta|niu|tiu|ellefu|tolf|\d)",
+        unread=r"\b(?:stiga|graðu) frost|\bnokkur (?:hundruð|þusund)"
+        r"|\btylft\w*|\bkorter\w*|\bhalf (?:eitt|tvo|þrju|fjogur|fimm|sex|sjo|atta|niu|tiu|ellefu|tolf|\d)",
         when="arið|ariðs|a arinu",
-        rewrites=((r"(?<=\d) t\.(?!\w)", "_t."),),  # inches for the CLDR, tonnes for everybody else
+        rewrites=(
+            (r"(?<=\d) t\.(?!\w)", "_t."),  # inches for the CLDR, tonnes for everybody else
+            (r"(?<=\d) ?m\.? ?kr\b\.?", " millj kr"),
+            (r"(?<=\d) ?ma\.? ?kr\b\.?", " milljarða kr"),
+        ),
         abbreviations="o s frv þ e a s m bls kl nr skv sbr t d ca dr hr frk",
         signs={"kr.": "isk", "kr": "isk"},
     )

@@ -27,6 +27,71 @@ _SUFFIX = (
     r"'(?:n?[dt][ae]n?|y?[aeiu]|s[iu]|n[iu]n|[iu]n|[yn]?l[ae]|l[iu]k|[dt][iu]r|s[iu]nd[ae]n?|s[iu]n[iu]n|ini?|n[iuae])"
     r"(?:ki|dir)?(?!\w)"
 )
+_CASE = r"(?:y?[aeiu]|n?[iu]n|[dt][ae]n|y?l[ae]|l[iu]k|[dt][iu]r|[dt][ae](?! \w))(?!\w)"
+"""Endings that are written to a word; the locative not before another word: "yirmide bir" is a twentieth."""
+_COUNTING = "|".join([*_ONES[1:], *_TENS[1:], "yuz", "bin", "milyon", "milyar", "trilyon"])
+_UNITS = {
+    "km": "kilometre kilometredir",
+    "m": "metre metredir",
+    "cm": "santimetre santim",
+    "mm": "milimetre",
+    "mi": "mil",
+    "in": "inc",
+    "yd": "yarda",
+    "g": "gram gr",
+    "kg": "kilogram kilo",
+    "mg": "miligram",
+    "t": "ton",
+    "oz": "ons",
+    "l": "litre lt",
+    "ml": "mililitre",
+    "s": "saniye sn",
+    "min": "dakika dk",
+    "h": "saat sa",
+    "day": "gun gundur",
+    "week": "hafta hf",
+    "month": "ay aydir",
+    "year": "yil yildir yas yasinda sene",
+    "m2": "metrekare metre_kare",
+    "km2": "kilometrekare kilometre_kare",
+    "mi2": "mil_kare",
+    "ha": "hektar",
+    "acre": "akre ac",
+    "km/h": "kilometre/saat km/sa km/s",
+    "mph": "mil/saat mil/sa",
+    "°c": "santigrat_derece derece_celsius derece_santigrat santigrat",
+    "°f": "fahrenhayt_derece derece_fahrenheit fahrenhayt",
+    "kw": "kilovat",
+    "mw": "megavat",
+    "w": "vat",
+    "person": "kisi kisidir insan",
+    "try": "lira turk_lirasi liradir tl",
+    "usd": "dolar abd_dolari amerikan_dolari",
+    "eur": "avro",
+    "gbp": "sterlin ingiliz_sterlini",
+    "isk": "izlanda_kronu",
+    "cny": "yuan cin_yuani",
+    "cent": "kurus sent",
+}
+_HAVE_ONE = "gundur aydir yildir yasinda metredir kilometredir liradir kisidir"
+_NO_ENDINGS = frozenset({"inc", *_HAVE_ONE.split()})
+"""Names of units that an ending would make another word of ("ince", thin), or that have one."""
+
+
+def _inflected(names: str) -> str:
+    """Names of units and what they become with an ending; without accusatives that mean other things ("3 ayı")."""
+    found = names.split()
+    for name in names.split():
+        if (len(name) > 2 or name == "ay") and name not in _NO_ENDINGS:
+            link, own = ("y", "n") if name[-1] in "aeiou" else ("", "")
+            endings = [*(f"{link}{one}" for one in ("a", "e")), *(f"{own}{one}" for one in ("in", "un"))]
+            hard = "t" if name[-1] in "cfhkpst" else "d"
+            endings += [f"{hard}{one}" for one in ("a", "e", "an", "en", "ir", "ur")] + ["lik", "luk"]
+            endings += ["yi", "yu"] if link else []
+            found += [name + ending for ending in endings]
+    return " ".join(found)
+
+
 _MONTH_SUFFIX = r"(?:'?(?:[dt][ae]n?|[iu]n|[ae]|[iu]))?"
 
 TURKISH = LocalLanguage(
@@ -68,48 +133,7 @@ TURKISH = LocalLanguage(
             r"(?:(?P<am>sabah(?:leyin)?)|(?P<pm>aksam|ogleden sonra)|(?P<night>gece)) saat (?P<hour>\d{1,2})",
             r"(?<!\d )(?<!\w )saat (?P<hour>\d{1,2})(?:[:.](?P<minute>\d{2}))?(?! (?:dakika|dk|saniye))",
         ),
-        units={
-            "km": "kilometre kilometredir",
-            "m": "metre metredir",
-            "cm": "santimetre santim",
-            "mm": "milimetre",
-            "mi": "mil",
-            "in": "inc",
-            "yd": "yarda",
-            "g": "gram gr",
-            "kg": "kilogram kilo",
-            "mg": "miligram",
-            "t": "ton",
-            "oz": "ons",
-            "l": "litre lt",
-            "ml": "mililitre",
-            "s": "saniye sn",
-            "min": "dakika dk",
-            "h": "saat sa",
-            "day": "gun gundur",
-            "week": "hafta hf",
-            "month": "ay aydir",
-            "year": "yil yildir yas yasinda sene",
-            "m2": "metrekare metre_kare",
-            "km2": "kilometrekare kilometre_kare",
-            "mi2": "mil_kare",
-            "ha": "hektar",
-            "acre": "akre ac",
-            "km/h": "kilometre/saat km/sa km/s",
-            "mph": "mil/saat mil/sa",
-            "°c": "santigrat_derece derece_celsius derece_santigrat santigrat",
-            "°f": "fahrenhayt_derece derece_fahrenheit fahrenhayt",
-            "kw": "kilovat",
-            "mw": "megavat",
-            "w": "vat",
-            "person": "kisi kisidir insan",
-            "try": "lira turk_lirasi liradir tl",
-            "usd": "dolar abd_dolari amerikan_dolari",
-            "eur": "avro",
-            "gbp": "sterlin ingiliz_sterlini",
-            "isk": "izlanda_kronu",
-            "cny": "yuan cin_yuani",
-        },
+        units={symbol: _inflected(names) for symbol, names in _UNITS.items()},
         yes=r"evet|dogru|dogrudur",
         no=r"hayir|yanlis|degil",
         unknown=(
@@ -154,17 +178,22 @@ TURKISH = LocalLanguage(
             alone_opening="Kısa yanıt:",
         ),
         ordinal=r"\. (?=[a-z])|'?[iu]?nci\b",
+        ranges=("# il[ae] #",),
         fraction=r"(?:ucte|dortte|beste|yarisi)\b",
         but="ama|fakat|ancak|oysa",
         when="yil|sene",
         minus="eksi",
-        unread=r"\bsaat (?:\S+ ){1,2}bucuk|\bceyrek|\bduzine",
+        unread=r"\bsaat (?:\S+ ){1,2}bucuk|\bceyrek|\bduzine|\bsifirin alt"
+        rf"|\b(?:{_COUNTING}) (?:{_COUNTING}|dord)[iu]?nc[iu]\b",
         rewrites=(
             (r"(?<!\w)(?:(\d{1,2})'[dt][ae]|(ucte|dortte|beste|yedide|sekizde|onda)) (?=\w)", "\\1\\2_"),
             (r"(?<![\w.,:/-])([12]\d{3})(?:'[dt][ae] | (?:yilinda|senesinde) )", "in \\1 "),
             # A suffix behind an apostrophe belongs to the grammar, not to the number or name: "2021'de", "Ankara'da".
             (rf"(?<=[\d%]){_SUFFIX}", ""),
             (rf"(?<=[^\W\d_]){_SUFFIX}", ""),
+            # Without its ending, which hides it: "iki binden fazla", "yirmi beşi".
+            (rf"(?<!\w)((?:\d[\d.,]*|{_COUNTING}) (?:{_COUNTING})){_CASE}", "\\1"),
+            (rf"(?<!\w)((?:\d[\d.,]*|{_COUNTING}) )dord(?:[eu]|un)(?!\w)", "\\1dort"),
         ),
         rewrites_of_numbers=(
             (r"%\s?(\d+(?:\.\d+)?)", "\\1%"),

@@ -56,6 +56,7 @@ UNITS: Mapping[str, str] = {
     "gbp": "英镑 英鎊",
     "jpy": "日元 日圆 日圓",
     "cny": "元人民币 元人民幣 人民币 人民幣 块钱 塊錢 元",
+    "cent": "美分 欧分 歐分 分钱 分錢",
     "try": "里拉 土耳其里拉",
     "isk": "冰岛克朗 冰島克朗",
     "rub": "卢布 盧布",
@@ -65,24 +66,33 @@ _SYMBOL_OF = {name: symbol for symbol, names in UNITS.items() for name in names.
 _UNIT = "|".join(sorted(map(re.escape, _SYMBOL_OF), key=len, reverse=True))
 _NO_UNIT = "级級代月民然"
 """Signs that make another word of a unit: 年级, 年代, 人民."""
+_POINTING = "哪那这這每某任"
+"""What makes "一" behind it no number: 哪一年 is "which year"."""
 _CLASSIFIER = "个個名位只隻本辆輛座条條张張次件家所台支队隊场場层層项項种種"
 _NUMERAL = rf"[{SIGNS}]+"
 _NUMBER = r"\d+(?:,\d{3})*(?:\.\d+)?"
 _NEGATIVE = rf"-?{_NUMBER}"
+_AFTER_HALF = "夜天日年价價数數载載"
+"""Signs that make another word of a half: 半夜, 半价."""
+_ENDS = "".join(sorted({name[-1] for name in _SYMBOL_OF} | set("日号號点點时時分")))
+_MINUS = rf"(?:(?<![\w%)])|(?<=[\u3400-\u9fff])(?<![{re.escape(_ENDS)}]))-"
+"""A sign, and no dash between two numbers: "10-12公里", "1天-3天"."""
 _DAY = r"(?:,?\s?\(?(?:星期|周|週|礼拜|禮拜)[一二三四五六日天]\)?)?"
 _MORNING, _AFTERNOON, _NIGHT = "上午|早上|早晨|清晨|凌晨", "下午|傍晚", "晚上|夜里|夜裡|半夜|深夜"
 _MEASURES = "|".join(sorted(map(re.escape, _SYMBOL_OF.keys() - {"年"}), key=len, reverse=True))
 _UNREAD = re.compile(
     rf"[{SIGNS}\d]\s?(?:{_MEASURES})[{SIGNS}\d]|\d\s?[{SIGNS}]+\d|[点點]\S?刻|差\S{{1,4}}[点點]|[点點]差|[{SIGNS}\d]打(?!\w)"
+    rf"|[{SIGNS}\d]\s?[到至]\s?[{SIGNS}\d]"
 )
-"""What goes on behind a unit ("1米78") or a scale ("12万3千"), a quarter to three, dozens: not read at all."""
+"""What goes on behind a unit ("1米78") or a scale ("12万3千"), a quarter to three, dozens, ranges: not read at all."""
+_MINUTE_BELOW_TEN = re.compile(rf"(?<=[点點时時])[零〇○](?=[{DIGITS}]分)")
 _BELOW_ZERO = re.compile(rf"(?:零下|(?<![\d个個胜勝场場])[负負])\s?({_NUMBER})")
 # Before numerals are read: what follows tells whether they are meant as such.
 _COUNTED = re.compile(
     r"(?P<idiom>十分(?!钟|鐘|之)|千万(?=[别不要])|万一|萬一|一[些样樣起般直切定旦致]|统一|唯一|之一|一半)"
-    rf"|[{SIGNS}]+[{POINTS}][{DIGITS}]+(?![分刻])"
-    rf"|(?<![第几幾数數好星期周週]){_NUMERAL}(?=\s*(?:{_UNIT}|[{_CLASSIFIER}]|[年月日号號时時分点點%]|世[纪紀]|$|[^\w\s]))"
-    rf"|(?<=百分之){_NUMERAL}|(?<=零下){_NUMERAL}|(?<=[负負]){_NUMERAL}|(?<![第几幾数數好期周週])[{DIGITS}十][{SIGNS}]+"
+    rf"|[{SIGNS}]+[{POINTS}][{DIGITS}]++(?![分刻十])"
+    rf"|(?<![第几幾数數好星期周週\d]){_NUMERAL}(?=\s*(?:{_UNIT}|[{_CLASSIFIER}]|[年月日号號时時分点點%]|世[纪紀]|$|[^\w\s]))"
+    rf"|(?<=百分之){_NUMERAL}|(?<=零下){_NUMERAL}|(?<=[负負]){_NUMERAL}|(?<![第几幾数數好期周週\d])[{DIGITS}十][{SIGNS}]+"
 )
 _SHARE = re.compile(rf"百分之\s?({_NUMBER})")
 _PART = re.compile(rf"(?<![\d{SIGNS}])(\d+|[{SIGNS}]+)分之(\d+|[{SIGNS}]+)(?![\d{SIGNS}])")
@@ -91,17 +101,19 @@ _ORDINAL = re.compile(r"(第\s?)(\d+)(?![\dt])|()(?<!\d)(\d+)(?=世[纪紀])")
 _FULL = re.compile(rf"(\d{{4}})年(\d{{1,2}})月(\d{{1,2}})[日号號]{_DAY}")
 _MONTH = re.compile(r"(\d{4})年(\d{1,2})月(?![\d日号號])")
 _MONTH_DAY = re.compile(rf"(?<![\d年])(\d{{1,2}})月(\d{{1,2}})[日号號]{_DAY}")
-_YEAR = re.compile(r"(?<![\d.,])([12]\d{3})年(?![级級代份度])(?=(?:的|,|,?在|[\u4e00-\u9fff]|\s|$|[^\w\s]))")
+_YEAR = re.compile(r"(?<![\d.,])(?<!\d[-~])([12]\d{3})年(?![级級代份度])(?=(?:的|,|,?在|[\u4e00-\u9fff]|\s|$|[^\w\s]))")
 _DECADE = re.compile(r"(?<!\d)(\d+)年代")
 _TIME = re.compile(
     rf"(?<![\d.,:])(?:(?P<am>{_MORNING})|(?P<pm>{_AFTERNOON})|(?P<night>{_NIGHT})|中午)?\s?(?P<hour>\d{{1,2}})"
-    r"(?:(?::|[点點时時])(?:(?P<minute>\d{1,2})分?(?!钟|鐘|\d)|(?P<half>半))|[点點][钟鐘整]?(?![\d差]))"
+    r"(?:(?::|[点點时時])(?:(?P<minute>\d{1,2})分?(?!钟|鐘|\d)|(?P<half>半))"
+    rf"|(?:[点點][钟鐘整]?|[时時]整?(?![间間候期段代]))(?![\d差{SIGNS}]))"
 )
 _ON_THE_CLOCK = re.compile(r"(?<=\d):|(?<=\d)(?=[点點时時])")
 _SPEED = re.compile(rf"每小[时時]({_NUMBER})\s?(公里|千米|英里)")
+_AND_A_HALF = re.compile(rf"(?<!\d)(\d{{1,3}})(\s?(?:{_UNIT}))半(?![{_AFTER_HALF}])")
 _HALF = re.compile(rf"(?<!\d)(\d+)\s?[个個]半(?={_UNIT}|小[时時]|月|星期)")
-_MEASURE = re.compile(rf"(?<!\d)({_NUMBER})\s?({_UNIT})(?![{_NO_UNIT}])")
-_DEGREES = re.compile(rf"(摄氏|攝氏|华氏|華氏)({_NEGATIVE})度")
+_MEASURE = re.compile(rf"(?<!\d)((?:{_NUMBER}[-~]|{_MINUS})?{_NUMBER})\s?({_UNIT})(?![{_NO_UNIT}])")
+_DEGREES = re.compile(rf"(摄氏|攝氏|华氏|華氏)\s?({_NEGATIVE})度")
 _BARE = re.compile(rf"(?<=\d)[{_CLASSIFIER}]?(?=[\u3400-\u9fff])")
 _IDEOGRAPH = re.compile("[\u3400-\u9fff]")
 
@@ -110,18 +122,20 @@ def rewrite(text: str) -> str:
     """A cleaned answer in the notation of English; what is no number, date, time or unit stays where it is."""
     if _UNREAD.search(text):
         return text
+    text = _MINUTE_BELOW_TEN.sub("", text)
     text = _PART.sub(_part, text)
     text = _COUNTED.sub(_numeral, text)
     text = _SHARE.sub(r" \1% ", text)
     text = _SCALED.sub(lambda match: canonical(scaled(match[1].replace(",", ""), match[2])), text)
-    text = _BELOW_ZERO.sub(r"-\1", text)
+    text = _BELOW_ZERO.sub(r" -\1", text)
     text = _ORDINAL.sub(lambda match: f"{match[1] or ''} {match[2] or match[4]}th ", text)
     text = _FULL.sub(lambda match: _date(match, int(match[1]), int(match[2]), int(match[3])), text)
     text = _MONTH.sub(lambda match: _month(match), text)
     text = _MONTH_DAY.sub(lambda match: _date(match, 0, int(match[1]), int(match[2])), text)
     text = _YEAR.sub(r" in \1 ", _DECADE.sub(r" \1s ", text))
     text = _TIME.sub(_time, text)
-    text = _HALF.sub(r"\1.5", text)
+    text = _AND_A_HALF.sub(r"\1.5\2", text)
+    text = _HALF.sub(lambda match: f"{match[1]}.5{'个' if match.string[match.end()] == '月' else ''}", text)
     text = _SPEED.sub(lambda match: f" {match[1]} {'mph' if match[2] == '英里' else 'km/h'} ", text)
     text = _DEGREES.sub(lambda match: f" {match[2]} {'°c' if match[1][0] in '摄攝' else '°f'} ", text)
     text = _MEASURE.sub(lambda match: f" {match[1]} {_symbol(match[2])} ", text)
@@ -138,6 +152,8 @@ def _numeral(match: re.Match[str]) -> str:
     within = _IDEOGRAPH.match(before[-1:]) is not None and not before.endswith("百分之")
     # "李四" is a name, and "千万" at the end of a clause only means many.
     if within and ((len(said) == 1 and not _IDEOGRAPH.match(after)) or said[0] in f"百千{SCALES}"):
+        return said
+    if said == "一" and before.endswith(tuple(_POINTING)):
         return said
     return said if len(said) == 1 and said in f"百千{SCALES}" else canonical(value)
 
