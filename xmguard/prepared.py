@@ -21,7 +21,7 @@ from xmguard.plugins import Registry
 from xmguard.profile import Profile
 from xmguard.request import AnswerRequest, OnError
 from xmguard.response import Limits
-from xmguard.sizes import FeatureSizes
+from xmguard.sizes import FeatureSizes, ReachingFeature
 from xmguard.steps import Step, Steps, StepTime
 from xmguard.validation import ValidRequest, validate
 
@@ -69,11 +69,17 @@ class Prepared:
         return joint_cost(sizes, self.valid.request, self.backend.lacks, answers=self.answers, room=room)
 
     @cached_property
-    def _evidence(self) -> int:
-        spans = self.valid.context.spans
-        if len(spans) < 2 and not self.valid.request.detail.alone_answers:
-            return 0
-        asked = FeatureSizes(
+    def longest_tail(self) -> int:
+        """Tokens after the context that its longest reading takes at most, whatever is said after it left out."""
+        tails = [len(tail) for tail in (self.prompt.joint_tail, self.prompt.alone_tail, self.prompt.probe_tail)]
+        if len(self.valid.context.spans) > 1:
+            tails += [one.reach(self._asked) for one in self.features if isinstance(one, ReachingFeature)]
+        return max(tails)
+
+    @cached_property
+    def _asked(self) -> FeatureSizes:
+        """What features may run on."""
+        return FeatureSizes(
             self.backend.sizes(self.prompt),
             self.valid.context.question,
             MAX_ANSWER_TOKENS,
@@ -81,11 +87,17 @@ class Prepared:
             tail=lambda task: len(self.backend.tail(task)),
             ids=self.backend.ids,
         )
+
+    @cached_property
+    def _evidence(self) -> int:
+        spans = self.valid.context.spans
+        if len(spans) < 2 and not self.valid.request.detail.alone_answers:
+            return 0
         scored = Ability.SCORE not in self.backend.lacks
         sentences = [
             len(span_sentences(self.registry, span.span.text or "", span.language)) if scored else 0 for span in spans
         ]
-        return evidence_cost(asked, self.backend.lacks, self.features, sentences, judged=len(spans) > 1)
+        return evidence_cost(self._asked, self.backend.lacks, self.features, sentences, judged=len(spans) > 1)
 
 
 def prepare(
@@ -111,13 +123,13 @@ def prepare(
             unsteerable=backend.lacks.get(Ability.STEER, ""),
         )
         prompt = backend.encode(valid.context, valid.request.prompt)
-    tail = max(map(len, (prompt.joint_tail, prompt.alone_tail, prompt.probe_tail)))
-    length = len(prompt.context_ids) + tail
+    ready = Prepared(valid, prompt, answers, backend, registry, features, steps.taken)
+    length = len(prompt.context_ids) + ready.longest_tail
     if length > limits.max_prompt_tokens > 0:
         raise InvalidRequest.field(
-            "question" if tail > len(prompt.context_ids) else "spans",
+            "question" if ready.longest_tail > len(prompt.context_ids) else "spans",
             f"the prompt takes {length} tokens; the model's context holds {backend.context_length}, "
             "the answer included; send less text",
             reason=Reason.PROMPT_TOO_LONG,
         )
-    return Prepared(valid, prompt, answers, backend, registry, features, steps.taken)
+    return ready

@@ -80,7 +80,7 @@ class Sizes:
 
 @dataclass(frozen=True)
 class FeatureSizes:
-    """What a feature of the verdict may run on, at most; for `RunningFeature.tokens`."""
+    """What a feature of the verdict may run on, at most; for `RunningFeature.tokens` and `ReachingFeature.reach`."""
 
     sizes: Sizes
     question: str
@@ -113,3 +113,14 @@ class RunningFeature(Protocol):
 
     def tokens(self, asked: FeatureSizes) -> int:
         """Tokens that `measure` runs by itself at most."""
+
+
+@runtime_checkable
+class ReachingFeature(Protocol):
+    """What a feature says that reads farther past the context than the prompt's own tails and the spans' answers go.
+
+    A prompt after which the model's context has no room for it is refused before anything is run.
+    """
+
+    def reach(self, asked: FeatureSizes) -> int:
+        """Tokens after the context that its longest branch reads at most; the last token it scores is never read."""

@@ -14,7 +14,7 @@ from xmguard.bias import REMOVE, AttentionBias
 from xmguard.calibration import FeatureWeight, Fit, FittedFor, VerdictProfile
 from xmguard.contracts import Branch
 from xmguard.deadline import Stop
-from xmguard.errors import Cancelled, InvalidRequest, ModelRefused, PluginError
+from xmguard.errors import Cancelled, InvalidRequest, ModelRefused, PluginError, Reason
 from xmguard.evidence import Bounds
 from xmguard.featuring import BOTH_ORDERS_UP_TO, compared_pairs
 from xmguard.guard import Guard
@@ -328,3 +328,44 @@ def test_the_probes_tail_counts_toward_the_length_of_a_prompt(probing, registry)
     Guard(probing, registry, model="tiny").check(request(2))
     with pytest.raises(InvalidRequest, match="the prompt takes 1"):
         Guard(long, registry, model="tiny").check(request(2))
+
+
+def read_up_to(backend, monkeypatch):
+    """What sessions of the backend are told to read: the farthest position after which something is predicted."""
+    ends = [0]
+
+    def heard(name, pairs_of):
+        real = getattr(TransformersSession, name)
+
+        def method(self, *arguments):
+            context = len(self._prompt.context_ids)
+            ends.extend(context + len(branch.tail) + len(ids) - 1 for branch, ids in pairs_of(*arguments))
+            return real(self, *arguments)
+
+        monkeypatch.setattr(TransformersSession, name, method)
+
+    heard("score", lambda pairs: pairs)
+    heard("directed", lambda branch, answer: [(branch, answer)])
+    return ends
+
+
+@pytest.mark.parametrize("feature", ["explicit_prompt", "yes_no", "isolated_drop", "steered_flip", "directed_pull"])
+def test_what_features_read_counts_toward_the_length_of_a_prompt(tiny_backend, registry, feature, monkeypatch):
+    def of_length(length):
+        loaded = replace(tiny_backend.loaded, context_length=length)
+        backend = replace(tiny_backend, loaded=loaded)
+        return Guard(backend, registry, model="tiny", profile=profile(backend, feature))
+
+    asked = request(2)
+    ready = of_length(1024).prepare(asked)
+    prompt = ready.prompt
+    length = len(prompt.context_ids) + ready.longest_tail + 1
+    assert length > len(prompt.context_ids) + max(len(prompt.joint_tail), len(prompt.alone_tail)) + 1
+    ends = read_up_to(tiny_backend, monkeypatch)
+    assert of_length(length).check(asked).verdict.status is Status.OK
+    assert 0 < max(ends) < length
+    with pytest.raises(InvalidRequest, match=f"the prompt takes {length - 1} tokens; .* holds {length - 1},") as caught:
+        of_length(length - 1).prepare(asked)
+    assert caught.value.reason is Reason.PROMPT_TOO_LONG
+    one = of_length(1024).prepare(replace(asked, spans=asked.spans[:1]))  # it has no verdict
+    assert one.longest_tail == max(len(prompt.joint_tail), len(prompt.alone_tail))

@@ -8,7 +8,7 @@ from xmguard.bias import REMOVE, AttentionBias
 from xmguard.contracts import Branch, EvidenceReading
 from xmguard.sizes import FeatureSizes
 from xmguard.verdict.features.naming import branch_name
-from xmguard.verdict.features.yes_no import asked_outright, log_odds
+from xmguard.verdict.features.yes_no import asked_outright, log_odds, reached_outright
 
 TASK = '\n\nWould both sources lead to the same answer to the question "{question}"? Reply yes or no.'
 
@@ -25,6 +25,10 @@ class ExplicitPrompt:
     def tokens(self, asked: FeatureSizes) -> int:
         """A reading and its replies for each pair."""
         return asked_outright(asked, asked.pairs, asked.tail(TASK.format(question=asked.question)))
+
+    def reach(self, asked: FeatureSizes) -> int:
+        """The question and its replies."""
+        return reached_outright(asked, asked.tail(TASK.format(question=asked.question)))
 
     def measure(self, reading: EvidenceReading) -> Mapping[tuple[str, str], float]:
         """A value for every pair; one row of the model each."""

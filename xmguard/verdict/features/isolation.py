@@ -26,6 +26,10 @@ class IsolatedDrop:
         sizes = asked.sizes
         return sizes.spans * sizes.changed + sizes.scored(sizes.spans, sizes.alone_tail, sizes.spans, asked.reread)
 
+    def reach(self, asked: FeatureSizes) -> int:
+        """An answer encoded anew may be longer than it was said."""
+        return asked.sizes.alone_tail + asked.reread - 1
+
     def measure(self, reading: EvidenceReading) -> Mapping[tuple[str, str], float]:
         """A value wherever both spans answered; one prefill of the context per span."""
         isolated = {

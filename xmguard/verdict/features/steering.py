@@ -27,6 +27,10 @@ class SteeredFlip:
         """Both answers, steered to either span of a pair."""
         return asked.sizes.scored(2 * asked.pairs, asked.sizes.alone_tail, 2, asked.reread)
 
+    def reach(self, asked: FeatureSizes) -> int:
+        """An answer encoded anew may be longer than it was said."""
+        return asked.sizes.alone_tail + asked.reread - 1
+
     def measure(self, reading: EvidenceReading) -> Mapping[tuple[str, str], float]:
         """A value wherever both spans answered; two branches per pair."""
         said = {span.span_id: reading.ids(f" {span.answer.strip()}") for span in reading.evidence.spans if span.answer}

@@ -26,8 +26,11 @@ class YesNo:
 
     def tokens(self, asked: FeatureSizes) -> int:
         """Every span is asked about every answer."""
-        tail = asked.tail(TASK.format(question=asked.question, answer="")) + asked.reread
-        return asked_outright(asked, asked.sizes.spans**2, tail)
+        return asked_outright(asked, asked.sizes.spans**2, self._tail(asked))
+
+    def reach(self, asked: FeatureSizes) -> int:
+        """The question about an answer, and its replies."""
+        return reached_outright(asked, self._tail(asked))
 
     def measure(self, reading: EvidenceReading) -> Mapping[tuple[str, str], float]:
         """A value wherever both spans answered; four branches per pair."""
@@ -45,6 +48,9 @@ class YesNo:
         odds = dict(zip(asked, log_odds(reading, branches), strict=True))
         return {(a, b): (odds[a, a] - odds[a, b] + odds[b, b] - odds[b, a]) / 2 for a, b in pairs}
 
+    def _tail(self, asked: FeatureSizes) -> int:
+        return asked.tail(TASK.format(question=asked.question, answer="")) + asked.reread
+
 
 def log_odds(reading: EvidenceReading, branches: Sequence[Branch]) -> list[float]:
     """Nats of log-odds of "yes" against "no" after each branch, over the ways of writing them."""
@@ -61,3 +67,8 @@ def log_odds(reading: EvidenceReading, branches: Sequence[Branch]) -> list[float
 def asked_outright(asked: FeatureSizes, branches: int, tail: int) -> int:
     """Tokens that `log_odds` runs after so many branches at most."""
     return asked.sizes.chosen(branches, tail, [asked.ids(word) for word in (*YES, *NO)])
+
+
+def reached_outright(asked: FeatureSizes, tail: int) -> int:
+    """Tokens that `log_odds` reads after the context at most, after tails of so many."""
+    return tail + max(len(asked.ids(word)) for word in (*YES, *NO)) - 1
