@@ -2,6 +2,7 @@
 
 import asyncio
 import tempfile
+import threading
 import time
 from dataclasses import replace
 from importlib import import_module
@@ -151,3 +152,13 @@ def test_an_engine_whose_workers_cannot_be_understood_any_more_has_failed(engine
     socket.close()
     with pytest.raises(EngineError, match="cannot be read any more"):
         engine.submit([1, 2], SimpleNamespace(), SPEC, Stop())
+
+
+def test_a_request_that_is_dropped_before_it_could_begin_leaves_nothing(engine):
+    """Handed in and dropped while the loop is busy, so that its task never takes a step."""
+    held = threading.Event()
+    engine._loop.call_soon_threadsafe(held.wait, 10)
+    engine.drop(running := engine.submit(range(12), SimpleNamespace(), SPEC, Stop(10)))
+    held.set()
+    running.finished()
+    assert (engine.running, engine._tasks) == (0, {})

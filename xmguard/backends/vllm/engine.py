@@ -273,7 +273,13 @@ class Engine:
             return
         request = running.spec.id
         self._running[request] = running
-        self._tasks[request] = asyncio.create_task(self._generate(running, ids, params, pictures))
+        task = self._tasks[request] = asyncio.create_task(self._generate(running, ids, params, pictures))
+        # Not at the end of the task's own code: of one that is cancelled before its first step nothing is ever run.
+        task.add_done_callback(lambda task: self._over(running))
+
+    def _over(self, running: Running) -> None:
+        self._tasks.pop(running.spec.id, None)
+        running.end()
 
     async def _generate(
         self, running: Running, ids: list[int], params: Any, pictures: Mapping[str, Any] | None
@@ -294,17 +300,11 @@ class Engine:
                     [(token, float("nan") if all_of is None else all_of[token].logprob) for token, all_of in chosen],
                     output.num_cached_tokens or 0,
                 )
-            running.end()
-        except asyncio.CancelledError:
-            running.end()
-            raise
         except EngineDeadError:
             self._fail("vLLM's processes ended")
             running.end(self._lost())
         except Exception as error:  # whatever vLLM raises of a request is that request's own
             running.end(EngineError(f"vLLM failed at a request: {error.__cause__ or error}", code=ErrorCode.INTERNAL))
-        finally:
-            self._tasks.pop(running.spec.id, None)
 
     def _forget(self, running: Running) -> None:
         self._running.pop(running.spec.id, None)
