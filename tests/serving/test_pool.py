@@ -6,6 +6,7 @@ import asyncio
 import re
 import socket
 import threading
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -282,3 +283,41 @@ async def test_requests_are_prepared_in_order_and_one_that_is_cancelled_meanwhil
         assert (await run.response())[1]
     assert guard.given == ["0", "1", "3", "4", "one?"]
     assert guard.most == 1
+
+
+class HeldGuard(ScriptedGuard):
+    """Prepares one request after the other, each when it is let."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.backend.concurrency = 3
+        self.begun: list[float] = []
+        self.let = threading.Semaphore(0)
+
+    def prepare(self, request: AnswerRequest, *, answers: bool) -> ScriptedRequest:
+        self.begun.append(time.monotonic())
+        assert self.let.acquire(timeout=20)
+        return super().prepare(request, answers=answers)
+
+
+async def test_who_waits_for_others_to_be_prepared_is_in_no_step_and_can_be_cancelled() -> None:
+    guard = HeldGuard()
+    async with pooled(ThreadLaunch(lambda: guard)) as pool:
+        await pool.ready()
+        remote = pool.idlest()
+        at_once = AtOnce(ScriptedRequest(REQUEST).cost, lambda cost: None)
+        calls = [pool.call(wire.CHECK, BODY, "request", Stop(20), at_once) for _ in range(2)]
+        await until(lambda: remote.step_seconds > 1.0)
+        left = pool.call(wire.CHECK, ANOTHER, "request", Stop(20), at_once)
+        left.cancel()
+        await pool.engine_page()  # asked after the cancellation, so the worker has heard of that when it answers
+        guard.let.release()
+        await until(lambda: len(guard.begun) == 2)
+        remote.step_seconds = 0.0
+        await until(lambda: remote.step_seconds > 0.0)
+        assert remote.step_seconds < time.monotonic() - guard.begun[1] + 0.5
+        guard.let.release()
+        for call in calls:
+            assert (await call.response())[1]
+        await until(lambda: not remote.calls)
+    assert len(guard.begun) == 2

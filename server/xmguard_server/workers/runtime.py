@@ -240,9 +240,6 @@ class _Runtime:
         while True:
             call = self._intake.get()
             REQUEST_ID.set(call.request_id)
-            call.stop.stepped = time.monotonic()
-            with self._changing:  # a step like any other: one that never ends would keep all others waiting
-                self._running.add(call)
             try:
                 admitted = self._prepare(call)
             except BaseException as error:
@@ -257,9 +254,10 @@ class _Runtime:
     def _prepare(self, call: _Call) -> bool:
         """Prepare a call and say what it costs; whether it is to be run now."""
         try:
-            call.stop.check()
             request = call.method.unpack_request(call.body)
             with self._preparing:
+                call.stop.check()
+                self._step(call)  # only now: who waits for others to be prepared does not hang
                 prepared = self._loaded.prepare(request, answers=call.method is not wire.CHECK)
             size = {
                 "cost": prepared.cost,
@@ -282,11 +280,9 @@ class _Runtime:
     def _run_calls(self) -> None:
         while (call := self._runs.get()) is not None:
             REQUEST_ID.set(call.request_id)
-            call.stop.stepped = time.monotonic()
-            with self._changing:
-                self._running.add(call)
             try:
                 if call.prepared is not None or self._prepare(call):
+                    self._step(call)
                     self._run(call)
             except BaseException as error:  # whatever the work raises belongs to this one call
                 self._fail(call, fault(error, call.request_id))
@@ -294,6 +290,12 @@ class _Runtime:
                 with self._changing:
                     self._running.discard(call)
                 self._hearer.take()
+
+    def _step(self, call: _Call) -> None:
+        """A step of the call begins: one that never ends would keep all others waiting."""
+        call.stop.stepped = time.monotonic()
+        with self._changing:
+            self._running.add(call)
 
     def _run(self, call: _Call) -> None:
         call.stop.check()
