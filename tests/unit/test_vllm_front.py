@@ -93,6 +93,17 @@ def test_the_last_generated_token_is_not_waited_for():
     assert running.generated().norms == (((2.0, 1.0, 0.0),),)
 
 
+def test_workers_that_have_told_all_of_a_request_that_is_over_are_not_waited_for(monkeypatch):
+    """It ran ahead of whoever takes its tokens, and its workers know nothing of it any more."""
+    monkeypatch.setattr(running_module, "LATE", 0.2)
+    running = request(measured=True)
+    running.say([(1, -1.0), (2, -1.0)], cached_tokens=0)
+    running.tell(sums("generated", [[4.0, 2.0, 0.0]], 1))
+    running.end()
+    running.ask(lambda: None)
+    assert running.generated().norms == (((4.0, 2.0, 0.0),),)
+
+
 def test_what_could_not_be_read_as_asked_is_an_error_and_no_token():
     running = request()
     running.say([(1, -1.0)], cached_tokens=0)

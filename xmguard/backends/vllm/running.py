@@ -161,11 +161,17 @@ class Running:
         return self._measurement(self._prompt)
 
     def ask(self, workers: Callable[[], object]) -> None:
-        """Have the workers tell what they have summed over generated tokens so far, and wait until they did."""
+        """Have the workers tell what they have summed over generated tokens so far, and wait until they did.
+
+        Of a request that is over they have told all by themselves, and know nothing of it any more.
+        """
         if self.said:
             before = self._generated.heard
             workers()
-            self._wait(lambda: self._generated.heard > before and self._generated.rows is not None, "what it summed")
+            self._wait(
+                lambda: self.ended or (self._generated.heard > before and self._generated.rows is not None),
+                "what it summed",
+            )
 
     def generated(self) -> Measurement:
         """Means over the generated tokens that were read back; waits for a request that has ended.
