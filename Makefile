@@ -90,9 +90,8 @@ vlm: $(STAMP) ## train smolvlm-tiny, or go on with $(VLM), put the weights into 
 
 mixed: setup ## train smollm2-mixed, or go on with $(MIXED), put its adapter into its plugin, measure it; hours
 	$(BIN)/python -m xmguard mix train $(RECIPES)/smollm2-mixed-begun.yaml --out $(MIXED)/begun
-	$(BIN)/python -m xmguard mix train $(RECIPES)/smollm2-mixed-further.yaml --out $(MIXED)/further --set base=$(MIXED)/begun/model
-	$(BIN)/python -m xmguard mix train $(RECIPES)/smollm2-mixed.yaml --out $(MIXED)/last --set base=$(MIXED)/further/model
-	cp $(MIXED)/last/model/* $(ADAPTER)
+	$(BIN)/python -m xmguard mix train $(RECIPES)/smollm2-mixed.yaml --out $(MIXED)/further --set base=$(MIXED)/begun/model
+	cp $(MIXED)/further/model/* $(ADAPTER)
 	$(BIN)/python -m xmguard mix evaluate $(ADAPTER) --out $(MIXED)/evaluation --items 8 --questions 6 --prompts standard --dtype float32 \
 		--variants en-en,es-es,de-de,fr-fr,tr-tr,zh-zh,is-is,en-es,en-de,en-fr,en-tr,en-zh,en-is --write
 
