@@ -340,7 +340,8 @@ class Admission:
     @property
     def _queued_seconds(self) -> float:
         """Of work that waits, if there were one slot."""
-        return sum(cost * self._pace_of(size) for size, cost in self._queued_cost.items())
+        queued = tuple(self._queued_cost.items())  # at once: a scrape reads it from another thread
+        return sum(cost * self._pace_of(size) for size, cost in queued)
 
     def _seconds_ahead(self) -> float | None:
         """Until the next request would have a slot; None while nothing was measured or nothing runs."""

@@ -241,7 +241,7 @@ def test_one_phrasing_is_used_where_one_is_asked_for():
 
 
 def test_whether_a_value_is_the_one_is_answered_yes_or_no_by_every_source_that_tells_it():
-    options = {"languages": [["en", "en"]], "topics": 300, "size": "short", "third": 0.1, "phrasings": PHRASINGS}
+    options = {"languages": [["en", "en"]], "topics": 200, "size": "short", "third": 0.1, "phrasings": PHRASINGS}
     plain, polar = made("pairs", **options), made("pairs", polar=1, **options)
     assert len(plain) == len(polar)
     judge, kept, said = RuleJudge(), 0, Counter()
@@ -269,7 +269,7 @@ def test_whether_a_value_is_the_one_is_answered_yes_or_no_by_every_source_that_t
 
 @pytest.mark.parametrize("form", ["value", "sources"])
 def test_one_source_is_asked_for_yes_or_no_too(form):
-    plain, polar = (made("reading", topics=90, reply=form, polar=share) for share in (0, 1))
+    plain, polar = (made("reading", topics=60, size="short", reply=form, polar=share) for share in (0, 1))
     for own, one in zip(plain, polar, strict=True):
         assert one["id"] == f"{own['id']}/polar"
         (answer,) = one["meta"]["answers"]
@@ -281,8 +281,8 @@ def test_one_source_is_asked_for_yes_or_no_too(form):
 
 
 def test_a_share_of_events_is_asked_for_yes_or_no_and_the_others_are_as_they_were():
-    plain = {one["id"]: one for one in made("pairs", topics=200)}
-    some = made("pairs", topics=200, polar=0.3)
+    plain = {one["id"]: one for one in made("pairs", topics=120, size="short")}
+    some = made("pairs", topics=120, size="short", polar=0.3)
     asked = [one for one in some if one["id"].endswith("/polar")]
     assert 0.2 < len(asked) / len(some) < 0.4
     assert [one for one in some if one not in asked] == [

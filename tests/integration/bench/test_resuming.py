@@ -61,7 +61,7 @@ def test_after_a_kill_the_same_command_asks_only_what_is_missing(tmp_path):
     assert len(asked) <= 24 + 1 + len(repeated)  # and perhaps the one on which the server stalled
 
 
-def test_what_failed_is_asked_again_by_the_same_command_and_nothing_else_is(tmp_path):
+def test_what_failed_is_asked_again_by_the_same_command_and_what_is_done_is_shown_whole(tmp_path):
     asked, broken = [], True
 
     def script(request, stop):
@@ -77,25 +77,20 @@ def test_what_failed_is_asked_again_by_the_same_command_and_nothing_else_is(tmp_
         before, broken = len(asked), False
         failed = sum(bool(row.failed) for row in answered(tmp_path))
         second = CliRunner().invoke(app, [*told, "--strict"])
+        again = len(asked) - before
+        CliRunner().invoke(app, [*told[:-1], "2"])  # asks the same samples and more, and is the newer run then
+        third = CliRunner().invoke(app, told)
     assert first.exit_code == 1
     assert failed == 2
     assert before == 8 + 2  # they were tried once more at once
     assert f"{8 - failed} responses, 0 not judged, {failed} failed" in first.output
     assert "2 failed, 0-1-festival/" in first.output
     assert "not here today" in first.output
-    assert second.exit_code == 0, second.output
-    assert "8 responses, 0 not judged, 0 failed" in second.output
-    assert len(asked) - before == failed
-
-
-def test_a_run_that_is_done_is_shown_again_whole_when_another_has_asked_some_of_it_since(tmp_path):
-    with serving(ordinary) as server:
-        told = ["run", "clqa", "--model", f"xmguard-server/{server.address}", "--log-dir", str(tmp_path)]
-        told += ["-T", "topics=2", "-T", "variants=en-en", "-T", "size=short", "--prompts", "standard", "--items"]
-        said = [CliRunner().invoke(app, [*told, items]) for items in ("2", "1", "2")]
-    assert [one.exit_code for one in said] == [0, 0, 0], said[-1].output
-    for one, responses in zip(said, (8, 4, 8), strict=True):
-        assert f"{responses} responses, 0 not judged, 0 failed" in one.output
+    assert again == failed
+    for done in (second, third):
+        assert done.exit_code == 0, done.output
+        assert "8 responses, 0 not judged, 0 failed" in done.output
+    assert len(asked) == before + failed + 16
 
 
 def test_a_run_that_answers_nothing_is_an_error_without_being_strict(tmp_path):
