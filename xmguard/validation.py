@@ -40,7 +40,7 @@ LANGUAGE_TAG = re.compile(r"[A-Za-z]{2,3}(-[A-Za-z0-9]{1,8})*")
 of more than three was ever registered, and a language's name would pass for one ("Spanish")."""
 MEDIA_TYPE = re.compile(r"[A-Za-z0-9][\w!#$&^.+-]{0,126}/[A-Za-z0-9][\w!#$&^.+-]{0,126}", re.ASCII)
 """What may stand for a media type (RFC 6838, section 4.2); parameters are no part of it."""
-HALF = re.compile("[\\ud800-\\udfff]")
+_HALF = re.compile("[\\ud800-\\udfff]")
 """Half of a surrogate pair: Python reads such from files with `surrogateescape`, and no encoding and no tokenizer takes
 it."""
 _HALVES = "holds half of a surrogate pair, which is no character; decode the text anew"
@@ -79,7 +79,7 @@ def validate(
     found: list[FieldViolation] = []
     if not request.question.strip():
         found.append(FieldViolation("question", "is empty"))
-    if HALF.search(request.question):
+    if _HALF.search(request.question):
         found.append(FieldViolation("question", _HALVES))
     spans = _spans(request.spans, limits, registry, found)
     ids = [span.id for span in spans]
@@ -171,7 +171,7 @@ def _modality(span: Span, path: str, limits: Limits, registry: Registry, found: 
     if span.media is None:
         if not (span.text or "").strip():
             found.append(FieldViolation(f"{path}.text", "is empty"))
-        if HALF.search(span.text or ""):
+        if _HALF.search(span.text or ""):
             found.append(FieldViolation(f"{path}.text", _HALVES))
         return TEXT
     if len(span.media.data) > limits.max_media_bytes:
